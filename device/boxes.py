@@ -1,0 +1,131 @@
+"""Boxes, and the grid code that the detector speaks: `encode` for training, `decode` for the board.
+
+A detector has one grid of cells for each stride (pixels between cells). A cell whose centre lies in a face carries
+the distances from its centre to the four sides of the box, in strides, 0 to REACH.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.device.tensor import Tensor
+
+Boxes = NDArray[np.float32]  # (N, 4): left, top, right, bottom, in pixels
+Scores = NDArray[np.float32]  # (N,): 0..1
+
+REACH = 6.0  # strides; the range of ReLU6, so that int8 has nothing to calibrate
+RADIUS = 1.5  # strides; how far from a box's centre its cells reach ("center sampling" of FCOS, arXiv 2006.09214)
+SPAN = 2.0, 6.0  # strides; longer side of the boxes that a grid learns; the first also learns smaller, the last larger
+
+FACE, NOTHING, IGNORED = 1, 0, -1  # what a cell is to learn
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels; right and bottom lie outside it."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def centers(size: tuple[int, int], stride: int) -> NDArray[np.float32]:
+    """(rows * cols, 2): x, y of the cells of one grid, in pixels, row by row."""
+    y, x = np.mgrid[: size[0] // stride, : size[1] // stride]
+    return ((np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) * stride).astype(np.float32)
+
+
+def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence[int]) -> NDArray[np.float32]:
+    """Write boxes on the grids of a picture of `size` = (height, width).
+
+    Returns (cells, 5), the grids one after the other: FACE, NOTHING or IGNORED, then the distances to left, top,
+    right and bottom in strides. A cell belongs to the smallest box that its grid learns and whose centre is within
+    RADIUS. A box of at least the first stride gets a cell even where others crowd it out; a smaller one may get none.
+    """
+    points = [centers(size, s) for s in strides]
+    stride = np.repeat(np.array(strides, np.float32), [len(p) for p in points])[:, None]  # (cells, 1)
+    xy = np.concatenate(points)[:, None]  # (cells, 1, 2)
+    cells = np.zeros((len(xy), 5), np.float32)
+    if len(ignore):
+        reach = stride / 2  # at least one cell, however small the region
+        held = (xy >= ignore[:, :2] - reach[:, None]) & (xy <= ignore[:, 2:] + reach[:, None])
+        cells[held.all(-1).any(-1), 0] = IGNORED
+    if not len(boxes):
+        return cells
+    distances = np.concatenate([xy - boxes[:, :2], boxes[:, 2:] - xy], axis=-1) / stride[..., None]  # (cells, N, 4)
+    held = (distances.min(-1) >= 0) & (distances.max(-1) <= REACH)
+    offset = np.abs(distances[..., 2:] - distances[..., :2]).max(-1) / 2  # from the box's centre, in strides
+    longer = (boxes[:, 2:] - boxes[:, :2]).max(-1) / stride
+    learned = ((longer >= SPAN[0]) | (stride == min(strides))) & ((longer <= SPAN[1]) | (stride == max(strides)))
+    owner = _owners(held, learned, offset, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+    (taken,) = np.nonzero(owner >= 0)
+    cells[taken, 0] = FACE
+    cells[taken, 1:] = distances[taken, owner[taken]]
+    return cells
+
+
+def _owners(
+    held: NDArray[np.bool_], learned: NDArray[np.bool_], offset: NDArray[np.float32], area: NDArray[np.float32]
+) -> NDArray[np.intp]:
+    """(cells,): the box that each cell belongs to, or -1. The first three are (cells, N), `area` is (N,)."""
+    wanted = np.where(held & learned & (offset <= RADIUS), area, np.inf)
+    owner = np.where(np.isfinite(wanted.min(1)), wanted.argmin(1), -1)
+    count = np.bincount(owner[owner >= 0], minlength=len(area))
+    for box in np.flatnonzero(count == 0):
+        shared = (owner < 0) | (count[owner] > 1)
+        (options,) = np.nonzero(held[:, box] & shared)
+        if len(options):
+            cost = offset[options, box] + 8 * ~learned[options, box] + (owner[options] >= 0)
+            cell = options[cost.argmin()]
+            if owner[cell] >= 0:
+                count[owner[cell]] -= 1
+            owner[cell] = box
+            count[box] = 1
+    return owner
+
+
+def decode(outputs: Mapping[str, Tensor], strides: Sequence[int], threshold: float) -> tuple[Boxes, Scores]:
+    """Read boxes from the outputs score_S (rows, cols, 1) and box_S (rows, cols, 4) of each stride S.
+
+    The inverse of `encode` for every cell whose score is at least `threshold`. Returns boxes in pixels of the
+    model's input, and their scores, in no order.
+    """
+    boxes, scores = [], []
+    for stride in strides:
+        score, box = outputs[f"score_{stride}"], outputs[f"box_{stride}"]
+        hits = np.flatnonzero(score.values >= score.least(threshold))
+        if len(hits):
+            row, col = np.divmod(hits, score.values.shape[1])
+            sides = box.real((row, col))
+            sides[:, :2] *= -1  # left and top lie before the centre
+            middle = np.stack([col, row, col, row], axis=1) + np.float32(0.5)
+            boxes.append((middle + sides) * np.float32(stride))
+            scores.append(score.real((row, col, 0)))
+    if not boxes:
+        return np.empty((0, 4), np.float32), np.empty(0, np.float32)
+    return np.concatenate(boxes).astype(np.float32), np.concatenate(scores)
+
+
+def suppress(boxes: Boxes, scores: Scores, overlap: float) -> NDArray[np.intp]:
+    """Indices of the boxes to keep, best first: each lower box that overlaps a kept one by more is dropped.
+
+    Overlap is intersection over union, 0..1. Equal scores keep their order.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if len(order) < 2:
+        return order
+    boxes = boxes[order]
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    keep, left = [], np.arange(len(order))
+    while len(left):
+        best, left = left[0], left[1:]
+        keep.append(best)
+        low = np.maximum(boxes[best, :2], boxes[left, :2])
+        sides = np.clip(np.minimum(boxes[best, 2:], boxes[left, 2:]) - low, 0, None)
+        shared = sides[:, 0] * sides[:, 1]
+        left = left[shared <= overlap * (area[best] + area[left] - shared)]
+    return order[np.array(keep, dtype=np.intp)]

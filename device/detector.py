@@ -1,0 +1,36 @@
+"""From a frame to faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.device.boxes import Box, decode, suppress
+from edgekit.device.image import Image, fit
+from edgekit.device.interpreter import Loaded
+from edgekit.device.timing import Lap, no_lap
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face. Its box lies within the frame."""
+
+    box: Box  # pixels of the frame
+    score: float  # 0..1
+
+
+def detect(image: Image, detector: Loaded, lap: Lap = no_lap, threshold: float | None = None) -> list[Face]:
+    """Find faces in an RGB image (H, W, 3), best first. `threshold` replaces the model's own, to draw a whole curve."""
+    spec = detector.spec
+    canvas, scale = fit(image, spec.size)
+    lap("fit")
+    outputs = detector.model(canvas)
+    lap("detect")
+    boxes, scores = decode(outputs, spec.strides, spec.threshold if threshold is None else threshold)
+    keep = suppress(boxes, scores, spec.overlap)
+    height, width = image.shape[:2]
+    boxes = np.clip(boxes[keep] / np.float32(scale), 0, np.array([width, height, width, height], np.float32))
+    faces = [Face(Box(*box), score) for box, score in zip(boxes.tolist(), scores[keep].tolist(), strict=True)]
+    lap("decode")
+    return faces

@@ -1,0 +1,33 @@
+"""Every error this project raises on purpose.
+
+EdgekitError
+  ModelError    a model is missing, damaged, of another version or for another task
+  CameraError   no camera, or it stopped giving frames
+  LogError      a record or a video cannot be written
+  DataError     a picture or a data set is missing or malformed
+  ParityError   an exported model does not do what the trained one does (raised by export)
+"""
+
+
+class EdgekitError(Exception):
+    """Base class. The command line prints it as one line and exits with status 1."""
+
+
+class ModelError(EdgekitError):
+    """A model cannot be used. The message names the file and the command that makes a good one."""
+
+
+class CameraError(EdgekitError):
+    """No frame could be captured."""
+
+
+class LogError(EdgekitError):
+    """What was seen cannot be written down."""
+
+
+class DataError(EdgekitError):
+    """A picture or a data set cannot be read."""
+
+
+class ParityError(EdgekitError):
+    """Export lost more than it may, or left a part of the graph outside int8."""

@@ -1,0 +1,99 @@
+"""Images, and the only code that changes their geometry before a model sees them.
+
+Training, calibration, scoring and the board all call these functions, so a model meets the same pixels everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # before OpenCV is imported: our one line says it better
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.device.boxes import Box
+from edgekit.device.errors import DataError
+
+Image = NDArray[np.uint8]  # (height, width, 3), RGB, 0..255
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def read_image(path: Path) -> Image:
+    """Read a file as RGB (H, W, 3) uint8, turned upright by its EXIF entry. Raises DataError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
+        raise DataError(
+            f"{path} is a JPEG cut short; copy or download it again"
+        )  # OpenCV would fill the rest with grey
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise DataError(f"{path} is not an image that OpenCV can read")
+    return to_rgb(np.asarray(image, dtype=np.uint8))
+
+
+def to_rgb(image: NDArray[np.uint8]) -> Image:
+    """Swap the first and third channel: OpenCV's B, G, R becomes R, G, B (and the other way round)."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Every picture below a folder, by name. Hidden files and folders are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+
+
+def resize(image: Image, size: tuple[int, int]) -> Image:
+    """Scale to (height, width). Averages over areas below half size, where bilinear sampling would skip pixels."""
+    height, width = size
+    if image.shape[:2] == size:
+        return image
+    shrink = 2 * height <= image.shape[0] or 2 * width <= image.shape[1]
+    method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=method), dtype=np.uint8)
+
+
+def fit(image: Image, size: tuple[int, int]) -> tuple[Image, float]:
+    """Scale an image into `size` = (height, width), padding right and bottom with black.
+
+    Returns the canvas and the scale: canvas pixels = image pixels * scale. The image stays in the
+    top-left corner, so one division takes a box back.
+    """
+    height, width = size
+    scale = min(height / image.shape[0], width / image.shape[1])
+    h, w = max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
+    scaled = resize(image, (h, w))
+    if (h, w) == size:
+        return scaled, scale
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    canvas[:h, :w] = scaled
+    return canvas, scale
+
+
+def cut(image: Image, left: int, top: int, right: int, bottom: int) -> Image:
+    """The pixels of a window, black where it reaches beyond the image. A view where it does not."""
+    height, width = image.shape[:2]
+    inside = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+    if 0 <= left and 0 <= top and right <= width and bottom <= height:
+        return inside
+    canvas = np.zeros((bottom - top, right - left, 3), dtype=np.uint8)
+    y, x = max(-top, 0), max(-left, 0)
+    canvas[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return canvas
+
+
+def crop(image: Image, box: Box, margin: float, size: tuple[int, int]) -> Image:
+    """Cut a square around `box`, grown on each side by `margin` of its longer side, and scale it to (height, width)."""
+    side = max(1, round(max(box.right - box.left, box.bottom - box.top) * (1 + 2 * margin)))
+    left, top = round((box.left + box.right - side) / 2), round((box.top + box.bottom - side) / 2)
+    return resize(cut(image, left, top, left + side, top + side), size)

@@ -1,0 +1,37 @@
+"""What a model file holds, and what would run it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgekit.device.interpreter import TfliteModel
+from edgekit.device.spec import unpack
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Manifest, input, outputs, operators, size in bytes and interpreter. Raises ModelError."""
+    flatbuffer, spec = unpack(path)
+    model = TfliteModel(flatbuffer, threads=1, origin=path)
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "interpreter": model.runtime,
+        "input": _tensor(model.input),
+        "outputs": {name: _tensor(detail) for name, detail in sorted(model.outputs.items())},
+        "operators": operators(model),
+        "manifest": asdict(spec),
+    }
+
+
+def operators(model: TfliteModel) -> dict[str, int]:
+    """How often each operator stands in the graph, most frequent first; "delegate" is what XNNPACK took over."""
+    counts = Counter(op["op_name"].lower() for op in model.interpreter._get_ops_details())
+    return dict(counts.most_common())
+
+
+def _tensor(detail: dict[str, Any]) -> dict[str, Any]:
+    scale, zero = detail["quantization"]
+    return {"shape": detail["shape"].tolist(), "dtype": detail["dtype"].__name__, "scale": scale, "zero": zero}

@@ -1,0 +1,137 @@
+"""`edgekit run`: watch a camera, log each frame, and draw on request."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgekit.device.annotate import annotate
+from edgekit.device.camera import Frame, open_camera
+from edgekit.device.errors import LogError
+from edgekit.device.image import Image, resize, to_rgb
+from edgekit.device.interpreter import Loaded
+from edgekit.device.pipeline import records
+from edgekit.device.record import Record, open_log
+
+
+@dataclass
+class Watched:
+    """What a run saw, for the line at its end."""
+
+    frames: int = 0
+    faces: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    named: dict[str, int] = field(default_factory=dict)
+
+
+def watch(
+    source: str, size: tuple[int, int], detector: Loaded, sentiment: Loaded, log: str, save: Path | None, show: bool,
+    limit: int | None = None,
+) -> Watched:  # fmt: skip
+    """Log every frame of `source` until it ends, `limit` frames are done or a signal asks to stop."""
+    watched, start = Watched(), time.monotonic()
+    with ExitStack() as stack:
+        stop = stack.enter_context(stopped_by_signals())
+        sink = stack.enter_context(open_log(log))
+        camera = stack.enter_context(open_camera(source, size, stop))
+        drawn: list[Callable[[Image], bool]] = []
+        if save:
+            drawn.append(stack.enter_context(video_file(save, camera.fps)))
+        if show and (window := stack.enter_context(screen())):
+            drawn.append(window)
+        for frame, record in records(camera, detector, sentiment):
+            sink.write(record)
+            _count(watched, record)
+            if drawn and not _draw(frame, record, sentiment.spec.labels, drawn):
+                break
+            if watched.frames == limit:
+                break
+        watched.dropped = camera.dropped
+    watched.seconds = time.monotonic() - start
+    return watched
+
+
+def _count(watched: Watched, record: Record) -> None:
+    watched.frames += 1
+    watched.faces += len(record.faces)
+    for _, sentiment in record.faces:
+        watched.named[sentiment.label] = watched.named.get(sentiment.label, 0) + 1
+
+
+def _draw(frame: Frame, record: Record, labels: tuple[str, ...], targets: list[Callable[[Image], bool]]) -> bool:
+    canvas = annotate(frame.image, record, labels)
+    return all([target(canvas) for target in targets])
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, so that the frame at hand is finished and logged."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
+    """A video of annotated frames; the first frame decides its size. Raises LogError when it cannot be written."""
+    writer: Any = None
+    size = (0, 0)
+
+    def write(image: Image) -> bool:
+        nonlocal writer, size
+        if writer is None:
+            size = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2  # codecs want even sides
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size[::-1])
+            if not writer.isOpened():
+                raise LogError(f"{path} cannot be written as a video; does its folder exist, and does it end in .mp4?")
+        writer.write(to_rgb(resize(image, size)))
+        return True
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.release()
+
+
+@contextmanager
+def screen() -> Iterator[Callable[[Image], bool] | None]:
+    """A window that ends the run when q or Escape is pressed; None, and a line that says why, where there is none."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        print("no window: there is no display here (no DISPLAY or WAYLAND_DISPLAY)", file=sys.stderr)
+        yield None
+        return
+    try:
+        cv2.namedWindow("edgekit", cv2.WINDOW_NORMAL)
+    except cv2.error:
+        print("no window: this OpenCV was built without one; on a Pi install python3-opencv by apt", file=sys.stderr)
+        yield None
+        return
+
+    def show(image: Image) -> bool:
+        cv2.imshow("edgekit", to_rgb(np.ascontiguousarray(image)))
+        return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
+
+    try:
+        yield show
+    finally:
+        cv2.destroyAllWindows()

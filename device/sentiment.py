@@ -1,0 +1,42 @@
+"""From a face to happy or sad."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit.device.boxes import Box
+from edgekit.device.image import Image, crop
+from edgekit.device.interpreter import Loaded
+from edgekit.device.tensor import Tensor
+from edgekit.device.timing import Lap, no_lap
+
+UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class Sentiment:
+    """What the classifier says of one face."""
+
+    label: str  # one of the spec's labels, or "unsure" below its threshold
+    score: float  # 0..1, of the most likely label, also where that is not sure enough to be said
+    best: int  # index of the most likely label
+
+
+def classify(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Sentiment:
+    """Name the expression of the face inside `box`, in pixels of the RGB image (H, W, 3)."""
+    spec = sentiment.spec
+    face = crop(image, box, spec.margin, spec.size)
+    lap("crop")
+    scores = softmax(sentiment.model(face)["logits"])
+    best = int(scores.argmax())
+    score = float(scores[best])
+    lap("classify")
+    return Sentiment(spec.labels[best] if score >= spec.threshold else UNSURE, score, best)
+
+
+def softmax(logits: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """(classes,): probabilities. In numpy, since as an operator it would split the int8 graph."""
+    powers = np.exp(logits.real() - logits.real().max())
+    return np.asarray(powers / powers.sum(), dtype=np.float32)

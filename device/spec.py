@@ -1,0 +1,110 @@
+"""ModelSpec: the facts about one model, and the file that carries both.
+
+A `.tflite` of ours is a flatbuffer with a zip behind it, TFLite's own container for associated files: every interpreter
+ignores the zip, `zipfile` (or `unzip -p FILE manifest.json`) reads it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from edgekit.device.errors import ModelError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+TASKS = "detector", "sentiment"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Facts about one model, written by training and completed by export. Nothing here is an option on the board."""
+
+    task: str  # "detector" or "sentiment"
+    arch: str  # the net that training builds again
+    size: tuple[int, int]  # input height and width, pixels
+    labels: tuple[str, ...]  # what is found, or one for each logit
+    threshold: float  # lowest score that counts, 0..1
+    strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid
+    overlap: float = 0.0  # detector: intersection over union above which two boxes are one face
+    margin: float = 0.0  # sentiment: how far the crop reaches beyond the box on each side, in its longer side
+    precision: str = "float32"  # of weights and arithmetic
+    licence: str = ""  # of the weights, with the terms of the pictures they learned from
+    training: dict[str, Any] = field(default_factory=dict)  # data, recipe, versions
+    calibration: dict[str, Any] = field(default_factory=dict)  # pictures that set the int8 ranges
+    parity: dict[str, Any] = field(default_factory=dict)  # what export lost against the trained model
+    sha256: str = ""  # of the flatbuffer
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, origin: Path) -> Self:
+        """Read a manifest. Raises ModelError, naming `origin`, when it is not one or of another format."""
+        try:
+            found = json.loads(text)
+            if found["format"] != FORMAT:
+                raise ModelError(f"{origin} has manifest format {found['format']}, this edgekit reads {FORMAT}")
+            known = {f.name for f in fields(cls)}
+            if strange := sorted(set(found) - known):
+                raise ModelError(f"{origin} has unknown facts in its manifest: {', '.join(strange)}")
+            facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
+            spec = cls(**facts)
+            _check(spec)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ModelError(f"{origin} has a malformed manifest ({error}); export the model again") from error
+        return spec
+
+
+def _check(spec: ModelSpec) -> None:
+    """Raise ValueError on a fact that no model can have."""
+    if spec.task not in TASKS:
+        raise ValueError(f"task {spec.task!r} is none of {', '.join(TASKS)}")
+    if len(spec.size) != 2 or not all(isinstance(n, int) and 0 < n <= 8192 for n in spec.size):
+        raise ValueError(f"size {spec.size} is not (height, width)")
+    if not spec.labels or not all(isinstance(label, str) for label in spec.labels):
+        raise ValueError("labels are not names")
+    if not all(isinstance(n, int) and n > 0 for n in spec.strides) or (spec.task == "detector" and not spec.strides):
+        raise ValueError(f"strides {spec.strides} are not pixels")
+    for name in ("threshold", "overlap", "margin"):
+        number = getattr(spec, name)
+        if not isinstance(number, int | float) or not 0 <= number <= 4:
+            raise ValueError(f"{name} {number!r} is not a share")
+
+
+def pack(flatbuffer: bytes, spec: ModelSpec) -> bytes:
+    """One file: the flatbuffer, and a zip with its manifest behind it. The same input gives the same bytes."""
+    file = io.BytesIO(flatbuffer)
+    with ZipFile(file, "a") as archive:
+        archive.writestr(ZipInfo(MANIFEST), spec.to_json())  # ZipInfo has a fixed date
+    return file.getvalue()
+
+
+def unpack(path: Path) -> tuple[bytes, ModelSpec]:
+    """The flatbuffer and the spec of a model file. Raises ModelError when one is missing or was changed."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    cure = "make one with: edgekit export tflite"
+    try:
+        with ZipFile(io.BytesIO(data)) as archive:
+            text = archive.read(MANIFEST).decode()
+            start = min(entry.header_offset for entry in archive.infolist())
+    except (BadZipFile, KeyError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
+        if data[4:8] == b"TFL3":
+            raise ModelError(
+                f"{path} is cut short, or has no manifest because edgekit did not make it; {cure}"
+            ) from error
+        raise ModelError(f"{path} is not a model file; {cure}") from error
+    spec = ModelSpec.from_json(text, path)
+    flatbuffer = data[:start]
+    if sha256(flatbuffer).hexdigest() != spec.sha256:
+        raise ModelError(f"{path} was changed or damaged: its sum is not the one in its manifest; copy it again")
+    return flatbuffer, spec

@@ -1,0 +1,119 @@
+"""The representative data set: pixels as the board will see them, and other pictures to prove that nothing was lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.device.errors import DataError
+from edgekit.device.image import Image, crop, fit, pictures, read_image
+from edgekit.device.spec import ModelSpec
+from edgekit.train.expressions import Portrait, face_box, read_expressions
+from edgekit.train.faces import NONE, Example, read_faces
+
+COUNT = 300  # pictures that set the int8 ranges
+HELD_OUT = 300  # pictures for parity
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What one data set gives to an export."""
+
+    samples: list[Image]  # model inputs; the last two are all black and all white
+    facts: dict[str, Any]  # for the manifest
+    held_out: list[Any]  # Example or Portrait; empty where the pictures carry no labels
+
+
+def read_calibration(spec: ModelSpec, data: Sequence[Path], count: int = COUNT) -> Calibration:
+    """Draw samples from labelled data, as for training, or for a detector from a plain folder of pictures.
+
+    The same files give the same samples. Raises DataError when nothing can be read.
+    """
+    items = _portraits(spec, data) if spec.task == "sentiment" else _examples(data)
+    order = np.random.default_rng(0).permutation(len(items))
+    drawn = _balanced([items[n] for n in order])
+    samples: list[Image] = []
+    used: list[Any] = []
+    for item in drawn[:count]:
+        try:
+            samples.append(_input(item, spec))
+            used.append(item)
+        except DataError:
+            continue  # damaged pictures set no ranges
+    if not samples:
+        raise DataError(f"{', '.join(map(str, data))} holds no picture to calibrate with")
+    rest = drawn[count : count + HELD_OUT] if len(drawn) >= count + 20 else drawn[:HELD_OUT]
+    extremes = [np.full((*spec.size, 3), grey, np.uint8) for grey in (0, 255)]  # so that a pixel is exactly one step
+    samples += extremes
+    facts = {
+        "data": [path.name for path in data],
+        "pictures": len(used),
+        "sha256": sha256(b"".join(sample.tobytes() for sample in samples)).hexdigest(),
+        "balance": dict(sorted(Counter(_kind(item, spec) for item in used).items())),
+    }
+    return Calibration(samples, facts, [item for item in rest if isinstance(item, Portrait) or item.labelled])
+
+
+@dataclass(frozen=True)
+class Drawn(Example):
+    """An example, and whether anybody looked for faces in it."""
+
+    labelled: bool = True
+
+
+def _examples(data: Sequence[Path]) -> list[Drawn]:
+    found: list[Drawn] = []
+    for path in data:
+        if path.is_dir() and not any((path / part).is_dir() for part in ("images", "train", "val", "test")):
+            found += [Drawn(file, NONE, labelled=False) for file in pictures(path)]
+        else:
+            found += [
+                Drawn(e.path, e.boxes, e.ignore, e.group) for part in read_faces(path).parts.values() for e in part
+            ]
+    return found
+
+
+def _portraits(spec: ModelSpec, data: Sequence[Path]) -> list[Portrait]:
+    parts = read_expressions(list(data), [], spec.labels).parts
+    return [portrait for part in parts.values() for portrait in part if portrait.label >= 0]
+
+
+def _balanced(items: list[Any]) -> list[Any]:
+    """Portraits taken in turn from each class; examples as they are."""
+    if not items or not isinstance(items[0], Portrait):
+        return items
+    classes = sorted({item.label for item in items})
+    rank: Counter[int] = Counter()
+    places = []
+    for item in items:
+        places.append((rank[item.label], classes.index(item.label)))
+        rank[item.label] += 1
+    return [items[n] for n in sorted(range(len(items)), key=places.__getitem__)]
+
+
+def _input(item: Any, spec: ModelSpec) -> Image:
+    image = read_image(item.path)
+    if isinstance(item, Portrait):
+        return crop(image, face_box(image, spec.margin), spec.margin, spec.size)
+    return fit(image, spec.size)[0]
+
+
+def _kind(item: Any, spec: ModelSpec) -> str:
+    if isinstance(item, Portrait):
+        return spec.labels[item.label]
+    if not item.labelled:
+        return "not labelled"
+    return "with faces" if len(item.boxes) else "without faces"
+
+
+def feed(samples: Sequence[Image]) -> Iterator[list[NDArray[np.float32]]]:
+    """One [(1, H, W, 3) float32, 0..255] for each sample, the form that the TFLite converter asks for."""
+    for sample in samples:
+        yield [sample[np.newaxis].astype(np.float32)]

@@ -1,0 +1,78 @@
+"""Keras to TFLite, and a look at what came out: the converter falls back to float without a word."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from edgekit.device.errors import ParityError
+from edgekit.device.image import Image
+from edgekit.device.interpreter import runtime
+from edgekit.device.quiet import quiet
+from edgekit.export.calibration import feed
+
+PRECISIONS = "int8", "float32", "float16", "dynamic"
+
+
+def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
+    """A flatbuffer from a net with a batch of 1. int8 takes and gives int8, the others float32.
+
+    "dynamic" has int8 weights and float32 arithmetic; "float16" halves the file only.
+    """
+    import tensorflow as tf
+
+    with quiet(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it says what it saved where
+        warnings.simplefilter("ignore")
+        converter = tf.lite.TFLiteConverter.from_keras_model(net)
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            converter.representative_dataset = partial(feed, samples)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        return bytes(converter.convert())
+
+
+def inspect(flatbuffer: bytes, precision: str) -> list[str]:
+    """What is wrong with an exported graph, one line each: dynamic shapes, float in int8, a split for XNNPACK."""
+    module, _ = runtime()
+    plain = module.Interpreter(
+        model_content=flatbuffer, experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    tensors = {t["index"]: t for t in plain.get_tensor_details()}
+    wrong = []
+    for op in plain._get_ops_details():
+        touched = [tensors[index] for index in (*op["inputs"], *op["outputs"]) if index in tensors]
+        if any((t["shape_signature"] < 0).any() for t in touched):
+            wrong.append(f"operator {op['op_name']} has a dynamic shape; build the net with a batch of 1")
+        if precision == "int8" and any(t["dtype"] in (np.float32, np.float16) for t in touched):
+            wrong.append(f"operator {op['op_name']} stayed in float; TFLite has no int8 version of it")
+    return list(dict.fromkeys(wrong))
+
+
+def partitions(flatbuffer: bytes) -> int:
+    """Into how many pieces XNNPACK takes the graph; each border costs a copy."""
+    module, _ = runtime()
+    with quiet():
+        interpreter = module.Interpreter(model_content=flatbuffer)
+        interpreter.allocate_tensors()
+    return sum(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details())
+
+
+def demand_clean(flatbuffer: bytes, precision: str) -> None:
+    """Raise ParityError, naming the operator, when a part of the graph is not what was asked for."""
+    wrong = inspect(flatbuffer, precision)
+    if precision == "int8" and not wrong and (count := partitions(flatbuffer)) > 1:
+        wrong = [
+            f"XNNPACK takes the graph in {count} pieces instead of one; an operator between them has no fast version"
+        ]
+    if wrong:
+        raise ParityError("; ".join(wrong))

@@ -1,0 +1,21 @@
+"""The board has neither TensorFlow nor the workstation's code: device/ must not import them, not even late."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+DEVICE = Path(__file__).parents[1] / "device"
+ALLOWED = {"numpy", "cv2", "click", "ai_edge_litert", "picamera2", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("path", sorted(DEVICE.rglob("*.py")), ids=lambda path: path.stem)
+def test_device_imports_only_what_a_board_has(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+        for name in names:
+            allowed = name.startswith(("edgekit.device", "edgekit.models")) or name.split(".")[0] in ALLOWED
+            assert allowed, f"{path.name}:{node.lineno} imports {name}"

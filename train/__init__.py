@@ -1,0 +1,1 @@
+"""Training and scoring, on a workstation with Keras and TensorFlow."""

@@ -1,0 +1,75 @@
+"""What a camera might have made of a training picture. All scaling goes through `edgekit.device.image`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from edgekit.device.boxes import Boxes
+from edgekit.device.image import Image, cut, fit
+from edgekit.train.recipe import Recipe
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer version
+
+VISIBLE = 0.4  # share of a face that must be in the window; less is ignored, neither face nor background
+
+
+def photometric(recipe: Recipe, turn: float = 0.0) -> Any:
+    """An albumentations pipeline: light, colour, blur, noise, JPEG, and a rotation by up to `turn` degrees."""
+    import albumentations as A
+
+    return A.Compose(
+        [
+            *([A.Rotate(turn, p=0.5)] if turn else []),
+            A.RandomBrightnessContrast(recipe.light, recipe.light, p=0.5),
+            A.RandomGamma((round(100 * (1 - recipe.light)), round(100 * (1 + recipe.light))), p=0.3),
+            A.HueSaturationValue(8, 40, 0, p=0.3),
+            A.RGBShift(12, 12, 12, p=0.2),
+            A.ToGray(p=recipe.grey),
+            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7))], p=recipe.blemish),
+            A.GaussNoise(std_range=(0.01, 0.06), p=recipe.blemish),
+            A.ImageCompression(quality_range=(30, 90), p=recipe.blemish),
+        ]
+    )
+
+
+def window(image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator) -> list[int]:
+    """A random window [left, top, right, bottom] with the shape of `size`, in pixels of the picture.
+
+    It may be a part of the picture (zoom in) or reach beyond it (zoom out); sides are even in log scale.
+    """
+    height, width = image.shape[:2]
+    whole = max(width, height * size[1] / size[0])  # width of the frame that the picture fits into
+    wide = whole * np.exp(rng.uniform(*np.log(recipe.zoom)))
+    high = wide * size[0] / size[1]
+    left, top = (rng.uniform(min(0, room), max(0, room)) for room in (width - wide, height - high))
+    if len(boxes) and rng.random() < recipe.focus:
+        box = boxes[rng.integers(len(boxes))]
+        left, top = (
+            rng.uniform(far - side, near) if side > far - near else (near + far - side) / 2
+            for near, far, side in ((box[0], box[2], wide), (box[1], box[3], high))
+        )
+    return [round(left), round(top), max(round(left + wide), round(left) + 1), max(round(top + high), round(top) + 1)]
+
+
+def framed(
+    image: Image, boxes: Boxes, ignore: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator
+) -> tuple[Image, Boxes, Boxes]:
+    """A random window of a picture, perhaps mirrored, fitted to `size`; boxes in its pixels.
+
+    A face of which less than VISIBLE is left becomes a region to ignore.
+    """
+    left, top, right, bottom = window(image, boxes, size, recipe, rng)
+    canvas, scale = fit(cut(image, left, top, right, bottom), size)
+    both = np.concatenate([boxes, ignore])
+    moved = (both - np.array([left, top, left, top], np.float32)) * np.float32(scale)
+    kept = np.clip(moved, 0, np.array([size[1], size[0], size[1], size[0]], np.float32))
+    area = np.prod(kept[:, 2:] - kept[:, :2], axis=1)
+    share = area / np.maximum(np.prod(moved[:, 2:] - moved[:, :2], axis=1), 1e-6)
+    if rng.random() < recipe.flip:
+        canvas = np.ascontiguousarray(canvas[:, ::-1])
+        kept[:, [0, 2]] = size[1] - kept[:, [2, 0]]
+    face = (np.arange(len(both)) < len(boxes)) & (share >= VISIBLE)
+    return canvas, kept[face], kept[~face & (area > 0)]

@@ -1,0 +1,125 @@
+"""The detector: its net, its batches and its loss.
+
+Anchor-free, one score and four distances a cell, on three grids; depthwise-separable throughout, and only operators
+that stay int8 in one XNNPACK partition. The score learns how well the box will fit (quality, as in arXiv 2006.04388),
+so that it also ranks boxes for suppression.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekit.device.boxes import FACE, IGNORED, REACH
+from edgekit.train.backend import keras
+from edgekit.train.recipe import Recipe
+
+layers, ops = keras.layers, keras.ops
+
+STRIDES = 8, 16, 32
+SIZE = 192, 256  # 4:3 as most cameras see; a face of 1/16 of the width is 16 px
+
+
+def conv(x: Any, filters: int, kernel: int, stride: int = 1) -> Any:
+    x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(x)
+    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.97)(x))
+
+
+def separable(x: Any, filters: int, stride: int = 1) -> Any:
+    """A depthwise and a pointwise convolution with nothing between them (as in arXiv 1610.02357): half the memory
+    traffic in training, the same speed on the board."""
+    return conv(layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(x), filters, 1)
+
+
+def grid(x: Any, width: int, stride: int) -> dict[str, Any]:
+    """The two outputs of one grid. ReLU6 bounds the distances; they start at 2 strides, where its slope is not 0."""
+    x = separable(x, width)
+    score = layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(-4.6))(x)  # 1 % of the cells at first
+    box = layers.Conv2D(4, 1, bias_initializer=keras.initializers.Constant(2.0))(x)
+    return {
+        f"score_{stride}": layers.Activation("sigmoid", name=f"score_{stride}", dtype="float32")(score),
+        f"box_{stride}": layers.ReLU(REACH, name=f"box_{stride}", dtype="float32")(box),
+    }
+
+
+def grid121k(size: tuple[int, int], batch: int | None = None) -> keras.Model:
+    """The default net, 121 k parameters: (B, H, W, 3) 0..255 in; score_S (B, h, w, 1), box_S (B, h, w, 4) out."""
+    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
+    x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
+    x = separable(separable(conv(x, 16, 3, 2), 32, 2), 48)
+    fine = separable(separable(separable(x, 64, 2), 64), 64)
+    middle = separable(separable(separable(fine, 96, 2), 96), 96)
+    coarse = conv(separable(separable(middle, 128, 2), 128), 64, 1)
+    middle = separable(layers.Add()([conv(middle, 64, 1), _double(coarse)]), 64)
+    fine = separable(layers.Add()([conv(fine, 64, 1), _double(middle)]), 64)
+    outputs: dict[str, Any] = {}
+    for level, stride in zip((fine, middle, coarse), STRIDES, strict=True):
+        outputs |= grid(level, 64, stride)
+    return keras.Model(pixels, outputs)
+
+
+def _double(x: Any) -> Any:
+    return layers.UpSampling2D(2, interpolation="bilinear")(x)  # nearest would split the int8 graph
+
+
+NETS = {"grid121k": grid121k}
+ARCH = "grid121k"
+
+
+class DetectorTrainer(keras.Model):
+    """A net together with its loss; only the net is saved."""
+
+    def __init__(self, net: keras.Model, recipe: Recipe) -> None:
+        super().__init__()
+        self.net, self.box_loss = net, recipe.box_loss
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        return self.net(images, training=training)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Quality focal loss of all cells that count plus EIoU of the cells on faces, over the number of the latter."""
+        score, sides = flatten(y_pred)
+        state, wanted = y[..., 0], y[..., 1:]
+        face = ops.cast(state == FACE, "float32")
+        overlap, misfit = eiou(sides, wanted)
+        quality = ops.stop_gradient(overlap) * face
+        counts = ops.cast(state != IGNORED, "float32")
+        cells = ops.maximum(ops.sum(face), 1.0)
+        presence = ops.sum(counts * quality_focal(score, quality)) / cells
+        fit = ops.sum(face * misfit) / cells
+        return presence + self.box_loss * fit
+
+
+def flatten(outputs: Any) -> tuple[Any, Any]:
+    """Score (B, cells) and distances (B, cells, 4) in the order of `encode`: grid after grid, row by row."""
+    strides = sorted(int(name.removeprefix("score_")) for name in outputs if name.startswith("score_"))
+    scores = [ops.reshape(outputs[f"score_{s}"], (ops.shape(outputs[f"score_{s}"])[0], -1)) for s in strides]
+    sides = [ops.reshape(outputs[f"box_{s}"], (ops.shape(outputs[f"box_{s}"])[0], -1, 4)) for s in strides]
+    return ops.concatenate(scores, 1), ops.concatenate(sides, 1)
+
+
+def quality_focal(score: Any, quality: Any) -> Any:
+    """Cross-entropy against a quality in 0..1, weighted by the squared error (quality focal loss, arXiv 2006.04388)."""
+    score = ops.clip(score, 1e-6, 1 - 1e-6)
+    entropy = -quality * ops.log(score) - (1 - quality) * ops.log(1 - score)
+    return entropy * ops.square(score - quality)
+
+
+def eiou(a: Any, b: Any) -> tuple[Any, Any]:
+    """Intersection over union, and the EIoU loss (arXiv 2101.08158), of boxes around the same points.
+
+    Both are (..., 4): distances to left, top, right, bottom.
+    """
+    inner, outer = ops.minimum(a, b), ops.maximum(a, b)
+    shared = (inner[..., 0] + inner[..., 2]) * (inner[..., 1] + inner[..., 3])
+    wide, high = outer[..., 0] + outer[..., 2], outer[..., 1] + outer[..., 3]
+    a_wide, a_high = a[..., 0] + a[..., 2], a[..., 1] + a[..., 3]
+    b_wide, b_high = b[..., 0] + b[..., 2], b[..., 1] + b[..., 3]
+    small = 1e-6
+    overlap = shared / (a_wide * a_high + b_wide * b_high - shared + small)
+    x = (a[..., 2] - a[..., 0] - b[..., 2] + b[..., 0]) / 2
+    y = (a[..., 3] - a[..., 1] - b[..., 3] + b[..., 1]) / 2
+    apart = (ops.square(x) + ops.square(y)) / (ops.square(wide) + ops.square(high) + small)
+    unlike = ops.square((a_wide - b_wide) / (wide + small)) + ops.square((a_high - b_high) / (high + small))
+    return overlap, 1 - overlap + apart + unlike

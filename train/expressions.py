@@ -1,0 +1,210 @@
+"""The expression data set: pictures of faces, one folder a class, and batches of crops."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.device.boxes import Box
+from edgekit.device.errors import DataError
+from edgekit.device.image import Image, crop, pictures, read_image
+from edgekit.device.spec import ModelSpec
+from edgekit.train.augment import photometric
+from edgekit.train.faces import draw
+from edgekit.train.feed import Batch
+from edgekit.train.recipe import Recipe
+
+PARTS = "train", "val", "test"
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One picture of a face, cut as the board will cut it: the box grown by the margin fills it."""
+
+    path: Path
+    label: int  # index of its folder's class; -1: a folder that is none of the classes
+    odds: tuple[float, ...]  # of each class; from votes where there are some
+    voted: int = -1  # index of the class that clearly got most votes; -1: none
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """A data set: portraits by part ("train", "val", "test"), the classes, and folders that are none of them."""
+
+    parts: dict[str, list[Portrait]]
+    classes: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+
+def read_expressions(
+    folders: list[Path], votes: list[Path], classes: tuple[str, ...] = (), part: str = "train"
+) -> Expressions:
+    """Read folders of class folders, perhaps within train/, val/ and test/; without those all is `part`.
+
+    `classes` chooses some of the class folders; the others' pictures get label -1. A votes file is a CSV table: a
+    column `file` (relative to it), and a column of counts for each class. Raises DataError.
+    """
+    trees = [(name, tree) for folder in folders for name, tree in _trees(folder, part)]
+    found = sorted({path.name for _, tree in trees for path in _folders(tree)})
+    names = classes or tuple(found)
+    where = ", ".join(map(str, folders))
+    if missing := [name for name in names if name not in found]:
+        raise DataError(f"{where} has no folder {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
+    if len(names) < 2:
+        raise DataError(f"{where} has {len(names)} class folder(s) {', '.join(names)}; a classifier needs at least two")
+    ballots = {path: counts for file in votes for path, counts in _read_votes(file, names).items()}
+    parts: dict[str, list[Portrait]] = {}
+    for name, tree in trees:
+        for folder in _folders(tree):
+            label = names.index(folder.name) if folder.name in names else -1
+            parts.setdefault(name, []).extend(
+                _portrait(path, label, ballots.get(path.resolve()), len(names)) for path in pictures(folder)
+            )
+    for label, name in enumerate(names):
+        if not any(p.label == label for portraits in parts.values() for p in portraits):
+            raise DataError(f"{where}: the class folder {name} holds no pictures")
+    return Expressions(parts, names, tuple(n for n in found if n not in names))
+
+
+def hold_out(data: Expressions, share: float) -> tuple[list[Portrait], list[Portrait]]:
+    """Training and validation portraits: the data's own parts, or `share` of them, chosen by their names."""
+    train = [p for p in data.parts.get("train", []) if p.label >= 0]
+    if not train:
+        raise DataError("the data has no part to train on")
+    if val := [p for p in data.parts.get("val", []) if p.label >= 0]:
+        return train, val
+    out = [draw(p.path.parent.name + p.path.name) < share for p in train]
+    kept = [p for p, o in zip(train, out, strict=True) if not o]
+    held = [p for p, o in zip(train, out, strict=True) if o]
+    return (kept, held) if kept and held else (train, train)
+
+
+def _trees(folder: Path, part: str) -> list[tuple[str, Path]]:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; it should hold one folder a class")
+    split = [(name, folder / name) for name in PARTS if (folder / name).is_dir()]
+    return split or [(part, folder)]
+
+
+def _folders(tree: Path) -> list[Path]:
+    return sorted(p for p in tree.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _portrait(path: Path, label: int, ballot: NDArray[np.float64] | None, count: int) -> Portrait:
+    """The folder counts as one vote more, so that a picture nobody voted on has the odds of its folder."""
+    votes = np.zeros(count) if ballot is None else ballot[:count].copy()
+    voted = -1
+    if ballot is not None and (ballot == ballot.max()).sum() == 1 and ballot.argmax() < count:
+        voted = int(ballot.argmax())
+    if label >= 0:
+        votes[label] += 1
+    return Portrait(path, label, tuple((votes / max(votes.sum(), 1)).tolist()), voted)
+
+
+def _read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.float64]]:
+    """For each picture the votes of each class, and behind them the highest count of any other column.
+
+    A column belongs to the class that starts with the same three letters.
+    """
+    try:
+        with file.open(newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        columns = {c: [n for n in rows[0] if n != "file" and n[:3].lower() == c[:3].lower()] for c in classes}
+        if wrong := [c for c, names in columns.items() if len(names) != 1]:
+            raise DataError(f"{file} has not exactly one column for {', '.join(wrong)}; it has: {', '.join(rows[0])}")
+        ours = [names[0] for names in columns.values()]
+        rest = [n for n in rows[0] if n != "file" and n not in ours]
+        return {
+            (file.parent / row["file"]).resolve(): np.array(
+                [*(float(row[n]) for n in ours), max((float(row[n]) for n in rest), default=0.0)]
+            )
+            for row in rows
+        }
+    except (OSError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
+        raise DataError(f"{file} is not a table of votes with a column `file`: {error!r}") from error
+
+
+def face_box(image: Image, margin: float) -> Box:
+    """The box of the face in a portrait: `crop` with the same margin gives the whole picture back."""
+    height, width = image.shape[:2]
+    side = max(height, width) / (1 + 2 * margin)
+    return Box((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+
+
+def jittered(box: Box, recipe: Recipe, rng: np.random.Generator) -> Box:
+    """The box as a detector might have found it: shifted and scaled."""
+    side = box.right - box.left
+    half = side * np.exp(rng.uniform(-recipe.scale, recipe.scale)) / 2
+    x = (box.left + box.right) / 2 + side * rng.uniform(-recipe.shift, recipe.shift)
+    y = (box.top + box.bottom) / 2 + side * rng.uniform(-recipe.shift, recipe.shift)
+    return Box(x - half, y - half, x + half, y + half)
+
+
+@dataclass(frozen=True)
+class PortraitBatches:
+    """Augmented batches for the classifier, the same for the same step. Runs in worker processes."""
+
+    examples: list[Portrait]
+    spec: ModelSpec
+    recipe: Recipe
+
+    @cached_property
+    def odds(self) -> Any:
+        """Cumulative: a folder is drawn by the root of its size, so that small sources and classes are not drowned."""
+        size = Counter(p.path.parent for p in self.examples)
+        weight = np.array([size[p.path.parent] ** -0.5 for p in self.examples])
+        return np.cumsum(weight) / weight.sum()
+
+    @cached_property
+    def photometric(self) -> Any:
+        return photometric(self.recipe, self.recipe.turn)
+
+    def sample(self, portrait: Portrait, rng: np.random.Generator) -> Image:
+        """One augmented crop."""
+        image = read_image(portrait.path)
+        box = jittered(face_box(image, self.spec.margin), self.recipe, rng)
+        face = crop(image, box, self.spec.margin, self.spec.size)
+        if rng.random() < self.recipe.flip:
+            face = np.ascontiguousarray(face[:, ::-1])
+        augmented: Image = self.photometric(image=face)["image"]
+        return augmented
+
+    def __call__(self, step: int) -> Batch:
+        rng = np.random.default_rng([self.recipe.seed, step])
+        self.photometric.set_random_seed(int(rng.integers(2**31)))
+        images: list[Image] = []
+        targets, skipped = [], []
+        while len(images) < self.recipe.batch:
+            portrait = self.examples[int(np.searchsorted(self.odds, rng.random(), side="right"))]
+            try:
+                images.append(self.sample(portrait, rng))
+            except DataError as error:
+                skipped.append(str(error))
+                if len(skipped) > max(100, 10 * self.recipe.batch):
+                    raise DataError(f"hardly any picture can be read; the last: {error}") from error
+                continue
+            targets.append(portrait.odds)
+        return Batch(np.stack(images), np.array(targets, np.float32), skipped)
+
+
+def plain(portraits: list[Portrait], spec: ModelSpec) -> Batch:
+    """The portraits as the board would see them, in one batch; for validation."""
+    images, targets, skipped = [], [], []
+    for portrait in portraits:
+        try:
+            image = read_image(portrait.path)
+        except DataError as error:
+            skipped.append(str(error))
+            continue
+        images.append(crop(image, face_box(image, spec.margin), spec.margin, spec.size))
+        targets.append(portrait.odds)
+    if not images:
+        raise DataError(f"none of {len(portraits)} pictures can be read; {skipped[0] if skipped else 'there are none'}")
+    return Batch(np.stack(images), np.array(targets, np.float32), skipped)

@@ -1,0 +1,226 @@
+"""The face data set: boxes from disk, in COCO's form or labelme's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.device.boxes import Boxes, encode
+from edgekit.device.errors import DataError
+from edgekit.device.image import Image, fit, pictures, read_image
+from edgekit.device.spec import ModelSpec
+from edgekit.train.augment import framed, photometric
+from edgekit.train.feed import Batch
+from edgekit.train.recipe import Recipe
+
+NONE = np.empty((0, 4), np.float32)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture and its boxes, in pixels of the file. `ignore` marks what is neither face nor background."""
+
+    path: Path
+    boxes: Boxes  # (N, 4)
+    ignore: Boxes = field(default_factory=lambda: NONE)  # (M, 4)
+    group: str = ""  # pictures of one group are never split between training and validation
+
+
+@dataclass(frozen=True)
+class Faces:
+    """A data set: examples by part ("train", "val", "test"), and what the boxes hold."""
+
+    parts: dict[str, list[Example]]
+    label: str
+
+
+def read_faces(data: Path) -> Faces:
+    """Read a COCO file, or a folder {train,val,test}/{images,labels} with labelme files.
+
+    A COCO file is one part, "train" if its name says nothing else. Raises DataError, naming file and box.
+    """
+    if data.suffix == ".json":
+        examples, label = _read_coco(data)
+        part = next((name for name in ("test", "val") if name in data.stem.lower()), "train")
+        return Faces({part: examples}, label)
+    if not data.is_dir():
+        raise DataError(f"{data} is neither a folder nor a COCO .json file")
+    folders = [data / part for part in ("train", "val", "test") if (data / part / "images").is_dir()]
+    if not folders and (data / "images").is_dir():
+        folders = [data]
+    labels: set[str] = set()
+    parts = {f.name if f != data else "train": _read_labelme(f, labels) for f in folders}
+    if not any(parts.values()):
+        raise DataError(f"{data} holds no pictures; expected images/ and labels/, alone or in train/, val/ and test/")
+    if len(labels) > 1:
+        raise DataError(f"{data} has boxes labelled {', '.join(sorted(labels))}; a detector learns one kind of object")
+    return Faces(parts, labels.pop() if labels else "face")
+
+
+def hold_out(faces: Faces, share: float) -> tuple[list[Example], list[Example]]:
+    """Training and validation examples: the data's own parts, or `share` of the groups, chosen by their names."""
+    train = faces.parts.get("train", [])
+    if not train:
+        raise DataError("the data has no part to train on")
+    if val := faces.parts.get("val"):
+        return train, val
+    chosen = [draw(e.group or e.path.name) < share for e in train]
+    kept = [e for e, out in zip(train, chosen, strict=True) if not out]
+    held = [e for e, out in zip(train, chosen, strict=True) if out]
+    return (kept, held) if kept and held else (train, train[: max(1, len(train) // 10)])
+
+
+def draw(name: str) -> float:
+    """0..1, always the same for a name."""
+    return int.from_bytes(sha256(name.encode()).digest()[:4], "big") / 2**32
+
+
+def _load_json(path: Path, shape: str) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as {shape}: {error}") from error
+
+
+def _read_coco(path: Path) -> tuple[list[Example], str]:
+    data = _load_json(path, "a COCO file")
+    try:
+        rows = {row["id"]: row for row in data["images"]}
+        names = {c["id"]: str(c["name"]) for c in data["categories"]}
+        boxes: dict[int, list[list[float]]] = {key: [] for key in rows}
+        ignore: dict[int, list[list[float]]] = {key: [] for key in rows}
+        for note in data["annotations"]:
+            row, (x, y, w, h) = rows[note["image_id"]], note["bbox"]
+            where = f"{path}: annotation {note.get('id')} of {row['file_name']}"
+            box = _checked([x, y, x + w, y + h], row["width"], row["height"], where)
+            (ignore if note.get("iscrowd") else boxes)[row["id"]].append(box)
+        used = {names[note["category_id"]] for note in data["annotations"]}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} is not a COCO file: {error!r}; it needs images, annotations and categories") from error
+    if not rows:
+        raise DataError(f"{path} lists no pictures")
+    if len(used) > 1:
+        raise DataError(f"{path} has boxes of {', '.join(sorted(used))}; a detector learns one kind of object")
+    examples = [
+        Example(path.parent / row["file_name"], _boxes(boxes[key]), _boxes(ignore[key]), str(row.get("group", "")))
+        for key, row in rows.items()
+    ]
+    for example in examples:
+        if not example.path.exists():
+            raise DataError(f"{path} lists {example.path}, which does not exist")
+    return examples, used.pop() if used else next(iter(names.values()), "face")
+
+
+def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
+    """Pictures of images/, boxes of the labels/ file of the same name; a picture without one has no face."""
+    found = pictures(folder / "images")
+    stems = {path.stem for path in found}
+    examples = {path.stem: Example(path, NONE) for path in found}
+    for file in sorted((folder / "labels").glob("*.json")):
+        if file.stem not in stems:
+            raise DataError(f"{file} labels a picture that is not in {folder / 'images'}")
+        note = _load_json(file, "a labelme file")
+        try:
+            boxes = []
+            for number, shape in enumerate(note["shapes"]):
+                points = np.array(shape["points"], np.float32).reshape(-1, 2)
+                corners = [*points.min(0).tolist(), *points.max(0).tolist()]
+                where = f"{file}: shape {number}"
+                boxes.append(_checked(corners, note["imageWidth"], note["imageHeight"], where))
+                labels.add(str(shape["label"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{file} is not a labelme file: {error!r}") from error
+        examples[file.stem] = Example(examples[file.stem].path, _boxes(boxes))
+    return list(examples.values())
+
+
+def _checked(box: list[float], width: float, height: float, where: str) -> list[float]:
+    """The box clipped to its picture. Raises DataError when nothing of it is left."""
+    left, top, right, bottom = box
+    if not all(np.isfinite(box)) or right - left <= 0 or bottom - top <= 0:
+        raise DataError(f"{where} is a box of no area: {box}")
+    if left >= width or top >= height or right <= 0 or bottom <= 0:
+        raise DataError(f"{where} lies outside its picture of {width:g}x{height:g}: {box}")
+    return [max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))]
+
+
+def _boxes(rows: list[list[float]]) -> Boxes:
+    return np.array(rows, np.float32).reshape(-1, 4)
+
+
+@dataclass(frozen=True)
+class FaceBatches:
+    """Augmented batches for the detector, the same for the same step. Runs in worker processes."""
+
+    examples: list[Example]
+    spec: ModelSpec
+    recipe: Recipe
+
+    @cached_property
+    def parts(self) -> tuple[list[Example], list[Example]]:
+        """Pictures with faces, and without; if there are only such, they count as the first."""
+        full = [e for e in self.examples if len(e.boxes)]
+        empty = [e for e in self.examples if not len(e.boxes)]
+        return (full, empty) if full else (empty, [])
+
+    @cached_property
+    def odds(self) -> Any:
+        """Cumulative: a picture is drawn as often as the root of its number of faces, since crowds teach more."""
+        weight = np.sqrt([max(1, len(e.boxes)) for e in self.parts[0]])
+        return np.cumsum(weight) / weight.sum()
+
+    @cached_property
+    def photometric(self) -> Any:
+        return photometric(self.recipe)
+
+    def sample(self, example: Example, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
+        """One augmented picture with its faces and its regions to ignore."""
+        image, boxes, ignore = framed(
+            read_image(example.path), example.boxes, example.ignore, self.spec.size, self.recipe, rng
+        )
+        return self.photometric(image=image)["image"], boxes, ignore
+
+    def __call__(self, step: int) -> Batch:
+        rng = np.random.default_rng([self.recipe.seed, step])
+        self.photometric.set_random_seed(int(rng.integers(2**31)))
+        full, empty = self.parts
+        images: list[Image] = []
+        targets, skipped = [], []
+        while len(images) < self.recipe.batch:
+            if empty and rng.random() < self.recipe.empty:
+                example = empty[rng.integers(len(empty))]
+            else:
+                example = full[int(np.searchsorted(self.odds, rng.random(), side="right"))]
+            try:
+                image, boxes, ignore = self.sample(example, rng)
+            except DataError as error:
+                skipped.append(str(error))
+                if len(skipped) > max(100, 10 * self.recipe.batch):
+                    raise DataError(f"hardly any picture can be read; the last: {error}") from error
+                continue
+            images.append(image)
+            targets.append(encode(boxes, ignore, self.spec.size, self.spec.strides))
+        return Batch(np.stack(images), np.stack(targets), skipped)
+
+
+def plain(examples: list[Example], spec: ModelSpec) -> Batch:
+    """The examples as the board would see them, in one batch; for validation."""
+    images, targets, skipped = [], [], []
+    for example in examples:
+        try:
+            image, scale = fit(read_image(example.path), spec.size)
+        except DataError as error:
+            skipped.append(str(error))
+            continue
+        boxes, ignore = example.boxes * np.float32(scale), example.ignore * np.float32(scale)
+        images.append(image)
+        targets.append(encode(boxes, ignore, spec.size, spec.strides))
+    if not images:
+        raise DataError(f"none of {len(examples)} pictures can be read; {skipped[0] if skipped else 'there are none'}")
+    return Batch(np.stack(images), np.stack(targets), skipped)

@@ -1,0 +1,69 @@
+"""Batches, made by worker processes while the net trains."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Batch(NamedTuple):
+    """What one step learns from, and the pictures that could not be read."""
+
+    images: NDArray[np.uint8]  # (B, H, W, 3)
+    targets: NDArray[np.float32]  # (B, ...)
+    skipped: list[str] = []  # noqa: RUF012 - never changed
+
+
+Draw = Callable[[int], Batch]  # the batch of one step; a function of the step alone, so that a resumed training goes on
+
+_draw: Draw | None = None
+
+
+class Feed:
+    """Iterates over batches from `first` to `last`; `waited` seconds of them were spent on waiting."""
+
+    def __init__(self, draw: Draw, workers: int, first: int, last: int) -> None:
+        self.draw, self.workers, self.first, self.last = draw, workers, first, last
+        self.waited = 0.0
+        self.skipped: dict[str, None] = {}
+
+    def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
+        # Spawned, not forked: TensorFlow's threads do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.workers, context, _start, (self.draw,)) as pool:
+            ahead: deque[Future[Batch]] = deque()
+            for step in range(self.first, self.last):
+                while len(ahead) < 2 * self.workers + 2 and step + len(ahead) < self.last:
+                    ahead.append(pool.submit(_work, step + len(ahead)))
+                asked = perf_counter()
+                batch = ahead.popleft().result()
+                self.waited += perf_counter() - asked
+                self.skipped.update(dict.fromkeys(batch.skipped))
+                yield batch.images, batch.targets
+            pool.shutdown(cancel_futures=True)
+
+
+def workers_for_this_machine() -> int:
+    """One process prepares about 500 pictures a second: enough for a CPU; a GPU wants more."""
+    return max(1, min(8, len(os.sched_getaffinity(0)) - 1))
+
+
+def _start(draw: Draw) -> None:
+    global _draw
+    import cv2
+
+    cv2.setNumThreads(1)  # the cores belong to the net
+    _draw = draw
+
+
+def _work(step: int) -> Any:
+    assert _draw is not None
+    return _draw(step)

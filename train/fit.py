@@ -1,0 +1,156 @@
+"""The training loop, the same for every net: Keras' own `fit` with checkpoints, a history and a progress bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from edgekit.train.backend import keras
+from edgekit.train.feed import Batch, Draw, Feed
+from edgekit.train.recipe import Recipe
+
+WEIGHTS = "model.weights.h5"
+CHECKPOINT = "checkpoint.weights.h5"
+HISTORY = "history.csv"
+
+console = Console(stderr=True)
+
+
+def machine() -> str:
+    """What will do the work: the GPU if Keras' backend sees one, else the CPU, and the versions."""
+    backend = keras.backend.backend()
+    gpus: list[str] = []
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        gpus = [d.name for d in tf.config.list_physical_devices("GPU")]
+    elif backend == "torch":
+        import torch
+
+        gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    elif backend == "jax":
+        import jax
+
+        gpus = [str(d) for d in jax.devices() if d.platform != "cpu"]
+    where = f"GPU {', '.join(gpus)}" if gpus else f"CPU, {len(os.sched_getaffinity(0))} cores (no GPU found)"
+    return f"training on {where}; keras {keras.__version__} on {backend}"
+
+
+def fit(
+    trainer: keras.Model,
+    net: keras.Model,
+    draw: Draw,
+    size: int,
+    validation: Batch,
+    recipe: Recipe,
+    folder: Path,
+    workers: int,
+) -> None:
+    """Train `net` through `trainer` and leave its averaged weights in `folder`. Goes on from a checkpoint there.
+
+    `size` is the number of training pictures: an epoch is one pass over them, but at least 20 steps.
+    """
+    steps = max(1, recipe.pictures // recipe.batch)
+    epoch_steps = min(steps, max(20, size // recipe.batch))
+    epochs = max(1, round(steps / epoch_steps))
+    compile_(trainer, net, recipe, epochs * epoch_steps)
+    done = _restore(trainer, folder)
+    feed = Feed(draw, workers, done * epoch_steps, epochs * epoch_steps)
+    if done < epochs:
+        trainer.fit(
+            iter(feed),
+            validation_data=(validation.images, validation.targets),
+            validation_batch_size=recipe.batch,
+            steps_per_epoch=epoch_steps,
+            epochs=epochs,
+            initial_epoch=done,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.CSVLogger(str(folder / HISTORY), append=done > 0),
+                Checkpoint(folder),
+                Bar(feed, done, epochs, epoch_steps),
+            ],
+        )
+    for line in feed.skipped:
+        console.print(f"[yellow]skipped[/]: {line}")
+    if feed.skipped:
+        console.print(f"[yellow]{len(feed.skipped)} pictures were skipped[/]")
+    net.save_weights(folder / WEIGHTS)
+
+
+def compile_(trainer: keras.Model, net: keras.Model, recipe: Recipe, steps: int) -> None:
+    """AdamW with warm-up and cosine, and an averaged copy of the weights that takes their place at the end."""
+    warmup = max(1, round(recipe.warmup * steps))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup
+    )
+    average = min(recipe.average, 1 - 10 / (steps + 20))  # a short training must not average its beginning
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=average, global_clipnorm=10.0
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    trainer.compile(optimizer=optimizer, jit_compile=False)
+    optimizer.build(net.trainable_variables)
+
+
+def _restore(trainer: keras.Model, folder: Path) -> int:
+    """Load the checkpoint, if there is one; the number of epochs that it has seen."""
+    state = folder / "checkpoint.json"
+    if not state.exists():
+        return 0
+    trainer.load_weights(folder / CHECKPOINT)
+    return int(json.loads(state.read_text())["epochs"])
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Weights and optimizer after each epoch, so that a killed training goes on where it was."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        part = self.folder / f"part.{CHECKPOINT}"
+        self.model.save_weights(part)
+        os.replace(part, self.folder / CHECKPOINT)
+        (self.folder / "checkpoint.json").write_text(json.dumps({"epochs": epoch + 1}))
+
+
+class Bar(keras.callbacks.Callback):
+    """A progress bar with the time left, and a line an epoch that says how well the workers keep up."""
+
+    def __init__(self, feed: Feed, done: int, epochs: int, steps: int) -> None:
+        super().__init__()
+        self.feed, self.done, self.epochs, self.steps = feed, done, epochs, steps
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+        self.progress = Progress(*columns, console=console)
+        self.task = self.progress.add_task("training", total=self.epochs * self.steps, completed=self.done * self.steps)
+        self.progress.start()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.start, self.waited = time.perf_counter(), self.feed.waited
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.progress.advance(self.task)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = logs or {}
+        took = time.perf_counter() - self.start
+        console.print(
+            f"epoch {epoch + 1}/{self.epochs}  loss {logs.get('loss', 0):.4f}  validation {logs.get('val_loss', 0):.4f}"
+            f"  {took:.1f} s, {(self.feed.waited - self.waited) / took:.0%} of it waiting for pictures",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.progress.stop()

@@ -1,0 +1,135 @@
+"""Pictures that people look at after a training: curves, samples, what was found and what was missed."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgekit.device.annotate import GREY
+from edgekit.device.boxes import Boxes
+from edgekit.device.image import Image, fit, to_rgb
+from edgekit.train.score import Named, Seen, matched
+
+GREEN, RED, BLUE, ORANGE = (60, 220, 90), (255, 60, 60), (80, 150, 255), (255, 170, 40)
+TILE = 192, 256
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")  # no screen needed
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def curves(history: Path, target: Path) -> None:
+    """Training and validation loss by epoch."""
+    with history.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    epochs = [int(row["epoch"]) + 1 for row in rows]
+    axes.plot(epochs, [float(row["loss"]) for row in rows], label="training, augmented")
+    axes.plot(epochs, [float(row["val_loss"]) for row in rows], label="validation, plain")
+    axes.set(xlabel="epoch", ylabel="loss", title="The averaged weights that are kept do better than the last point")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
+
+
+def precision_recall(scores: dict[str, Any], target: Path) -> None:
+    """The detector's curve at IoU 0.5, with its threshold marked."""
+    plt = _pyplot()
+    curve = scores["curve"]
+    figure, axes = plt.subplots(figsize=(5, 4.5), layout="constrained")
+    axes.plot(curve["recall"], curve["precision"])
+    axes.plot(scores["recall"], scores["precision"], "o", label=f"threshold {scores['threshold']:.2f}")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=f"AP50 {scores['ap50']:.3f}")
+    axes.legend(loc="lower left")
+    axes.grid(alpha=0.3)
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
+
+
+def confusion(scores: dict[str, Any], target: Path) -> None:
+    """The classifier's confusion matrix; each row adds up to the faces of one class."""
+    plt = _pyplot()
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    side = 3 + 0.6 * len(scores["labels"])
+    figure, axes = plt.subplots(figsize=(side, side), layout="constrained")
+    table = np.array(scores["confusion"])
+    ConfusionMatrixDisplay(table, display_labels=scores["labels"]).plot(ax=axes, colorbar=False, cmap="Blues")
+    axes.set(xlabel="answer", ylabel="truth", title=f"accuracy {scores['accuracy']:.1%}")
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
+
+
+def sheet(tiles: Sequence[Image], columns: int, target: Path) -> None:
+    """Pictures of one size side by side, as one PNG."""
+    blank = np.full_like(tiles[0], 255)
+    rows = [list(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
+    rows[-1] += [blank] * (columns - len(rows[-1]))
+    cv2.imwrite(str(target), to_rgb(np.vstack([np.hstack(row) for row in rows])))
+
+
+def boxed(image: Image, groups: Sequence[tuple[Boxes, tuple[int, int, int]]]) -> Image:
+    """A copy of the image with each group of boxes (N, 4) in its colour."""
+    canvas = image.copy()
+    for boxes, colour in groups:
+        for left, top, right, bottom in np.asarray(boxes, float).reshape(-1, 4).round().astype(int).tolist():
+            cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), colour, 1)
+    return canvas
+
+
+def face_samples(batches: Any, target: Path, count: int = 24) -> None:
+    """Augmented pictures as the detector learns from them: faces green, ignored regions orange."""
+    rng = np.random.default_rng(0)
+    full, _ = batches.parts
+    tiles = []
+    for number in rng.integers(len(full), size=count):
+        image, boxes, ignore = batches.sample(full[int(number)], rng)
+        tiles.append(fit(boxed(image, [(ignore, ORANGE), (boxes, GREEN)]), TILE)[0])
+    sheet(tiles, 6, target)
+
+
+def portrait_samples(batches: Any, target: Path) -> None:
+    """Augmented crops as the classifier learns from them."""
+    sheet([fit(image, (96, 96))[0] for image in batches(0).images[:48]], 12, target)
+
+
+def found(seen: Sequence[Seen], threshold: float, target: Path) -> None:
+    """Test pictures: faces found green, missed red, false alarms blue, ignored grey."""
+    tiles = []
+    for picture in seen:
+        right, wrong, missed = matched(picture, threshold)
+        groups = [
+            (picture.ignore, GREY),
+            (np.array([f.box for f in right]), GREEN),
+            (np.array([f.box for f in wrong]), BLUE),
+            (picture.boxes[missed], RED),
+        ]
+        tiles.append(boxed(picture.frame, groups))
+    sheet(tiles, 5, target)
+
+
+def named(answers: Sequence[Named], images: Sequence[Image], labels: Sequence[str], target: Path) -> None:
+    """Test portraits with the answer: right green, wrong red, unsure grey."""
+    tiles = []
+    for answer, image in zip(answers, images, strict=True):
+        tile = fit(image, (96, 96))[0].copy()
+        right = answer.answer.best == answer.portrait.label
+        sure = answer.answer.label in labels
+        colour = GREY if not sure else GREEN if right else RED
+        cv2.rectangle(tile, (0, 0), (95, 95), colour, 2)
+        text = f"{labels[answer.answer.best]} {answer.answer.score:.2f}"
+        cv2.putText(tile, text, (4, 90), cv2.FONT_HERSHEY_PLAIN, 0.8, colour, 1, cv2.LINE_AA)
+        tiles.append(tile)
+    sheet(tiles, 12, target)

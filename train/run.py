@@ -1,0 +1,153 @@
+"""A run folder: what one training leaves behind.
+
+manifest.json      the facts of the model; `edgekit export tflite` completes it
+model.weights.h5   the averaged weights
+history.csv        losses by epoch; curves.png shows them
+samples.png        what it learned from; found.png or named.png what it made of pictures held out; scores.json, a plot
+checkpoint.*       what --resume goes on from
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.device.errors import DataError, ModelError
+from edgekit.device.image import Image, read_image
+from edgekit.device.interpreter import Loaded
+from edgekit.device.spec import MANIFEST, ModelSpec
+from edgekit.device.tensor import Tensor
+from edgekit.train import report, score, verdict
+from edgekit.train.backend import keras
+from edgekit.train.fit import HISTORY, WEIGHTS, console, machine
+from edgekit.train.recipe import Recipe
+
+
+def provenance(data: Sequence[Path], recipe: Recipe, train: int, val: int) -> dict[str, Any]:
+    """What the manifest says of the training."""
+    return {
+        "data": [path.name for path in data],
+        "train_pictures": train,
+        "val_pictures": val,
+        "recipe": asdict(recipe),
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+    }
+
+
+def folder_for(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
+    """The run folder, made, with its manifest; prints where and on what the training runs.
+
+    Without `out` the first free of runs/TASK, runs/TASK-2, ... Raises DataError when `out` holds another training.
+    """
+    folder = out or _free(spec.task)
+    manifest = folder / MANIFEST
+    if resume and not manifest.exists():
+        raise DataError(f"{folder} holds no training to go on with")
+    if not resume and manifest.exists():
+        raise DataError(f"{folder} holds a training; go on with it by --resume, or choose another --out")
+    if resume:
+        before = ModelSpec.from_json(manifest.read_text(), manifest)
+        if ModelSpec.from_json(spec.to_json(), manifest).training["recipe"] != before.training["recipe"]:
+            raise DataError(f"{folder} was trained with other settings; resume with the same ones")
+    keras.utils.set_random_seed(spec.training["recipe"]["seed"])
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        manifest.write_text(spec.to_json())
+    _say(f"{machine()}; into {folder}")
+    return folder
+
+
+def _free(task: str) -> Path:
+    names = (f"runs/{task}" if n == 1 else f"runs/{task}-{n}" for n in range(1, 10_000))
+    return next(path for path in map(Path, names) if not path.exists())
+
+
+def build(spec: ModelSpec, batch: int | None = None) -> keras.Model:
+    """The net of a spec, without weights. Raises ModelError when this version does not know its architecture."""
+    from edgekit.train import detector, sentiment
+
+    nets: dict[str, Any] = detector.NETS if spec.task == "detector" else sentiment.NETS
+    if spec.arch not in nets:
+        raise ModelError(f"this edgekit has no {spec.task} net {spec.arch!r}; it has: {', '.join(nets)}")
+    classes = () if spec.task == "detector" else (len(spec.labels),)
+    net: keras.Model = nets[spec.arch](spec.size, *classes, batch=batch)
+    return net
+
+
+def load_run(folder: Path, batch: int | None = None) -> tuple[keras.Model, ModelSpec]:
+    """A trained net and its spec. Raises ModelError when the folder holds no finished training."""
+    manifest, weights = folder / MANIFEST, folder / WEIGHTS
+    if not manifest.exists():
+        raise ModelError(f"{folder} is not a run folder: it has no {MANIFEST}; make one with: edgekit train")
+    spec = ModelSpec.from_json(manifest.read_text(), manifest)
+    if not weights.exists():
+        raise ModelError(f"{folder} holds an unfinished training; go on with it by: edgekit train ... --resume")
+    net = build(spec, batch)
+    net.load_weights(weights)
+    return net, spec
+
+
+def as_model(net: keras.Model, spec: ModelSpec) -> Loaded:
+    """A Keras net in the board's form, so that the board's code can run it."""
+
+    def model(image: Image) -> dict[str, Tensor]:
+        outputs = net.predict_on_batch(image[np.newaxis].astype(np.float32))
+        return {name: Tensor(np.asarray(value)[0]) for name, value in outputs.items()}
+
+    return Loaded(model, spec)
+
+
+def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
+    """Choose the threshold with the best F1 on the validation part, score at it, draw, say what comes next."""
+    net, spec = load_run(folder)
+    first = score.score_detector(as_model(net, spec), val, track=verdict.bar)
+    spec = replace(spec, threshold=score.best_threshold(first["curve"]))
+    (folder / MANIFEST).write_text(spec.to_json())
+    model = as_model(net, spec)
+    scores = score.score_detector(model, val, track=verdict.bar)
+    _write(folder, scores)
+    report.precision_recall(scores, folder / "precision_recall.png")
+    report.face_samples(batches, folder / "samples.png")
+    full = [example for example in val if len(example.boxes)]
+    some = full[:: max(1, len(full) // 25)][:25]
+    report.found(list(score.see(model, some, score.FRAME, score.SMALLEST, [])), spec.threshold, folder / "found.png")
+    at = f"at threshold {spec.threshold:.2f} precision {scores['precision']:.3f} and recall {scores['recall']:.3f}"
+    _say(f"validation: AP50 {scores['ap50']:.3f}, {at}")
+    _next(folder)
+
+
+def finish_sentiment(folder: Path, batches: Any, val: Sequence[Any]) -> None:
+    """Score on the validation part, draw, say what comes next."""
+    net, spec = load_run(folder)
+    model = as_model(net, spec)
+    scores = score.score_sentiment(model, val, track=verdict.bar)
+    _write(folder, scores)
+    report.confusion(scores, folder / "confusion.png")
+    report.portrait_samples(batches, folder / "samples.png")
+    answers = list(score.name(model, val[:: max(1, len(val) // 48)][:48], []))
+    images = [read_image(answer.portrait.path) for answer in answers]
+    report.named(answers, images, spec.labels, folder / "named.png")
+    unsure = f"unsure {scores['unsure_rate']:.1%}"
+    _say(f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, {unsure}")
+    _next(folder)
+
+
+def _write(folder: Path, scores: dict[str, Any]) -> None:
+    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+    report.curves(folder / HISTORY, folder / "curves.png")
+
+
+def _next(folder: Path) -> None:
+    drawn = ", ".join(sorted(path.name for path in folder.glob("*.png")))
+    _say(f"look at {drawn} in {folder}")
+    _say(f"next: edgekit export tflite {folder} --calibrate DATA")
+
+
+def _say(line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)

@@ -1,0 +1,52 @@
+"""The classifier of faces: its net and its loss. Softmax is not in the graph: there it would split the int8 model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgekit.train.backend import keras
+from edgekit.train.detector import conv, separable
+from edgekit.train.recipe import Recipe
+
+layers, ops = keras.layers, keras.ops
+
+SIZE = 64, 64
+MARGIN = 0.1  # of the longer side of the detector's box, on each side
+THRESHOLD = 0.7  # below it the board says "unsure"
+
+
+def crop74k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
+    """The default net, 74 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
+    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
+    x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
+    x = separable(separable(conv(x, 24, 3, 2), 48, 2), 48)
+    x = separable(x, 96, 2)
+    for _ in range(2):
+        x = layers.Add()([x, separable(x, 96)])
+    x = separable(separable(x, 160, 2), 160)
+    x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
+
+
+NETS = {"crop74k": crop74k}
+ARCH = "crop74k"
+
+
+class SentimentTrainer(keras.Model):
+    """A net together with its loss; only the net is saved."""
+
+    def __init__(self, net: keras.Model, recipe: Recipe) -> None:
+        super().__init__()
+        self.net, self.smoothing = net, recipe.smoothing
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        return self.net(images, training=training)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Cross-entropy against the odds of each class (B, classes), which votes may have made soft."""
+        loss = keras.losses.categorical_crossentropy(
+            y, y_pred["logits"], from_logits=True, label_smoothing=self.smoothing
+        )
+        return ops.mean(loss)
