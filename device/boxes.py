@@ -44,27 +44,30 @@ def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence
 
     Returns (cells, 5), the grids one after the other: FACE, NOTHING or IGNORED, then the distances to left, top,
     right and bottom in strides. A cell belongs to the smallest box that its grid learns and whose centre is within
-    RADIUS. A box of at least the first stride gets a cell even where others crowd it out; a smaller one may get none.
+    RADIUS. A box of at least the first stride, and at most 5 times as long as wide, gets a cell even where others
+    crowd it out. One that gets none, being too small, is ignored as the boxes of `ignore` are.
     """
     points = [centers(size, s) for s in strides]
     stride = np.repeat(np.array(strides, np.float32), [len(p) for p in points])[:, None]  # (cells, 1)
     xy = np.concatenate(points)[:, None]  # (cells, 1, 2)
     cells = np.zeros((len(xy), 5), np.float32)
+    owner = np.full(len(xy), -1)
+    if len(boxes):
+        distances = np.concatenate([xy - boxes[:, :2], boxes[:, 2:] - xy], axis=-1) / stride[..., None]  # (cells, N, 4)
+        held = (distances.min(-1) >= 0) & (distances.max(-1) <= REACH)
+        offset = np.abs(distances[..., 2:] - distances[..., :2]).max(-1) / 2  # from the box's centre, in strides
+        longer = (boxes[:, 2:] - boxes[:, :2]).max(-1) / stride
+        learned = ((longer >= SPAN[0]) | (stride == min(strides))) & ((longer <= SPAN[1]) | (stride == max(strides)))
+        owner = _owners(held, learned, offset, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        ignore = np.concatenate([ignore, np.delete(boxes, owner[owner >= 0], axis=0)])
     if len(ignore):
-        reach = stride / 2  # at least one cell, however small the region
-        held = (xy >= ignore[:, :2] - reach[:, None]) & (xy <= ignore[:, 2:] + reach[:, None])
-        cells[held.all(-1).any(-1), 0] = IGNORED
-    if not len(boxes):
-        return cells
-    distances = np.concatenate([xy - boxes[:, :2], boxes[:, 2:] - xy], axis=-1) / stride[..., None]  # (cells, N, 4)
-    held = (distances.min(-1) >= 0) & (distances.max(-1) <= REACH)
-    offset = np.abs(distances[..., 2:] - distances[..., :2]).max(-1) / 2  # from the box's centre, in strides
-    longer = (boxes[:, 2:] - boxes[:, :2]).max(-1) / stride
-    learned = ((longer >= SPAN[0]) | (stride == min(strides))) & ((longer <= SPAN[1]) | (stride == max(strides)))
-    owner = _owners(held, learned, offset, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        reach = stride[..., None] / 2  # at least one cell, however small the region
+        inside = (xy >= ignore[:, :2] - reach) & (xy <= ignore[:, 2:] + reach)
+        cells[inside.all(-1).any(-1), 0] = IGNORED
     (taken,) = np.nonzero(owner >= 0)
-    cells[taken, 0] = FACE
-    cells[taken, 1:] = distances[taken, owner[taken]]
+    if len(taken):
+        cells[taken, 0] = FACE
+        cells[taken, 1:] = distances[taken, owner[taken]]
     return cells
 
 

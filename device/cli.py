@@ -179,3 +179,15 @@ def _info_text(found: dict[str, Any]) -> str:
     lines += [f"operators    {', '.join(f'{n} {name}' for name, n in found['operators'].items())}", ""]
     lines += [f"{name:12} {value}" for name, value in manifest.items() if value not in ("", {}, (), [])]
     return "\n".join(lines)
+
+
+@main.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where it all goes."
+)
+@click.option("--small", is_flag=True, help="Only the shipped models on a photograph; no training.")
+def demo(out: Path, small: bool) -> None:
+    """Take the tour: a photograph, then train, export, run and bench in small."""
+    from edgekit.device.demo import tour
+
+    tour(out, small)

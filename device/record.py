@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +71,8 @@ class Log:
             if written < len(data):
                 written += os.write(self.file, data[written:])  # raises with the reason
         except OSError as error:
-            os.ftruncate(self.file, self.end)
+            with suppress(OSError):  # a device has no length
+                os.ftruncate(self.file, self.end)
             raise LogError(
                 f"{self.path} cannot be written: {error.strerror}; its {self.lines} new lines are whole"
             ) from error

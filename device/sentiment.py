@@ -21,7 +21,7 @@ class Sentiment:
 
     label: str  # one of the spec's labels, or "unsure" below its threshold
     score: float  # 0..1, of the most likely label, also where that is not sure enough to be said
-    best: int  # index of the most likely label
+    best: int  # index of the most likely label that is an answer
 
 
 def classify(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Sentiment:
@@ -29,7 +29,7 @@ def classify(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Se
     spec = sentiment.spec
     face = crop(image, box, spec.margin, spec.size)
     lap("crop")
-    scores = softmax(sentiment.model(face)["logits"])
+    scores = softmax(sentiment.model(face)["logits"])[: len(spec.answers)]
     best = int(scores.argmax())
     score = float(scores[best])
     lap("classify")

@@ -19,6 +19,7 @@ from edgekit.device.errors import ModelError
 FORMAT = 1
 MANIFEST = "manifest.json"
 TASKS = "detector", "sentiment"
+OTHER = "_other"  # a class that is never an answer: faces that are none of the others
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class ModelSpec:
     task: str  # "detector" or "sentiment"
     arch: str  # the net that training builds again
     size: tuple[int, int]  # input height and width, pixels
-    labels: tuple[str, ...]  # what is found, or one for each logit
+    labels: tuple[str, ...]  # what is found, or one for each logit; OTHER, if there is one, is the last
     threshold: float  # lowest score that counts, 0..1
     strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid
     overlap: float = 0.0  # detector: intersection over union above which two boxes are one face
@@ -40,6 +41,11 @@ class ModelSpec:
     parity: dict[str, Any] = field(default_factory=dict)  # what export lost against the trained model
     sha256: str = ""  # of the flatbuffer
     format: int = FORMAT
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The labels that may be said aloud."""
+        return self.labels[:-1] if self.labels[-1] == OTHER else self.labels
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

@@ -81,7 +81,7 @@ def _examples(data: Sequence[Path]) -> list[Drawn]:
 
 
 def _portraits(spec: ModelSpec, data: Sequence[Path]) -> list[Portrait]:
-    parts = read_expressions(list(data), [], spec.labels).parts
+    parts = read_expressions(list(data), [], spec.answers).parts
     return [portrait for part in parts.values() for portrait in part if portrait.label >= 0]
 
 

@@ -1,4 +1,4 @@
-"""Keras, imported without the pages that TensorFlow writes while it starts. Import this before anything that uses it."""
+"""Keras, imported without the pages that TensorFlow writes while it starts; everything here takes it from here."""
 
 from __future__ import annotations
 

@@ -94,13 +94,18 @@ def detector(data: Path, **options: Any) -> None:
     help="CSV: a column `file`, and one of counts for each class; gives soft labels. May be given again.",
 )
 @click.option("--classes", help="Comma list: only these folders.  [default: all]")
+@click.option(
+    "--others", help="Comma list: folders of faces to be unsure about, as are those whose name starts with _."
+)
 @_training_options(SENTIMENT, "sentiment")  # fmt: skip
-def sentiment(data: tuple[Path, ...], votes: tuple[Path, ...], classes: str | None, **options: Any) -> None:
+def sentiment(
+    data: tuple[Path, ...], votes: tuple[Path, ...], classes: str | None, others: str | None, **options: Any
+) -> None:
     """Train the classifier of faces: two classes or more."""
     from edgekit.train.expressions import PortraitBatches, hold_out, plain, read_expressions
 
-    names = tuple(name.strip() for name in classes.split(",")) if classes else ()
-    expressions = read_expressions(list(data), list(votes), names)
+    names, rest = (tuple(n.strip() for n in text.split(",")) if text else () for text in (classes, others))
+    expressions = read_expressions(list(data), list(votes), names, rest)
     train, val = hold_out(expressions, SENTIMENT.held_out)
 
     from edgekit.device.spec import ModelSpec

@@ -71,6 +71,7 @@ class DetectorTrainer(keras.Model):
     def __init__(self, net: keras.Model, recipe: Recipe) -> None:
         super().__init__()
         self.net, self.box_loss = net, recipe.box_loss
+        self.built = True  # or Keras refuses to load a checkpoint into it
 
     def call(self, images: Any, training: bool = False) -> Any:
         return self.net(images, training=training)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from edgekit.device.boxes import Box
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, crop, pictures, read_image
-from edgekit.device.spec import ModelSpec
+from edgekit.device.spec import OTHER, ModelSpec
 from edgekit.train.augment import photometric
 from edgekit.train.faces import draw
 from edgekit.train.feed import Batch
 from edgekit.train.recipe import Recipe
 
 PARTS = "train", "val", "test"
+PRIOR = 2  # votes that a picture's folder counts for
 
 
 @dataclass(frozen=True)
@@ -36,26 +37,31 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Expressions:
-    """A data set: portraits by part ("train", "val", "test"), the classes, and folders that are none of them."""
+    """A data set: portraits by part ("train", "val", "test"), and the classes, OTHER being the last if there is one."""
 
     parts: dict[str, list[Portrait]]
     classes: tuple[str, ...]
-    others: tuple[str, ...] = ()
 
 
 def read_expressions(
-    folders: list[Path], votes: list[Path], classes: tuple[str, ...] = (), part: str = "train"
+    folders: list[Path],
+    votes: list[Path],
+    classes: tuple[str, ...] = (),
+    others: tuple[str, ...] = (),
+    part: str = "train",
 ) -> Expressions:
     """Read folders of class folders, perhaps within train/, val/ and test/; without those all is `part`.
 
-    `classes` chooses some of the class folders; the others' pictures get label -1. A votes file is a CSV table: a
-    column `file` (relative to it), and a column of counts for each class. Raises DataError.
+    `classes` chooses some of the class folders. Those named in `others`, or whose name starts with "_", form the
+    class OTHER; what is left gets label -1. A votes file is a CSV table: a column `file` (relative to it), and a
+    column of counts for each class. Raises DataError.
     """
     trees = [(name, tree) for folder in folders for name, tree in _trees(folder, part)]
     found = sorted({path.name for _, tree in trees for path in _folders(tree)})
-    names = classes or tuple(found)
+    rest = tuple(name for name in found if name in others or name.startswith("_"))
+    names = classes or tuple(name for name in found if name not in rest)
     where = ", ".join(map(str, folders))
-    if missing := [name for name in names if name not in found]:
+    if missing := [name for name in (*names, *others) if name not in found]:
         raise DataError(f"{where} has no folder {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
     if len(names) < 2:
         raise DataError(f"{where} has {len(names)} class folder(s) {', '.join(names)}; a classifier needs at least two")
@@ -63,14 +69,14 @@ def read_expressions(
     parts: dict[str, list[Portrait]] = {}
     for name, tree in trees:
         for folder in _folders(tree):
-            label = names.index(folder.name) if folder.name in names else -1
+            label = names.index(folder.name) if folder.name in names else len(names) if folder.name in rest else -1
             parts.setdefault(name, []).extend(
-                _portrait(path, label, ballots.get(path.resolve()), len(names)) for path in pictures(folder)
+                _portrait(path, label, ballots.get(path.resolve()), len(names), bool(rest)) for path in pictures(folder)
             )
     for label, name in enumerate(names):
         if not any(p.label == label for portraits in parts.values() for p in portraits):
             raise DataError(f"{where}: the class folder {name} holds no pictures")
-    return Expressions(parts, names, tuple(n for n in found if n not in names))
+    return Expressions(parts, (*names, OTHER) if rest else names)
 
 
 def hold_out(data: Expressions, share: float) -> tuple[list[Portrait], list[Portrait]]:
@@ -97,19 +103,25 @@ def _folders(tree: Path) -> list[Path]:
     return sorted(p for p in tree.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _portrait(path: Path, label: int, ballot: NDArray[np.float64] | None, count: int) -> Portrait:
-    """The folder counts as one vote more, so that a picture nobody voted on has the odds of its folder."""
-    votes = np.zeros(count) if ballot is None else ballot[:count].copy()
+def _portrait(path: Path, label: int, ballot: NDArray[np.float64] | None, count: int, rest: bool) -> Portrait:
+    """`ballot` is a row of `_read_votes` for `count` classes; `rest` says whether OTHER is one class more.
+
+    The folder counts as PRIOR votes, so that a picture nobody voted on has the odds of its folder.
+    """
+    votes = np.zeros(count + rest)
     voted = -1
-    if ballot is not None and (ballot == ballot.max()).sum() == 1 and ballot.argmax() < count:
-        voted = int(ballot.argmax())
+    if ballot is not None:
+        votes += [*ballot[:count], *([ballot[count + 1]] if rest else [])]
+        choices = ballot[: count + 1]
+        if (choices == choices.max()).sum() == 1 and choices.argmax() < count:
+            voted = int(choices.argmax())
     if label >= 0:
-        votes[label] += 1
+        votes[label] += PRIOR
     return Portrait(path, label, tuple((votes / max(votes.sum(), 1)).tolist()), voted)
 
 
 def _read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.float64]]:
-    """For each picture the votes of each class, and behind them the highest count of any other column.
+    """For each picture the votes of each class, and behind them the highest and the sum of all other columns.
 
     A column belongs to the class that starts with the same three letters.
     """
@@ -121,12 +133,14 @@ def _read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.f
             raise DataError(f"{file} has not exactly one column for {', '.join(wrong)}; it has: {', '.join(rows[0])}")
         ours = [names[0] for names in columns.values()]
         rest = [n for n in rows[0] if n != "file" and n not in ours]
-        return {
-            (file.parent / row["file"]).resolve(): np.array(
-                [*(float(row[n]) for n in ours), max((float(row[n]) for n in rest), default=0.0)]
-            )
-            for row in rows
-        }
+        ours = [names[0] for names in columns.values()]
+        rest = [n for n in rows[0] if n != "file" and n not in ours]
+        ballots = {}
+        for row in rows:
+            other = [float(row[name]) for name in rest]
+            counts = [*(float(row[name]) for name in ours), max(other, default=0), sum(other)]
+            ballots[(file.parent / row["file"]).resolve()] = np.array(counts)
+        return ballots
     except (OSError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{file} is not a table of votes with a column `file`: {error!r}") from error
 

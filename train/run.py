@@ -132,7 +132,7 @@ def finish_sentiment(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     report.portrait_samples(batches, folder / "samples.png")
     answers = list(score.name(model, val[:: max(1, len(val) // 48)][:48], []))
     images = [read_image(answer.portrait.path) for answer in answers]
-    report.named(answers, images, spec.labels, folder / "named.png")
+    report.named(answers, images, spec.answers, folder / "named.png")
     unsure = f"unsure {scores['unsure_rate']:.1%}"
     _say(f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, {unsure}")
     _next(folder)

@@ -207,12 +207,13 @@ def score_sentiment(
     skipped: list[str] = []
     named = list(name(sentiment, track(portraits), skipped))
     truths = np.array([n.portrait.voted if by_votes else n.portrait.label for n in named], int)
-    ours, others = truths >= 0, truths < 0
+    ours = (truths >= 0) & (truths < len(sentiment.spec.answers))
+    others = ~ours
     if not ours.any():
         raise DataError(f"none of {len(named)} pictures is of a class that the model knows")
     best = np.array([n.answer.best for n in named], int)
     sure = np.array([n.answer.label != UNSURE for n in named], bool)
-    labels = sentiment.spec.labels
+    labels = sentiment.spec.answers
     classes = list(range(len(labels)))
     precision, recall, f1, support = precision_recall_fscore_support(
         truths[ours], best[ours], labels=classes, zero_division=0

@@ -15,21 +15,27 @@ MARGIN = 0.1  # of the longer side of the detector's box, on each side
 THRESHOLD = 0.7  # below it the board says "unsure"
 
 
-def crop74k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """The default net, 74 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
+def crop76k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
+    """The default net, 76 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
-    x = separable(separable(conv(x, 24, 3, 2), 48, 2), 48)
-    x = separable(x, 96, 2)
-    for _ in range(2):
-        x = layers.Add()([x, separable(x, 96)])
-    x = separable(separable(x, 160, 2), 160)
+    x = _stage(conv(x, 24, 3, 2), 32, 1, 2)
+    for filters, blocks in ((64, 3), (96, 3), (128, 2)):
+        x = _stage(x, filters, 2, blocks)
     x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
 
 
-NETS = {"crop74k": crop74k}
-ARCH = "crop74k"
+def _stage(x: Any, filters: int, stride: int, blocks: int) -> Any:
+    """Blocks of one size; those that keep their shape add to their input."""
+    x = separable(x, filters, stride)
+    for _ in range(blocks - 1):
+        x = layers.Add()([x, separable(x, filters)])
+    return x
+
+
+NETS = {"crop76k": crop76k}
+ARCH = "crop76k"
 
 
 class SentimentTrainer(keras.Model):
@@ -38,6 +44,7 @@ class SentimentTrainer(keras.Model):
     def __init__(self, net: keras.Model, recipe: Recipe) -> None:
         super().__init__()
         self.net, self.smoothing = net, recipe.smoothing
+        self.built = True  # or Keras refuses to load a checkpoint into it
 
     def call(self, images: Any, training: bool = False) -> Any:
         return self.net(images, training=training)

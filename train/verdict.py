@@ -53,7 +53,7 @@ def detector(
 
 def sentiment(loaded: Loaded, data: Sequence[Path], votes: Sequence[Path], plots: Path | None) -> dict[str, Any]:
     """Scores of a classifier, and its pictures in `plots`."""
-    labels = loaded.spec.labels
+    labels = loaded.spec.answers
     parts = read_expressions(list(data), list(votes), labels, part="test").parts
     portraits = next((parts[name] for name in ("test", "val", "train") if parts.get(name)), [])
     if not portraits:

@@ -1,0 +1,151 @@
+"""The tour: the shipped models on a real photograph, then the whole way in small, by the commands a user would type."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+
+from edgekit.device.drawn import MOODS, write_clip, write_faces, write_portraits
+from edgekit.device.errors import DataError, EdgekitError
+from edgekit.device.image import Image, cut, read_image, resize, to_rgb
+
+SIZE = 240, 320
+FPS = 15
+STEPS = [  # centre x, centre y and height of the view, in shares of the photograph, at the start and the end of 2 s
+    ("astronaut", (0.5, 0.38, 0.75), (0.44, 0.25, 0.42)),
+    ("astronaut", (0.44, 0.25, 0.42), (0.62, 0.5, 0.6)),
+    ("coffee", (0.4, 0.5, 0.8), (0.6, 0.5, 0.6)),
+    ("rocket", (0.4, 0.6, 0.7), (0.5, 0.4, 0.8)),
+    ("astronaut", (0.35, 0.3, 0.5), (0.5, 0.4, 0.79)),
+    ("chelsea", (0.4, 0.5, 0.7), (0.6, 0.5, 0.6)),
+]
+
+
+def tour(folder: Path, small: bool) -> None:
+    """Both halves of the tour, into `folder`; `small` leaves out training. Raises EdgekitError when a step fails."""
+    start = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    done = [("the shipped models on a photograph", *photograph(folder))]
+    if small:
+        pass
+    elif all(find_spec(name) for name in ("tensorflow", "keras", "albumentations")):
+        done += whole_way(folder)
+    else:
+        click.echo("\nThe second half, training, needs: pip install 'edgekit[demo]'")
+    _heading(f"Done in {time.monotonic() - start:.0f} s")
+    wide = max(len(what) for what, *_ in done)
+    for what, result, path in done:
+        click.echo(f"{what:{wide}}  {result:44} {path}")
+    click.echo("\nNext: edgekit run --camera 0 --show      your own face"
+               "\n      edgekit train detector --help      your own pictures")  # fmt: skip
+
+
+def photograph(folder: Path) -> tuple[str, Path]:
+    """Pan and zoom over a portrait and over pictures without a face; log and annotate what the shipped models see."""
+    _heading(
+        "1. The models that ship with edgekit, on a photograph (the astronaut Eileen Collins; NASA, public domain)"
+    )
+    clip, log, video = (folder / name for name in ("photograph.mp4", "photograph.jsonl", "photograph-annotated.mp4"))
+    _write_video(clip, _views())
+    log.unlink(missing_ok=True)
+    edgekit("run", "--camera", clip, "--log", log, "--save", video)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    for line in lines[:: FPS * 2]:
+        click.echo(f"  frame {line['frame']:3}: {_words(line['faces'])}")
+    with_face = sum(bool(line["faces"]) for line in lines)
+    return f"a face in {with_face} of {len(lines)} frames", video
+
+
+def _words(faces: list[dict[str, object]]) -> str:
+    return ", ".join(f"{f['sentiment']} at {f['box']}, score {f['score']}" for f in faces) or "no face"
+
+
+def _views() -> Iterator[Image]:
+    spec = find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError("the photograph comes with scikit-image; get it with: pip install 'edgekit[demo]'")
+    photos = Path(spec.submodule_search_locations[0]) / "data"
+    for name, first, last in STEPS:
+        (path,) = sorted(photos.glob(f"{name}.*"))
+        image = read_image(path)
+        for share in np.linspace(0, 1, 2 * FPS):
+            x, y, high = (a + (b - a) * share for a, b in zip(first, last, strict=True))
+            half = high * image.shape[0] / 2
+            wide = half * SIZE[1] / SIZE[0]
+            cx, cy = x * image.shape[1], y * image.shape[0]
+            yield resize(cut(image, round(cx - wide), round(cy - half), round(cx + wide), round(cy + half)), SIZE)
+
+
+def _write_video(path: Path, images: Iterator[Image]) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE[::-1])
+    for image in images:
+        writer.write(to_rgb(image))
+    writer.release()
+
+
+def whole_way(folder: Path) -> list[tuple[str, str, Path]]:
+    """Draw pictures, train both models, export, score, run and bench, each by its command."""
+    _heading("2. The whole way in small: drawn happy and sad faces")
+    faces, moods, clip = folder / "faces", folder / "moods", folder / "clip"
+    for number, (part, count) in enumerate((("train", 400), ("val", 60), ("test", 60))):
+        write_faces(faces / part, count, seed=number)
+        write_portraits(moods / part, 2 * count, seed=10 + number)
+    scenes = write_clip(clip, 60, seed=20)
+    click.echo(
+        f"  drew {520} pictures for the detector, {1040} crops for the classifier, a clip of {len(scenes)} frames"
+    )
+    detector, sentiment = _fresh(folder, "detector"), _fresh(folder, "sentiment")
+    log, video = folder / "drawn.jsonl", folder / "drawn-annotated.mp4"
+    log.unlink(missing_ok=True)
+    edgekit("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600)
+    edgekit("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 16000)
+    edgekit("export", "tflite", detector, "--calibrate", faces)
+    edgekit("export", "tflite", sentiment, "--calibrate", moods)
+    edgekit("score", detector / "detector.tflite", "--data", faces)
+    edgekit("score", sentiment / "sentiment.tflite", "--data", moods)
+    models = "--detector", detector / "detector.tflite", "--sentiment", sentiment / "sentiment.tflite"
+    edgekit("run", "--camera", clip, "--log", log, "--save", video, *models)
+    edgekit("bench", "--camera", clip / "0000.png", *models)
+    logged = [json.loads(line)["faces"] for line in log.read_text().splitlines()]
+    drawn = sum(len(scene.boxes) for scene in scenes)
+    named = sum(face["sentiment"] in MOODS for found in logged for face in found)
+    return [
+        (
+            "a detector of drawn faces",
+            f"found {sum(map(len, logged))} where {drawn} were drawn",
+            detector / "detector.tflite",
+        ),
+        ("a classifier of drawn faces", f"named {named} of them", sentiment / "sentiment.tflite"),
+        ("both on a clip", f"{len(logged)} frames logged", video),
+        ("what training saw and found", "curves.png, samples.png, found.png, named.png", detector.parent),
+    ]
+
+
+def _fresh(folder: Path, task: str) -> Path:
+    """A run folder that no earlier tour has used."""
+    names = (folder / "runs" / (task if n == 1 else f"{task}-{n}") for n in range(1, 10_000))
+    return next(path for path in names if not path.exists())
+
+
+def edgekit(*words: object) -> None:
+    """Show a command and run it. Raises EdgekitError when it fails."""
+    line = [str(word) for word in words]
+    click.echo(f"\n$ edgekit {shlex.join(line)}")
+    sys.stdout.flush()
+    program = "import sys; from edgekit.device.cli import main; sys.exit(main(prog_name='edgekit'))"
+    if subprocess.run([sys.executable, "-c", program, *line], check=False).returncode:
+        raise EdgekitError(f"edgekit {words[0]} failed; its message stands above")
+
+
+def _heading(text: str) -> None:
+    click.echo(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")

@@ -1,0 +1,84 @@
+import json
+import zipfile
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from edgekit.device.errors import ModelError
+from edgekit.device.interpreter import load
+from edgekit.device.spec import MANIFEST, ModelSpec, pack, unpack
+
+BUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
+SPEC = ModelSpec(
+    "detector", "net", (192, 256), ("face",), 0.5, strides=(8, 16), overlap=0.4, sha256=sha256(BUFFER).hexdigest()
+)
+
+
+def write(path: Path, flatbuffer: bytes = BUFFER, spec: ModelSpec = SPEC) -> Path:
+    path.write_bytes(pack(flatbuffer, spec))
+    return path
+
+
+def test_a_file_gives_back_what_was_packed(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.tflite")
+    assert unpack(path) == (BUFFER, SPEC)
+    assert path.read_bytes().startswith(BUFFER)  # where every interpreter finds it
+    assert json.loads(zipfile.ZipFile(path).read(MANIFEST))["size"] == [192, 256]
+    assert pack(*unpack(path)) == path.read_bytes()
+
+
+def test_a_change_of_any_byte_of_net_or_manifest_is_noticed(tmp_path: Path) -> None:
+    good = write(tmp_path / "m.tflite").read_bytes()
+    start = good.index(SPEC.to_json().encode())
+    for place in [*range(0, len(BUFFER), 97), *range(start, start + len(SPEC.to_json()), 13)]:
+        bad = bytearray(good)
+        bad[place] ^= 1
+        (tmp_path / "m.tflite").write_bytes(bad)
+        with pytest.raises(ModelError, match=r"m\.tflite"):
+            unpack(tmp_path / "m.tflite")
+
+
+def test_a_file_cut_anywhere_is_noticed(tmp_path: Path) -> None:
+    good = write(tmp_path / "m.tflite").read_bytes()
+    for length in range(0, len(good), 50):
+        (tmp_path / "m.tflite").write_bytes(good[:length])
+        with pytest.raises(ModelError, match=r"cut short|not a model file"):
+            unpack(tmp_path / "m.tflite")
+
+
+def test_a_flatbuffer_without_manifest_says_how_to_get_one(tmp_path: Path) -> None:
+    (tmp_path / "bare.tflite").write_bytes(BUFFER)
+    with pytest.raises(ModelError, match=r"no manifest.*edgekit export tflite"):
+        unpack(tmp_path / "bare.tflite")
+
+
+def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is a detector model, and a sentiment model is needed"):
+        load(write(tmp_path / "m.tflite"), "sentiment")
+
+
+def test_a_flatbuffer_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
+    junk = b"\x1c\0\0\0XXXX" + bytes(100)
+    path = write(tmp_path / "m.tflite", junk, replace(SPEC, sha256=sha256(junk).hexdigest()))
+    with pytest.raises(ModelError, match=r"does not load in .*litert") as raised:
+        load(path, "detector")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [("format", 2), ("task", "poet"), ("size", [192]), ("size", ["a", "b"]), ("labels", []), ("threshold", "high"),
+     ("strides", []), ("strides", [0]), ("margin", -1), ("colour", "red")],
+)  # fmt: skip
+def test_a_manifest_that_cannot_be_true_is_refused(fact: str, value: object) -> None:
+    facts = json.loads(SPEC.to_json()) | {fact: value}
+    with pytest.raises(ModelError, match=r"here\.tflite"):
+        ModelSpec.from_json(json.dumps(facts), Path("here.tflite"))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{}", '{"format": 1}', "\0"])
+def test_what_is_no_manifest_is_refused(text: str) -> None:
+    with pytest.raises(ModelError, match=r"here\.tflite"):
+        ModelSpec.from_json(text, Path("here.tflite"))
