@@ -41,13 +41,14 @@ def measure(
         cpu = time.process_time()
         for number, (_, record) in enumerate(records(_frames(source, size, stop), detector, sentiment)):
             if number == warmup:
-                rows, faces, begun, cpu = [], 0, start, time.process_time()
+                begun, cpu = start, time.process_time()
             asked = time.perf_counter()
             log.write(record)
             start = time.perf_counter()
             wrote = 1000 * (start - asked)
-            rows.append({**record.ms, "write": wrote, "whole": record.ms["whole"] + wrote})
-            faces += len(record.faces)
+            if number >= warmup:
+                rows.append({**record.ms, "write": wrote, "whole": record.ms["whole"] + wrote})
+                faces += len(record.faces)
             if number + 1 == warmup + frames:
                 break
         seconds, busy = start - begun, time.process_time() - cpu

@@ -78,6 +78,10 @@ def fit(
                 Bar(feed, done, epochs, epoch_steps),
             ],
         )
+    elif (folder / WEIGHTS).exists():
+        return
+    else:
+        trainer.optimizer.finalize_variable_values(trainer.trainable_weights)  # killed between the end and the saving
     for line in feed.skipped:
         console.print(f"[yellow]skipped[/]: {line}")
     if feed.skipped:

@@ -30,7 +30,8 @@ def open_model(path: Path) -> Loaded:
 
 def bar(items: Any) -> Any:
     """A progress bar on standard error, which vanishes at the end."""
-    return track(list(items), "scoring", console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return track(list(items), "scoring", console=console, transient=True, disable=not console.is_terminal)
 
 
 def detector(

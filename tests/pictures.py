@@ -1,0 +1,73 @@
+"""Small data sets and fake models that several tests use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgekit.device.boxes import encode
+from edgekit.device.image import Image
+from edgekit.device.interpreter import Loaded
+from edgekit.device.spec import ModelSpec
+from edgekit.device.tensor import Tensor
+
+DETECTOR = ModelSpec("detector", "fake", (96, 128), ("face",), threshold=0.5, strides=(8, 16), overlap=0.4)
+SENTIMENT = ModelSpec("sentiment", "fake", (48, 48), ("happy", "sad"), threshold=0.6, margin=0.1)
+
+
+def one_face(image: Image) -> dict[str, Tensor]:
+    """A detector that sees one face, at 16, 16, 48, 48 of whatever it gets."""
+    assert image.shape == (96, 128, 3)
+    cells = encode(np.array([[16, 16, 48, 48]], np.float32), np.empty((0, 4), np.float32), (96, 128), (8, 16))
+    fine, coarse = cells[: 12 * 16].reshape(12, 16, 5), cells[12 * 16 :].reshape(6, 8, 5)
+    return {
+        "score_8": Tensor(fine[..., :1]), "box_8": Tensor(fine[..., 1:]),
+        "score_16": Tensor(coarse[..., :1]), "box_16": Tensor(coarse[..., 1:]),
+    }  # fmt: skip
+
+
+def always_happy(image: Image) -> dict[str, Tensor]:
+    """A classifier that likes everybody."""
+    assert image.shape == (48, 48, 3)
+    return {"logits": Tensor(np.array([2.0, 0.0], np.float32))}
+
+
+FACE, HAPPY = Loaded(one_face, DETECTOR), Loaded(always_happy, SENTIMENT)
+
+
+def picture(path: Path, size: tuple[int, int] = (60, 80), seed: int = 0) -> Path:
+    """A file of noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 255, (*size, 3)).astype(np.uint8))
+    return path
+
+
+def coco(folder: Path, **changes: Any) -> Path:
+    """A COCO file of one picture of 80x60 with one face and one region to ignore; `changes` replace its parts."""
+    picture(folder / "images" / "a.png")
+    notes = [
+        {"id": 1, "image_id": 7, "category_id": 1, "bbox": [10, 10, 20, 30], "iscrowd": 0},
+        {"id": 2, "image_id": 7, "category_id": 1, "bbox": [40, 10, 5, 5], "iscrowd": 1},
+    ]
+    content = {
+        "images": [{"id": 7, "file_name": "images/a.png", "width": 80, "height": 60, "group": "g"}],
+        "annotations": notes,
+        "categories": [{"id": 1, "name": "face"}],
+    } | changes
+    path = folder / "faces.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def labelme(folder: Path, name: str, points: list[list[float]], label: str = "face", with_picture: bool = True) -> None:
+    """A labelme file with one rectangle, and its picture of 80x60."""
+    if with_picture:
+        picture(folder / "images" / f"{name}.png")
+    (folder / "labels").mkdir(parents=True, exist_ok=True)
+    shape = {"label": label, "points": points, "shape_type": "rectangle"}
+    note = {"shapes": [shape], "imageWidth": 80, "imageHeight": 60}
+    (folder / "labels" / f"{name}.json").write_text(json.dumps(note))

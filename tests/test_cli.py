@@ -1,0 +1,213 @@
+"""The command as a user meets it, with the models that ship."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgekit.device.cli import EXAMPLE, MODELS, main
+from tests.pictures import coco, picture
+
+ROOT = Path(__file__).parents[1]
+
+
+def edgekit(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def program(*words: object) -> list[str]:
+    return [sys.executable, "-c", "import edgekit.device.cli as c; c.main(prog_name='edgekit')", *map(str, words)]
+
+
+def error(*words: object) -> str:
+    """The one line that a command fails with."""
+    result = edgekit(*words)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_all_folders_meet_in_one_command() -> None:
+    words = {"bench", "demo", "export", "info", "run", "score", "train"}
+    assert words <= set(re.findall(r"^  (\w+)", edgekit("--help").output, re.MULTILINE))
+
+
+def test_run_logs_the_example_and_saves_a_video(tmp_path: Path) -> None:
+    result = edgekit("run", "--camera", EXAMPLE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "a.mp4")
+    assert result.exit_code == 0, result.output
+    (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    (face,) = line["faces"]
+    left, top, right, bottom = face["box"]
+    assert left < 140 < right and top < 70 < bottom  # the astronaut's nose
+    assert face["sentiment"] in ("happy", "unsure")
+    assert line["source"] == str(EXAMPLE)
+    assert (tmp_path / "a.mp4").stat().st_size > 1000
+    assert "1 frames" in result.output
+
+
+def test_run_prints_to_standard_output_unless_told_otherwise() -> None:
+    done = subprocess.run(program("run", "--camera", EXAMPLE), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["frame"] == 0
+
+
+def test_show_without_a_screen_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    done = subprocess.run(program("run", "--camera", EXAMPLE, "--show"), capture_output=True, text=True, check=True)
+    assert "no window: there is no display" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: int) -> None:
+    folder, log = tmp_path / "many", tmp_path / "log.jsonl"
+    folder.mkdir()
+    for n in range(5000):
+        (folder / f"{n}.jpg").symlink_to(EXAMPLE)
+    process = subprocess.Popen(program("run", "--camera", folder, "--log", log), stderr=subprocess.PIPE, text=True)
+    for _ in range(200):
+        time.sleep(0.05)
+        if log.exists() and log.stat().st_size > 5000:
+            break
+    process.send_signal(number)
+    _, said = process.communicate(timeout=10)
+    lines = [json.loads(line)["frame"] for line in log.read_text().splitlines()]
+    assert process.returncode == 0
+    assert 10 < len(lines) < 5000 and lines == list(range(len(lines)))
+    assert f"{len(lines)} frames" in said
+
+
+def test_bench_counts_every_stage_of_the_pipeline() -> None:
+    result = edgekit("bench", "--frames", 20, "--warmup", 3, "--json")
+    found = json.loads(result.output)
+    assert list(found["stages"]) == ["wait", "fit", "detect", "decode", "crop", "classify", "write", "whole"]
+    assert found["frames"] == 20
+    assert all(row["p50"] <= row["p90"] <= row["p95"] <= row["p99"] for row in found["stages"].values())
+    assert found["machine"]["interpreter"].startswith(("ai-edge-litert", "tflite-runtime"))
+    assert "p99" in edgekit("bench", "--frames", 2, "--warmup", 0).output
+
+
+def test_bench_on_a_source_that_ends(tmp_path: Path) -> None:
+    for n in range(4):
+        picture(tmp_path / f"{n}.png", seed=n)
+    found = json.loads(edgekit("bench", "--camera", tmp_path, "--frames", 9, "--warmup", 1, "--json").output)
+    assert found["frames"] == 3
+    assert "lower --warmup" in error("bench", "--camera", tmp_path, "--warmup", 9)
+
+
+@pytest.mark.parametrize("task", ["detector", "sentiment"])
+def test_info_shows_what_a_model_holds(task: str) -> None:
+    path = MODELS / f"{task}.tflite"
+    found = json.loads(edgekit("info", path, "--json").output)
+    assert found["manifest"]["task"] == task
+    assert found["manifest"]["precision"] == "int8"
+    assert found["input"] == {"shape": [1, *found["manifest"]["size"], 3], "dtype": "int8", "scale": 1.0, "zero": -128}
+    assert found["operators"]["delegate"] == 1  # all of it in one XNNPACK partition
+    assert found["manifest"]["licence"]
+    assert "operators" in edgekit("info", path).output
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    assert "cannot be written" in error("run", "--camera", EXAMPLE, "--log", tmp_path / "no" / "log.jsonl")
+    assert "cannot be written as a video" in error(
+        "run", "--camera", EXAMPLE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "no" / "a.mp4"
+    )
+
+
+def test_no_camera_is_one_line() -> None:
+    assert "no camera '97'" in error("run", "--camera", "97")
+    assert "no camera" in error("bench", "--camera", "nowhere")
+
+
+def test_a_damaged_picture_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("no picture")
+    assert "a.jpg is not an image" in error("run", "--camera", tmp_path)
+
+
+def test_models_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
+    good = (MODELS / "detector.tflite").read_bytes()
+    bad = tmp_path / "m.tflite"
+    for content, says in (
+        (good[:-300], "cut short"),
+        (good[: good.rindex(b"PK\3\4")], "no manifest"),
+        (good[:5000] + bytes([good[5000] ^ 1]) + good[5001:], "changed or damaged"),
+        (b"", "not a model file"),
+    ):
+        bad.write_bytes(content)
+        for command in (["run", "--camera", EXAMPLE, "--detector"], ["info"]):
+            assert says in error(*command, bad)
+    assert "is a sentiment model" in error("run", "--camera", EXAMPLE, "--detector", MODELS / "sentiment.tflite")
+    assert "No such file" in error("run", "--camera", EXAMPLE, "--detector", tmp_path / "none.tflite")
+
+
+def test_score_speaks_to_people_and_to_programs(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE, tmp_path / "a.jpg")
+    data = coco(
+        tmp_path,
+        images=[{"id": 7, "file_name": "a.jpg", "width": 320, "height": 240}],
+        annotations=[{"id": 1, "image_id": 7, "category_id": 1, "bbox": [115, 33, 50, 70]}],
+    )
+    model = MODELS / "detector.tflite"
+    found = json.loads(edgekit("score", model, "--data", data, "--json").output)
+    assert (found["images"], found["faces"], found["frame"], found["min_face"]) == (1, 1, [320, 240], 16)
+    assert found["ap50"] == 1
+    assert 0 < found["ap"] <= 1
+    assert "AP50" in edgekit("score", model, "--data", data, "--plots", tmp_path / "plots").output
+    assert {p.name for p in (tmp_path / "plots").iterdir()} == {"precision_recall.png", "found.png"}
+    assert "no face of 300 px" in error("score", model, "--data", data, "--min-face", 300)
+
+
+def test_scores_of_a_classifier(tmp_path: Path) -> None:
+    for name, count in (("happy", 3), ("sad", 2), ("angry", 4)):
+        for n in range(count):
+            picture(tmp_path / name / f"{n}.png", (48, 48), n)
+    found = json.loads(edgekit("score", MODELS / "sentiment.tflite", "--data", tmp_path, "--json").output)
+    assert found["labels"] == ["happy", "sad"]
+    assert (found["images"], found["others"]) == (5, 4)
+    assert found["balanced_accuracy"] == pytest.approx(sum(found["recall"].values()) / 2, abs=1e-3)
+    assert sum(map(sum, found["confusion"])) == 5
+    assert 0 <= found["unsure_rate"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["train", "detector", "--data", "{}"], "holds no pictures"),
+        (["train", "detector", "--data", "{}/none.json"], "none.json"),
+        (["train", "sentiment", "--data", "{}"], "needs at least two"),
+        (["train", "sentiment", "--data", "{}/none"], "is not a folder"),
+        (["score", "{}", "--data", "{}"], "is not a run folder"),
+        (["score", "{}/none.tflite", "--data", "{}"], "No such file"),
+        (["export", "tflite", "{}"], "--calibrate"),
+        (["export", "tflite", "{}", "--calibrate", "{}"], "is not a run folder"),
+    ],
+)
+def test_the_workstation_says_what_is_wrong_in_one_line(tmp_path: Path, words: list[str], says: str) -> None:
+    assert says in error(*(word.format(tmp_path) for word in words))
+
+
+def test_a_missing_package_is_one_line_with_the_cure(tmp_path: Path) -> None:
+    block = f"import sys; sys.modules['cv2'] = None\n{program()[2]}"
+    done = subprocess.run([sys.executable, "-c", block, "run", "--camera", EXAMPLE], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: cv2 is not installed; get it with: pip install 'edgekit[opencv]'")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgekit.device.info.describe", lambda path: 1 / 0)
+    assert isinstance(edgekit("info", EXAMPLE).exception, ZeroDivisionError)
+
+
+def test_nothing_in_the_board_waits_for_tensorflow() -> None:
+    code = "import edgekit.device.pipeline, edgekit.device.cli, sys; print({'tensorflow', 'keras'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,169 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.device.boxes import FACE
+from edgekit.device.errors import DataError
+from edgekit.train.faces import NONE, Example, FaceBatches, Faces, hold_out, plain, read_faces
+from edgekit.train.recipe import DETECTOR as RECIPE
+from tests.pictures import DETECTOR, coco, labelme, picture
+
+NOTE = {"id": 5, "image_id": 7, "category_id": 1, "bbox": [10, 10, 20, 30]}
+
+
+def test_a_coco_file_gives_boxes_and_regions_to_ignore(tmp_path: Path) -> None:
+    faces = read_faces(coco(tmp_path))
+    (example,) = faces.parts["train"]
+    assert faces.label == "face"
+    assert example.boxes.tolist() == [[10, 10, 30, 40]]
+    assert example.ignore.tolist() == [[40, 10, 45, 15]]
+    assert example.group == "g"
+
+
+def test_a_coco_file_named_test_is_the_test_part(tmp_path: Path) -> None:
+    assert list(read_faces(coco(tmp_path).rename(tmp_path / "test.json")).parts) == ["test"]
+
+
+def test_labelme_files_in_the_tutorials_layout(tmp_path: Path) -> None:
+    labelme(tmp_path / "train", "a", [[30, 40], [10, 10]])  # corners in any order
+    picture(tmp_path / "train" / "images" / "b.png")  # no label file: no face
+    labelme(tmp_path / "val", "c", [[0, 0], [20, 20]])
+    faces = read_faces(tmp_path)
+    assert {part: len(found) for part, found in faces.parts.items()} == {"train": 2, "val": 1}
+    assert faces.parts["train"][0].boxes.tolist() == [[10, 10, 30, 40]]
+    assert len(faces.parts["train"][1].boxes) == 0
+
+
+@pytest.mark.parametrize(
+    ("box", "says"),
+    [([10, 10, 0, 30], "no area"), ([10, 10, 20, -1], "no area"), ([90, 10, 20, 30], "outside its picture of 80x60"),
+     ([-30, 10, 20, 30], "outside"), ([10, 10, float("nan"), 5], "no area")],
+)  # fmt: skip
+def test_a_box_that_cannot_be_is_named(tmp_path: Path, box: list[float], says: str) -> None:
+    with pytest.raises(DataError, match=rf"annotation 5 of images/a\.png .*{says}"):
+        read_faces(coco(tmp_path, annotations=[{**NOTE, "bbox": box}]))
+
+
+def test_a_box_over_the_edge_is_cut_there(tmp_path: Path) -> None:
+    (example,) = read_faces(coco(tmp_path, annotations=[{**NOTE, "bbox": [-5, 50, 20, 30]}])).parts["train"]
+    assert example.boxes.tolist() == [[0, 50, 15, 60]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": 3},
+        {"images": [{"id": 7}]},
+        {"images": []},
+        {"annotations": [{"image_id": 8}]},
+        {"annotations": [{**NOTE, "bbox": [1]}]},
+        {"annotations": None},
+        {"categories": []},
+    ],
+)
+def test_a_coco_file_of_the_wrong_shape_is_one_line(tmp_path: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=r"faces\.json") as raised:
+        read_faces(coco(tmp_path, **changes))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '"x"', "null"])
+def test_a_json_file_of_something_else_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(DataError, match=r"x\.json"):
+        read_faces(tmp_path / "x.json")
+
+
+def test_two_kinds_of_object_are_refused(tmp_path: Path) -> None:
+    labelme(tmp_path, "a", [[1, 1], [9, 9]])
+    labelme(tmp_path, "b", [[1, 1], [9, 9]], label="d")
+    with pytest.raises(DataError, match="labelled d, face"):
+        read_faces(tmp_path)
+
+
+def test_a_coco_picture_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = coco(tmp_path)
+    (tmp_path / "images" / "a.png").unlink()
+    with pytest.raises(DataError, match=r"a\.png, which does not exist"):
+        read_faces(path)
+
+
+def test_a_label_file_without_its_picture_is_named(tmp_path: Path) -> None:
+    labelme(tmp_path, "a", [[1, 1], [9, 9]])
+    labelme(tmp_path, "b", [[1, 1], [9, 9]], with_picture=False)
+    with pytest.raises(DataError, match=r"b\.json labels a picture that is not in"):
+        read_faces(tmp_path)
+
+
+def test_a_labelme_file_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
+    labelme(tmp_path, "a", [[1, 1], [9, 9]])
+    (tmp_path / "labels" / "a.json").write_text(json.dumps({"shapes": [{"points": 3}]}))
+    with pytest.raises(DataError, match=r"a\.json is not a labelme file"):
+        read_faces(tmp_path)
+
+
+@pytest.mark.parametrize("part", [".", "images", "train/images"])
+def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path, part: str) -> None:
+    (tmp_path / part).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(DataError, match="holds no pictures"):
+        read_faces(tmp_path)
+
+
+def test_groups_are_held_out_whole_and_always_the_same() -> None:
+    examples = [Example(Path(f"{n}.jpg"), NONE, group=f"g{n // 4}") for n in range(400)]
+    train, val = hold_out(Faces({"train": examples}, "face"), 0.2)
+    assert {e.group for e in train}.isdisjoint(e.group for e in val)
+    assert 40 < len(val) < 120
+    assert len(train) + len(val) == 400
+    assert hold_out(Faces({"train": examples}, "face"), 0.2) == (train, val)
+
+
+def test_the_datas_own_validation_part_is_used() -> None:
+    a, b = [Example(Path("a"), NONE)], [Example(Path("b"), NONE)]
+    assert hold_out(Faces({"train": a, "val": b}, "face"), 0.5) == (a, b)
+
+
+def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:
+    examples = read_faces(coco(tmp_path)).parts["train"]
+    batches = FaceBatches(examples, DETECTOR, replace(RECIPE, batch=4))
+    first, again, second = batches(0), batches(0), batches(1)
+    assert (first.images == again.images).all() and (first.targets == again.targets).all()
+    assert (first.images != second.images).any()
+    assert first.images.shape == (4, 96, 128, 3) and first.targets.shape == (4, 12 * 16 + 6 * 8, 5)
+
+
+def test_a_damaged_picture_is_skipped_and_named(tmp_path: Path) -> None:
+    labelme(tmp_path, "a", [[10, 10], [60, 50]])
+    labelme(tmp_path, "b", [[10, 10], [60, 50]])
+    (tmp_path / "images" / "b.png").write_bytes(b"broken")
+    examples = read_faces(tmp_path).parts["train"]
+    batch = FaceBatches(examples, DETECTOR, replace(RECIPE, batch=16))(0)
+    assert len(batch.images) == 16
+    assert batch.skipped and all("b.png" in line for line in batch.skipped)
+    assert len(plain(examples, DETECTOR).images) == 1
+
+
+def test_boxes_follow_their_faces_through_augmentation(tmp_path: Path) -> None:
+    """A white square on black is the face: wherever the window falls, the box must hold the white and little else."""
+    import cv2
+
+    image = np.zeros((240, 320, 3), np.uint8)
+    image[80:150, 100:160] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    example = Example(tmp_path / "a.png", np.array([[100, 80, 160, 150]], np.float32))
+    recipe = replace(RECIPE, light=0.0, blemish=0.0, grey=0.0)
+    batches, rng = FaceBatches([example], DETECTOR, recipe), np.random.default_rng(0)
+    seen = 0
+    for _ in range(100):
+        picture, boxes, _ = batches.sample(example, rng)
+        for left, top, right, bottom in boxes.round().astype(int):
+            seen += 1
+            assert picture[top + 2 : bottom - 2, left + 2 : right - 2].min(initial=255) > 150
+            outside = picture.copy()
+            outside[max(top - 2, 0) : bottom + 2, max(left - 2, 0) : right + 2] = 0
+            assert outside.max() < 100
+    assert seen > 60
+    assert (batches(0).targets[..., 0] == FACE).any()

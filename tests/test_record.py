@@ -1,0 +1,89 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekit.device.boxes import Box
+from edgekit.device.detector import Face
+from edgekit.device.errors import LogError
+from edgekit.device.record import Log, Record
+from edgekit.device.sentiment import Sentiment
+
+
+def record(number: int) -> Record:
+    return Record(1.0, number, None, [(Face(Box(1, 2, 3, 4), 0.9), Sentiment("sad", 0.8, 1))], {"whole": 1.0})
+
+
+def test_lines_are_appended_to_what_is_there(tmp_path: Path) -> None:
+    for run in (0, 1):
+        log = Log(tmp_path / "log.jsonl")
+        log.write(record(run))
+        log.close()
+    assert [json.loads(line)["frame"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [0, 1]
+
+
+def test_a_line_torn_by_a_power_cut_stays_alone(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"frame": 0}\n{"fra')
+    log = Log(tmp_path / "log.jsonl")
+    log.write(record(1))
+    log.close()
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert lines[1] == '{"fra'
+    assert json.loads(lines[2])["frame"] == 1
+
+
+@pytest.mark.parametrize("name", ["missing/log.jsonl", "."])
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LogError, match="cannot be written"):
+        Log(tmp_path / name)
+
+
+def test_a_full_device_is_an_error() -> None:
+    log = Log(Path("/dev/full"))
+    with pytest.raises(LogError, match=r"/dev/full cannot be written: No space left on device"):
+        log.write(record(0))
+    log.close()
+
+
+FILL = """
+import sys
+from pathlib import Path
+from edgekit.device.errors import LogError
+from tests.test_record import Log, record
+log = Log(Path(sys.argv[1]) / "log.jsonl")
+try:
+    for number in range(100_000):
+        log.write(record(number))
+except LogError as error:
+    print(error)
+    sys.exit(1)
+"""
+
+
+def test_a_disk_that_fills_up_keeps_every_line_whole(tmp_path: Path) -> None:
+    """A tmpfs of 64 kB, mounted in a name space of its own."""
+    if not shutil.which("unshare"):
+        pytest.skip("needs unshare (Debian: util-linux)")
+    disk, keep = tmp_path / "disk", tmp_path / "kept.jsonl"
+    disk.mkdir()
+    script = 'mount -t tmpfs -o size=64k none "$1" && "$2" -c "$3" "$1"; code=$?; cp "$1/log.jsonl" "$4"; exit $code'
+    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*unshare, "mount", "-t", "tmpfs", "none", str(disk)], capture_output=True).returncode:
+        pytest.skip("this machine allows no mount in a name space of its own")
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [*unshare, "sh", "-c", script, "sh", str(disk), sys.executable, FILL, str(keep)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "No space left on device" in done.stdout
+    lines = keep.read_text().splitlines()
+    assert len(lines) > 100
+    assert [json.loads(line)["frame"] for line in lines] == list(range(len(lines)))
+    assert f"its {len(lines)} new lines are whole" in done.stdout

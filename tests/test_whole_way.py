@@ -1,0 +1,141 @@
+"""Train, export and run in small, on drawn faces, by the commands a user types: the alarm for train/serve skew."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgekit.device.drawn import Scene, write_clip, write_faces, write_portraits
+from edgekit.device.spec import MANIFEST, unpack
+from edgekit.train.score import iou
+
+
+def edgekit(*words: object) -> str:
+    program = "import edgekit.device.cli as c; c.main(prog_name='edgekit')"
+    done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where everything lies after the whole way."""
+
+    folder: Path
+    scenes: list[Scene]
+
+
+@pytest.fixture(scope="module")
+def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
+    folder = tmp_path_factory.mktemp("way")
+    for number, (part, count) in enumerate((("train", 300), ("val", 40))):
+        write_faces(folder / "faces" / part, count, seed=number)
+        write_portraits(folder / "moods" / part, 2 * count, seed=10 + number)
+    scenes = write_clip(folder / "clip", 60, seed=20)
+    (folder / "faces" / "train" / "images" / "broken.jpg").write_bytes(b"no picture")
+    said = edgekit("train", "detector", "--data", folder / "faces", "--out", folder / "detector", "--pictures", 8000)
+    assert said.startswith("training on ")
+    assert "broken.jpg is not an image" in said and "1 pictures were skipped" in said
+    edgekit("train", "sentiment", "--data", folder / "moods", "--out", folder / "sentiment", "--pictures", 12000)
+    for task, data in (("detector", "faces"), ("sentiment", "moods")):
+        said = edgekit("export", "tflite", folder / task, "--calibrate", folder / data)
+        assert "parity" in said and "next: edgekit run" in said
+    return Way(folder, scenes)
+
+
+def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
+    log = way.folder / "log.jsonl"
+    models = [
+        word for task in ("detector", "sentiment") for word in (f"--{task}", way.folder / task / f"{task}.tflite")
+    ]
+    edgekit("run", "--camera", way.folder / "clip", "--log", log, *models)
+    drawn = found = right = false = 0
+    for line, scene in zip(map(json.loads, log.read_text().splitlines()), way.scenes, strict=True):
+        boxes = [np.array(face["box"], np.float32) for face in line["faces"]]
+        for box, mood in zip(scene.boxes, scene.moods, strict=True):
+            overlaps = [iou(np.array(box, np.float32), other) for other in boxes]
+            drawn += 1
+            if overlaps and max(overlaps) >= 0.5:
+                found += 1
+                right += line["faces"][int(np.argmax(overlaps))]["sentiment"] == mood
+        false += max(0, len(boxes) - len(scene.boxes))
+    assert found >= 0.9 * drawn, f"{found} of {drawn} found"
+    assert right >= 0.9 * found, f"{right} of {found} named right"
+    assert false <= 0.1 * drawn, f"{false} false alarms"
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "metric"), [("detector", "faces", "ap50"), ("sentiment", "moods", "accuracy")]
+)
+def test_the_file_scores_like_the_run(way: Way, task: str, data: str, metric: str) -> None:
+    run, model = (
+        json.loads(edgekit("score", path, "--data", way.folder / data, "--json").split("skipped:")[0])[metric]
+        for path in (way.folder / task, way.folder / task / f"{task}.tflite")
+    )
+    assert model > 0.85
+    assert abs(run - model) < 0.02
+
+
+@pytest.mark.parametrize("task", ["detector", "sentiment"])
+def test_a_run_folder_holds_pictures_and_facts(way: Way, task: str) -> None:
+    run = way.folder / task
+    pictures = {"curves.png", "samples.png"} | {
+        "detector": {"found.png", "precision_recall.png"},
+        "sentiment": {"named.png", "confusion.png"},
+    }[task]
+    assert pictures <= {path.name for path in run.iterdir()}
+    assert {"scores.json", "history.csv", MANIFEST} <= {path.name for path in run.iterdir()}
+    _, spec = unpack(run / f"{task}.tflite")
+    assert spec.precision == "int8"
+    assert spec.calibration["pictures"] > 100 and len(spec.calibration["sha256"]) == 64
+    assert spec.parity["loss"] <= 0.02
+    assert spec.training["recipe"]["batch"]
+
+
+def test_a_training_is_not_overwritten_and_a_finished_one_resumes_to_the_same(way: Way) -> None:
+    words = [
+        "train",
+        "sentiment",
+        "--data",
+        way.folder / "moods",
+        "--out",
+        way.folder / "sentiment",
+        "--pictures",
+        12000,
+    ]
+    weights = (way.folder / "sentiment" / "model.weights.h5").read_bytes()
+    with pytest.raises(AssertionError, match="holds a training"):
+        edgekit(*words)
+    edgekit(*words, "--resume")
+    assert (way.folder / "sentiment" / "model.weights.h5").read_bytes() == weights
+    with pytest.raises(AssertionError, match="trained with other settings"):
+        edgekit(*words, "--resume", "--seed", 5)
+
+
+@pytest.mark.filterwarnings("default")  # TensorFlow's own
+def test_an_export_that_loses_too_much_writes_nothing(
+    way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgekit.device.cli import main
+    from edgekit.export import parity
+
+    lost = {"difference": {}, "metric": "accuracy", "pictures": 1000, "trained": 0.9, "exported": 0.8, "loss": 0.1}
+    monkeypatch.setattr(parity, "compare", lambda *_: lost)
+    words = (
+        "export",
+        "tflite",
+        way.folder / "sentiment",
+        "--calibrate",
+        way.folder / "moods",
+        "--out",
+        tmp_path / "m.tflite",
+    )
+    result = CliRunner().invoke(main, list(map(str, words)))
+    assert result.exit_code == 1
+    assert "Nothing was written" in result.output
+    assert not list(tmp_path.iterdir())
