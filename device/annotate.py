@@ -16,7 +16,7 @@ GREY = 190, 190, 190
 def annotate(image: Image, record: Record, labels: tuple[str, ...]) -> Image:
     """A copy of the RGB frame with each face's box, label and score; grey where the label is unsure."""
     canvas = image.copy()
-    unit = max(1, round(max(image.shape[:2]) / 500))
+    unit = max(1, round(max(image.shape[:2]) / 320))
     for face, sentiment in record.faces:
         sure = sentiment.label != UNSURE
         colour = COLOURS[labels.index(sentiment.label) % len(COLOURS)] if sure else GREY

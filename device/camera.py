@@ -38,6 +38,7 @@ class Camera:
     """Iterates over frames until the source ends or `stop` is set."""
 
     fps = 10.0  # of a video made from these frames
+    length: int | None = None  # frames, where they are known beforehand
     dropped = 0  # frames that came while another was worked on
 
     def __init__(self, frames: Iterator[Frame]) -> None:
@@ -109,13 +110,16 @@ def _open_files(path: Path, stop: threading.Event) -> Iterator[Camera]:
         files = pictures(path)
         if not files:
             raise CameraError(f"{path} holds no pictures")
-        yield Camera(_read_pictures(files, stop))
+        camera = Camera(_read_pictures(files, stop))
+        camera.length = len(files)
+        yield camera
     elif path.suffix.lower() in SUFFIXES:
         yield Camera(_read_pictures([path], stop))
     elif path.exists():
         with _capture(str(path)) as capture:
             camera = Camera(_read_video(capture, stop))
             camera.fps = capture.get(cv2.CAP_PROP_FPS) or Camera.fps
+            camera.length = max(0, round(capture.get(cv2.CAP_PROP_FRAME_COUNT))) or None
             yield camera
     else:
         raise CameraError(f"no camera {str(path)!r}; {HINT}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgekit.device.boxes import Box
 from edgekit.device.image import Image, crop, to_rgb
+from edgekit.device.sentiment import MARGIN
 
 MOODS = "happy", "sad"
 
@@ -134,8 +135,8 @@ def write_faces(folder: Path, count: int, seed: int, size: tuple[int, int] = (24
         (folder / "labels" / f"{name}.json").write_text(json.dumps(note))
 
 
-def write_portraits(folder: Path, count: int, seed: int, margin: float = 0.1) -> None:
-    """Drawn faces as data for the classifier: one folder a mood, each face cut with `margin` around its box."""
+def write_portraits(folder: Path, count: int, seed: int) -> None:
+    """Drawn faces as data for the classifier: one folder a mood, each face cut with MARGIN around its box."""
     rng = np.random.default_rng(seed)
     for mood in MOODS:
         (folder / mood).mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,7 @@ def write_portraits(folder: Path, count: int, seed: int, margin: float = 0.1) ->
     while number < count:
         scene = draw_scene(rng, (240, 320), 3)
         for box, mood in zip(scene.boxes, scene.moods, strict=True):
-            face = crop(scene.image, box, margin, (96, 96))
+            face = crop(scene.image, box, MARGIN, (96, 96))
             cv2.imwrite(str(folder / mood / f"{number:04d}.png"), to_rgb(face))
             number += 1
 

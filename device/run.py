@@ -7,12 +7,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import click
 import cv2
 import numpy as np
 
@@ -23,6 +24,8 @@ from edgekit.device.image import Image, resize, to_rgb
 from edgekit.device.interpreter import Loaded
 from edgekit.device.pipeline import records
 from edgekit.device.record import Record, open_log
+
+Seen = tuple[Frame, Record]
 
 
 @dataclass
@@ -51,16 +54,25 @@ def watch(
             drawn.append(stack.enter_context(video_file(save, camera.fps)))
         if show and (window := stack.enter_context(screen())):
             drawn.append(window)
-        for frame, record in records(camera, detector, sentiment):
+        for frame, record in stack.enter_context(
+            progress(records(camera, detector, sentiment), limit or camera.length)
+        ):
             sink.write(record)
             _count(watched, record)
-            if drawn and not _draw(frame, record, sentiment.spec.labels, drawn):
+            if drawn and not _draw(frame, record, sentiment.spec.answers, drawn):
                 break
             if watched.frames == limit:
                 break
         watched.dropped = camera.dropped
     watched.seconds = time.monotonic() - start
     return watched
+
+
+def progress(items: Iterator[Seen], length: int | None) -> AbstractContextManager[Iterable[Seen]]:
+    """A progress bar with the time left, on a terminal, where the number of frames is known."""
+    if length is None or not sys.stderr.isatty() or sys.stdout.isatty():
+        return nullcontext(items)
+    return click.progressbar(items, length=length, file=sys.stderr)
 
 
 def _count(watched: Watched, record: Record) -> None:

@@ -40,7 +40,7 @@ def tflite(
     from edgekit.device.spec import pack
     from edgekit.export import calibration, parity
     from edgekit.export import tflite as converter
-    from edgekit.train.fit import console
+    from edgekit.train.fit import console, say
     from edgekit.train.run import as_model, load_run
 
     net, spec = load_run(run, batch=1)
@@ -61,10 +61,10 @@ def tflite(
         parity.demand(facts, parity.LIMITS[spec.task] if limit is None else limit)
         spec = replace(spec, parity=facts)
     else:
-        console.print("no parity check: give --calibrate DATA to have one", highlight=False)
+        say("no parity check: give --calibrate DATA to have one")
     _write(target, pack(flatbuffer, spec))
-    console.print(f"wrote {target}, {target.stat().st_size:,} bytes", highlight=False, soft_wrap=True)
-    console.print(f"next: edgekit run --{spec.task} {target}", highlight=False, soft_wrap=True)
+    say(f"wrote {target}, {target.stat().st_size:,} bytes")
+    say(f"next: edgekit run --{spec.task} {target}")
 
 
 def _table(facts: dict[str, Any]) -> Any:

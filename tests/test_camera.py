@@ -1,3 +1,4 @@
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from edgekit.device import camera as module
 from edgekit.device.camera import LiveCamera, open_camera
+from edgekit.device.cli import main
 from edgekit.device.errors import CameraError, DataError
 from edgekit.device.image import Image
 from tests.pictures import picture
@@ -171,6 +174,14 @@ def test_a_network_camera_is_read_until_it_vanishes(mjpeg: str) -> None:
         for frame in camera:
             seen.append(frame.image.shape)
     assert len(seen) >= 3 and set(seen) == {(48, 64, 3)}
+
+
+def test_a_run_whose_camera_vanishes_ends_with_one_line_and_its_log_whole(mjpeg: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["run", "--camera", mjpeg, "--log", str(tmp_path / "log.jsonl")])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: camera") and "stopped giving frames" in result.output
+    assert len(result.output.splitlines()) == 1
+    assert len([json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]) >= 1
 
 
 def test_the_pi_camera_is_asked_for_red_green_blue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.device.boxes import Box
+from edgekit.device.cli import EXAMPLE
 from edgekit.device.detector import Face
 from edgekit.device.errors import LogError
 from edgekit.device.record import Log, Record
@@ -49,41 +50,28 @@ def test_a_full_device_is_an_error() -> None:
     log.close()
 
 
-FILL = """
-import sys
-from pathlib import Path
-from edgekit.device.errors import LogError
-from tests.test_record import Log, record
-log = Log(Path(sys.argv[1]) / "log.jsonl")
-try:
-    for number in range(100_000):
-        log.write(record(number))
-except LogError as error:
-    print(error)
-    sys.exit(1)
-"""
-
-
-def test_a_disk_that_fills_up_keeps_every_line_whole(tmp_path: Path) -> None:
-    """A tmpfs of 64 kB, mounted in a name space of its own."""
+def test_a_disk_that_fills_up_during_a_run_keeps_every_line_whole(tmp_path: Path) -> None:
+    """`edgekit run` on a tmpfs of 32 kB, mounted in a name space of its own."""
     if not shutil.which("unshare"):
         pytest.skip("needs unshare (Debian: util-linux)")
-    disk, keep = tmp_path / "disk", tmp_path / "kept.jsonl"
+    disk, frames, kept = tmp_path / "disk", tmp_path / "frames", tmp_path / "kept.jsonl"
     disk.mkdir()
-    script = 'mount -t tmpfs -o size=64k none "$1" && "$2" -c "$3" "$1"; code=$?; cp "$1/log.jsonl" "$4"; exit $code'
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run([*unshare, "mount", "-t", "tmpfs", "none", str(disk)], capture_output=True).returncode:
         pytest.skip("this machine allows no mount in a name space of its own")
-    root = Path(__file__).parents[1]
-    done = subprocess.run(
-        [*unshare, "sh", "-c", script, "sh", str(disk), sys.executable, FILL, str(keep)],
-        cwd=root,
-        capture_output=True,
-        text=True,
-    )
+    frames.mkdir()
+    for number in range(400):
+        (frames / f"{number}.jpg").symlink_to(EXAMPLE)
+    edgekit = [sys.executable, "-c", "import edgekit.device.cli as c; c.main(prog_name='edgekit')"]
+    words = ["run", "--camera", str(frames), "--log", str(disk / "log.jsonl")]
+    mount = 'disk=$1; kept=$2; shift 2; mount -t tmpfs -o size=32k none "$disk"'
+    script = f'{mount} && "$@"; code=$?; cp "$disk/log.jsonl" "$kept"; exit $code'
+    command = [*unshare, "sh", "-c", script, "sh", str(disk), str(kept), *edgekit, *words]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
-    assert "No space left on device" in done.stdout
-    lines = keep.read_text().splitlines()
-    assert len(lines) > 100
+    (line,) = done.stderr.splitlines()
+    assert "log.jsonl cannot be written: No space left on device" in line
+    lines = kept.read_text().splitlines()
+    assert len(lines) > 50
     assert [json.loads(line)["frame"] for line in lines] == list(range(len(lines)))
-    assert f"its {len(lines)} new lines are whole" in done.stdout
+    assert f"its {len(lines)} new lines are whole" in line

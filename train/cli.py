@@ -108,10 +108,11 @@ def sentiment(
     expressions = read_expressions(list(data), list(votes), names, rest)
     train, val = hold_out(expressions, SENTIMENT.held_out)
 
+    from edgekit.device.sentiment import MARGIN
     from edgekit.device.spec import ModelSpec
     from edgekit.train import run
     from edgekit.train.fit import fit
-    from edgekit.train.sentiment import ARCH, MARGIN, SIZE, THRESHOLD, SentimentTrainer
+    from edgekit.train.sentiment import ARCH, SIZE, THRESHOLD, SentimentTrainer
 
     recipe = _recipe(SENTIMENT, options)
     facts = run.provenance(data, recipe, len(train), len(val))

@@ -22,6 +22,11 @@ HISTORY = "history.csv"
 console = Console(stderr=True)
 
 
+def say(line: str) -> None:
+    """A line on standard error, above a progress bar if there is one, as it is: neither wrapped nor coloured."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def machine() -> str:
     """What will do the work: the GPU if Keras' backend sees one, else the CPU, and the versions."""
     backend = keras.backend.backend()
@@ -83,9 +88,9 @@ def fit(
     else:
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)  # killed between the end and the saving
     for line in feed.skipped:
-        console.print(f"[yellow]skipped[/]: {line}")
+        say(f"skipped: {line}")
     if feed.skipped:
-        console.print(f"[yellow]{len(feed.skipped)} pictures were skipped[/]")
+        say(f"{len(feed.skipped)} pictures were skipped")
     net.save_weights(folder / WEIGHTS)
 
 
@@ -149,11 +154,10 @@ class Bar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
         took = time.perf_counter() - self.start
-        console.print(
+        waited = (self.feed.waited - self.waited) / took
+        say(
             f"epoch {epoch + 1}/{self.epochs}  loss {logs.get('loss', 0):.4f}  validation {logs.get('val_loss', 0):.4f}"
-            f"  {took:.1f} s, {(self.feed.waited - self.waited) / took:.0%} of it waiting for pictures",
-            highlight=False,
-            soft_wrap=True,
+            f"  {took:.1f} s, {waited:.0%} of it waiting for pictures"
         )
 
     def on_train_end(self, logs: Any = None) -> None:

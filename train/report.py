@@ -72,12 +72,21 @@ def confusion(scores: dict[str, Any], target: Path) -> None:
     plt.close(figure)
 
 
-def sheet(tiles: Sequence[Image], columns: int, target: Path) -> None:
-    """Pictures of one size side by side, as one PNG."""
+Legend = Sequence[tuple[str, tuple[int, int, int]]]  # what a colour means
+
+
+def sheet(tiles: Sequence[Image], columns: int, target: Path, legend: Legend) -> None:
+    """Pictures of one size side by side, as one PNG, with a line below that says what the colours mean."""
     blank = np.full_like(tiles[0], 255)
     rows = [list(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
     rows[-1] += [blank] * (columns - len(rows[-1]))
-    cv2.imwrite(str(target), to_rgb(np.vstack([np.hstack(row) for row in rows])))
+    table = np.vstack([np.hstack(row) for row in rows])
+    line = np.full((28, table.shape[1], 3), 30, np.uint8)
+    x = 8
+    for text, colour in legend:
+        cv2.putText(line, text, (x, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
+        x += cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 24
+    cv2.imwrite(str(target), to_rgb(np.vstack([table, line])))
 
 
 def boxed(image: Image, groups: Sequence[tuple[Boxes, tuple[int, int, int]]]) -> Image:
@@ -97,12 +106,13 @@ def face_samples(batches: Any, target: Path, count: int = 24) -> None:
     for number in rng.integers(len(full), size=count):
         image, boxes, ignore = batches.sample(full[int(number)], rng)
         tiles.append(fit(boxed(image, [(ignore, ORANGE), (boxes, GREEN)]), TILE)[0])
-    sheet(tiles, 6, target)
+    sheet(tiles, 6, target, [("face", GREEN), ("ignored", ORANGE)])
 
 
 def portrait_samples(batches: Any, target: Path) -> None:
     """Augmented crops as the classifier learns from them."""
-    sheet([fit(image, (96, 96))[0] for image in batches(0).images[:48]], 12, target)
+    tiles = [fit(image, (96, 96))[0] for image in batches(0).images[:48]]
+    sheet(tiles, 12, target, [("crops as training sees them", GREY)])
 
 
 def found(seen: Sequence[Seen], threshold: float, target: Path) -> None:
@@ -117,7 +127,7 @@ def found(seen: Sequence[Seen], threshold: float, target: Path) -> None:
             (picture.boxes[missed], RED),
         ]
         tiles.append(boxed(picture.frame, groups))
-    sheet(tiles, 5, target)
+    sheet(tiles, 5, target, [("found", GREEN), ("missed", RED), ("false alarm", BLUE), ("not counted", GREY)])
 
 
 def named(answers: Sequence[Named], images: Sequence[Image], labels: Sequence[str], target: Path) -> None:
@@ -132,4 +142,4 @@ def named(answers: Sequence[Named], images: Sequence[Image], labels: Sequence[st
         text = f"{labels[answer.answer.best]} {answer.answer.score:.2f}"
         cv2.putText(tile, text, (4, 90), cv2.FONT_HERSHEY_PLAIN, 0.8, colour, 1, cv2.LINE_AA)
         tiles.append(tile)
-    sheet(tiles, 12, target)
+    sheet(tiles, 12, target, [("right", GREEN), ("wrong", RED), ("unsure", GREY)])

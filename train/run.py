@@ -24,7 +24,7 @@ from edgekit.device.spec import MANIFEST, ModelSpec
 from edgekit.device.tensor import Tensor
 from edgekit.train import report, score, verdict
 from edgekit.train.backend import keras
-from edgekit.train.fit import HISTORY, WEIGHTS, console, machine
+from edgekit.train.fit import HISTORY, WEIGHTS, machine, say
 from edgekit.train.recipe import Recipe
 
 
@@ -59,7 +59,7 @@ def folder_for(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
         manifest.write_text(spec.to_json())
-    _say(f"{machine()}; into {folder}")
+    say(f"{machine()}; into {folder}")
     return folder
 
 
@@ -118,7 +118,7 @@ def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     some = full[:: max(1, len(full) // 25)][:25]
     report.found(list(score.see(model, some, score.FRAME, score.SMALLEST, [])), spec.threshold, folder / "found.png")
     at = f"at threshold {spec.threshold:.2f} precision {scores['precision']:.3f} and recall {scores['recall']:.3f}"
-    _say(f"validation: AP50 {scores['ap50']:.3f}, {at}")
+    say(f"validation: AP50 {scores['ap50']:.3f}, {at}")
     _next(folder)
 
 
@@ -134,7 +134,7 @@ def finish_sentiment(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     images = [read_image(answer.portrait.path) for answer in answers]
     report.named(answers, images, spec.answers, folder / "named.png")
     unsure = f"unsure {scores['unsure_rate']:.1%}"
-    _say(f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, {unsure}")
+    say(f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, {unsure}")
     _next(folder)
 
 
@@ -145,9 +145,5 @@ def _write(folder: Path, scores: dict[str, Any]) -> None:
 
 def _next(folder: Path) -> None:
     drawn = ", ".join(sorted(path.name for path in folder.glob("*.png")))
-    _say(f"look at {drawn} in {folder}")
-    _say(f"next: edgekit export tflite {folder} --calibrate DATA")
-
-
-def _say(line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True)
+    say(f"look at {drawn} in {folder}")
+    say(f"next: edgekit export tflite {folder} --calibrate DATA")

@@ -11,7 +11,6 @@ from edgekit.train.recipe import Recipe
 layers, ops = keras.layers, keras.ops
 
 SIZE = 64, 64
-MARGIN = 0.1  # of the longer side of the detector's box, on each side
 THRESHOLD = 0.7  # below it the board says "unsure"
 
 

@@ -1,0 +1,27 @@
+"""Draw the pictures of README.md: python scripts/readme_pictures.py"""
+
+from pathlib import Path
+
+import cv2
+
+from edgekit.device.annotate import annotate
+from edgekit.device.camera import Frame
+from edgekit.device.cli import EXAMPLE, MODELS
+from edgekit.device.image import read_image, resize, to_rgb
+from edgekit.device.interpreter import load
+from edgekit.device.pipeline import records
+
+HERE = Path(__file__).parent / "pictures"
+
+
+def main() -> None:
+    """The photograph that ships, as `edgekit run --save` would draw it, at twice its size."""
+    detector, sentiment = (load(MODELS / f"{task}.tflite", task) for task in ("detector", "sentiment"))
+    image = resize(read_image(EXAMPLE), (480, 640))
+    ((frame, record),) = records([Frame(image, 0, 0.0)], detector, sentiment)
+    drawn = annotate(frame.image, record, sentiment.spec.answers)
+    cv2.imwrite(str(HERE / "astronaut.jpg"), to_rgb(drawn), [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+if __name__ == "__main__":
+    main()
