@@ -107,7 +107,7 @@ def whole_way(folder: Path) -> list[tuple[str, str, Path]]:
     detector, sentiment = _fresh(folder, "detector"), _fresh(folder, "sentiment")
     log, video = folder / "drawn.jsonl", folder / "drawn-annotated.mp4"
     log.unlink(missing_ok=True)
-    edgekit("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600)
+    edgekit("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600, "--batch", 16)
     edgekit("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 16000)
     edgekit("export", "tflite", detector, "--calibrate", faces)
     edgekit("export", "tflite", sentiment, "--calibrate", moods)

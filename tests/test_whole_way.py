@@ -38,7 +38,8 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
         write_portraits(folder / "moods" / part, 2 * count, seed=10 + number)
     scenes = write_clip(folder / "clip", 60, seed=20)
     (folder / "faces" / "train" / "images" / "broken.jpg").write_bytes(b"no picture")
-    said = edgekit("train", "detector", "--data", folder / "faces", "--out", folder / "detector", "--pictures", 8000)
+    length = "--pictures", 9600, "--batch", 16
+    said = edgekit("train", "detector", "--data", folder / "faces", "--out", folder / "detector", *length)
     assert said.startswith("training on ")
     assert "broken.jpg is not an image" in said and "1 pictures were skipped" in said
     edgekit("train", "sentiment", "--data", folder / "moods", "--out", folder / "sentiment", "--pictures", 12000)
