@@ -10,4 +10,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with quiet():
     import keras
 
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.list_physical_devices(
+            "GPU"
+        )  # CUDA complains now, not amid our lines
+
 __all__ = ["keras"]
