@@ -19,7 +19,6 @@ from edgekit.device.errors import ModelError
 FORMAT = 1
 MANIFEST = "manifest.json"
 TASKS = "detector", "sentiment"
-OTHER = "_other"  # a class that is never an answer: faces that are none of the others
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class ModelSpec:
     task: str  # "detector" or "sentiment"
     arch: str  # the net that training builds again
     size: tuple[int, int]  # input height and width, pixels
-    labels: tuple[str, ...]  # what is found, or one for each logit; OTHER, if there is one, is the last
+    labels: tuple[str, ...]  # what is found, or one for each logit; answers first, then those that start with "_"
     threshold: float  # lowest score that counts, 0..1
     strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid
     overlap: float = 0.0  # detector: intersection over union above which two boxes are one face
@@ -44,8 +43,8 @@ class ModelSpec:
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The labels that may be said aloud."""
-        return self.labels[:-1] if self.labels[-1] == OTHER else self.labels
+        """The labels that may be said; a class whose name starts with "_" is known so as to be unsure about it."""
+        return tuple(label for label in self.labels if not label.startswith("_"))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -76,6 +75,8 @@ def _check(spec: ModelSpec) -> None:
         raise ValueError(f"size {spec.size} is not (height, width)")
     if not spec.labels or not all(isinstance(label, str) for label in spec.labels):
         raise ValueError("labels are not names")
+    if spec.labels[: len(spec.answers)] != spec.answers or not spec.answers:
+        raise ValueError("labels do not begin with the answers")
     if not all(isinstance(n, int) and n > 0 for n in spec.strides) or (spec.task == "detector" and not spec.strides):
         raise ValueError(f"strides {spec.strides} are not pixels")
     for name in ("threshold", "overlap", "margin"):

@@ -6,7 +6,6 @@ import pytest
 
 from edgekit.device.errors import DataError
 from edgekit.device.image import crop, read_image
-from edgekit.device.spec import OTHER
 from edgekit.train.expressions import PortraitBatches, face_box, hold_out, jittered, plain, read_expressions
 from edgekit.train.recipe import SENTIMENT as RECIPE
 from tests.pictures import SENTIMENT, picture
@@ -38,11 +37,11 @@ def test_parts_and_several_folders_are_joined(tmp_path: Path) -> None:
 def test_folders_that_are_none_of_the_classes(tmp_path: Path) -> None:
     folders(tmp_path, sad=1, happy=1, neutral=1, _strange=1)
     chosen = read_expressions([tmp_path], [], ("sad", "happy"), ("neutral",))
-    assert chosen.classes == ("sad", "happy", OTHER)
+    assert chosen.classes == ("sad", "happy", "_strange", "_neutral")
     assert {p.path.parent.name: p.label for p in chosen.parts["train"]} == {
         "sad": 0,
         "happy": 1,
-        "neutral": 2,
+        "neutral": 3,
         "_strange": 2,
     }
     left = read_expressions([tmp_path], [], ("sad", "happy")).parts["train"]
@@ -63,9 +62,9 @@ def test_votes_make_labels_soft_and_the_folder_counts_as_two(tmp_path: Path) -> 
     assert by["sad0"].voted == -1  # most said neutral
 
 
-def test_with_a_class_of_others_their_votes_count(tmp_path: Path) -> None:
-    folders(tmp_path, happy=1, sad=1, _none=1)
-    (tmp_path / "votes.csv").write_text("file,happiness,sadness,neutral,anger\nsad/0.png,0,6,1,1\n")
+def test_votes_for_a_class_that_is_no_answer_count_too(tmp_path: Path) -> None:
+    folders(tmp_path, happy=1, sad=1, _neutral=1)
+    (tmp_path / "votes.csv").write_text("file,happiness,sadness,neutral,anger\nsad/0.png,0,6,2,5\n")
     data = read_expressions([tmp_path], [tmp_path / "votes.csv"])
     (sad,) = (p for p in data.parts["train"] if p.path.parent.name == "sad")
     assert sad.odds == (0.0, 0.8, 0.2)

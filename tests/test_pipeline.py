@@ -14,7 +14,6 @@ from edgekit.device.interpreter import Loaded
 from edgekit.device.pipeline import records
 from edgekit.device.record import to_line
 from edgekit.device.sentiment import classify, softmax
-from edgekit.device.spec import OTHER
 from edgekit.device.tensor import Tensor
 from tests.pictures import FACE, HAPPY, SENTIMENT
 
@@ -68,7 +67,7 @@ def test_below_the_threshold_the_answer_is_unsure() -> None:
 
 
 def test_a_face_that_is_neither_is_unsure() -> None:
-    answer = classify(FRAME, Box(0, 0, 50, 50), answering([1.0, 0.0, 4.0], labels=("happy", "sad", OTHER)))
+    answer = classify(FRAME, Box(0, 0, 50, 50), answering([1.0, 0.0, 4.0], labels=("happy", "sad", "_other")))
     assert (answer.label, answer.best) == ("unsure", 0)
 
 

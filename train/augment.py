@@ -16,13 +16,17 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the netwo
 VISIBLE = 0.4  # share of a face that must be in the window; less is ignored, neither face nor background
 
 
-def photometric(recipe: Recipe, turn: float = 0.0) -> Any:
-    """An albumentations pipeline: light, colour, blur, noise, JPEG, and a rotation by up to `turn` degrees."""
+def photometric(recipe: Recipe, face: bool = False) -> Any:
+    """An albumentations pipeline: light, colour, blur, noise, JPEG; of one face also a turn and covered parts."""
     import albumentations as A
 
     return A.Compose(
         [
-            *([A.Rotate(turn, p=0.5)] if turn else []),
+            *(
+                [A.Rotate(recipe.turn, p=0.7), A.CoarseDropout((1, 2), (0.1, 0.35), (0.1, 0.35), p=recipe.cover)]
+                if face
+                else []
+            ),
             A.RandomBrightnessContrast(recipe.light, recipe.light, p=0.5),
             A.RandomGamma((round(100 * (1 - recipe.light)), round(100 * (1 + recipe.light))), p=0.3),
             A.HueSaturationValue(8, 40, 0, p=0.3),

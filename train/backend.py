@@ -13,8 +13,6 @@ with quiet():
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
-        tensorflow.config.list_physical_devices(
-            "GPU"
-        )  # CUDA complains now, not amid our lines
+        tensorflow.config.list_physical_devices("GPU")  # CUDA complains now, not amid our lines
 
 __all__ = ["keras"]

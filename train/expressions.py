@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgekit.device.boxes import Box
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, crop, pictures, read_image
-from edgekit.device.spec import OTHER, ModelSpec
+from edgekit.device.spec import ModelSpec
 from edgekit.train.augment import photometric
 from edgekit.train.faces import draw
 from edgekit.train.feed import Batch
@@ -37,7 +37,7 @@ class Portrait:
 
 @dataclass(frozen=True)
 class Expressions:
-    """A data set: portraits by part ("train", "val", "test"), and the classes, OTHER being the last if there is one."""
+    """A data set: portraits by part ("train", "val", "test"), and the classes: answers, then those that are none."""
 
     parts: dict[str, list[Portrait]]
     classes: tuple[str, ...]
@@ -52,31 +52,34 @@ def read_expressions(
 ) -> Expressions:
     """Read folders of class folders, perhaps within train/, val/ and test/; without those all is `part`.
 
-    `classes` chooses some of the class folders. Those named in `others`, or whose name starts with "_", form the
-    class OTHER; what is left gets label -1. A votes file is a CSV table: a column `file` (relative to it), and a
-    column of counts for each class. Raises DataError.
+    `classes` chooses some of the class folders as answers. Those named in `others`, or whose name starts with "_",
+    are classes too, but no answers: they come last, with a "_" before their names. What is left gets label -1. A votes
+    file is a CSV table: a column `file` (relative to it), and columns of counts for the classes. Raises DataError.
     """
     trees = [(name, tree) for folder in folders for name, tree in _trees(folder, part)]
     found = sorted({path.name for _, tree in trees for path in _folders(tree)})
     rest = tuple(name for name in found if name in others or name.startswith("_"))
-    names = classes or tuple(name for name in found if name not in rest)
+    answers = classes or tuple(name for name in found if name not in rest)
+    names = answers + rest
     where = ", ".join(map(str, folders))
-    if missing := [name for name in (*names, *others) if name not in found]:
+    if missing := [name for name in (*answers, *others) if name not in found]:
         raise DataError(f"{where} has no folder {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
-    if len(names) < 2:
-        raise DataError(f"{where} has {len(names)} class folder(s) {', '.join(names)}; a classifier needs at least two")
+    if len(answers) < 2:
+        raise DataError(
+            f"{where} has {len(answers)} class folder(s) {', '.join(answers)}; a classifier needs at least two"
+        )
     ballots = {path: counts for file in votes for path, counts in _read_votes(file, names).items()}
     parts: dict[str, list[Portrait]] = {}
     for name, tree in trees:
         for folder in _folders(tree):
-            label = names.index(folder.name) if folder.name in names else len(names) if folder.name in rest else -1
+            label = names.index(folder.name) if folder.name in names else -1
             parts.setdefault(name, []).extend(
-                _portrait(path, label, ballots.get(path.resolve()), len(names), bool(rest)) for path in pictures(folder)
+                _portrait(path, label, ballots.get(path.resolve()), len(names)) for path in pictures(folder)
             )
     for label, name in enumerate(names):
         if not any(p.label == label for portraits in parts.values() for p in portraits):
             raise DataError(f"{where}: the class folder {name} holds no pictures")
-    return Expressions(parts, (*names, OTHER) if rest else names)
+    return Expressions(parts, (*answers, *("_" + name.lstrip("_") for name in rest)))
 
 
 def hold_out(data: Expressions, share: float) -> tuple[list[Portrait], list[Portrait]]:
@@ -103,32 +106,33 @@ def _folders(tree: Path) -> list[Path]:
     return sorted(p for p in tree.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _portrait(path: Path, label: int, ballot: NDArray[np.float64] | None, count: int, rest: bool) -> Portrait:
-    """`ballot` is a row of `_read_votes` for `count` classes; `rest` says whether OTHER is one class more.
+def _portrait(path: Path, label: int, ballot: NDArray[np.float64] | None, count: int) -> Portrait:
+    """`ballot` is a row of `_read_votes` for `count` classes.
 
     The folder counts as PRIOR votes, so that a picture nobody voted on has the odds of its folder.
     """
-    votes = np.zeros(count + rest)
+    votes = np.zeros(count)
     voted = -1
     if ballot is not None:
-        votes += [*ballot[:count], *([ballot[count + 1]] if rest else [])]
-        choices = ballot[: count + 1]
-        if (choices == choices.max()).sum() == 1 and choices.argmax() < count:
-            voted = int(choices.argmax())
+        votes += ballot[:count]
+        if (ballot == ballot.max()).sum() == 1 and ballot.argmax() < count:
+            voted = int(ballot.argmax())
     if label >= 0:
         votes[label] += PRIOR
     return Portrait(path, label, tuple((votes / max(votes.sum(), 1)).tolist()), voted)
 
 
 def _read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.float64]]:
-    """For each picture the votes of each class, and behind them the highest and the sum of all other columns.
+    """For each picture the votes of each class, and behind them the highest count of any other column.
 
-    A column belongs to the class that starts with the same three letters.
+    A column belongs to the class that starts with the same three letters, "_" aside.
     """
     try:
         with file.open(newline="") as lines:
             rows = list(csv.DictReader(lines))
-        columns = {c: [n for n in rows[0] if n != "file" and n[:3].lower() == c[:3].lower()] for c in classes}
+        columns = {
+            c: [n for n in rows[0] if n != "file" and n[:3].lower() == c.lstrip("_")[:3].lower()] for c in classes
+        }
         if wrong := [c for c, names in columns.items() if len(names) != 1]:
             raise DataError(f"{file} has not exactly one column for {', '.join(wrong)}; it has: {', '.join(rows[0])}")
         ours = [names[0] for names in columns.values()]
@@ -137,8 +141,7 @@ def _read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.f
         rest = [n for n in rows[0] if n != "file" and n not in ours]
         ballots = {}
         for row in rows:
-            other = [float(row[name]) for name in rest]
-            counts = [*(float(row[name]) for name in ours), max(other, default=0), sum(other)]
+            counts = [float(row[name]) for name in ours] + [max((float(row[name]) for name in rest), default=0)]
             ballots[(file.parent / row["file"]).resolve()] = np.array(counts)
         return ballots
     except (OSError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
@@ -178,7 +181,7 @@ class PortraitBatches:
 
     @cached_property
     def photometric(self) -> Any:
-        return photometric(self.recipe, self.recipe.turn)
+        return photometric(self.recipe, face=True)
 
     def sample(self, portrait: Portrait, rng: np.random.Generator) -> Image:
         """One augmented crop."""

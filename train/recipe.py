@@ -27,11 +27,12 @@ class Recipe:
     focus: float = 0.3  # chance that the window is laid around a face, so that small ones are not lost
     box_loss: float = 2.0  # weight of the boxes against the scores
     # sentiment
-    shift: float = 0.06  # largest shift of the crop, in its sides, as the detector errs
-    scale: float = 0.1  # largest relative change of the crop's side
-    turn: float = 10.0  # largest rotation, degrees
-    smoothing: float = 0.02  # probability taken from the label and spread over all classes
+    shift: float = 0.08  # largest shift of the crop, in its sides, as the detector errs
+    scale: float = 0.14  # largest relative change of the crop's side
+    turn: float = 14.0  # largest rotation, degrees
+    smoothing: float = 0.03  # probability taken from the label and spread over all classes
+    cover: float = 0.3  # chance that a part of the face is hidden
 
 
 DETECTOR = Recipe(pictures=400_000, batch=32, learning_rate=2e-3)
-SENTIMENT = Recipe(pictures=700_000, batch=64, learning_rate=2e-3, average=0.9995, light=0.25, blemish=0.1)
+SENTIMENT = Recipe(pictures=700_000, batch=64, learning_rate=2e-3, average=0.9995, weight_decay=0.05, blemish=0.15)
