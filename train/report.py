@@ -37,7 +37,7 @@ def curves(history: Path, target: Path) -> None:
     epochs = [int(row["epoch"]) + 1 for row in rows]
     axes.plot(epochs, [float(row["loss"]) for row in rows], label="training, augmented")
     axes.plot(epochs, [float(row["val_loss"]) for row in rows], label="validation, plain")
-    axes.set(xlabel="epoch", ylabel="loss", title="The averaged weights that are kept do better than the last point")
+    axes.set(xlabel="epoch", ylabel="loss", title="loss by epoch, before the weights are averaged")
     axes.legend()
     axes.grid(alpha=0.3)
     figure.savefig(target, dpi=110)

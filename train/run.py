@@ -123,8 +123,11 @@ def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
 
 
 def finish_sentiment(folder: Path, batches: Any, val: Sequence[Any]) -> None:
-    """Score on the validation part, draw, say what comes next."""
+    """Choose the threshold that serves best on the validation part, score at it, draw, say what comes next."""
     net, spec = load_run(folder)
+    first = list(score.name(as_model(net, spec), verdict.bar(val), []))
+    spec = replace(spec, threshold=score.best_certainty(first, len(spec.answers)))
+    (folder / MANIFEST).write_text(spec.to_json())
     model = as_model(net, spec)
     scores = score.score_sentiment(model, val, track=verdict.bar)
     _write(folder, scores)

@@ -11,7 +11,7 @@ from edgekit.train.recipe import Recipe
 layers, ops = keras.layers, keras.ops
 
 SIZE = 64, 64
-THRESHOLD = 0.7  # below it the board says "unsure"
+THRESHOLD = 0.7  # below it the board says "unsure"; replaced by one chosen on the validation part
 
 
 def crop76k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:

@@ -1,0 +1,129 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.device.boxes import Box, Boxes
+from edgekit.device.detector import Face
+from edgekit.device.image import Image
+from edgekit.device.interpreter import Loaded
+from edgekit.device.sentiment import Sentiment
+from edgekit.device.tensor import Tensor
+from edgekit.train.expressions import Portrait
+from edgekit.train.faces import NONE, Example
+from edgekit.train.score import (
+    Named,
+    Seen,
+    best_certainty,
+    best_threshold,
+    inside,
+    iou,
+    matched,
+    score_detector,
+    score_sentiment,
+)
+from tests.pictures import FACE, SENTIMENT, picture
+
+
+def box(*sides: float) -> Boxes:
+    return np.array(sides, np.float32)
+
+
+def test_iou_and_inside() -> None:
+    assert iou(box(0, 0, 10, 10), box(5, 0, 15, 10)) == pytest.approx(1 / 3)
+    assert iou(box(0, 0, 10, 10), box(20, 20, 30, 30)) == 0
+    assert inside(box(0, 0, 10, 10), box(5, 0, 100, 100)) == 0.5
+
+
+def test_a_detector_that_is_right_scores_one_and_a_second_face_halves_it(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png", (96, 128))
+    right = box(16, 16, 48, 48)[None]  # what the fake finds in every picture
+    both = np.concatenate([right, right + 60])
+    frame = (96, 128)
+    assert score_detector(FACE, [Example(path, right)], frame)["ap50"] == 1
+    found = score_detector(FACE, [Example(path, both)], frame)
+    assert found["ap50"] == pytest.approx(0.5, abs=0.01)
+    assert (found["precision"], found["recall"], found["faces"]) == (1, 0.5, 2)
+    wrong = score_detector(FACE, [Example(path, right + 60)], frame)
+    assert (wrong["ap50"], wrong["precision"], wrong["recall"]) == (0, 0, 0)
+
+
+def test_what_is_ignored_or_too_small_neither_helps_nor_hurts(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png", (96, 128))
+    face, other = box(16, 16, 48, 48)[None], box(70, 50, 110, 90)[None]
+    ignoring = score_detector(FACE, [Example(path, other, face)], (96, 128))
+    assert (ignoring["faces"], ignoring["precision"], ignoring["recall"]) == (1, 0, 0)
+    assert ignoring["ap50"] == 0
+    small = score_detector(FACE, [Example(path, np.concatenate([face, other]))], (96, 128), smallest=35)
+    assert small["faces"] == 1  # 32 px do not count, 40 do
+
+
+def test_pictures_are_fitted_to_the_frame_before_detection(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png", (192, 256))
+    assert score_detector(FACE, [Example(path, box(32, 32, 96, 96)[None])], (96, 128))["ap50"] == 1
+
+
+def test_a_face_is_found_once() -> None:
+    faces = [Face(Box(0, 0, 10, 10), 0.9), Face(Box(0, 0, 10, 11), 0.8), Face(Box(50, 50, 60, 60), 0.7)]
+    seen = Seen(Path(), np.zeros((1, 1, 3), np.uint8), box(0, 0, 10, 10)[None], NONE, faces)
+    right, wrong, missed = matched(seen, 0.5)
+    assert (len(right), len(wrong), missed) == (1, 2, [])
+    assert matched(seen, 0.95)[2] == [0]
+
+
+def test_the_threshold_with_the_best_f1() -> None:
+    curve = {"precision": [1.0, 0.9, 0.3], "recall": [0.1, 0.8, 1.0], "score": [0.9, 0.6, 0.1]}
+    assert best_threshold(curve) == 0.6
+
+
+def classifier(answers: dict[int, int]) -> Loaded:
+    """Answers by the grey level of a picture; a level that is not listed leaves it unsure."""
+
+    def model(image: Image) -> dict[str, Tensor]:
+        logits = np.zeros(2, np.float32)
+        if (level := int(image[24, 24, 0])) in answers:
+            logits[answers[level]] = 5
+        return {"logits": Tensor(logits)}
+
+    return Loaded(model, replace(SENTIMENT, margin=0.0))
+
+
+def grey(folder: Path, level: int, label: int, voted: int = -1) -> Portrait:
+    import cv2
+
+    path = folder / f"{level}-{label}.png"
+    cv2.imwrite(str(path), np.full((48, 48, 3), level, np.uint8))
+    return Portrait(path, label, (0.5, 0.5), voted)
+
+
+def test_scores_of_a_classifier_count_what_they_say(tmp_path: Path) -> None:
+    portraits = [
+        grey(tmp_path, 10, 0),
+        grey(tmp_path, 20, 0),
+        grey(tmp_path, 30, 1),
+        grey(tmp_path, 40, 1),
+        grey(tmp_path, 50, -1),
+    ]
+    found = score_sentiment(classifier({10: 0, 20: 1, 30: 1, 50: 0}), portraits)
+    assert found["confusion"] == [[1, 1], [1, 1]]  # 40 is unsure, and its most likely label is the first
+    assert found["accuracy"] == found["balanced_accuracy"] == 0.5
+    assert found["unsure_rate"] == 0.25
+    assert found["accuracy_when_sure"] == pytest.approx(2 / 3, abs=1e-4)
+    assert (found["others"], found["others_called"]) == (1, 1)
+
+
+def test_the_voters_decide_when_asked(tmp_path: Path) -> None:
+    portraits = [grey(tmp_path, 10, 0, voted=1), grey(tmp_path, 20, 0, voted=-1)]
+    found = score_sentiment(classifier({10: 1, 20: 0}), portraits, by_votes=True)
+    assert (found["images"], found["accuracy"], found["others"]) == (1, 1, 1)
+
+
+def test_certainty_is_asked_where_wrong_answers_begin() -> None:
+    def named(label: int, best: int, score: float) -> Named:
+        return Named(Portrait(Path(), label, (0.5, 0.5)), Sentiment("", score, best))
+
+    sure = [named(0, 0, 0.9)] * 10
+    assert best_certainty([*sure, *[named(0, 1, 0.6)] * 5], 2) == pytest.approx(0.61)
+    assert best_certainty([*sure, *[named(-1, 0, 0.7)] * 5], 2) == pytest.approx(0.71)
+    assert best_certainty(sure, 2) == pytest.approx(0.3)
