@@ -93,14 +93,14 @@ class Output:
         sys.stdout.flush()
         self.lines += 1
 
-    def close(self) -> None:
-        pass
-
 
 @contextmanager
 def open_log(target: str) -> Iterator[Log | Output]:
     """A log in the file `target`, "-" being standard output. Raises LogError when it cannot be written."""
-    log = Output() if target == "-" else Log(Path(target))
+    if target == "-":
+        yield Output()
+        return
+    log = Log(Path(target))
     try:
         yield log
     finally:
