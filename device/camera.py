@@ -57,12 +57,17 @@ class LiveCamera(Camera):
         self.ready = threading.Condition()
         self.slot: Frame | None = None
         self.count, self.ended = 0, False
+        self.failure: Exception | None = None
         self.thread = threading.Thread(target=self._capture, name="camera", daemon=True)
         self.thread.start()
 
     def _capture(self) -> None:
-        while not self.stop.is_set():
-            image = self.read()
+        while not self.ended and not self.stop.is_set():
+            image = None
+            try:
+                image = self.read()
+            except Exception as error:  # whatever a camera library raises is told in the main thread
+                self.failure = error
             with self.ready:
                 if image is None:
                     self.ended = True
@@ -71,20 +76,20 @@ class LiveCamera(Camera):
                     self.slot = Frame(image, self.count, time.time())
                     self.count += 1
                 self.ready.notify()
-            if image is None:
-                return
 
     def _newest(self) -> Iterator[Frame]:
         last = time.monotonic()
         while not self.stop.is_set():
             with self.ready:
-                self.ready.wait_for(lambda: self.slot is not None or self.ended or self.stop.is_set(), timeout=0.2)
-                frame, self.slot = self.slot, None
+                self.ready.wait_for(lambda: self.slot is not None or self.ended, timeout=0.2)
+                frame, self.slot, ended = self.slot, None, self.ended
             if frame is not None:
                 yield frame
                 last = time.monotonic()
-            elif self.ended:
-                raise CameraError(f"{self.name} stopped giving frames after {self.count}; is it still connected?")
+            elif ended:
+                why = f" ({self.failure})" if self.failure else ""
+                line = f"{self.name} stopped giving frames after {self.count}{why}; is it still connected?"
+                raise CameraError(line) from self.failure
             elif time.monotonic() - last > DEADLINE:
                 raise CameraError(f"{self.name} gave no frame for {DEADLINE:.0f} s; unplug it and plug it in again")
 
@@ -96,7 +101,7 @@ def open_camera(source: str, size: tuple[int, int], stop: threading.Event) -> It
         source = "pi" if _has_picamera2() else "0"
     if source == "pi":
         opened = _open_pi(size, stop)
-    elif source.isdecimal() or "://" in source:
+    elif source.isdecimal() or "://" in source or Path(source).is_char_device():
         opened = _open_stream(source, size, stop)
     else:
         opened = _open_files(Path(source), stop)
@@ -149,6 +154,8 @@ def _open_stream(source: str, size: tuple[int, int], stop: threading.Event) -> I
             capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[0])
         camera = LiveCamera(f"camera {source!r}", lambda: _grab(capture), stop)
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        camera.fps = fps if 1 <= fps <= 240 else Camera.fps
         try:
             yield camera
         finally:
@@ -189,16 +196,19 @@ def _open_pi(size: tuple[int, int], stop: threading.Event) -> Iterator[Camera]:
             f"picamera2 is not visible here ({error}); install it with: sudo apt install python3-picamera2, "
             "and make the virtual environment with --system-site-packages"
         ) from error
+    device: Any = None
     try:
-        device: Any = Picamera2()
+        device = Picamera2()
         # "BGR888" is picamera2's name for arrays whose channels come as R, G, B.
         device.configure(device.create_video_configuration(main={"size": size[::-1], "format": "BGR888"}))
         device.start()
     except (RuntimeError, IndexError) as error:
-        raise CameraError(
-            f"no Pi camera ({error}); is the ribbon seated, and does rpicam-hello show a picture?"
-        ) from error
+        if device is not None:
+            device.close()
+        cure = "is the ribbon seated, and does rpicam-hello show a picture?"
+        raise CameraError(f"no Pi camera ({error}); {cure}") from error
     camera = LiveCamera("the Pi camera", lambda: np.asarray(device.capture_array("main"), dtype=np.uint8), stop)
+    camera.fps = 30.0  # what a video configuration gives
     try:
         yield camera
     finally:

@@ -19,16 +19,12 @@ GROUP = "edgekit.commands"
 MODELS = Path(str(files("edgekit.models")))
 EXAMPLE = MODELS / "example.jpg"
 
-PACKAGES = {  # what a missing module is called by pip, and in which extra it is
-    "albumentations": "edgekit[train]",
-    "cv2": "edgekit[opencv]' (on a Pi: sudo apt install python3-opencv) '",
-    "keras": "edgekit[train]",
-    "matplotlib": "edgekit[train]",
-    "pycocotools": "edgekit[train]",
-    "rich": "edgekit[train]",
-    "skimage": "edgekit[demo]",
-    "sklearn": "edgekit[train]",
-    "tensorflow": "edgekit[train]",
+PACKAGES = {  # how to get a missing module
+    "cv2": "pip install 'edgekit[opencv]', or on a Pi: sudo apt install python3-opencv",
+    **dict.fromkeys(
+        ("albumentations", "keras", "matplotlib", "pycocotools", "rich", "sklearn", "tensorflow"),
+        "pip install 'edgekit[train]'",
+    ),
 }
 
 
@@ -52,11 +48,11 @@ class Commands(click.Group):
         except ModuleNotFoundError as error:
             if error.name not in PACKAGES:
                 raise
-            cure = f"pip install '{PACKAGES[error.name]}'".removesuffix(" ''")
-            raise click.ClickException(f"{error.name} is not installed; get it with: {cure}") from error
+            line = f"{error.name} is not installed; get it with: {PACKAGES[error.name]}"
+            raise click.ClickException(line) from error
 
 
-class Size(click.ParamType[tuple[int, int]]):
+class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not a generic before click 8.4
     """WIDTHxHEIGHT on the command line, (height, width) within."""
 
     name = "WIDTHxHEIGHT"

@@ -31,6 +31,10 @@ def detect(image: Image, detector: Loaded, lap: Lap = no_lap, threshold: float |
     keep = suppress(boxes, scores, spec.overlap)
     height, width = image.shape[:2]
     boxes = np.clip(boxes[keep] / np.float32(scale), 0, np.array([width, height, width, height], np.float32))
-    faces = [Face(Box(*box), score) for box, score in zip(boxes.tolist(), scores[keep].tolist(), strict=True)]
+    faces = [
+        Face(Box(*box), score)
+        for box, score in zip(boxes.tolist(), scores[keep].tolist(), strict=True)
+        if box[0] < box[2] and box[1] < box[3]  # not wholly in the padding
+    ]
     lap("decode")
     return faces

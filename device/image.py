@@ -5,11 +5,7 @@ Training, calibration, scoring and the board all call these functions, so a mode
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # before OpenCV is imported: our one line says it better
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 import numpy as np
@@ -29,11 +25,14 @@ def read_image(path: Path) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data[-4096:]:
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data:
         raise DataError(
             f"{path} is a JPEG cut short; copy or download it again"
         )  # OpenCV would fill the rest with grey
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error:  # it claims to be larger than OpenCV allows
+        image = None
     if image is None:
         raise DataError(f"{path} is not an image that OpenCV can read")
     return to_rgb(np.asarray(image, dtype=np.uint8))
@@ -49,7 +48,9 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
     )
 
 

@@ -11,8 +11,13 @@ from contextlib import contextmanager
 @contextmanager
 def quiet() -> Iterator[None]:
     """Nothing written to standard error gets through. Errors are raised all the same."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: silent as it is
+        yield
+        return
+    if sys.stderr:
+        sys.stderr.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,18 +49,27 @@ def to_line(record: Record) -> str:
 
 
 class Log:
-    """A file to which whole lines are appended; a line that does not fit leaves no trace."""
+    """A file to which whole lines are appended; a line that does not fit leaves no trace. One run a file."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.lines = path, 0
         try:
-            self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self.end = os.lseek(self.file, 0, os.SEEK_END)
-            torn = self.end > 0 and os.pread(self.file, 1, self.end - 1) != b"\n"
+            self.file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise LogError(f"{path} cannot be written: {error.strerror}") from error
-        if torn:  # a power cut ended the last run in the middle of a line
-            self._append(b"\n")
+        try:
+            self.regular = stat.S_ISREG(os.fstat(self.file).st_mode)  # not a pipe or a device
+            if self.regular:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                end = os.fstat(self.file).st_size
+                if end and os.pread(self.file, 1, end - 1) != b"\n":
+                    self._append(b"\n")  # a power cut ended the last run in the middle of a line
+        except BlockingIOError as error:
+            os.close(self.file)
+            raise LogError(f"{path} is being written by another run; choose another file") from error
+        except LogError:
+            os.close(self.file)
+            raise
 
     def write(self, record: Record) -> None:
         """Append one record. Raises LogError when the disk is full; every line before stays whole."""
@@ -66,17 +77,15 @@ class Log:
         self.lines += 1
 
     def _append(self, data: bytes) -> None:
+        written = 0
         try:
-            written = os.write(self.file, data)
-            if written < len(data):
-                written += os.write(self.file, data[written:])  # raises with the reason
+            while written < len(data):
+                written += os.write(self.file, data[written:])  # a second try raises with the reason
         except OSError as error:
-            with suppress(OSError):  # a device has no length
-                os.ftruncate(self.file, self.end)
-            raise LogError(
-                f"{self.path} cannot be written: {error.strerror}; its {self.lines} new lines are whole"
-            ) from error
-        self.end += written
+            if self.regular and written:
+                os.ftruncate(self.file, os.fstat(self.file).st_size - written)
+            whole = f"its {self.lines} new lines are whole"
+            raise LogError(f"{self.path} cannot be written: {error.strerror}; {whole}") from error
 
     def close(self) -> None:
         os.close(self.file)
@@ -89,8 +98,14 @@ class Output:
         self.lines = 0
 
     def write(self, record: Record) -> None:
-        sys.stdout.write(to_line(record) + "\n")
-        sys.stdout.flush()
+        """Print one record. Raises LogError when it leads to a full disk."""
+        try:
+            sys.stdout.write(to_line(record) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise  # the reader has seen enough; click ends quietly
+        except OSError as error:
+            raise LogError(f"standard output cannot be written: {error.strerror}") from error
         self.lines += 1
 
 

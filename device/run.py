@@ -20,12 +20,12 @@ import numpy as np
 from edgekit.device.annotate import annotate
 from edgekit.device.camera import Frame, open_camera
 from edgekit.device.errors import LogError
-from edgekit.device.image import Image, resize, to_rgb
+from edgekit.device.image import Image, fit, to_rgb
 from edgekit.device.interpreter import Loaded
 from edgekit.device.pipeline import records
 from edgekit.device.record import Record, open_log
 
-Seen = tuple[Frame, Record]
+Looked = tuple[Frame, Record]
 
 
 @dataclass
@@ -54,9 +54,9 @@ def watch(
             drawn.append(stack.enter_context(video_file(save, camera.fps)))
         if show and (window := stack.enter_context(screen())):
             drawn.append(window)
-        for frame, record in stack.enter_context(
-            progress(records(camera, detector, sentiment), limit or camera.length)
-        ):
+        looked = records(camera, detector, sentiment)
+        length = None if log == "-" else limit or camera.length
+        for frame, record in stack.enter_context(progress(looked, length)):
             sink.write(record)
             _count(watched, record)
             if drawn and not _draw(frame, record, sentiment.spec.answers, drawn):
@@ -68,9 +68,9 @@ def watch(
     return watched
 
 
-def progress(items: Iterator[Seen], length: int | None) -> AbstractContextManager[Iterable[Seen]]:
+def progress(items: Iterator[Looked], length: int | None) -> AbstractContextManager[Iterable[Looked]]:
     """A progress bar with the time left, on a terminal, where the number of frames is known."""
-    if length is None or not sys.stderr.isatty() or sys.stdout.isatty():
+    if length is None or not sys.stderr.isatty():
         return nullcontext(items)
     return click.progressbar(items, length=length, file=sys.stderr)
 
@@ -104,18 +104,25 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 @contextmanager
 def video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
-    """A video of annotated frames; the first frame decides its size. Raises LogError when it cannot be written."""
+    """A video of annotated frames, whole when the run ends. The first frame decides its size; others are fitted.
+
+    Raises LogError when it cannot be written, also when the disk fills up on the way.
+    """
+    part = path.with_name(f".{path.stem}.part{path.suffix}")
     writer: Any = None
     size = (0, 0)
+    count = 0
 
     def write(image: Image) -> bool:
-        nonlocal writer, size
+        nonlocal writer, size, count
         if writer is None:
-            size = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2  # codecs want even sides
-            writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size[::-1])
+            size = max(2, image.shape[0] // 2 * 2), max(2, image.shape[1] // 2 * 2)  # codecs want even sides
+            writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), fps, size[::-1])
             if not writer.isOpened():
+                writer = None
                 raise LogError(f"{path} cannot be written as a video; does its folder exist, and does it end in .mp4?")
-        writer.write(to_rgb(resize(image, size)))
+        writer.write(to_rgb(fit(image, size)[0]))
+        count += 1
         return True
 
     try:
@@ -123,6 +130,17 @@ def video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
     finally:
         if writer is not None:
             writer.release()
+            if _frames_in(part) < count:
+                part.unlink(missing_ok=True)
+                raise LogError(f"{path} could not be written whole; is the disk full?")
+            os.replace(part, path)
+
+
+def _frames_in(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    count = round(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    capture.release()
+    return count
 
 
 @contextmanager

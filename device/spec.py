@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
@@ -104,7 +105,16 @@ def unpack(path: Path) -> tuple[bytes, ModelSpec]:
         with ZipFile(io.BytesIO(data)) as archive:
             text = archive.read(MANIFEST).decode()
             start = min(entry.header_offset for entry in archive.infolist())
-    except (BadZipFile, KeyError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
+    except (
+        BadZipFile,
+        EOFError,
+        KeyError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        zlib.error,
+    ) as error:
         if data[4:8] == b"TFL3":
             raise ModelError(
                 f"{path} is cut short, or has no manifest because edgekit did not make it; {cure}"
