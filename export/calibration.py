@@ -28,7 +28,8 @@ class Calibration:
 
     samples: list[Image]  # model inputs; the last two are all black and all white
     facts: dict[str, Any]  # for the manifest
-    held_out: list[Any]  # Example or Portrait; empty where the pictures carry no labels
+    held_out: list[Any]  # Example or Portrait, none of them a sample; empty where the pictures carry no labels
+    skipped: list[str]  # pictures that cannot be read
 
 
 def read_calibration(spec: ModelSpec, data: Sequence[Path], count: int = COUNT) -> Calibration:
@@ -39,17 +40,19 @@ def read_calibration(spec: ModelSpec, data: Sequence[Path], count: int = COUNT) 
     items = _portraits(spec, data) if spec.task == "sentiment" else _examples(data)
     order = np.random.default_rng(0).permutation(len(items))
     drawn = _balanced([items[n] for n in order])
+    count = min(count, max(1, len(drawn) // 2))  # of few, half prove what the other half has set
     samples: list[Image] = []
     used: list[Any] = []
+    skipped: list[str] = []
     for item in drawn[:count]:
         try:
             samples.append(_input(item, spec))
             used.append(item)
-        except DataError:
-            continue  # damaged pictures set no ranges
+        except DataError as error:
+            skipped.append(str(error))
     if not samples:
         raise DataError(f"{', '.join(map(str, data))} holds no picture to calibrate with")
-    rest = drawn[count : count + HELD_OUT] if len(drawn) >= count + 20 else drawn[:HELD_OUT]
+    rest = drawn[count : count + HELD_OUT]
     extremes = [np.full((*spec.size, 3), grey, np.uint8) for grey in (0, 255)]  # so that a pixel is exactly one step
     samples += extremes
     facts = {
@@ -58,7 +61,8 @@ def read_calibration(spec: ModelSpec, data: Sequence[Path], count: int = COUNT) 
         "sha256": sha256(b"".join(sample.tobytes() for sample in samples)).hexdigest(),
         "balance": dict(sorted(Counter(_kind(item, spec) for item in used).items())),
     }
-    return Calibration(samples, facts, [item for item in rest if isinstance(item, Portrait) or item.labelled])
+    labelled = [item for item in rest if isinstance(item, Portrait) or item.labelled]
+    return Calibration(samples, facts, labelled, skipped)
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,16 @@ def _examples(data: Sequence[Path]) -> list[Drawn]:
             found += [Drawn(file, NONE, labelled=False) for file in pictures(path)]
         else:
             found += [
-                Drawn(e.path, e.boxes, e.ignore, e.group) for part in read_faces(path).parts.values() for e in part
+                Drawn(e.path, e.boxes, e.ignore, e.group, e.size)
+                for part in read_faces(path).parts.values()
+                for e in part
             ]
     return found
 
 
 def _portraits(spec: ModelSpec, data: Sequence[Path]) -> list[Portrait]:
     parts = read_expressions(list(data), [], spec.answers).parts
-    return [portrait for part in parts.values() for portrait in part if portrait.label >= 0]
+    return [p for part in parts.values() for p in part if 0 <= p.label < len(spec.answers)]
 
 
 def _balanced(items: list[Any]) -> list[Any]:
@@ -99,10 +105,10 @@ def _balanced(items: list[Any]) -> list[Any]:
 
 
 def _input(item: Any, spec: ModelSpec) -> Image:
-    image = read_image(item.path)
     if isinstance(item, Portrait):
+        image = read_image(item.path)
         return crop(image, face_box(image, spec.margin), spec.margin, spec.size)
-    return fit(image, spec.size)[0]
+    return fit(item.read(), spec.size)[0]
 
 
 def _kind(item: Any, spec: ModelSpec) -> str:

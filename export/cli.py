@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 import click
 
 from edgekit.device.errors import DataError
-from edgekit.export.tflite import PRECISIONS
 
+PRECISIONS = "int8", "float32", "float16", "dynamic"
 PATH = click.Path(path_type=Path)
 CALIBRATE = "Sets the int8 ranges, which demand it: data as for training, or, for a detector, a folder of pictures."
 
@@ -40,13 +41,18 @@ def tflite(
     from edgekit.device.spec import pack
     from edgekit.export import calibration, parity
     from edgekit.export import tflite as converter
+    from edgekit.train.backend import keras
     from edgekit.train.fit import console, say
     from edgekit.train.run import as_model, load_run
 
+    if keras.backend.backend() != "tensorflow":
+        raise DataError("only TensorFlow exports; unset KERAS_BACKEND, the weights are the same")
     net, spec = load_run(run, batch=1)
     target = out or run / f"{spec.task}.tflite"
     drawn = calibration.read_calibration(spec, calibrate) if calibrate else None
     samples = drawn.samples if drawn else []
+    for line in drawn.skipped if drawn else []:
+        say(f"skipped: {line}")
     with console.status(f"converting {run} to {precision}"):
         flatbuffer = converter.convert(net, precision, samples)
     converter.demand_clean(flatbuffer, precision)
@@ -58,7 +64,7 @@ def tflite(
     if drawn:
         facts = parity.compare(as_model(net, spec), exported, samples[:50] + samples[-2:], drawn.held_out)
         console.print(_table(facts))
-        parity.demand(facts, parity.LIMITS[spec.task] if limit is None else limit)
+        parity.demand(facts, limit)
         spec = replace(spec, parity=facts)
     else:
         say("no parity check: give --calibrate DATA to have one")
@@ -81,17 +87,18 @@ def _table(facts: dict[str, Any]) -> Any:
         table.caption = (f"{facts['metric']} on {facts['pictures']} pictures: trained {facts['trained']:.4f}, "
                          f"exported {facts['exported']:.4f}, loss {facts['loss']:+.4f}")  # fmt: skip
     else:
-        table.caption = "the pictures carry no labels, so nothing could be scored"
+        table.caption = "nothing in the pictures could be scored"
     return table
 
 
 def _write(target: Path, data: bytes) -> None:
     """All of the file or nothing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
         os.replace(part, target)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise DataError(f"{target} cannot be written: {error.strerror}") from error

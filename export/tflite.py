@@ -17,8 +17,6 @@ from edgekit.device.interpreter import runtime
 from edgekit.device.quiet import quiet
 from edgekit.export.calibration import feed
 
-PRECISIONS = "int8", "float32", "float16", "dynamic"
-
 
 def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
     """A flatbuffer from a net with a batch of 1. int8 takes and gives int8, the others float32.

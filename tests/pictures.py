@@ -67,7 +67,7 @@ def labelme(folder: Path, name: str, points: list[list[float]], label: str = "fa
     """A labelme file with one rectangle, and its picture of 80x60."""
     if with_picture:
         picture(folder / "images" / f"{name}.png")
-    (folder / "labels").mkdir(parents=True, exist_ok=True)
+    (folder / "labels" / name).parent.mkdir(parents=True, exist_ok=True)
     shape = {"label": label, "points": points, "shape_type": "rectangle"}
     note = {"shapes": [shape], "imageWidth": 80, "imageHeight": 60}
     (folder / "labels" / f"{name}.json").write_text(json.dumps(note))

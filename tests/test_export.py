@@ -18,7 +18,7 @@ from edgekit.export.calibration import read_calibration
 from edgekit.export.tflite import convert, demand_clean
 from edgekit.train.backend import keras
 from edgekit.train.run import as_model, build
-from tests.pictures import coco, picture
+from tests.pictures import labelme, picture
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
@@ -95,12 +95,21 @@ def test_a_graph_in_several_pieces_is_refused() -> None:
         demand_clean(convert(net_of(split), "int8", noise((16, 16))), "int8")
 
 
-def test_too_large_a_loss_is_refused_and_one_picture_is_forgiven() -> None:
-    facts = {"metric": "accuracy", "pictures": 100, "trained": 0.9, "exported": 0.88, "loss": 0.02}
-    with pytest.raises(ParityError, match=r"loses 0\.0200 accuracy on 100 held-out pictures"):
-        parity.demand(facts, 0.005)
-    parity.demand(facts | {"loss": 0.01}, 0.005)
+def test_too_large_a_loss_is_refused() -> None:
+    facts = {"metric": "accuracy", "pictures": 1000, "trained": 0.9, "exported": 0.88, "loss": 0.02}
+    with pytest.raises(ParityError, match=r"loses 0\.0200 accuracy on 1000 held-out pictures"):
+        parity.demand(facts, None)
+    with pytest.raises(ParityError, match=r"limit is 0\.01"):
+        parity.demand(facts, 0.01)
+    parity.demand(facts, 0.02)
     parity.demand(facts | {"loss": -0.1}, 0.0)
+
+
+def test_a_single_picture_is_forgiven_unless_a_limit_is_given() -> None:
+    facts = {"metric": "accuracy", "pictures": 50, "trained": 1.0, "exported": 0.98, "loss": 0.02}
+    parity.demand(facts, None)
+    with pytest.raises(ParityError):
+        parity.demand(facts, 0.005)
 
 
 def test_differences_are_of_real_numbers() -> None:
@@ -128,14 +137,23 @@ def test_a_detector_calibrates_on_any_folder_but_proves_itself_on_labels_only(tm
     picture(tmp_path / "loose" / "a.png")
     loose = read_calibration(DETECTOR, [tmp_path / "loose"])
     assert loose.facts["balance"] == {"not labelled": 1} and not loose.held_out
-    labelled = read_calibration(DETECTOR, [coco(tmp_path / "coco")])
-    assert labelled.facts["balance"] == {"with faces": 1} and len(labelled.held_out) == 1
+    for name in "abcd":
+        labelme(tmp_path / "labelled", name, [[10, 10], [30, 40]])
+    labelled = read_calibration(DETECTOR, [tmp_path / "labelled"])
+    assert labelled.facts["balance"] == {"with faces": 2} and len(labelled.held_out) == 2
 
 
 def test_nothing_to_calibrate_with_is_an_error(tmp_path: Path) -> None:
     picture(tmp_path / "a.png").write_bytes(b"broken")
     with pytest.raises(DataError, match="holds no picture to calibrate with"):
         read_calibration(DETECTOR, [tmp_path])
+
+
+def test_faces_of_no_answer_do_not_calibrate(tmp_path: Path) -> None:
+    for name in ("happy", "sad", "_neutral"):
+        for number in range(4):
+            picture(tmp_path / name / f"{number}.png", (48, 48), seed=number)
+    assert set(read_calibration(SENTIMENT, [tmp_path]).facts["balance"]) == {"happy", "sad"}
 
 
 def test_a_net_that_this_version_does_not_know_is_named() -> None:

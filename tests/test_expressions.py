@@ -37,12 +37,12 @@ def test_parts_and_several_folders_are_joined(tmp_path: Path) -> None:
 def test_folders_that_are_none_of_the_classes(tmp_path: Path) -> None:
     folders(tmp_path, sad=1, happy=1, neutral=1, _strange=1)
     chosen = read_expressions([tmp_path], [], ("sad", "happy"), ("neutral",))
-    assert chosen.classes == ("sad", "happy", "_strange", "_neutral")
+    assert chosen.classes == ("sad", "happy", "_neutral", "_strange")
     assert {p.path.parent.name: p.label for p in chosen.parts["train"]} == {
         "sad": 0,
         "happy": 1,
-        "neutral": 3,
-        "_strange": 2,
+        "neutral": 2,
+        "_strange": 3,
     }
     left = read_expressions([tmp_path], [], ("sad", "happy")).parts["train"]
     assert {p.path.parent.name: p.label for p in left if p.label < 0} == {"neutral": -1}
@@ -71,6 +71,20 @@ def test_votes_for_a_class_that_is_no_answer_count_too(tmp_path: Path) -> None:
     assert sad.voted == 1
 
 
+def test_a_column_of_the_classs_own_name_wins_over_one_that_begins_like_it(tmp_path: Path) -> None:
+    folders(tmp_path, smile=1, smirk=1, _odd=1)
+    (tmp_path / "votes.csv").write_text("file,smile,smirk\nsmile/0.png,3,5\n", encoding="utf-8-sig")
+    (smile, *_) = read_expressions([tmp_path], [tmp_path / "votes.csv"]).parts["train"][1:]
+    assert smile.odds == (0.5, 0.5, 0.0)
+
+
+def test_votes_on_other_pictures_are_noticed(tmp_path: Path) -> None:
+    folders(tmp_path, happy=1, sad=1)
+    (tmp_path / "votes.csv").write_text("file,happy,sad\nelsewhere/0.png,3,5\n")
+    with pytest.raises(DataError, match="votes on none of the pictures"):
+        read_expressions([tmp_path], [tmp_path / "votes.csv"])
+
+
 @pytest.mark.parametrize(
     ("counts", "says"),
     [
@@ -95,7 +109,15 @@ def test_a_file_instead_of_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "file\n", "name,happy,sad\na,1,2\n", "file,happy,sad\nhappy/0.png,x,2\n", "file,sad\na,1\n"]
+    "text",
+    [
+        "",
+        "file\n",
+        "name,happy,sad\na,1,2\n",
+        "file,happy,sad\nhappy/0.png,x,2\n",
+        "file,happy,sad\nhappy/0.png,nan,2\n",
+        "file,sad\na,1\n",
+    ],
 )
 def test_a_votes_file_of_something_else_is_refused(tmp_path: Path, text: str) -> None:
     folders(tmp_path, happy=1, sad=1)

@@ -11,6 +11,7 @@ from edgekit.train.faces import NONE, Example, FaceBatches, Faces, hold_out, pla
 from edgekit.train.recipe import DETECTOR as RECIPE
 from tests.pictures import DETECTOR, coco, labelme, picture
 
+BOX = np.array([[10, 10, 30, 40]], np.float32)
 NOTE = {"id": 5, "image_id": 7, "category_id": 1, "bbox": [10, 10, 20, 30]}
 
 
@@ -21,6 +22,46 @@ def test_a_coco_file_gives_boxes_and_regions_to_ignore(tmp_path: Path) -> None:
     assert example.boxes.tolist() == [[10, 10, 30, 40]]
     assert example.ignore.tolist() == [[40, 10, 45, 15]]
     assert example.group == "g"
+
+
+@pytest.mark.parametrize(("name", "part"), [("latest", "train"), ("faces_val", "val"), ("interval", "train")])
+def test_only_whole_words_of_a_name_make_a_part(tmp_path: Path, name: str, part: str) -> None:
+    assert list(read_faces(coco(tmp_path).rename(tmp_path / f"{name}.json")).parts) == [part]
+
+
+def test_labels_for_a_picture_of_another_size_are_noticed(tmp_path: Path) -> None:
+    path = coco(tmp_path)
+    picture(tmp_path / "images" / "a.png", (120, 160))
+    with pytest.raises(DataError, match=r"a\.png is 160x120, but its labels are for 80x60"):
+        read_faces(path).parts["train"][0].read()
+
+
+def test_labels_in_sub_folders_belong_to_pictures_in_the_same_ones(tmp_path: Path) -> None:
+    for camera in ("one", "two"):
+        labelme(tmp_path, f"{camera}/0001", [[10, 10], [30, 40]])
+    found = read_faces(tmp_path).parts["train"]
+    assert [len(e.boxes) for e in found] == [1, 1]
+    picture(tmp_path / "images" / "one" / "0001.jpg")
+    with pytest.raises(DataError, match="would share one label file"):
+        read_faces(tmp_path)
+
+
+def test_a_circle_is_its_box_and_a_point_is_none(tmp_path: Path) -> None:
+    labelme(tmp_path, "a", [[40, 30], [50, 30]])
+    file = tmp_path / "labels" / "a.json"
+    note = json.loads(file.read_text())
+    note["shapes"][0]["shape_type"] = "circle"
+    file.write_text(json.dumps(note))
+    assert read_faces(tmp_path).parts["train"][0].boxes.tolist() == [[30, 20, 50, 40]]
+    note["shapes"][0]["shape_type"] = "point"
+    file.write_text(json.dumps(note))
+    with pytest.raises(DataError, match="is a point; draw a rectangle"):
+        read_faces(tmp_path)
+
+
+def test_data_without_any_box_is_refused_before_training() -> None:
+    with pytest.raises(DataError, match="no box at all"):
+        hold_out(Faces({"train": [Example(Path("a"), NONE)]}, "face"), 0.1)
 
 
 def test_a_coco_file_named_test_is_the_test_part(tmp_path: Path) -> None:
@@ -58,6 +99,7 @@ def test_a_box_over_the_edge_is_cut_there(tmp_path: Path) -> None:
         {"images": 3},
         {"images": [{"id": 7}]},
         {"images": []},
+        {"images": [{"id": 7, "width": 80, "height": 60}], "annotations": []},
         {"annotations": [{"image_id": 8}]},
         {"annotations": [{**NOTE, "bbox": [1]}]},
         {"annotations": None},
@@ -113,7 +155,7 @@ def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path, part: str) -> None:
 
 
 def test_groups_are_held_out_whole_and_always_the_same() -> None:
-    examples = [Example(Path(f"{n}.jpg"), NONE, group=f"g{n // 4}") for n in range(400)]
+    examples = [Example(Path(f"{n}.jpg"), BOX, group=f"g{n // 4}") for n in range(400)]
     train, val = hold_out(Faces({"train": examples}, "face"), 0.2)
     assert {e.group for e in train}.isdisjoint(e.group for e in val)
     assert 40 < len(val) < 120
@@ -122,7 +164,7 @@ def test_groups_are_held_out_whole_and_always_the_same() -> None:
 
 
 def test_the_datas_own_validation_part_is_used() -> None:
-    a, b = [Example(Path("a"), NONE)], [Example(Path("b"), NONE)]
+    a, b = [Example(Path("a"), BOX)], [Example(Path("b"), NONE)]
     assert hold_out(Faces({"train": a, "val": b}, "face"), 0.5) == (a, b)
 
 

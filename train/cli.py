@@ -60,7 +60,7 @@ def detector(data: Path, **options: Any) -> None:
     from edgekit.train.fit import fit
 
     recipe = _recipe(DETECTOR, options)
-    facts = run.provenance([data], recipe, len(train), len(val))
+    facts = run.provenance([data], recipe, train, val)
     spec = ModelSpec(
         "detector", ARCH, SIZE, (faces.label,), threshold=0.5, strides=STRIDES, overlap=0.45, training=facts
     )
@@ -115,7 +115,7 @@ def sentiment(
     from edgekit.train.sentiment import ARCH, SIZE, THRESHOLD, SentimentTrainer
 
     recipe = _recipe(SENTIMENT, options)
-    facts = run.provenance(data, recipe, len(train), len(val))
+    facts = run.provenance(data, recipe, train, val)
     spec = ModelSpec("sentiment", ARCH, SIZE, expressions.classes, THRESHOLD, margin=MARGIN, training=facts)
     folder = run.folder_for(options["out"], options["resume"], spec)
     net, batches = run.build(spec), PortraitBatches(train, spec, recipe)

@@ -58,9 +58,9 @@ def read_expressions(
     """
     trees = [(name, tree) for folder in folders for name, tree in _trees(folder, part)]
     found = sorted({path.name for _, tree in trees for path in _folders(tree)})
-    rest = tuple(name for name in found if name in others or name.startswith("_"))
-    answers = classes or tuple(name for name in found if name not in rest)
-    names = answers + rest
+    rest = sorted({_silent(name) for name in found if name in others or name.startswith("_")})
+    answers = classes or tuple(name for name in found if _silent(name) not in rest)
+    names = (*answers, *rest)
     where = ", ".join(map(str, folders))
     if missing := [name for name in (*answers, *others) if name not in found]:
         raise DataError(f"{where} has no folder {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
@@ -72,18 +72,29 @@ def read_expressions(
     parts: dict[str, list[Portrait]] = {}
     for name, tree in trees:
         for folder in _folders(tree):
-            label = names.index(folder.name) if folder.name in names else -1
+            label = next((n for n, c in enumerate(names) if c in (folder.name, _silent(folder.name))), -1)
             parts.setdefault(name, []).extend(
                 _portrait(path, label, ballots.get(path.resolve()), len(names)) for path in pictures(folder)
             )
+    known = {p.path.resolve() for portraits in parts.values() for p in portraits}
+    if votes and not known & set(ballots):
+        raise DataError(f"{', '.join(map(str, votes))} votes on none of the pictures of {where}")
     for label, name in enumerate(names):
         if not any(p.label == label for portraits in parts.values() for p in portraits):
             raise DataError(f"{where}: the class folder {name} holds no pictures")
-    return Expressions(parts, (*answers, *("_" + name.lstrip("_") for name in rest)))
+    return Expressions(parts, names)
+
+
+def _silent(name: str) -> str:
+    """The name of a class that is no answer."""
+    return "_" + name.lstrip("_")
 
 
 def hold_out(data: Expressions, share: float) -> tuple[list[Portrait], list[Portrait]]:
-    """Training and validation portraits: the data's own parts, or `share` of them, chosen by their names."""
+    """Training and validation portraits: the data's own parts, or `share` of them, chosen by their names.
+
+    Too few to hold any out are validated on themselves.
+    """
     train = [p for p in data.parts.get("train", []) if p.label >= 0]
     if not train:
         raise DataError("the data has no part to train on")
@@ -125,31 +136,40 @@ def _portrait(path: Path, label: int, ballot: NDArray[np.float64] | None, count:
 def _read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.float64]]:
     """For each picture the votes of each class, and behind them the highest count of any other column.
 
-    A column belongs to the class that starts with the same three letters, "_" aside.
+    A column belongs to the class of its name, or else to the one that starts with the same three letters, "_" aside.
+    A class that is no answer may go without one.
     """
     try:
-        with file.open(newline="") as lines:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
-        columns = {
-            c: [n for n in rows[0] if n != "file" and n[:3].lower() == c.lstrip("_")[:3].lower()] for c in classes
-        }
-        if wrong := [c for c, names in columns.items() if len(names) != 1]:
+        heads = [name for name in rows[0] if name != "file"]
+        columns = {c: _columns(c, heads) for c in classes}
+        if wrong := [c for c, names in columns.items() if len(names) > 1 or not (names or c.startswith("_"))]:
             raise DataError(f"{file} has not exactly one column for {', '.join(wrong)}; it has: {', '.join(rows[0])}")
-        ours = [names[0] for names in columns.values()]
-        rest = [n for n in rows[0] if n != "file" and n not in ours]
-        ours = [names[0] for names in columns.values()]
-        rest = [n for n in rows[0] if n != "file" and n not in ours]
+        ours = {name for names in columns.values() for name in names}
         ballots = {}
         for row in rows:
-            counts = [float(row[name]) for name in ours] + [max((float(row[name]) for name in rest), default=0)]
+            counts = [float(row[names[0]]) if names else 0.0 for names in columns.values()]
+            counts.append(max((float(row[name]) for name in heads if name not in ours), default=0.0))
+            if not all(0 <= count < float("inf") for count in counts):
+                raise ValueError(f"a count for {row['file']} is not a number of votes")
             ballots[(file.parent / row["file"]).resolve()] = np.array(counts)
         return ballots
     except (OSError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{file} is not a table of votes with a column `file`: {error!r}") from error
 
 
+def _columns(name: str, heads: list[str]) -> list[str]:
+    bare = name.lstrip("_").lower()
+    same = [head for head in heads if head.lower() == bare]
+    return same or [head for head in heads if head[:3].lower() == bare[:3]]
+
+
 def face_box(image: Image, margin: float) -> Box:
-    """The box of the face in a portrait: `crop` with the same margin gives the whole picture back."""
+    """The box of the face in a portrait: `crop` with the same margin gives the whole picture back.
+
+    One that is not square gets black bars, so that its face keeps shape and size.
+    """
     height, width = image.shape[:2]
     side = max(height, width) / (1 + 2 * margin)
     return Box((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)

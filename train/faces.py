@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -30,6 +32,15 @@ class Example:
     boxes: Boxes  # (N, 4)
     ignore: Boxes = field(default_factory=lambda: NONE)  # (M, 4)
     group: str = ""  # pictures of one group are never split between training and validation
+    size: tuple[int, int] | None = None  # height, width that the labels speak of
+
+    def read(self) -> Image:
+        """The picture. Raises DataError when it cannot be read or is not the one that was labelled."""
+        image = read_image(self.path)
+        if self.size and image.shape[:2] != self.size:
+            found, labelled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
+            raise DataError(f"{self.path} is {found}, but its labels are for {labelled}; was it resized or turned?")
+        return image
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,8 @@ def read_faces(data: Path) -> Faces:
     """
     if data.suffix == ".json":
         examples, label = _read_coco(data)
-        part = next((name for name in ("test", "val") if name in data.stem.lower()), "train")
+        words = re.split(r"[^a-z]+", data.stem.lower())
+        part = next((name for name in ("test", "val") if name in words), "train")
         return Faces({part: examples}, label)
     if not data.is_dir():
         raise DataError(f"{data} is neither a folder nor a COCO .json file")
@@ -64,21 +76,26 @@ def read_faces(data: Path) -> Faces:
 
 
 def hold_out(faces: Faces, share: float) -> tuple[list[Example], list[Example]]:
-    """Training and validation examples: the data's own parts, or `share` of the groups, chosen by their names."""
+    """Training and validation examples: the data's own parts, or `share` of the groups, chosen by their names.
+
+    Too few to hold any out are validated on themselves.
+    """
     train = faces.parts.get("train", [])
     if not train:
         raise DataError("the data has no part to train on")
+    if not any(len(e.boxes) for e in train):
+        raise DataError("the pictures to train on have no box at all")
     if val := faces.parts.get("val"):
         return train, val
     chosen = [draw(e.group or e.path.name) < share for e in train]
     kept = [e for e, out in zip(train, chosen, strict=True) if not out]
     held = [e for e, out in zip(train, chosen, strict=True) if out]
-    return (kept, held) if kept and held else (train, train[: max(1, len(train) // 10)])
+    return (kept, held) if kept and any(len(e.boxes) for e in held) else (train, train)
 
 
 def draw(name: str) -> float:
     """0..1, always the same for a name."""
-    return int.from_bytes(sha256(name.encode()).digest()[:4], "big") / 2**32
+    return int.from_bytes(sha256(os.fsencode(name)).digest()[:4], "big") / 2**32
 
 
 def _load_json(path: Path, shape: str) -> Any:
@@ -101,43 +118,64 @@ def _read_coco(path: Path) -> tuple[list[Example], str]:
             box = _checked([x, y, x + w, y + h], row["width"], row["height"], where)
             (ignore if note.get("iscrowd") else boxes)[row["id"]].append(box)
         used = {names[note["category_id"]] for note in data["annotations"]}
+        examples = [
+            Example(
+                path.parent / str(row["file_name"]),
+                _boxes(boxes[key]),
+                _boxes(ignore[key]),
+                str(row.get("group", "")),
+                (int(row["height"]), int(row["width"])),
+            )
+            for key, row in rows.items()
+        ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} is not a COCO file: {error!r}; it needs images, annotations and categories") from error
     if not rows:
         raise DataError(f"{path} lists no pictures")
     if len(used) > 1:
         raise DataError(f"{path} has boxes of {', '.join(sorted(used))}; a detector learns one kind of object")
-    examples = [
-        Example(path.parent / row["file_name"], _boxes(boxes[key]), _boxes(ignore[key]), str(row.get("group", "")))
-        for key, row in rows.items()
-    ]
     for example in examples:
-        if not example.path.exists():
+        if not example.path.is_file():
             raise DataError(f"{path} lists {example.path}, which does not exist")
     return examples, used.pop() if used else next(iter(names.values()), "face")
 
 
 def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
-    """Pictures of images/, boxes of the labels/ file of the same name; a picture without one has no face."""
-    found = pictures(folder / "images")
-    stems = {path.stem for path in found}
-    examples = {path.stem: Example(path, NONE) for path in found}
-    for file in sorted((folder / "labels").glob("*.json")):
-        if file.stem not in stems:
+    """Pictures of images/, boxes of the file of the same name in labels/; a picture without one has no face."""
+    examples: dict[Path, Example] = {}
+    for path in pictures(folder / "images"):
+        key = path.relative_to(folder / "images").with_suffix("")
+        if key in examples:
+            raise DataError(f"{path} and {examples[key].path.name} would share one label file; rename one")
+        examples[key] = Example(path, NONE)
+    for file in sorted((folder / "labels").rglob("*.json")):
+        key = file.relative_to(folder / "labels").with_suffix("")
+        if key not in examples:
             raise DataError(f"{file} labels a picture that is not in {folder / 'images'}")
         note = _load_json(file, "a labelme file")
         try:
+            size = int(note["imageHeight"]), int(note["imageWidth"])
             boxes = []
             for number, shape in enumerate(note["shapes"]):
-                points = np.array(shape["points"], np.float32).reshape(-1, 2)
-                corners = [*points.min(0).tolist(), *points.max(0).tolist()]
                 where = f"{file}: shape {number}"
-                boxes.append(_checked(corners, note["imageWidth"], note["imageHeight"], where))
+                boxes.append(_checked(_corners(shape, where), size[1], size[0], where))
                 labels.add(str(shape["label"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"{file} is not a labelme file: {error!r}") from error
-        examples[file.stem] = Example(examples[file.stem].path, _boxes(boxes))
+        examples[key] = Example(examples[key].path, _boxes(boxes), size=size)
     return list(examples.values())
+
+
+def _corners(shape: dict[str, Any], where: str) -> list[float]:
+    """The box around a labelme shape: rectangle, polygon or circle (its centre and a point on it)."""
+    points = np.array(shape["points"], np.float32).reshape(-1, 2)
+    kind = shape.get("shape_type", "rectangle")
+    if kind == "circle":
+        radius = float(np.hypot(*(points[1] - points[0])))
+        return [*(points[0] - radius).tolist(), *(points[0] + radius).tolist()]
+    if kind not in ("rectangle", "polygon"):
+        raise DataError(f"{where} is a {kind}; draw a rectangle around the object")
+    return [*points.min(0).tolist(), *points.max(0).tolist()]
 
 
 def _checked(box: list[float], width: float, height: float, where: str) -> list[float]:
@@ -181,9 +219,7 @@ class FaceBatches:
 
     def sample(self, example: Example, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
         """One augmented picture with its faces and its regions to ignore."""
-        image, boxes, ignore = framed(
-            read_image(example.path), example.boxes, example.ignore, self.spec.size, self.recipe, rng
-        )
+        image, boxes, ignore = framed(example.read(), example.boxes, example.ignore, self.spec.size, self.recipe, rng)
         return self.photometric(image=image)["image"], boxes, ignore
 
     def __call__(self, step: int) -> Batch:
@@ -214,7 +250,7 @@ def plain(examples: list[Example], spec: ModelSpec) -> Batch:
     images, targets, skipped = [], [], []
     for example in examples:
         try:
-            image, scale = fit(read_image(example.path), spec.size)
+            image, scale = fit(example.read(), spec.size)
         except DataError as error:
             skipped.append(str(error))
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -34,6 +35,7 @@ class Feed:
         self.draw, self.workers, self.first, self.last = draw, workers, first, last
         self.waited = 0.0
         self.skipped: dict[str, None] = {}
+        self.error: Exception | None = None  # what ended it early; Keras would wrap it beyond recognition
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         # Spawned, not forked: TensorFlow's threads do not survive a fork.
@@ -44,7 +46,11 @@ class Feed:
                 while len(ahead) < 2 * self.workers + 2 and step + len(ahead) < self.last:
                     ahead.append(pool.submit(_work, step + len(ahead)))
                 asked = perf_counter()
-                batch = ahead.popleft().result()
+                try:
+                    batch = ahead.popleft().result()
+                except Exception as error:
+                    self.error = error
+                    raise
                 self.waited += perf_counter() - asked
                 self.skipped.update(dict.fromkeys(batch.skipped))
                 yield batch.images, batch.targets
@@ -60,6 +66,7 @@ def _start(draw: Draw) -> None:
     global _draw
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     cv2.setNumThreads(1)  # the cores belong to the net
     _draw = draw
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from edgekit.device.errors import DataError
 from edgekit.train.backend import keras
 from edgekit.train.feed import Batch, Draw, Feed
 from edgekit.train.recipe import Recipe
@@ -61,37 +64,61 @@ def fit(
 
     `size` is the number of training pictures: an epoch is one pass over them, but at least 20 steps.
     """
-    steps = max(1, recipe.pictures // recipe.batch)
-    epoch_steps = min(steps, max(20, size // recipe.batch))
-    epochs = max(1, round(steps / epoch_steps))
+    epoch_steps = max(20, size // recipe.batch)
+    epochs = max(1, round(recipe.pictures / recipe.batch / epoch_steps))
+    epoch_steps = max(1, round(recipe.pictures / recipe.batch / epochs))
+    for line in validation.skipped:
+        say(f"skipped: {line}")
     compile_(trainer, net, recipe, epochs * epoch_steps)
     done = _restore(trainer, folder)
+    if done >= epochs and (folder / WEIGHTS).exists():
+        return
     feed = Feed(draw, workers, done * epoch_steps, epochs * epoch_steps)
     if done < epochs:
-        trainer.fit(
-            iter(feed),
-            validation_data=(validation.images, validation.targets),
-            validation_batch_size=recipe.batch,
-            steps_per_epoch=epoch_steps,
-            epochs=epochs,
-            initial_epoch=done,
-            shuffle=False,
-            verbose=0,
-            callbacks=[
-                keras.callbacks.CSVLogger(str(folder / HISTORY), append=done > 0),
-                Checkpoint(folder),
-                Bar(feed, done, epochs, epoch_steps),
-            ],
-        )
-    elif (folder / WEIGHTS).exists():
-        return
+        _run(trainer, feed, validation, recipe, folder, (done, epochs, epoch_steps))
     else:
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)  # killed between the end and the saving
-    for line in feed.skipped:
-        say(f"skipped: {line}")
-    if feed.skipped:
-        say(f"{len(feed.skipped)} pictures were skipped")
-    net.save_weights(folder / WEIGHTS)
+    skipped = [*validation.skipped, *feed.skipped]
+    if skipped:
+        say(f"{len(skipped)} pictures were skipped")
+    part = folder / f"part.{WEIGHTS}"
+    net.save_weights(part)
+    os.replace(part, folder / WEIGHTS)
+
+
+def _run(
+    trainer: keras.Model, feed: Feed, validation: Batch, recipe: Recipe, folder: Path, span: tuple[int, int, int]
+) -> None:
+    """Keras' fit from epoch `span[0]` to `span[1]` of `span[2]` steps. Raises what ended the feed, unwrapped."""
+    done, epochs, steps = span
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("training", total=epochs * steps, completed=done * steps)
+        try:
+            trainer.fit(
+                iter(feed),
+                validation_data=(validation.images, validation.targets),
+                validation_batch_size=recipe.batch,
+                steps_per_epoch=steps,
+                epochs=epochs,
+                initial_epoch=done,
+                shuffle=False,
+                verbose=0,
+                callbacks=[
+                    keras.callbacks.CSVLogger(str(folder / HISTORY), append=done > 0),
+                    Checkpoint(folder),
+                    Told(feed, epochs, lambda: progress.advance(task)),
+                ],
+            )
+        except KeyboardInterrupt:
+            say(f"stopped; go on by the same command with --resume --out {folder}")
+            raise
+        except Exception as error:
+            if isinstance(feed.error, BrokenProcessPool):
+                raise DataError("a process that prepares pictures was killed; lower --workers") from error
+            if feed.error:
+                raise feed.error from error
+            raise
 
 
 def compile_(trainer: keras.Model, net: keras.Model, recipe: Recipe, steps: int) -> None:
@@ -129,27 +156,24 @@ class Checkpoint(keras.callbacks.Callback):
         part = self.folder / f"part.{CHECKPOINT}"
         self.model.save_weights(part)
         os.replace(part, self.folder / CHECKPOINT)
-        (self.folder / "checkpoint.json").write_text(json.dumps({"epochs": epoch + 1}))
+        state = self.folder / "part.checkpoint.json"
+        state.write_text(json.dumps({"epochs": epoch + 1}))
+        os.replace(state, self.folder / "checkpoint.json")
 
 
-class Bar(keras.callbacks.Callback):
-    """A progress bar with the time left, and a line an epoch that says how well the workers keep up."""
+class Told(keras.callbacks.Callback):
+    """A line an epoch that says how the loss goes and how well the workers keep up; skipped pictures as they come."""
 
-    def __init__(self, feed: Feed, done: int, epochs: int, steps: int) -> None:
+    def __init__(self, feed: Feed, epochs: int, advance: Callable[[], None]) -> None:
         super().__init__()
-        self.feed, self.done, self.epochs, self.steps = feed, done, epochs, steps
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        self.progress = Progress(*columns, console=console)
-        self.task = self.progress.add_task("training", total=self.epochs * self.steps, completed=self.done * self.steps)
-        self.progress.start()
+        self.feed, self.epochs, self.advance = feed, epochs, advance
+        self.named = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.start, self.waited = time.perf_counter(), self.feed.waited
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.progress.advance(self.task)
+        self.advance()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
@@ -159,6 +183,6 @@ class Bar(keras.callbacks.Callback):
             f"epoch {epoch + 1}/{self.epochs}  loss {logs.get('loss', 0):.4f}  validation {logs.get('val_loss', 0):.4f}"
             f"  {took:.1f} s, {waited:.0%} of it waiting for pictures"
         )
-
-    def on_train_end(self, logs: Any = None) -> None:
-        self.progress.stop()
+        for line in list(self.feed.skipped)[self.named :]:
+            say(f"skipped: {line}")
+        self.named = len(self.feed.skipped)

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgekit.device.annotate import GREY
 from edgekit.device.boxes import Boxes
+from edgekit.device.errors import DataError
 from edgekit.device.image import Image, fit, to_rgb
 from edgekit.train.score import Named, Seen, matched
 
@@ -102,9 +103,14 @@ def face_samples(batches: Any, target: Path, count: int = 24) -> None:
     """Augmented pictures as the detector learns from them: faces green, ignored regions orange."""
     rng = np.random.default_rng(0)
     full, _ = batches.parts
-    tiles = []
-    for number in rng.integers(len(full), size=count):
-        image, boxes, ignore = batches.sample(full[int(number)], rng)
+    tiles: list[Image] = []
+    for number in rng.integers(len(full), size=10 * count):
+        if len(tiles) == count:
+            break
+        try:
+            image, boxes, ignore = batches.sample(full[int(number)], rng)
+        except DataError:
+            continue  # damaged; training has named it
         tiles.append(fit(boxed(image, [(ignore, ORANGE), (boxes, GREEN)]), TILE)[0])
     sheet(tiles, 6, target, [("face", GREEN), ("ignored", ORANGE)])
 

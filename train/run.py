@@ -28,12 +28,14 @@ from edgekit.train.fit import HISTORY, WEIGHTS, machine, say
 from edgekit.train.recipe import Recipe
 
 
-def provenance(data: Sequence[Path], recipe: Recipe, train: int, val: int) -> dict[str, Any]:
-    """What the manifest says of the training."""
+def provenance(data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> dict[str, Any]:
+    """What the manifest says of the training. Warns when there were too few pictures to hold any out."""
+    if train is val:
+        say("too few pictures to hold any out: the validation scores are of pictures it learned from")
     return {
         "data": [path.name for path in data],
-        "train_pictures": train,
-        "val_pictures": val,
+        "train_pictures": len(train),
+        "val_pictures": 0 if train is val else len(val),
         "recipe": asdict(recipe),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
@@ -45,22 +47,35 @@ def folder_for(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
 
     Without `out` the first free of runs/TASK, runs/TASK-2, ... Raises DataError when `out` holds another training.
     """
+    if resume and out is None:
+        raise DataError("--resume needs --out FOLDER, the run folder to go on with")
     folder = out or _free(spec.task)
     manifest = folder / MANIFEST
     if resume and not manifest.exists():
         raise DataError(f"{folder} holds no training to go on with")
     if not resume and manifest.exists():
         raise DataError(f"{folder} holds a training; go on with it by --resume, or choose another --out")
-    if resume:
-        before = ModelSpec.from_json(manifest.read_text(), manifest)
-        if ModelSpec.from_json(spec.to_json(), manifest).training["recipe"] != before.training["recipe"]:
-            raise DataError(f"{folder} was trained with other settings; resume with the same ones")
+    if resume and (changed := _changed(ModelSpec.from_json(manifest.read_text(), manifest), spec)):
+        raise DataError(f"{folder} was trained with other settings: {', '.join(changed)} differ; resume with the same")
     keras.utils.set_random_seed(spec.training["recipe"]["seed"])
-    folder.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        manifest.write_text(spec.to_json())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not resume:
+            manifest.write_text(spec.to_json())
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written: {error.strerror}") from error
     say(f"{machine()}; into {folder}")
     return folder
+
+
+def _changed(before: ModelSpec, now: ModelSpec) -> list[str]:
+    """Names of the facts that keep a checkpoint from being gone on with."""
+    old, new = (json.loads(spec.to_json()) for spec in (before, now))
+    for facts in (old, new):
+        facts |= {f"training {key}": value for key, value in facts.pop("training").items()}
+        for free in ("threshold", "training keras", "training backend"):  # chosen at the end, or free to change
+            facts.pop(free)
+    return [key for key in new if old.get(key) != new[key]]
 
 
 def _free(task: str) -> Path:
@@ -106,7 +121,13 @@ def as_model(net: keras.Model, spec: ModelSpec) -> Loaded:
 def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     """Choose the threshold with the best F1 on the validation part, score at it, draw, say what comes next."""
     net, spec = load_run(folder)
-    first = score.score_detector(as_model(net, spec), val, track=verdict.bar)
+    try:
+        first = score.score_detector(as_model(net, spec), val, track=verdict.bar)
+    except DataError as error:  # a validation part without a face that counts
+        say(f"not scored: {error}")
+        report.curves(folder / HISTORY, folder / "curves.png")
+        report.face_samples(batches, folder / "samples.png")
+        return _next(folder)
     spec = replace(spec, threshold=score.best_threshold(first["curve"]))
     (folder / MANIFEST).write_text(spec.to_json())
     model = as_model(net, spec)

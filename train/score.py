@@ -45,7 +45,7 @@ def see(
     """Run the detector on each readable picture; names of the others go to `skipped`."""
     for example in examples:
         try:
-            image, scale = fit(read_image(example.path), frame)
+            image, scale = fit(example.read(), frame)
         except DataError as error:
             skipped.append(str(error))
             continue
@@ -199,8 +199,8 @@ def score_sentiment(
     """Accuracy, balanced accuracy, precision, recall and F1 a class, and the confusion matrix (rows are the truth).
 
     They take the most likely label of every face, sure or not; "unsure_rate" and "accuracy_when_sure" say what the
-    threshold does. Faces that are none of the classes are counted apart: "others_called" is the share of them that
-    gets a label. `by_votes` takes the voters' majority for the truth, where it is clear, instead of the folder.
+    threshold does. Faces of other folders are counted apart: "others_called" is the share of them that gets a label.
+    `by_votes` takes the voters' majority for the truth, instead of the folder, and leaves out where it is not clear.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -208,7 +208,7 @@ def score_sentiment(
     named = list(name(sentiment, track(portraits), skipped))
     truths = np.array([n.portrait.voted if by_votes else n.portrait.label for n in named], int)
     ours = (truths >= 0) & (truths < len(sentiment.spec.answers))
-    others = ~ours
+    others = ~ours & np.array([n.portrait.label not in range(len(sentiment.spec.answers)) for n in named], bool)
     if not ours.any():
         raise DataError(f"none of {len(named)} pictures is of a class that the model knows")
     best = np.array([n.answer.best for n in named], int)

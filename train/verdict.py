@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,14 @@ def detector(
 ) -> dict[str, Any]:
     """Scores of a detector, and its pictures in `plots`."""
     examples: list[Example] = []
+    part = "test"
     for path in data:
         parts = read_faces(path).parts
-        examples += next(parts[name] for name in ("test", "val", "train") if parts.get(name))
-    scores = score.score_detector(loaded, examples, frame, smallest, bar)
+        part = _best_part(parts)
+        examples += parts[part]
+    scores = {"part": part} | score.score_detector(loaded, examples, frame, smallest, bar)
     if plots:
-        plots.mkdir(parents=True, exist_ok=True)
+        _make(plots)
         report.precision_recall(scores, plots / "precision_recall.png")
         full = [example for example in examples if len(example.boxes)]
         some = full[:: max(1, len(full) // 25)][:25]
@@ -56,17 +58,31 @@ def sentiment(loaded: Loaded, data: Sequence[Path], votes: Sequence[Path], plots
     """Scores of a classifier, and its pictures in `plots`."""
     labels = loaded.spec.answers
     parts = read_expressions(list(data), list(votes), labels, part="test").parts
-    portraits = next((parts[name] for name in ("test", "val", "train") if parts.get(name)), [])
-    if not portraits:
-        raise DataError(f"{', '.join(map(str, data))} holds no pictures to score on")
-    scores = score.score_sentiment(loaded, portraits, bool(votes), bar)
+    part = _best_part(parts)
+    portraits = parts[part]
+    scores = {"part": part} | score.score_sentiment(loaded, portraits, bool(votes), bar)
     if plots:
-        plots.mkdir(parents=True, exist_ok=True)
+        _make(plots)
         report.confusion(scores, plots / "confusion.png")
         ours = [p for p in portraits if p.label >= 0]
         answers = list(score.name(loaded, ours[:: max(1, len(ours) // 48)][:48], []))
         report.named(answers, [read_image(a.portrait.path) for a in answers], labels, plots / "named.png")
     return scores
+
+
+def _best_part(parts: Mapping[str, Sequence[Any]]) -> str:
+    """The part to score on: test, else val, else train."""
+    found = next((name for name in ("test", "val", "train") if parts.get(name)), None)
+    if not found:
+        raise DataError("the data holds no pictures to score on")
+    return found
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder} cannot be made: {error.strerror}") from error
 
 
 def text(scores: dict[str, Any]) -> str:
@@ -81,7 +97,7 @@ def _detector_text(scores: dict[str, Any]) -> list[str]:
     width, height = scores["frame"]
     faces = f"{scores['faces']} faces of {scores['min_face']:g} px and more"
     return [
-        f"{scores['images']} pictures fitted to {width}x{height}, {faces}",
+        f"{scores['images']} pictures of part {scores['part']}, fitted to {width}x{height}, {faces}",
         f"AP50          {scores['ap50']:.3f}",
         f"AP 0.5:0.95   {scores['ap']:.3f}",
         f"at threshold {scores['threshold']:.2f}: precision {scores['precision']:.3f}, recall {scores['recall']:.3f}",
@@ -92,7 +108,7 @@ def _sentiment_text(scores: dict[str, Any]) -> list[str]:
     labels = scores["labels"]
     wide = max(len(label) for label in labels) + 2
     lines = [
-        f"{scores['images']} faces: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}",
+        f"{scores['images']} faces of part {scores['part']}: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}",
         f"at threshold {scores['threshold']:.2f}: {scores['unsure_rate']:.1%} unsure, "
         f"{scores['accuracy_when_sure'] or 0:.1%} of the others right",
         f"{'':{wide}}{'precision':>10}{'recall':>10}{'F1':>10}   answers: {', '.join(labels)}",
@@ -101,5 +117,5 @@ def _sentiment_text(scores: dict[str, Any]) -> list[str]:
         numbers = "".join(f"{scores[kind][label]:10.3f}" for kind in ("precision", "recall", "f1"))
         lines.append(f"{label:{wide}}{numbers}   {', '.join(map(str, scores['confusion'][row]))}")
     if scores["others"]:
-        lines.append(f"{scores['others']} faces of none of these classes: {scores['others_called']:.1%} got a label")
+        lines.append(f"{scores['others']} faces of other folders: {scores['others_called']:.1%} got a label")
     return lines
