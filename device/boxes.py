@@ -45,7 +45,7 @@ def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence
     Returns (cells, 5), the grids one after the other: FACE, NOTHING or IGNORED, then the distances to left, top,
     right and bottom in strides. A cell belongs to the smallest box that its grid learns and whose centre is within
     RADIUS. A box of at least the first stride, and at most 5 times as long as wide, gets a cell even where others
-    crowd it out. One that gets none, being too small, is ignored as the boxes of `ignore` are.
+    crowd it out, as long as there is one that no other needs. One that gets none is ignored as `ignore` is.
     """
     points = [centers(size, s) for s in strides]
     stride = np.repeat(np.array(strides, np.float32), [len(p) for p in points])[:, None]  # (cells, 1)

@@ -10,10 +10,12 @@ import cv2
 import numpy as np
 
 from edgekit.device.boxes import encode
+from edgekit.device.errors import DataError
 from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded
 from edgekit.device.spec import ModelSpec
 from edgekit.device.tensor import Tensor
+from edgekit.train.feed import Batch
 
 DETECTOR = ModelSpec("detector", "fake", (96, 128), ("face",), threshold=0.5, strides=(8, 16), overlap=0.4)
 SENTIMENT = ModelSpec("sentiment", "fake", (48, 48), ("happy", "sad"), threshold=0.6, margin=0.1)
@@ -71,3 +73,16 @@ def labelme(folder: Path, name: str, points: list[list[float]], label: str = "fa
     shape = {"label": label, "points": points, "shape_type": "rectangle"}
     note = {"shapes": [shape], "imageWidth": 80, "imageHeight": 60}
     (folder / "labels" / f"{name}.json").write_text(json.dumps(note))
+
+
+def toy_batch(step: int) -> Batch:
+    """Eight vectors and what they add up to, the same for the same step."""
+    numbers = np.random.default_rng(step).integers(0, 9, (8, 4)).astype(np.uint8)
+    return Batch(numbers, numbers.sum(1, keepdims=True).astype(np.float32), ["a.png is broken"] if step == 3 else [])
+
+
+def broken_batch(step: int) -> Batch:
+    """A feed that gives up at its fifth step."""
+    if step == 4:
+        raise DataError("hardly any picture can be read; the last: x.png")
+    return toy_batch(step)

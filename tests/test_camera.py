@@ -114,6 +114,14 @@ def test_a_camera_that_vanishes_is_an_error_after_its_last_frame() -> None:
         list(camera)
 
 
+def test_a_camera_library_that_raises_is_told_in_one_line() -> None:
+    def read() -> Image | None:
+        raise RuntimeError("the cable is gone")
+
+    with pytest.raises(CameraError, match=r"stopped giving frames after 0 \(the cable is gone\)"):
+        list(LiveCamera("test", read, threading.Event()))
+
+
 def hang(until: threading.Event) -> Callable[[], Image | None]:
     """A camera whose read does not come back."""
 

@@ -105,7 +105,6 @@ def _run(
                 shuffle=False,
                 verbose=0,
                 callbacks=[
-                    keras.callbacks.CSVLogger(str(folder / HISTORY), append=done > 0),
                     Checkpoint(folder),
                     Told(feed, epochs, lambda: progress.advance(task)),
                 ],
@@ -146,13 +145,18 @@ def _restore(trainer: keras.Model, folder: Path) -> int:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Weights and optimizer after each epoch, so that a killed training goes on where it was."""
+    """Weights, optimizer and losses after each epoch, so that a killed training goes on where it was."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = logs or {}
+        with (self.folder / HISTORY).open("a" if epoch else "w") as history:
+            if not epoch:
+                history.write("epoch,loss,val_loss\n")
+            history.write(f"{epoch},{logs.get('loss', 0)},{logs.get('val_loss', 0)}\n")
         part = self.folder / f"part.{CHECKPOINT}"
         self.model.save_weights(part)
         os.replace(part, self.folder / CHECKPOINT)

@@ -146,6 +146,7 @@ def named(answers: Sequence[Named], images: Sequence[Image], labels: Sequence[st
         colour = GREY if not sure else GREEN if right else RED
         cv2.rectangle(tile, (0, 0), (95, 95), colour, 2)
         text = f"{labels[answer.answer.best]} {answer.answer.score:.2f}"
+        cv2.rectangle(tile, (2, 80), (93, 93), (0, 0, 0), -1)
         cv2.putText(tile, text, (4, 90), cv2.FONT_HERSHEY_PLAIN, 0.8, colour, 1, cv2.LINE_AA)
         tiles.append(tile)
     sheet(tiles, 12, target, [("right", GREEN), ("wrong", RED), ("unsure", GREY)])

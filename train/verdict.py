@@ -108,7 +108,8 @@ def _sentiment_text(scores: dict[str, Any]) -> list[str]:
     labels = scores["labels"]
     wide = max(len(label) for label in labels) + 2
     lines = [
-        f"{scores['images']} faces of part {scores['part']}: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}",
+        f"{scores['images']} faces of part {scores['part']}: accuracy {scores['accuracy']:.1%}, "
+        f"balanced {scores['balanced_accuracy']:.1%}",
         f"at threshold {scores['threshold']:.2f}: {scores['unsure_rate']:.1%} unsure, "
         f"{scores['accuracy_when_sure'] or 0:.1%} of the others right",
         f"{'':{wide}}{'precision':>10}{'recall':>10}{'F1':>10}   answers: {', '.join(labels)}",

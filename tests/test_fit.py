@@ -1,0 +1,80 @@
+"""The training loop on a net of one layer. Needs TensorFlow."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.device.errors import DataError
+from edgekit.train import fit as module
+from edgekit.train.backend import keras
+from edgekit.train.feed import Draw
+from edgekit.train.fit import WEIGHTS, fit
+from edgekit.train.recipe import DETECTOR
+from tests.pictures import broken_batch, toy_batch
+
+pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
+
+RECIPE = replace(DETECTOR, pictures=8 * 60, batch=8, learning_rate=0.05)  # three epochs of 20 steps
+
+
+class Trainer(keras.Model):  # type: ignore[misc]
+    """Squared error of a sum."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net
+        self.built = True
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        return self.net(images, training=training)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        return keras.ops.mean(keras.ops.square(y - y_pred))
+
+
+def train(folder: Path, draw: Draw = toy_batch) -> Any:
+    keras.utils.set_random_seed(0)
+    folder.mkdir(exist_ok=True)
+    pixels = keras.Input((4,))
+    net = keras.Model(pixels, keras.layers.Dense(1)(pixels))
+    fit(Trainer(net), net, draw, 160, toy_batch(1000), RECIPE, folder, workers=1)
+    return net.get_weights()
+
+
+def test_it_learns_and_says_what_it_skipped(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    kernel, bias = train(tmp_path / "run")
+    assert np.abs(kernel - 1).max() < 0.1 and abs(bias[0]) < 0.5
+    said = capfd.readouterr().err
+    assert "skipped: a.png is broken" in said and "1 pictures were skipped" in said
+    assert "epoch 3/3" in said and "waiting for pictures" in said
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 4
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(tmp_path / "whole")
+    told = module.Told.on_epoch_end
+
+    def kill(self: Any, epoch: int, logs: Any = None) -> None:
+        told(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.Told, "on_epoch_end", kill)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut")
+    assert not (tmp_path / "cut" / WEIGHTS).exists()
+    monkeypatch.undo()
+    for a, b in zip(whole, train(tmp_path / "cut"), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert (tmp_path / "cut" / WEIGHTS).exists()
+    assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == 4
+
+
+def test_what_ends_the_feed_is_told_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="hardly any picture can be read"):
+        train(tmp_path / "run", broken_batch)
