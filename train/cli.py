@@ -56,7 +56,7 @@ def detector(data: Path, **options: Any) -> None:
 
     from edgekit.device.spec import ModelSpec
     from edgekit.train import run
-    from edgekit.train.detector import ARCH, SIZE, STRIDES, DetectorTrainer
+    from edgekit.train.detector import ARCH, SIZE, STRIDES, loss
     from edgekit.train.fit import fit
 
     recipe = _recipe(DETECTOR, options)
@@ -66,16 +66,7 @@ def detector(data: Path, **options: Any) -> None:
     )
     folder = run.folder_for(options["out"], options["resume"], spec)
     net, batches = run.build(spec), FaceBatches(train, spec, recipe)
-    fit(
-        DetectorTrainer(net, recipe),
-        net,
-        batches,
-        len(train),
-        plain(val[:256], spec),
-        recipe,
-        folder,
-        _workers(options),
-    )
+    fit(net, loss, batches, len(train), plain(val[:256], spec), recipe, folder, _workers(options))
     run.finish_detector(folder, batches, val)
 
 
@@ -112,14 +103,14 @@ def sentiment(
     from edgekit.device.spec import ModelSpec
     from edgekit.train import run
     from edgekit.train.fit import fit
-    from edgekit.train.sentiment import ARCH, SIZE, THRESHOLD, SentimentTrainer
+    from edgekit.train.sentiment import ARCH, SIZE, THRESHOLD, loss
 
     recipe = _recipe(SENTIMENT, options)
     facts = run.provenance(data, recipe, train, val)
     spec = ModelSpec("sentiment", ARCH, SIZE, expressions.classes, THRESHOLD, margin=MARGIN, training=facts)
     folder = run.folder_for(options["out"], options["resume"], spec)
     net, batches = run.build(spec), PortraitBatches(train, spec, recipe)
-    fit(SentimentTrainer(net, recipe), net, batches, len(train), plain(val, spec), recipe, folder, _workers(options))
+    fit(net, loss, batches, len(train), plain(val, spec), recipe, folder, _workers(options))
     run.finish_sentiment(folder, batches, val)
 
 

@@ -65,31 +65,20 @@ NETS = {"grid121k": grid121k}
 ARCH = "grid121k"
 
 
-class DetectorTrainer(keras.Model):
-    """A net together with its loss; only the net is saved."""
+def loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
+    """Quality focal loss of all cells that count plus EIoU of the cells on faces, over the number of the latter.
 
-    def __init__(self, net: keras.Model, recipe: Recipe) -> None:
-        super().__init__()
-        self.net, self.box_loss = net, recipe.box_loss
-        self.built = True  # or Keras refuses to load a checkpoint into it
-
-    def call(self, images: Any, training: bool = False) -> Any:
-        return self.net(images, training=training)
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """Quality focal loss of all cells that count plus EIoU of the cells on faces, over the number of the latter."""
-        score, sides = flatten(y_pred)
-        state, wanted = y[..., 0], y[..., 1:]
-        face = ops.cast(state == FACE, "float32")
-        overlap, misfit = eiou(sides, wanted)
-        quality = ops.stop_gradient(overlap) * face
-        counts = ops.cast(state != IGNORED, "float32")
-        cells = ops.maximum(ops.sum(face), 1.0)
-        presence = ops.sum(counts * quality_focal(score, quality)) / cells
-        fit = ops.sum(face * misfit) / cells
-        return presence + self.box_loss * fit
+    `targets` (B, cells, 5) are `encode`'s; `outputs` the net's.
+    """
+    score, sides = flatten(outputs)
+    state, wanted = targets[..., 0], targets[..., 1:]
+    face = ops.cast(state == FACE, "float32")
+    overlap, misfit = eiou(sides, wanted)
+    quality = ops.stop_gradient(overlap) * face
+    counts = ops.cast(state != IGNORED, "float32")
+    cells = ops.maximum(ops.sum(face), 1.0)
+    presence = ops.sum(counts * quality_focal(score, quality)) / cells
+    return presence + recipe.box_loss * ops.sum(face * misfit) / cells
 
 
 def flatten(outputs: Any) -> tuple[Any, Any]:

@@ -50,20 +50,34 @@ def machine() -> str:
     return f"training on {where}; keras {keras.__version__} on {backend}"
 
 
+Loss = Callable[[Any, Any, Recipe], Any]  # targets, the net's outputs, recipe -> one number
+
+
+class Trainer(keras.Model):
+    """A net together with its loss; only the net is saved."""
+
+    def __init__(self, net: keras.Model, objective: Loss, recipe: Recipe) -> None:
+        super().__init__()
+        self.net, self.objective, self.recipe = net, objective, recipe
+        self.built = True  # or Keras refuses to load a checkpoint into it
+
+    def call(self, images: Any, training: bool = False) -> Any:
+        return self.net(images, training=training)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        return self.objective(y, y_pred, self.recipe)
+
+
 def fit(
-    trainer: keras.Model,
-    net: keras.Model,
-    draw: Draw,
-    size: int,
-    validation: Batch,
-    recipe: Recipe,
-    folder: Path,
-    workers: int,
+    net: keras.Model, loss: Loss, draw: Draw, size: int, validation: Batch, recipe: Recipe, folder: Path, workers: int
 ) -> None:
-    """Train `net` through `trainer` and leave its averaged weights in `folder`. Goes on from a checkpoint there.
+    """Train `net` and leave its averaged weights in `folder`. Goes on from a checkpoint there.
 
     `size` is the number of training pictures: an epoch is one pass over them, but at least 20 steps.
     """
+    trainer = Trainer(net, loss, recipe)
     epoch_steps = max(20, size // recipe.batch)
     epochs = max(1, round(recipe.pictures / recipe.batch / epoch_steps))
     epoch_steps = max(1, round(recipe.pictures / recipe.batch / epochs))

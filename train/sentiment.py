@@ -37,22 +37,9 @@ NETS = {"crop76k": crop76k}
 ARCH = "crop76k"
 
 
-class SentimentTrainer(keras.Model):
-    """A net together with its loss; only the net is saved."""
-
-    def __init__(self, net: keras.Model, recipe: Recipe) -> None:
-        super().__init__()
-        self.net, self.smoothing = net, recipe.smoothing
-        self.built = True  # or Keras refuses to load a checkpoint into it
-
-    def call(self, images: Any, training: bool = False) -> Any:
-        return self.net(images, training=training)
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """Cross-entropy against the odds of each class (B, classes), which votes may have made soft."""
-        loss = keras.losses.categorical_crossentropy(
-            y, y_pred["logits"], from_logits=True, label_smoothing=self.smoothing
-        )
-        return ops.mean(loss)
+def loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
+    """Cross-entropy against the odds of each class (B, classes), which votes may have made soft."""
+    each = keras.losses.categorical_crossentropy(
+        targets, outputs["logits"], from_logits=True, label_smoothing=recipe.smoothing
+    )
+    return ops.mean(each)
