@@ -108,7 +108,7 @@ def whole_way(folder: Path) -> list[tuple[str, str, Path]]:
     log, video = folder / "drawn.jsonl", folder / "drawn-annotated.mp4"
     log.unlink(missing_ok=True)
     edgekit("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600, "--batch", 16)
-    edgekit("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 16000)
+    edgekit("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 24000, "--batch", 32)
     edgekit("export", "tflite", detector, "--calibrate", faces)
     edgekit("export", "tflite", sentiment, "--calibrate", moods)
     edgekit("score", detector / "detector.tflite", "--data", faces)

@@ -16,6 +16,10 @@ from edgekit.device.spec import MANIFEST, unpack
 from edgekit.train.score import iou
 
 
+DETECTOR = "--pictures", 9600, "--batch", 16
+SENTIMENT = "--pictures", 24000, "--batch", 32
+
+
 def edgekit(*words: object) -> str:
     program = "import edgekit.device.cli as c; c.main(prog_name='edgekit')"
     done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
@@ -45,11 +49,10 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     train = folder / "faces" / "train"
     (train / "images" / "broken.jpg").write_bytes(b"no picture")
     (train / "labels" / "broken.json").write_text((train / "labels" / "0000.json").read_text())
-    length = "--pictures", 9600, "--batch", 16
-    said = edgekit("train", "detector", "--data", folder / "faces", "--out", folder / "detector", *length)
+    said = edgekit("train", "detector", "--data", folder / "faces", "--out", folder / "detector", *DETECTOR)
     assert said.startswith("training on ")
     assert "broken.jpg is not an image" in said and "1 pictures were skipped" in said
-    edgekit("train", "sentiment", "--data", folder / "moods", "--out", folder / "sentiment", "--pictures", 12000)
+    edgekit("train", "sentiment", "--data", folder / "moods", "--out", folder / "sentiment", *SENTIMENT)
     for task, data in (("detector", "faces"), ("sentiment", "moods")):
         said = edgekit("export", "tflite", folder / task, "--calibrate", folder / data)
         assert "parity" in said and "next: edgekit run" in said
