@@ -15,7 +15,6 @@ from edgekit.device.drawn import Scene, write_clip, write_faces, write_portraits
 from edgekit.device.spec import MANIFEST, unpack
 from edgekit.train.score import iou
 
-
 DETECTOR = "--pictures", 9600, "--batch", 16
 SENTIMENT = "--pictures", 24000, "--batch", 32
 
@@ -110,16 +109,7 @@ def test_a_run_folder_holds_pictures_and_facts(way: Way, task: str) -> None:
 
 
 def test_a_training_is_not_overwritten_and_a_finished_one_resumes_to_the_same(way: Way) -> None:
-    words = [
-        "train",
-        "sentiment",
-        "--data",
-        way.folder / "moods",
-        "--out",
-        way.folder / "sentiment",
-        "--pictures",
-        12000,
-    ]
+    words = "train", "sentiment", "--data", way.folder / "moods", "--out", way.folder / "sentiment", *SENTIMENT
     weights = (way.folder / "sentiment" / "model.weights.h5").read_bytes()
     with pytest.raises(AssertionError, match="holds a training"):
         edgekit(*words)
