@@ -39,5 +39,6 @@ def classify(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Se
 
 def softmax(logits: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """(classes,): probabilities. In numpy, since as an operator it would split the int8 graph."""
-    powers = np.exp(logits.real() - logits.real().max())
+    real = logits.real()
+    powers = np.exp(real - real.max())
     return np.asarray(powers / powers.sum(), dtype=np.float32)
