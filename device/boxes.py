@@ -1,5 +1,7 @@
 """Boxes, and the grid code that the detector speaks: `encode` for training, `decode` for the board.
 
+A net without a grid finds one box at most: `encode_one` and `decode_one`.
+
 A detector has one grid of cells for each stride (pixels between cells). A cell whose centre lies in a face carries
 the distances from its centre to the four sides of the box, in strides, 0 to REACH.
 """
@@ -111,6 +113,27 @@ def decode(outputs: Mapping[str, Tensor], strides: Sequence[int], threshold: flo
     if not boxes:
         return np.empty((0, 4), np.float32), np.empty(0, np.float32)
     return np.concatenate(boxes).astype(np.float32), np.concatenate(scores)
+
+
+def encode_one(boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Write the largest box for a net that finds one: (5,), 1 and left, top, right, bottom in shares of `size`.
+
+    All zeros where there is none.
+    """
+    if not len(boxes):
+        return np.zeros(5, np.float32)
+    height, width = size
+    largest = boxes[np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).argmax()]
+    return np.array([1, *(largest / (width, height, width, height))], np.float32)
+
+
+def decode_one(outputs: Mapping[str, Tensor], size: tuple[int, int], threshold: float) -> tuple[Boxes, Scores]:
+    """Read at most one box, the inverse of `encode_one`, from the outputs score (1,) and box (4,)."""
+    score, box = outputs["score"], outputs["box"]
+    (hits,) = np.nonzero(score.values >= score.least(threshold))
+    height, width = size
+    sides = box.real()[np.newaxis] * np.array([width, height, width, height], np.float32)
+    return sides[: len(hits)], score.real(hits)
 
 
 def suppress(boxes: Boxes, scores: Scores, overlap: float) -> NDArray[np.intp]:

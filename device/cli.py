@@ -15,14 +15,24 @@ from edgekit.device.errors import EdgekitError
 if TYPE_CHECKING:
     from edgekit.device.interpreter import Loaded
 
-GROUP = "edgekit.commands"
 MODELS = Path(str(files("edgekit.models")))
 EXAMPLE = MODELS / "example.jpg"
 
 PACKAGES = {  # how to get a missing module
     "cv2": "pip install 'edgekit[opencv]', or on a Pi: sudo apt install python3-opencv",
     **dict.fromkeys(
-        ("albumentations", "keras", "matplotlib", "pycocotools", "rich", "sklearn", "tensorflow"),
+        (
+            "PIL",
+            "albumentations",
+            "globox",
+            "imagehash",
+            "keras",
+            "matplotlib",
+            "pycocotools",
+            "rich",
+            "sklearn",
+            "tensorflow",
+        ),
         "pip install 'edgekit[train]'",
     ),
 }
@@ -31,11 +41,13 @@ PACKAGES = {  # how to get a missing module
 class Commands(click.Group):
     """Own commands plus those that pyproject.toml lists; our errors become one line and exit status 1."""
 
+    entries = "edgekit.commands"  # the group of entry points
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *entry_points(group=GROUP).names])
+        return sorted([*super().list_commands(ctx), *entry_points(group=self.entries).names])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        for entry in entry_points(group=GROUP, name=cmd_name):
+        for entry in entry_points(group=self.entries, name=cmd_name):
             command: click.Command = entry.load()
             return command
         return super().get_command(ctx, cmd_name)
@@ -50,6 +62,12 @@ class Commands(click.Group):
                 raise
             line = f"{error.name} is not installed; get it with: {PACKAGES[error.name]}"
             raise click.ClickException(line) from error
+
+
+class DataCommands(Commands):
+    """Of `edgekit data`."""
+
+    entries = "edgekit.commands.data"
 
 
 class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not a generic before click 8.4
@@ -175,6 +193,28 @@ def _info_text(found: dict[str, Any]) -> str:
     lines += [f"operators    {', '.join(f'{n} {name}' for name, n in found['operators'].items())}", ""]
     lines += [f"{name:12} {value}" for name, value in manifest.items() if value not in ("", {}, (), [])]
     return "\n".join(lines)
+
+
+@main.group(cls=DataCommands)
+def data() -> None:
+    """Collect pictures, label, check and split them."""
+
+
+@data.command()
+@click.option("--camera", default="auto", show_default=True, metavar="SOURCE", help="As for run.")
+@click.option("--count", default=30, show_default=True, type=click.IntRange(1), help="Pictures to take.")
+@click.option("--every", default=0.5, show_default=True, type=click.FloatRange(0), help="Seconds between two.")
+@click.option("--countdown", default=3, show_default=True, type=click.IntRange(0), help="Seconds before the first.")
+@click.option("--show/--no-show", default=True, help="A window, where there is a screen.")
+@click.option("--size", type=Size(), default="640x480", show_default=True, help="Asked of a live camera.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder of the pictures.")
+def capture(
+    camera: str, count: int, every: float, countdown: int, show: bool, size: tuple[int, int], out: Path
+) -> None:
+    """Take pictures with a camera. Space pauses, u takes the last one back, q ends."""
+    from edgekit.device import capture as module
+
+    click.echo(module.last_line(module.capture(camera, size, out, count, every, countdown, show)), err=True)
 
 
 @main.command()

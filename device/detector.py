@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.device.boxes import Box, decode, suppress
+from edgekit.device.boxes import Box, decode, decode_one, suppress
 from edgekit.device.image import Image, fit
 from edgekit.device.interpreter import Loaded
 from edgekit.device.timing import Lap, no_lap
@@ -27,7 +27,8 @@ def detect(image: Image, detector: Loaded, lap: Lap = no_lap, threshold: float |
     lap("fit")
     outputs = detector.model(canvas)
     lap("detect")
-    boxes, scores = decode(outputs, spec.strides, spec.threshold if threshold is None else threshold)
+    least = spec.threshold if threshold is None else threshold
+    boxes, scores = decode(outputs, spec.strides, least) if spec.strides else decode_one(outputs, spec.size, least)
     keep = suppress(boxes, scores, spec.overlap)
     height, width = image.shape[:2]
     boxes = np.clip(boxes[keep] / np.float32(scale), 0, np.array([width, height, width, height], np.float32))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -15,7 +13,6 @@ from typing import Any
 
 import click
 import cv2
-import numpy as np
 
 from edgekit.device.annotate import annotate
 from edgekit.device.camera import Frame, open_camera
@@ -24,6 +21,7 @@ from edgekit.device.image import Image, fit, to_rgb
 from edgekit.device.interpreter import Loaded
 from edgekit.device.pipeline import records
 from edgekit.device.record import Record, open_log
+from edgekit.device.screen import ENDS, screen, stopped_by_signals
 
 Looked = tuple[Frame, Record]
 
@@ -53,7 +51,7 @@ def watch(
         if save:
             drawn.append(stack.enter_context(video_file(save, camera.fps)))
         if show and (window := stack.enter_context(screen())):
-            drawn.append(window)
+            drawn.append(lambda image: window(image) not in ENDS)
         looked = records(camera, detector, sentiment)
         length = None if log == "-" else limit or camera.length
         for frame, record in stack.enter_context(progress(looked, length)):
@@ -85,21 +83,6 @@ def _count(watched: Watched, record: Record) -> None:
 def _draw(frame: Frame, record: Record, labels: tuple[str, ...], targets: list[Callable[[Image], bool]]) -> bool:
     canvas = annotate(frame.image, record, labels)
     return all([target(canvas) for target in targets])
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that the frame at hand is finished and logged."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -141,27 +124,3 @@ def _frames_in(path: Path) -> int:
     count = round(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     capture.release()
     return count
-
-
-@contextmanager
-def screen() -> Iterator[Callable[[Image], bool] | None]:
-    """A window that ends the run when q or Escape is pressed; None, and a line that says why, where there is none."""
-    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        print("no window: there is no display here (no DISPLAY or WAYLAND_DISPLAY)", file=sys.stderr)
-        yield None
-        return
-    try:
-        cv2.namedWindow("edgekit", cv2.WINDOW_NORMAL)
-    except cv2.error:
-        print("no window: this OpenCV was built without one; on a Pi install python3-opencv by apt", file=sys.stderr)
-        yield None
-        return
-
-    def show(image: Image) -> bool:
-        cv2.imshow("edgekit", to_rgb(np.ascontiguousarray(image)))
-        return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
-
-    try:
-        yield show
-    finally:
-        cv2.destroyAllWindows()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgekit.device.boxes import Box
 from edgekit.device.image import Image, crop
 from edgekit.device.interpreter import Loaded
 from edgekit.device.tensor import Tensor
 from edgekit.device.timing import Lap, no_lap
+
+Probabilities = NDArray[np.float32]  # (classes,): 0..1
 
 UNSURE = "unsure"
 MARGIN = 0.14  # how far a portrait, as data sets have them, reaches beyond the face's box; measured on FER2013
@@ -30,14 +34,22 @@ def classify(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Se
     spec = sentiment.spec
     face = crop(image, box, spec.margin, spec.size)
     lap("crop")
-    scores = softmax(sentiment.model(face)["logits"])[: len(spec.answers)]
+    scores = probabilities(sentiment.model(face))[: len(spec.answers)]
     best = int(scores.argmax())
     score = float(scores[best])
     lap("classify")
     return Sentiment(spec.labels[best] if score >= spec.threshold else UNSURE, score, best)
 
 
-def softmax(logits: Tensor) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def probabilities(outputs: Mapping[str, Tensor]) -> Probabilities:
+    """(classes,): from the outputs of a net, which are logits (classes,), or the score (1,) of the second of two."""
+    if "score" in outputs:
+        second = float(outputs["score"].real(0))
+        return np.array([1 - second, second], np.float32)
+    return softmax(outputs["logits"])
+
+
+def softmax(logits: Tensor) -> Probabilities:
     """(classes,): probabilities. In numpy, since as an operator it would split the int8 graph."""
     real = logits.real()
     powers = np.exp(real - real.max())

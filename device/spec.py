@@ -31,7 +31,7 @@ class ModelSpec:
     size: tuple[int, int]  # input height and width, pixels
     labels: tuple[str, ...]  # what is found, or one for each logit; answers first, then those that start with "_"
     threshold: float  # lowest score that counts, 0..1
-    strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid
+    strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid; none: it finds one box at most
     overlap: float = 0.0  # detector: intersection over union above which two boxes are one face
     margin: float = 0.0  # sentiment: how far the crop reaches beyond the box on each side, in its longer side
     precision: str = "float32"  # of weights and arithmetic
@@ -78,7 +78,7 @@ def _check(spec: ModelSpec) -> None:
         raise ValueError("labels are not names")
     if spec.labels[: len(spec.answers)] != spec.answers or not spec.answers:
         raise ValueError("labels do not begin with the answers")
-    if not all(isinstance(n, int) and n > 0 for n in spec.strides) or (spec.task == "detector" and not spec.strides):
+    if not all(isinstance(n, int) and n > 0 for n in spec.strides):
         raise ValueError(f"strides {spec.strides} are not pixels")
     for name in ("threshold", "overlap", "margin"):
         number = getattr(spec, name)

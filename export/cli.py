@@ -42,8 +42,8 @@ def tflite(
     from edgekit.export import calibration, parity
     from edgekit.export import tflite as converter
     from edgekit.train.backend import keras
-    from edgekit.train.fit import console, say
     from edgekit.train.run import as_model, load_run
+    from edgekit.train.say import console, say
 
     if keras.backend.backend() != "tensorflow":
         raise DataError("only TensorFlow exports; unset KERAS_BACKEND, the weights are the same")

@@ -11,7 +11,7 @@ from edgekit.device.errors import DataError, ParityError
 from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded
 from edgekit.train.score import score_detector, score_sentiment
-from edgekit.train.verdict import bar
+from edgekit.train.verdict import scoring
 
 LIMITS = {"ap50": 0.01, "accuracy": 0.005}
 
@@ -30,7 +30,7 @@ def compare(trained: Loaded, exported: Loaded, samples: Sequence[Image], held_ou
     else:
         metric, score = "accuracy", score_sentiment
     try:
-        before, after = (score(model, held_out, track=bar)[metric] for model in (trained, exported))
+        before, after = (score(model, held_out, track=scoring)[metric] for model in (trained, exported))
     except DataError:  # nothing in them counts
         return facts
     return facts | {"metric": metric, "trained": before, "exported": after, "loss": round(before - after, 4)}

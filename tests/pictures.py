@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit.device.boxes import encode
 from edgekit.device.errors import DataError
-from edgekit.device.image import Image
+from edgekit.device.image import Image, to_rgb
 from edgekit.device.interpreter import Loaded
 from edgekit.device.spec import ModelSpec
 from edgekit.device.tensor import Tensor
@@ -45,6 +45,21 @@ def picture(path: Path, size: tuple[int, int] = (60, 80), seed: int = 0) -> Path
     """A file of noise."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 255, (*size, 3)).astype(np.uint8))
+    return path
+
+
+def scene(seed: int, size: tuple[int, int] = (120, 160)) -> Image:
+    """Clouds of colour under noise: no two of them look alike, and each has many bytes."""
+    rng = np.random.default_rng(seed)
+    clouds = cv2.resize(rng.uniform(0, 255, (9, 12, 3)), size[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(clouds + rng.normal(0, 12, (*size, 3)), 0, 255).astype(np.uint8)
+
+
+def save(path: Path, image: Image, quality: int = 95) -> Path:
+    """Write an RGB image in the format of its ending."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
+    assert cv2.imwrite(str(path), to_rgb(image), options)
     return path
 
 

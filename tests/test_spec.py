@@ -77,7 +77,7 @@ def test_a_flatbuffer_that_is_none_is_refused_in_one_line(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("fact", "value"),
     [("format", 2), ("task", "poet"), ("size", [192]), ("size", ["a", "b"]), ("labels", []), ("threshold", "high"),
-     ("strides", []), ("strides", [0]), ("margin", -1), ("colour", "red")],
+     ("strides", [0]), ("margin", -1), ("colour", "red")],
 )  # fmt: skip
 def test_a_manifest_that_cannot_be_true_is_refused(fact: str, value: object) -> None:
     facts = json.loads(SPEC.to_json()) | {fact: value}

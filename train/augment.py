@@ -17,9 +17,16 @@ VISIBLE = 0.4  # share of a face that must be in the window; less is ignored, ne
 
 
 def photometric(recipe: Recipe, face: bool = False) -> Any:
-    """An albumentations pipeline: light, colour, blur, noise, JPEG; of one face also a turn and covered parts."""
+    """An albumentations pipeline: light, colour, blur, noise, JPEG; of one face also a turn and covered parts.
+
+    A recipe may ask for the tracker tutorial's three changes instead, or for none.
+    """
     import albumentations as A
 
+    if recipe.augment == "none":
+        return A.Compose([])
+    if recipe.augment == "tracker":  # each with its chance of then
+        return A.Compose([A.RandomBrightnessContrast(p=0.2), A.RandomGamma(p=0.2), A.RGBShift(p=0.2)])
     return A.Compose(
         [
             *(
@@ -46,7 +53,12 @@ def window(image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rn
     """
     height, width = image.shape[:2]
     whole = max(width, height * size[1] / size[0])  # width of the frame that the picture fits into
-    wide = whole * np.exp(rng.uniform(*np.log(recipe.zoom)))
+    if recipe.whole and rng.random() < recipe.whole:
+        return [0, 0, round(whole), round(whole * size[0] / size[1])]
+    if recipe.square:
+        wide = min(width, height) * recipe.square
+    else:
+        wide = whole * np.exp(rng.uniform(*np.log(recipe.zoom)))
     high = wide * size[0] / size[1]
     left, top = (rng.uniform(min(0, room), max(0, room)) for room in (width - wide, height - high))
     if len(boxes) and rng.random() < recipe.focus:
@@ -75,5 +87,8 @@ def framed(
     if rng.random() < recipe.flip:
         canvas = np.ascontiguousarray(canvas[:, ::-1])
         kept[:, [0, 2]] = size[1] - kept[:, [2, 0]]
+    if recipe.upside and rng.random() < recipe.upside:
+        canvas = np.ascontiguousarray(canvas[::-1])
+        kept[:, [1, 3]] = size[0] - kept[:, [3, 1]]
     face = (np.arange(len(both)) < len(boxes)) & (share >= VISIBLE)
     return canvas, kept[face], kept[~face & (area > 0)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,14 @@ from typing import Any
 import click
 
 from edgekit.device.cli import Size
-from edgekit.train.recipe import DETECTOR, SENTIMENT, Recipe
+from edgekit.train.recipe import RECIPES, Recipe
 
 PATH = click.Path(path_type=Path)
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """A comma list."""
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
 @click.group()
@@ -21,22 +26,24 @@ def train() -> None:
     """Train a model on a workstation."""
 
 
-def _training_options(recipe: Recipe, task: str) -> Callable[[Any], Any]:
-    """The options that both trainings share, with the recipe's numbers as defaults."""
+def _training_options(task: str) -> Callable[[Any], Any]:
+    """The options that both trainings share. Numbers that are not given come from the recipe of the net."""
+    archs = list(RECIPES[task])
     out = f"The run folder.  [default: runs/{task}, runs/{task}-2, ...]"
     length = "Pictures to learn from, repeats counted: the length of the training."
     workers = "Processes that prepare pictures.  [default: cores - 1, at most 8]"
+    which = "The net; its recipe has the defaults of what follows."
 
     def add(command: Any) -> Any:
         for option in (
             click.option("--workers", type=click.IntRange(1), help=workers),
-            click.option("--seed", default=recipe.seed, show_default=True, help="Of every random choice."),
-            click.option(
-                "--batch", default=recipe.batch, show_default=True, type=click.IntRange(2), help="Pictures a step."
-            ),
-            click.option("--pictures", default=recipe.pictures, show_default=True, type=click.IntRange(1), help=length),
+            click.option("--seed", type=click.IntRange(0), help="Of every random choice.  [default: 0]"),
+            click.option("--batch", type=click.IntRange(2), help="Pictures a step."),
+            click.option("--epochs", type=click.IntRange(1), help="Passes over the pictures, instead of --pictures."),
+            click.option("--pictures", type=click.IntRange(1), help=length),
             click.option("--resume", is_flag=True, help="Go on with the training in --out."),
             click.option("--out", type=PATH, help=out),
+            click.option("--arch", type=click.Choice(archs), default=archs[0], show_default=True, help=which),
         ):
             command = option(command)
         return command
@@ -46,28 +53,34 @@ def _training_options(recipe: Recipe, task: str) -> Callable[[Any], Any]:
 
 @train.command()
 @click.option("--data", type=PATH, required=True, help="COCO .json, or {train,val,test}/{images,labels} of labelme.")
-@_training_options(DETECTOR, "detector")
+@click.option("--weights", type=PATH, help="vgg16: a file of VGG16 without its top.  [default: Keras' download]")
+@_training_options("detector")
 def detector(data: Path, **options: Any) -> None:
-    """Train the detector: one kind of object, any number of them in a picture."""
-    from edgekit.train.faces import FaceBatches, hold_out, plain, read_faces
+    """Train the detector: one kind of object, any number of them in a picture (vgg16: one at most)."""
+    from edgekit.train.faces import FaceBatches, at_most_one, hold_out, plain, read_faces
 
     faces = read_faces(data)
-    train, val = hold_out(faces, DETECTOR.held_out)
+    train, val = hold_out(faces, RECIPES["detector"][options["arch"]].held_out)
 
     from edgekit.device.spec import ModelSpec
     from edgekit.train import run
-    from edgekit.train.detector import ARCH, SIZE, STRIDES, loss
-    from edgekit.train.fit import fit
+    from edgekit.train.arch import ARCHS
+    from edgekit.train.say import say
 
-    recipe = _recipe(DETECTOR, options)
+    arch = ARCHS["detector"][options["arch"]]
+    if not arch.strides:
+        crowded = len(train) - len(at_most_one(train))
+        train, val = at_most_one(train), at_most_one(val)
+        if crowded:
+            say(f"{options['arch']} finds one box; left out: {crowded} pictures with more, or with regions to ignore")
+    recipe = _recipe("detector", options, len(train))
     facts = run.provenance([data], recipe, train, val)
     spec = ModelSpec(
-        "detector", ARCH, SIZE, (faces.label,), threshold=0.5, strides=STRIDES, overlap=0.45, training=facts
-    )
-    folder = run.folder_for(options["out"], options["resume"], spec)
-    net, batches = run.build(spec), FaceBatches(train, spec, recipe)
-    fit(net, loss, batches, len(train), plain(val[:256], spec), recipe, folder, _workers(options))
-    run.finish_detector(folder, batches, val)
+        "detector", options["arch"], recipe.size, (faces.label,), threshold=0.5, strides=arch.strides, overlap=0.45,
+        training=facts,
+    )  # fmt: skip
+    batches = FaceBatches(train, spec, recipe)
+    run.finish_detector(_fit(spec, batches, plain, (train, val), recipe, options), batches, val)
 
 
 @train.command()
@@ -88,40 +101,60 @@ def detector(data: Path, **options: Any) -> None:
 @click.option(
     "--others", help="Comma list: folders of faces to be unsure about, as are those whose name starts with _."
 )
-@_training_options(SENTIMENT, "sentiment")  # fmt: skip
+@_training_options("sentiment")  # fmt: skip
 def sentiment(
     data: tuple[Path, ...], votes: tuple[Path, ...], classes: str | None, others: str | None, **options: Any
 ) -> None:
     """Train the classifier of faces: two classes or more."""
     from edgekit.train.expressions import PortraitBatches, hold_out, plain, read_expressions
 
-    names, rest = (tuple(n.strip() for n in text.split(",")) if text else () for text in (classes, others))
-    expressions = read_expressions(list(data), list(votes), names, rest)
-    train, val = hold_out(expressions, SENTIMENT.held_out)
+    expressions = read_expressions(list(data), list(votes), names(classes), names(others))
+    train, val = hold_out(expressions, RECIPES["sentiment"][options["arch"]].held_out)
 
     from edgekit.device.sentiment import MARGIN
     from edgekit.device.spec import ModelSpec
     from edgekit.train import run
-    from edgekit.train.fit import fit
-    from edgekit.train.sentiment import ARCH, SIZE, THRESHOLD, loss
+    from edgekit.train.sentiment import THRESHOLD
 
-    recipe = _recipe(SENTIMENT, options)
+    recipe = _recipe("sentiment", options, len(train))
     facts = run.provenance(data, recipe, train, val)
-    spec = ModelSpec("sentiment", ARCH, SIZE, expressions.classes, THRESHOLD, margin=MARGIN, training=facts)
-    folder = run.folder_for(options["out"], options["resume"], spec)
-    net, batches = run.build(spec), PortraitBatches(train, spec, recipe)
-    fit(net, loss, batches, len(train), plain(val, spec), recipe, folder, _workers(options))
-    run.finish_sentiment(folder, batches, val)
+    spec = ModelSpec(
+        "sentiment", options["arch"], recipe.size, expressions.classes, THRESHOLD, margin=MARGIN, training=facts
+    )
+    batches = PortraitBatches(train, spec, recipe)
+    run.finish_sentiment(_fit(spec, batches, plain, (train, val), recipe, options), batches, val)
 
 
-def _recipe(recipe: Recipe, options: dict[str, Any]) -> Recipe:
-    return replace(recipe, **{k: options[k] for k in ("pictures", "batch", "seed")})
+def _recipe(task: str, options: dict[str, Any], count: int) -> Recipe:
+    """The recipe of the net with what the options change, its length in pictures. `count` pictures are one pass."""
+    given = {k: options[k] for k in ("pictures", "epochs", "batch", "seed") if options[k] is not None}
+    recipe = RECIPES[task][options["arch"]]
+    if "pictures" in given:
+        if "epochs" in given:
+            raise click.UsageError("--pictures and --epochs both give the length; choose one")
+        given |= {"epochs": 0, "repeats": 1}
+    recipe = replace(recipe, **given)
+    return replace(recipe, pictures=recipe.epochs * recipe.repeats * count) if recipe.epochs else recipe
 
 
-def _workers(options: dict[str, Any]) -> int:
+def _fit(
+    spec: Any, batches: Any, plain: Callable[..., Any], parts: Sequence[Any], recipe: Recipe, options: dict[str, Any]
+) -> Path:
+    """Train the net of a spec on `batches`; the run folder. `plain` makes the validation batch."""
+    from edgekit.train import run
+    from edgekit.train.arch import ARCHS
     from edgekit.train.feed import workers_for_this_machine
+    from edgekit.train.fit import fit
 
-    return options["workers"] or workers_for_this_machine()
+    train, val = parts
+    arch, folder = ARCHS[spec.task][spec.arch], run.folder_for(options["out"], options["resume"], spec)
+    net = run.build(spec)
+    if arch.pretrain and not options["resume"]:
+        run.begin(folder, net, arch, options["weights"])
+    validation = plain(run.few(val, spec), spec)
+    workers = options["workers"] or workers_for_this_machine()
+    fit(net, arch.loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers)
+    return folder
 
 
 @click.command()

@@ -16,7 +16,6 @@ from edgekit.train.recipe import Recipe
 layers, ops = keras.layers, keras.ops
 
 STRIDES = 8, 16, 32
-SIZE = 192, 256  # 4:3 as most cameras see; a face of 1/16 of the width is 16 px
 
 
 def conv(x: Any, filters: int, kernel: int, stride: int = 1) -> Any:
@@ -59,10 +58,6 @@ def grid121k(size: tuple[int, int], batch: int | None = None) -> keras.Model:
 
 def _double(x: Any) -> Any:
     return layers.UpSampling2D(2, interpolation="bilinear")(x)  # nearest would split the int8 graph
-
-
-NETS = {"grid121k": grid121k}
-ARCH = "grid121k"
 
 
 def loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edgekit.device.boxes import Boxes, encode
+from edgekit.device.boxes import Boxes, encode, encode_one
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, fit, pictures, read_image
 from edgekit.device.spec import ModelSpec
@@ -58,9 +59,7 @@ def read_faces(data: Path) -> Faces:
     """
     if data.suffix == ".json":
         examples, label = _read_coco(data)
-        words = re.split(r"[^a-z]+", data.stem.lower())
-        part = next((name for name in ("test", "val") if name in words), "train")
-        return Faces({part: examples}, label)
+        return Faces({coco_part(data): examples}, label)
     if not data.is_dir():
         raise DataError(f"{data} is neither a folder nor a COCO .json file")
     folders = [data / part for part in ("train", "val", "test") if (data / part / "images").is_dir()]
@@ -73,6 +72,12 @@ def read_faces(data: Path) -> Faces:
     if len(labels) > 1:
         raise DataError(f"{data} has boxes labelled {', '.join(sorted(labels))}; a detector learns one kind of object")
     return Faces(parts, labels.pop() if labels else "face")
+
+
+def coco_part(path: Path) -> str:
+    """The part that a COCO file is by its name: "test" or "val" if that is a word of it, else "train"."""
+    words = re.split(r"[^a-z]+", path.stem.lower())
+    return next((name for name in ("test", "val") if name in words), "train")
 
 
 def hold_out(faces: Faces, share: float) -> tuple[list[Example], list[Example]]:
@@ -158,7 +163,7 @@ def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
             boxes = []
             for number, shape in enumerate(note["shapes"]):
                 where = f"{file}: shape {number}"
-                boxes.append(_checked(_corners(shape, where), size[1], size[0], where))
+                boxes.append(_checked(corners(shape, where), size[1], size[0], where))
                 labels.add(str(shape["label"]))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"{file} is not a labelme file: {error!r}") from error
@@ -166,7 +171,7 @@ def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
     return list(examples.values())
 
 
-def _corners(shape: dict[str, Any], where: str) -> list[float]:
+def corners(shape: dict[str, Any], where: str) -> list[float]:
     """The box around a labelme shape: rectangle, polygon or circle (its centre and a point on it)."""
     points = np.array(shape["points"], np.float32).reshape(-1, 2)
     kind = shape.get("shape_type", "rectangle")
@@ -190,6 +195,16 @@ def _checked(box: list[float], width: float, height: float, where: str) -> list[
 
 def _boxes(rows: list[list[float]]) -> Boxes:
     return np.array(rows, np.float32).reshape(-1, 4)
+
+
+def target(boxes: Boxes, ignore: Boxes, spec: ModelSpec) -> NDArray[np.float32]:
+    """What the net is to say of a picture of `spec.size`: (cells, 5), or (5,) where it finds one box."""
+    return encode(boxes, ignore, spec.size, spec.strides) if spec.strides else encode_one(boxes, spec.size)
+
+
+def at_most_one(examples: list[Example]) -> list[Example]:
+    """Those with one face or none, and nothing to ignore."""
+    return [e for e in examples if len(e.boxes) <= 1 and not len(e.ignore)]
 
 
 @dataclass(frozen=True)
@@ -241,7 +256,7 @@ class FaceBatches:
                     raise DataError(f"hardly any picture can be read; the last: {error}") from error
                 continue
             images.append(image)
-            targets.append(encode(boxes, ignore, self.spec.size, self.spec.strides))
+            targets.append(target(boxes, ignore, self.spec))
         return Batch(np.stack(images), np.stack(targets), skipped)
 
 
@@ -256,7 +271,7 @@ def plain(examples: list[Example], spec: ModelSpec) -> Batch:
             continue
         boxes, ignore = example.boxes * np.float32(scale), example.ignore * np.float32(scale)
         images.append(image)
-        targets.append(encode(boxes, ignore, spec.size, spec.strides))
+        targets.append(target(boxes, ignore, spec))
     if not images:
         raise DataError(f"none of {len(examples)} pictures can be read; {skipped[0] if skipped else 'there are none'}")
     return Batch(np.stack(images), np.stack(targets), skipped)

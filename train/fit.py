@@ -10,24 +10,17 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from edgekit.device.errors import DataError
 from edgekit.train.backend import keras
 from edgekit.train.feed import Batch, Draw, Feed
 from edgekit.train.recipe import Recipe
+from edgekit.train.say import console, say
 
 WEIGHTS = "model.weights.h5"
 CHECKPOINT = "checkpoint.weights.h5"
 HISTORY = "history.csv"
-
-console = Console(stderr=True)
-
-
-def say(line: str) -> None:
-    """A line on standard error, above a progress bar if there is one, as it is: neither wrapped nor coloured."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def machine() -> str:
@@ -83,14 +76,14 @@ def fit(
     epoch_steps = max(1, round(recipe.pictures / recipe.batch / epochs))
     for line in validation.skipped:
         say(f"skipped: {line}")
-    compile_(trainer, net, recipe, epochs * epoch_steps)
+    compile_(trainer, net, recipe, epochs * epoch_steps, epoch_steps)
     done = _restore(trainer, folder)
     if done >= epochs and (folder / WEIGHTS).exists():
         return
     feed = Feed(draw, workers, done * epoch_steps, epochs * epoch_steps)
     if done < epochs:
         _run(trainer, feed, validation, recipe, folder, (done, epochs, epoch_steps))
-    else:
+    elif trainer.optimizer.use_ema:
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)  # killed between the end and the saving
     skipped = [*validation.skipped, *feed.skipped]
     if skipped:
@@ -134,17 +127,24 @@ def _run(
             raise
 
 
-def compile_(trainer: keras.Model, net: keras.Model, recipe: Recipe, steps: int) -> None:
-    """AdamW with warm-up and cosine, and an averaged copy of the weights that takes their place at the end."""
-    warmup = max(1, round(recipe.warmup * steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup
-    )
-    average = min(recipe.average, 1 - 10 / (steps + 20))  # a short training must not average its beginning
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=average, global_clipnorm=10.0
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+def compile_(trainer: keras.Model, net: keras.Model, recipe: Recipe, steps: int, epoch_steps: int) -> None:
+    """AdamW with warm-up and cosine, and an averaged copy of the weights that takes their place at the end.
+
+    With a `fall` in the recipe Adam, as Keras has it, and a rate that falls as 1 / (1 + c * epoch).
+    """
+    schedules = keras.optimizers.schedules
+    if recipe.fall:
+        optimizer = keras.optimizers.Adam(
+            schedules.InverseTimeDecay(recipe.learning_rate, epoch_steps, 1 / recipe.fall - 1)
+        )
+    else:
+        warmup = max(1, round(recipe.warmup * steps))
+        average = min(recipe.average, 1 - 10 / (steps + 20))  # a short training must not average its beginning
+        optimizer = keras.optimizers.AdamW(
+            schedules.CosineDecay(0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup),
+            weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=average, global_clipnorm=10.0,
+        )  # fmt: skip
+        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     trainer.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(net.trainable_variables)
 

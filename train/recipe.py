@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The same fields for both models; what only one of them uses says so."""
 
-    pictures: int  # seen in all, repeats counted; the length of a training
+    pictures: int  # seen in all, repeats counted; the length of a training, unless `epochs` says it
     batch: int  # pictures a step
-    learning_rate: float  # at its highest; rises over `warmup` and falls to 0 by a cosine
+    size: tuple[int, int]  # height and width of the net's input, pixels
+    learning_rate: float  # at its highest; rises over `warmup` and falls to 0 by a cosine, unless `fall` says how
+    epochs: int = 0  # passes over the training pictures
+    repeats: int = 1  # augmented versions of each picture in a pass
     warmup: float = 0.03  # share of the steps
+    fall: float = 0.0  # share of the learning rate that is left after the first epoch; 1: it stays
     weight_decay: float = 0.01  # AdamW
-    average: float = 0.999  # momentum of the averaged copy of the weights, which is the one that is kept
+    average: float = 0.999  # momentum of the averaged copy of the weights, which is the one that is kept; 0: none is
     seed: int = 0
     held_out: float = 0.1  # share of the data kept for validation where the data does not name its own
+    augment: str = "camera"  # changes of light and quality: as a camera makes them, as the "tracker" has, or "none"
     flip: float = 0.5  # chance of a mirror image
+    upside: float = 0.0  # chance of a picture upside down
     grey: float = 0.25  # chance of losing all colour
     light: float = 0.35  # largest relative change of brightness, contrast and gamma
     blemish: float = 0.25  # chance of each of blur, noise and JPEG traces
     # detector
     zoom: tuple[float, float] = (0.35, 1.6)  # width of the random window, in widths of the whole picture's frame
+    square: float = 0.0  # side of a square window, in the picture's shorter sides, instead of zoom
+    whole: float = 0.0  # chance that the whole picture is the window, as on the board
     empty: float = 0.1  # share of the pictures drawn from those without a face
     focus: float = 0.3  # chance that the window is laid around a face, so that small ones are not lost
     box_loss: float = 2.0  # weight of the boxes against the scores
@@ -34,5 +43,25 @@ class Recipe:
     cover: float = 0.3  # chance that a part of the face is hidden
 
 
-DETECTOR = Recipe(pictures=400_000, batch=32, learning_rate=2e-3)
-SENTIMENT = Recipe(pictures=700_000, batch=64, learning_rate=2e-3, average=0.9995, weight_decay=0.05, blemish=0.15)
+DETECTOR = Recipe(  # 4:3 as most cameras see; a face of 1/16 of the width is 16 px
+    pictures=400_000, batch=32, size=(192, 256), learning_rate=2e-3,
+)  # fmt: skip
+SENTIMENT = Recipe(
+    pictures=700_000, batch=64, size=(64, 64), learning_rate=2e-3, average=0.9995, weight_decay=0.05, blemish=0.15,
+)  # fmt: skip
+
+# The two tutorials. What one left to chance or got wrong, and what is done here, stands in README.md.
+PLAIN: dict[str, Any] = dict.fromkeys(("warmup", "weight_decay", "average", "smoothing", "cover"), 0.0)
+CNN256 = Recipe(
+    pictures=0, epochs=20, batch=32, size=(256, 256), learning_rate=1e-3, fall=1.0,
+    augment="none", flip=0.0, shift=0.0, scale=0.0, turn=0.0, **PLAIN,
+)  # fmt: skip
+VGG16 = Recipe(
+    pictures=0, epochs=10, repeats=60, batch=8, size=(120, 120), learning_rate=1e-4, fall=0.75,
+    augment="tracker", upside=0.5, square=450 / 480, whole=0.5, focus=0.0, box_loss=1.0, **PLAIN,
+)  # fmt: skip
+
+RECIPES = {  # by task and net; the first is the default
+    "detector": {"grid121k": DETECTOR, "vgg16": VGG16},
+    "sentiment": {"crop76k": SENTIMENT, "cnn256": CNN256},
+}

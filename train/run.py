@@ -23,9 +23,11 @@ from edgekit.device.interpreter import Loaded
 from edgekit.device.spec import MANIFEST, ModelSpec
 from edgekit.device.tensor import Tensor
 from edgekit.train import report, score, verdict
+from edgekit.train.arch import ARCHS, Arch
 from edgekit.train.backend import keras
-from edgekit.train.fit import HISTORY, WEIGHTS, machine, say
+from edgekit.train.fit import HISTORY, WEIGHTS, machine
 from edgekit.train.recipe import Recipe
+from edgekit.train.say import say
 
 
 def provenance(data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> dict[str, Any]:
@@ -73,8 +75,8 @@ def _changed(before: ModelSpec, now: ModelSpec) -> list[str]:
     old, new = (json.loads(spec.to_json()) for spec in (before, now))
     for facts in (old, new):
         facts |= {f"training {key}": value for key, value in facts.pop("training").items()}
-        for free in ("threshold", "training keras", "training backend"):  # chosen at the end, or free to change
-            facts.pop(free)
+        for free in ("threshold", "training keras", "training backend", "training begun_from"):
+            facts.pop(free, None)  # chosen at the end, or free to change
     return [key for key in new if old.get(key) != new[key]]
 
 
@@ -85,14 +87,27 @@ def _free(task: str) -> Path:
 
 def build(spec: ModelSpec, batch: int | None = None) -> keras.Model:
     """The net of a spec, without weights. Raises ModelError when this version does not know its architecture."""
-    from edgekit.train import detector, sentiment
-
-    nets: dict[str, Any] = detector.NETS if spec.task == "detector" else sentiment.NETS
-    if spec.arch not in nets:
-        raise ModelError(f"this edgekit has no {spec.task} net {spec.arch!r}; it has: {', '.join(nets)}")
+    archs = ARCHS[spec.task]
+    if spec.arch not in archs:
+        raise ModelError(f"this edgekit has no {spec.task} net {spec.arch!r}; it has: {', '.join(archs)}")
     classes = () if spec.task == "detector" else (len(spec.labels),)
-    net: keras.Model = nets[spec.arch](spec.size, *classes, batch=batch)
-    return net
+    return archs[spec.arch].net(spec.size, *classes, batch=batch)
+
+
+def begin(folder: Path, net: keras.Model, arch: Arch, weights: Path | None) -> None:
+    """Give the net what others have trained, from a file or the network, and write down where it is from."""
+    if not arch.pretrain or not arch.pretrain(net, weights):
+        say("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
+        return
+    spec = ModelSpec.from_json((folder / MANIFEST).read_text(), folder / MANIFEST)
+    spec = replace(spec, training=spec.training | {"begun_from": weights.name if weights else "ImageNet"})
+    (folder / MANIFEST).write_text(spec.to_json())
+
+
+def few(val: Sequence[Any], spec: ModelSpec) -> list[Any]:
+    """Pictures from all over the validation part, no more than fit into 64 MB: they stay in memory all the time."""
+    most = max(16, 64_000_000 // (3 * spec.size[0] * spec.size[1]))
+    return list(val[:: -(-len(val) // most) or 1])
 
 
 def load_run(folder: Path, batch: int | None = None) -> tuple[keras.Model, ModelSpec]:
@@ -122,7 +137,7 @@ def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     """Choose the threshold with the best F1 on the validation part, score at it, draw, say what comes next."""
     net, spec = load_run(folder)
     try:
-        first = score.score_detector(as_model(net, spec), val, track=verdict.bar)
+        first = score.score_detector(as_model(net, spec), val, track=verdict.scoring)
     except DataError as error:  # a validation part without a face that counts
         say(f"not scored: {error}")
         report.curves(folder / HISTORY, folder / "curves.png")
@@ -131,7 +146,7 @@ def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     spec = replace(spec, threshold=score.best_threshold(first["curve"]))
     (folder / MANIFEST).write_text(spec.to_json())
     model = as_model(net, spec)
-    scores = score.score_detector(model, val, track=verdict.bar)
+    scores = score.score_detector(model, val, track=verdict.scoring)
     _write(folder, scores)
     report.precision_recall(scores, folder / "precision_recall.png")
     report.face_samples(batches, folder / "samples.png")
@@ -146,11 +161,11 @@ def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
 def finish_sentiment(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     """Choose the threshold that serves best on the validation part, score at it, draw, say what comes next."""
     net, spec = load_run(folder)
-    first = list(score.name(as_model(net, spec), verdict.bar(val), []))
+    first = list(score.name(as_model(net, spec), verdict.scoring(val), []))
     spec = replace(spec, threshold=score.best_certainty(first, len(spec.answers)))
     (folder / MANIFEST).write_text(spec.to_json())
     model = as_model(net, spec)
-    scores = score.score_sentiment(model, val, track=verdict.bar)
+    scores = score.score_sentiment(model, val, track=verdict.scoring)
     _write(folder, scores)
     report.confusion(scores, folder / "confusion.png")
     report.portrait_samples(batches, folder / "samples.png")

@@ -10,7 +10,6 @@ from edgekit.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
 
-SIZE = 64, 64
 THRESHOLD = 0.7  # below it the board says "unsure"; replaced by one chosen on the validation part
 
 
@@ -31,10 +30,6 @@ def _stage(x: Any, filters: int, stride: int, blocks: int) -> Any:
     for _ in range(blocks - 1):
         x = layers.Add()([x, separable(x, filters)])
     return x
-
-
-NETS = {"crop76k": crop76k}
-ARCH = "crop76k"
 
 
 def loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:

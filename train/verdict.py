@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from edgekit.device.errors import DataError
 from edgekit.device.image import read_image
 from edgekit.device.interpreter import Loaded, TfliteModel
@@ -16,6 +13,7 @@ from edgekit.device.spec import unpack
 from edgekit.train import report, score
 from edgekit.train.expressions import read_expressions
 from edgekit.train.faces import Example, read_faces
+from edgekit.train.say import bar
 
 
 def open_model(path: Path) -> Loaded:
@@ -28,10 +26,9 @@ def open_model(path: Path) -> Loaded:
     return Loaded(TfliteModel(flatbuffer, threads=1, origin=path), spec)
 
 
-def bar(items: Any) -> Any:
-    """A progress bar on standard error, which vanishes at the end."""
-    console = Console(stderr=True)
-    return track(list(items), "scoring", console=console, transient=True, disable=not console.is_terminal)
+def scoring(items: Any) -> Any:
+    """A progress bar of the pictures that are scored."""
+    return bar(list(items), what="scoring")
 
 
 def detector(
@@ -44,7 +41,7 @@ def detector(
         parts = read_faces(path).parts
         part = _best_part(parts)
         examples += parts[part]
-    scores = {"part": part} | score.score_detector(loaded, examples, frame, smallest, bar)
+    scores = {"part": part} | score.score_detector(loaded, examples, frame, smallest, scoring)
     if plots:
         _make(plots)
         report.precision_recall(scores, plots / "precision_recall.png")
@@ -60,7 +57,7 @@ def sentiment(loaded: Loaded, data: Sequence[Path], votes: Sequence[Path], plots
     parts = read_expressions(list(data), list(votes), labels, part="test").parts
     part = _best_part(parts)
     portraits = parts[part]
-    scores = {"part": part} | score.score_sentiment(loaded, portraits, bool(votes), bar)
+    scores = {"part": part} | score.score_sentiment(loaded, portraits, bool(votes), scoring)
     if plots:
         _make(plots)
         report.confusion(scores, plots / "confusion.png")

@@ -1,0 +1,142 @@
+"""The person in front of the machine: a window and a line to look at, keys to press, signals that end the work."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import cv2
+import numpy as np
+
+from edgekit.device.image import Image, to_rgb
+
+ENDS = frozenset({"q", "\x1b"})  # keys that end the work; the second is Escape
+ARROW = re.compile(r"\x1b(\[[0-9;]*[A-Za-z~]|O[A-Z])")  # how a terminal tells of arrows and their like: no Escape
+WINDOW = "edgekit"
+
+Show = Callable[[Image], str]
+Keys = Callable[[], str]
+
+
+def has_display() -> bool:
+    """Whether a window could be opened, as far as the environment tells."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+@contextmanager
+def screen() -> Iterator[Show | None]:
+    """A window: shows an RGB image, gives the key pressed or ""; None, and a line that says why, where there is none.
+
+    Closing the window counts as q.
+    """
+    if not has_display():
+        print("no window: there is no display here (no DISPLAY or WAYLAND_DISPLAY)", file=sys.stderr)
+        yield None
+        return
+    try:
+        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
+    except cv2.error:
+        print("no window: this OpenCV was built without one; on a Pi install python3-opencv by apt", file=sys.stderr)
+        yield None
+        return
+
+    seen = False  # not every OpenCV can tell whether a window is there
+
+    def show(image: Image) -> str:
+        nonlocal seen
+        cv2.imshow(WINDOW, to_rgb(np.ascontiguousarray(image)))
+        key = cv2.waitKey(1)
+        there = cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1
+        if seen and not there:  # closed; imshow would open it again
+            return "q"
+        seen = there
+        return chr(key & 0xFF) if key >= 0 else ""  # above the byte some windows report Shift and Num Lock
+
+    try:
+        yield show
+    finally:
+        cv2.destroyAllWindows()
+
+
+@contextmanager
+def keyboard() -> Iterator[Keys]:
+    """Keys of the terminal: each call gives one, or "" at once.
+
+    Always "" where standard input is no terminal, or belongs to another job. Ctrl-C stays a signal, and the terminal
+    is put back as it was.
+    """
+    if sys.stdin is None or not sys.stdin.isatty() or not _ours(sys.stdin.fileno()):
+        yield lambda: ""
+        return
+    terminal = sys.stdin.fileno()
+    waiting: list[str] = []
+
+    def pressed() -> str:
+        if not waiting and _ours(terminal) and select.select([terminal], [], [], 0)[0]:
+            waiting.extend(ARROW.sub("", _read(terminal)))
+        return waiting.pop(0) if waiting else ""
+
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setcbreak(terminal)
+        yield pressed
+    finally:
+        if _ours(terminal):
+            with suppress(termios.error):  # the line was hung up
+                termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _ours(terminal: int) -> bool:
+    """Whether the terminal may be touched: the kernel stops a job in the background that does."""
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return True  # not the terminal that rules our jobs, so nothing stops us
+
+
+def _read(terminal: int) -> str:
+    try:
+        return os.read(terminal, 64).decode(errors="ignore")
+    except OSError:  # hung up
+        return ""
+
+
+class StatusLine:
+    """One line of standard error, written over and over on a terminal; elsewhere only warnings are written."""
+
+    def __init__(self) -> None:
+        self.live, self.text = sys.stderr.isatty(), ""
+
+    def show(self, text: str) -> None:
+        """Replace the line; "" clears it."""
+        if self.live and text != self.text:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self.text = text
+
+    def warn(self, text: str) -> None:
+        """A line that stays."""
+        self.show("")
+        print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, so that the frame at hand is finished and logged."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# What some tests need beside Python: a virtual screen, a mouse for it, and what labelme's Qt loads from the system.
+# Installs it where it can, on Debian, Ubuntu or Raspberry Pi OS as root; elsewhere says what is left out.
+# Those tests are skipped without it.
+set -euo pipefail
+packages=(
+  xvfb xdotool util-linux
+  libdbus-1-3 libegl1 libfontconfig1 libgl1 libglib2.0-0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0
+  libxcb-render-util0 libxcb-shape0 libxcb-sync1 libxcb-xfixes0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0
+)
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep --quiet '^installed' ||
+    missing+=("$package")
+done
+[ ${#missing[@]} = 0 ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  export DEBIAN_FRONTEND=noninteractive
+  if apt-get update -qq && apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null; then
+    exit 0
+  fi
+fi
+echo "tests that need them are skipped: sudo apt install ${missing[*]}" >&2

@@ -1,0 +1,114 @@
+"""Contact sheets of data sets, and faces cut from photographs: what people look at before they train."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgekit.device.cli import EXAMPLE, main
+from edgekit.device.image import read_image
+from edgekit.device.sentiment import MARGIN
+from edgekit.train.data.crops import cut_faces
+from edgekit.train.data.survey import survey
+from edgekit.train.expressions import face_box, read_expressions
+from edgekit.train.report import GREEN
+from tests.pictures import FACE, coco, save, scene
+
+
+def preview(*words: object, status: int = 0) -> str:
+    done = CliRunner().invoke(main, ["data", "preview", *map(str, words)])
+    assert done.exit_code == status, done.output
+    return done.output
+
+
+def moods(folder: Path) -> Path:
+    for n in range(6):
+        save(folder / ("happy" if n % 2 else "sad") / f"{n}.jpg", scene(n))
+    return folder
+
+
+def test_boxes_stand_on_the_sheet_and_augmented_versions_beside(tmp_path: Path) -> None:
+    path = coco(tmp_path)
+    said = preview(path, "-o", tmp_path / "a.png")
+    assert "1 pictures of" in said
+    plain = read_image(tmp_path / "a.png")
+    scale = 144 / 60  # the picture of 80x60 fills a tile of 192x144
+    y, x = round(10 * scale), round(20 * scale)
+    assert (np.abs(plain[y - 1 : y + 2, x].astype(int) - GREEN).sum(-1) < 30).any()
+    preview(path, "--augment", "-o", tmp_path / "b.png")
+    both = read_image(tmp_path / "b.png")
+    assert (both[:144, :192] == plain[:144, :192]).all()
+    versions = [both[:144, 192 * n : 192 * (n + 1)] for n in range(4)]
+    assert all((a != b).any() for n, a in enumerate(versions) for b in versions[:n])
+    preview(path, "--augment", "-o", tmp_path / "c.png")
+    assert (read_image(tmp_path / "c.png") == both).all()  # the same seed, the same sheet
+
+
+def test_class_folders_are_shown_as_each_net_will_see_them(tmp_path: Path) -> None:
+    data = moods(tmp_path / "moods")
+    for arch in ("crop76k", "cnn256"):
+        said = preview(data, "--augment", "--arch", arch, "--count", 4, "-o", tmp_path / "a.png")
+        assert "4 pictures" in said
+    image = read_image(tmp_path / "a.png")
+    tiles = [image[:144, 144 * n : 144 * (n + 1)] for n in range(4)]
+    assert (tiles[1] == tiles[2]).all()  # cnn256's recipe changes nothing
+    assert "its nets are: crop76k, cnn256" in preview(data, "--arch", "vgg16", status=1)
+
+
+def test_damaged_pictures_are_counted_and_nothing_readable_is_one_line(tmp_path: Path) -> None:
+    data = moods(tmp_path / "moods")
+    (data / "sad" / "0.jpg").write_bytes(b"no picture")
+    assert "5 pictures of" in (said := preview(data, "-o", tmp_path / "a.png")) and "1 could not be read" in said
+    for path in data.rglob("*.jpg"):
+        path.write_bytes(b"no picture")
+    assert "see: edgekit data check" in preview(data, "-o", tmp_path / "a.png", status=1)
+    save(tmp_path / "plain" / "a.jpg", scene(1))
+    assert "label it first" in preview(tmp_path / "plain", status=1)
+
+
+def crops(*words: object) -> str:
+    done = CliRunner().invoke(main, ["data", "crops", *map(str, words)])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_crops_are_portraits_and_keep_part_and_class(tmp_path: Path) -> None:
+    photo = read_image(EXAMPLE)
+    for name in ("train/happy/a.png", "train/happy/a.jpg", "test/sad/b.png"):
+        save(tmp_path / "photos" / name, photo)
+    save(tmp_path / "photos" / "train" / "sad" / "nobody.png", np.zeros((200, 200, 3), np.uint8))
+    (tmp_path / "photos" / "test" / "sad" / "broken.png").write_bytes(b"")
+    said = crops(tmp_path / "photos", "-o", tmp_path / "faces")
+    assert "skipped:" in said and "broken.png" in said
+    assert "2 pictures,     2 faces cut, none found in 0" in said and "3 pictures,     1 faces cut" in said
+    faces = sorted(path.relative_to(tmp_path / "faces") for path in (tmp_path / "faces").rglob("*.jpg"))
+    assert list(map(str, faces)) == ["test/sad/b.jpg", "train/happy/a.jpg", "train/happy/a_png.jpg"]
+    with (tmp_path / "faces" / "crops.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    portrait = read_image(tmp_path / "faces" / "train" / "happy" / "a_png.jpg")
+    (row,) = [row for row in rows if row["crop"] == "train/happy/a_png.jpg"]
+    box = [float(row[side]) for side in ("left", "top", "right", "bottom")]
+    inner = face_box(portrait, MARGIN)  # where training takes the face to be
+    assert abs((inner.right - inner.left) - max(box[2] - box[0], box[3] - box[1])) < 2
+    assert (tmp_path / "faces" / "crops.png").exists()
+    save(tmp_path / "faces" / "train" / "sad" / "x.jpg", portrait)
+    assert read_expressions([tmp_path / "faces"], []).classes == ("happy", "sad")
+
+
+def test_the_crop_is_the_largest_face_or_every_one(tmp_path: Path) -> None:
+    save(tmp_path / "photos" / "a.png", scene(1, (96, 128)))  # FACE sees one face wherever it looks
+    for every in (False, True):
+        cut = cut_faces(survey(tmp_path / "photos"), FACE, tmp_path / "out", every, iter)
+        assert cut.crops.total() == 1 and not cut.empty
+    image = read_image(tmp_path / "out" / "a.jpg")
+    assert image.shape == (41, 41, 3)  # 32 px and MARGIN on either side
+
+
+@pytest.mark.parametrize("model", ["sentiment.tflite", "nothing.tflite"])
+def test_a_model_that_is_no_detector_is_one_line(tmp_path: Path, model: str) -> None:
+    save(tmp_path / "a.jpg", scene(1))
+    path = EXAMPLE.parent / model
+    done = CliRunner().invoke(main, ["data", "crops", str(tmp_path), "--model", str(path), "-o", str(tmp_path / "o")])
+    assert done.exit_code == 1 and len(done.output.splitlines()) == 1

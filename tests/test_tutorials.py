@@ -1,0 +1,173 @@
+"""The nets of the two tutorials: sizes, losses, first weights, one box from pixels to pixels. Needs TensorFlow."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.device.boxes import Box, decode_one, encode_one
+from edgekit.device.detector import detect
+from edgekit.device.drawn import write_faces, write_portraits
+from edgekit.device.errors import DataError
+from edgekit.device.interpreter import Loaded
+from edgekit.device.sentiment import classify, probabilities
+from edgekit.device.spec import ModelSpec, unpack
+from edgekit.device.tensor import Tensor
+from edgekit.train.arch import ARCHS
+from edgekit.train.augment import photometric, window
+from edgekit.train.backend import keras
+from edgekit.train.fit import compile_
+from edgekit.train.recipe import CNN256, RECIPES, VGG16
+from edgekit.train.tutorials import MEAN, pretrain, vgg16_loss
+
+pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
+
+TRACKER = ModelSpec("detector", "vgg16", (120, 120), ("face",), 0.5, overlap=0.45)
+
+
+def test_the_nets_have_the_tutorials_sizes() -> None:
+    assert ARCHS["sentiment"]["cnn256"].net(CNN256.size, 2).count_params() == 3_696_625
+    assert ARCHS["detector"]["vgg16"].net(VGG16.size).count_params() == 16_826_181
+    assert {task: list(nets) for task, nets in ARCHS.items()} == {task: list(nets) for task, nets in RECIPES.items()}
+    with pytest.raises(DataError, match="tells two classes apart, not 3"):
+        ARCHS["sentiment"]["cnn256"].net(CNN256.size, 3)
+
+
+def test_one_box_comes_back_as_it_went_in() -> None:
+    boxes = np.array([[10, 20, 30, 40], [12, 30, 72, 90]], np.float32)
+    written = encode_one(boxes, (120, 240))
+    assert written[0] == 1
+    outputs = {"score": Tensor(written[:1]), "box": Tensor(written[1:])}
+    back, scores = decode_one(outputs, (120, 240), 0.5)
+    np.testing.assert_allclose(back, boxes[1:], rtol=1e-6)  # the largest
+    assert scores == [1]
+    assert len(decode_one(outputs | {"score": Tensor(np.array([0.4], np.float32))}, (120, 240), 0.5)[0]) == 0
+    assert not encode_one(boxes[:0], (120, 120)).any()
+
+
+def test_the_tracker_gives_one_face_at_most_in_pixels_of_the_frame() -> None:
+    def sees(score: int, box: list[int]) -> Loaded:
+        outputs = {"score": Tensor(np.array([score], np.int8), 1 / 256, -128),
+                   "box": Tensor(np.array(box, np.int8), 1 / 256, -128)}  # fmt: skip
+        return Loaded(lambda image: outputs, TRACKER)
+
+    frame = np.zeros((240, 320, 3), np.uint8)  # fitted to 120x90
+    (face,) = detect(frame, sees(100, [-64, -64, 0, 0]))
+    assert face.box == pytest.approx((80, 80, 160, 160)) and face.score == pytest.approx(228 / 256)
+    assert detect(frame, sees(-10, [-64, -64, 0, 0])) == []
+    assert detect(frame, sees(100, [0, 0, -64, -64])) == []  # inside out
+    assert detect(frame, sees(100, [-64, 120, 0, 127])) == []  # wholly in the padding
+
+
+def test_a_score_of_the_second_class_is_read_as_two() -> None:
+    assert probabilities({"score": Tensor(np.array([64], np.int8), 1 / 256, -128)}) == pytest.approx([0.25, 0.75])
+    spec = ModelSpec("sentiment", "cnn256", (256, 256), ("happy", "sad"), 0.7)
+    for value, label in ((0.1, "happy"), (0.9, "sad"), (0.4, "unsure")):
+        outputs = {"score": Tensor(np.array([value], np.float32))}
+        model = Loaded(lambda image, outputs=outputs: outputs, spec)  # type: ignore[misc]
+        assert classify(np.zeros((20, 20, 3), np.uint8), Box(0, 0, 10, 10), model).label == label
+
+
+def test_the_localization_loss_is_corner_and_size_squared_and_half_the_presence() -> None:
+    targets = np.array([[1, 0.1, 0.2, 0.5, 0.6], [0, 0, 0, 0, 0]], np.float32)
+    outputs = {"score": np.array([[0.8], [0.3]], np.float32),
+               "box": np.array([[0.2, 0.2, 0.5, 0.8], [0, 0, 0.1, 0]], np.float32)}  # fmt: skip
+    corner, size = 0.1**2, 0.1**2 + 0.2**2 + 0.1**2
+    presence = -(np.log(0.8) + np.log(0.7)) / 2
+    assert float(vgg16_loss(targets, outputs, VGG16)) == pytest.approx(corner + size + presence / 2, rel=1e-5)
+
+
+def test_the_rate_falls_to_three_quarters_in_the_first_epoch_and_stays_for_the_cnn() -> None:
+    def rate(recipe: Any, step: int) -> float:
+        pixels = keras.Input((4,))
+        net = keras.Model(pixels, keras.layers.Dense(1)(pixels))
+        trainer = keras.Model(net.input, net.output)
+        compile_(trainer, net, recipe, 1000, 100)
+        schedule = trainer.optimizer._learning_rate
+        return float(schedule(step))
+
+    assert rate(VGG16, 0) == pytest.approx(1e-4) and rate(VGG16, 100) == pytest.approx(0.75e-4)
+    assert rate(CNN256, 0) == rate(CNN256, 700) == pytest.approx(1e-3)
+
+
+def test_imagenet_weights_see_our_pixels_as_they_saw_theirs(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    theirs = keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
+    theirs.save_weights(tmp_path / "vgg.weights.h5")
+    net = ARCHS["detector"]["vgg16"].net((64, 64))
+    assert pretrain(net, tmp_path / "vgg.weights.h5")
+    image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
+    bgr = image[..., ::-1] - np.array(MEAN, np.float32)
+    their, our = (
+        keras.Model(model.input, model.get_layer("block2_conv2").output).predict(pixels, verbose=0)
+        for model, pixels in ((theirs, bgr), (net, image))
+    )
+    np.testing.assert_allclose(our[:, 3:-3, 3:-3], their[:, 3:-3, 3:-3], rtol=1e-3, atol=1e-3)
+
+
+def test_no_network_is_no_error_and_a_wrong_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = ARCHS["detector"]["vgg16"].net((64, 64))
+
+    def refused(*_: object, **__: object) -> None:
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "VGG16", refused)
+    assert not pretrain(net, None)
+    monkeypatch.undo()
+    (tmp_path / "x.weights.h5").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"x\.weights\.h5 does not hold the weights of VGG16"):
+        pretrain(net, tmp_path / "x.weights.h5")
+
+
+def test_the_trackers_window_is_the_tutorials_square_or_the_whole_picture() -> None:
+    rng = np.random.default_rng(0)
+    image = np.zeros((480, 640, 3), np.uint8)
+    boxes = np.empty((0, 4), np.float32)
+    windows = [window(image, boxes, (120, 120), VGG16, rng) for _ in range(50)]
+    assert {(right - left, bottom - top) for left, top, right, bottom in windows} == {(450, 450), (640, 640)}
+    plain = np.random.default_rng(1).integers(0, 255, (20, 20, 3)).astype(np.uint8)
+    assert (photometric(CNN256, face=True)(image=plain)["image"] == plain).all()
+    assert [type(t).__name__ for t in photometric(VGG16).transforms] == [
+        "RandomBrightnessContrast", "RandomGamma", "RGBShift"
+    ]  # fmt: skip
+
+
+def edgekit(*words: object) -> str:
+    program = "import edgekit.device.cli as c; c.main(prog_name='edgekit')"
+    done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
+    faces, moods, runs = tmp_path / "faces", tmp_path / "moods", tmp_path / "runs"
+    for part, count in (("train", 40), ("val", 12)):
+        write_faces(faces / part, count, seed=len(part))
+        write_portraits(moods / part, 4 * count, seed=len(part))
+    weights = tmp_path / "vgg.weights.h5"
+    keras.applications.VGG16(include_top=False, weights=None).save_weights(weights)
+    said = edgekit("train", "detector", "--arch", "vgg16", "--data", faces, "--out", runs / "d", "--pictures", 160,
+                   "--weights", weights)  # fmt: skip
+    assert "finds one box; left out: " in said
+    edgekit("train", "sentiment", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6)
+    for run, data in ((runs / "d", faces), (runs / "s", moods)):
+        edgekit("export", "tflite", run, "--calibrate", data, "--limit", 1)
+    detector, sentiment = runs / "d" / "detector.tflite", runs / "s" / "sentiment.tflite"
+    _, spec = unpack(detector)
+    assert spec.strides == () and spec.precision == "int8" and spec.training["begun_from"] == "vgg.weights.h5"
+    assert spec.training["recipe"]["pictures"] == 160
+    _, spec = unpack(sentiment)
+    assert spec.training["recipe"]["pictures"] == 6 * spec.training["train_pictures"]
+    score = json.loads(edgekit("score", sentiment, "--data", moods, "--json"))
+    assert score["accuracy"] > 0.8  # mouths are easy
+    models = "--detector", detector, "--sentiment", sentiment
+    lines = edgekit("run", "--camera", faces / "val" / "images", *models, "--log", tmp_path / "log.jsonl")
+    assert "12 frames" in lines
+    logged = [json.loads(line)["faces"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert all(len(found) <= 1 for found in logged)
+    bench = json.loads(edgekit("bench", "--frames", 3, "--warmup", 1, "--json", *models))
+    assert bench["stages"]["detect"]["n"] == 3

@@ -1,0 +1,179 @@
+"""What is wrong with a data set, and what it holds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from edgekit.train.data.fingerprint import ENDINGS, Fingerprint, alike, fingerprints, near_pairs
+from edgekit.train.data.survey import SMALLEST, Item, Survey, in_input, wrongs
+from edgekit.train.expressions import PARTS
+
+MOVE, RENAME, YOURS, NOTE = "--fix moves it", "--fix renames it", "for you to mend", "good to know"
+KINDS = {  # what it is, and who mends it; a note is no fault
+    "unreadable": ("the picture cannot be read, or is cut short", MOVE),
+    "missing": ("a label file names a picture that is not there", MOVE),
+    "wrong ending": ("the name says one format, the file holds another", RENAME),
+    "small file": ("fewer bytes than --min-bytes: a thumbnail, or hardly anything on it", MOVE),
+    "small picture": ("its shorter side is below --min-side", MOVE),
+    "duplicate": ("the same file again", MOVE),
+    "leak": ("the same picture, or nearly, in a part that is held out: the score would lie", MOVE),
+    "two classes": ("the same picture in two class folders", YOURS),
+    "same name": ("two pictures would share one label file", YOURS),
+    "label without picture": ("no picture has this label file's name", MOVE),
+    "unreadable label": ("the label file is none", MOVE),
+    "wrong size": ("the picture was resized or turned after it was labelled", MOVE),
+    "unknown label": ("not one of --labels", YOURS),
+    "empty box": ("a box of no area", MOVE),
+    "flipped box": ("a box of negative width or height", MOVE),
+    "box outside": ("a box that reaches beyond its picture", MOVE),
+    "tiny box": (f"below {SMALLEST} px in the detector's input: too small for it", NOTE),
+    "box covers all": ("a box around the whole picture", NOTE),
+    "near duplicate": ("nearly the same as another; `edgekit data split` keeps them on one side", NOTE),
+}
+SAME = 20  # bits of the perceptual hash that two copies of one picture may differ in; see fingerprint.NEAR
+BINS = SMALLEST, 16, 32, 64, 128  # px of the detector's input
+
+
+class Fault(NamedTuple):
+    """One thing to look at."""
+
+    kind: str  # one of KINDS
+    path: Path  # the picture, or the label file that has none
+    detail: str
+    item: Item | None = None
+    twin: Item | None = None  # the other picture, where there are two
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found."""
+
+    survey: Survey
+    faults: list[Fault]
+    facts: dict[str, Any]  # counts, balance, sizes
+
+    @property
+    def status(self) -> int:
+        """0: nothing to mend; 3: something is."""
+        return 3 if any(KINDS[fault.kind][1] != NOTE for fault in self.faults) else 0
+
+
+def check(
+    found: Survey, labels: tuple[str, ...], min_bytes: int, min_side: int, workers: int | None = None,
+    track: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _: items,
+) -> Report:  # fmt: skip
+    """Look at every picture and label. No labels allowed means the most frequent one; `track` shows progress."""
+    prints = list(track(fingerprints([item.path for item in found.items], workers), len(found.items)))
+    used = Counter(label.name for item in found.items for label in item.faces)
+    allowed = labels or tuple(name for name, _ in used.most_common(1))
+    faults = [*_of_files(found), *_copies(found.items, prints)]
+    for item, seen in zip(found.items, prints, strict=True):
+        faults += [Fault(kind, item.path, detail, item) for kind, detail in _of_picture(seen, min_bytes, min_side)]
+        if seen.fault or found.layout not in ("coco", "labelme"):
+            continue
+        faults += [Fault(kind, item.path, detail, item) for kind, detail in wrongs(item, seen.size)]
+        unknown = sorted({label.name for label in item.faces} - set(allowed))
+        if unknown:
+            faults.append(Fault("unknown label", item.path, ", ".join(unknown), item))
+    order = list(KINDS)
+    faults.sort(key=lambda fault: (order.index(fault.kind), fault.path, fault.detail))
+    return Report(found, faults, facts(found, prints, used))
+
+
+def _of_files(found: Survey) -> Iterator[Fault]:
+    for path in found.strays:
+        yield Fault("label without picture", path, "")
+    for path in found.missing:
+        yield Fault("missing", path, "")
+    for item in found.items:
+        if item.file in found.unread:
+            yield Fault("unreadable label", item.path, found.unread[item.file], item)
+    names = Counter((item.part, item.path.with_suffix("")) for item in found.items)
+    for item in found.items if found.layout == "labelme" else []:
+        if names[item.part, item.path.with_suffix("")] > 1:
+            yield Fault("same name", item.path, "rename one of them", item)
+
+
+def _of_picture(seen: Fingerprint, min_bytes: int, min_side: int) -> Iterator[tuple[str, str]]:
+    if seen.fault:
+        yield "unreadable", seen.fault
+        return
+    if seen.path.suffix.lower() not in ENDINGS[seen.form]:
+        yield "wrong ending", f"holds {seen.form}"
+    if seen.length < min_bytes:
+        yield "small file", f"{seen.length:,} bytes"
+    if min(seen.size) < min_side:
+        yield "small picture", f"{seen.size[1]}x{seen.size[0]}"
+
+
+def _copies(items: Sequence[Item], prints: Sequence[Fingerprint]) -> Iterator[Fault]:
+    """Duplicates, leaks and pictures of two classes; each picture is named once, by the worst of them."""
+    mixed = _of_two_classes(items, prints)
+    for n, m in sorted(mixed.items()):
+        yield Fault("two classes", items[n].path, f"as {items[m].path}", items[n], items[m])
+    for group in alike(prints):
+        group = [n for n in group if n not in mixed]
+        group.sort(key=lambda n: (*PARTS[::-1], "").index(items[n].part))  # what is held out stays
+        kept: list[int] = []
+        for n in sorted(group, key=lambda n: items[n].file is None):  # of two copies the labelled one stays
+            twin = next((m for m in kept if prints[m].sha256 == prints[n].sha256), None)
+            leak = next((m for m in group if _held_out(items[n].part, items[m].part)), None)
+            if leak is not None:
+                yield Fault("leak", items[n].path, f"as {items[leak].path}", items[n], items[leak])
+            elif twin is not None:
+                yield Fault("duplicate", items[n].path, f"as {items[twin].path}", items[n], items[twin])
+            else:
+                if kept:
+                    yield Fault("near duplicate", items[n].path, f"as {items[kept[0]].path}", items[n], items[kept[0]])
+                kept.append(n)
+
+
+def _held_out(part: str, other: str) -> bool:
+    """Whether a picture in `part` must not be like one in `other`, which is held out for longer."""
+    return bool(part) and bool(other) and PARTS.index(part) < PARTS.index(other)
+
+
+def _of_two_classes(items: Sequence[Item], prints: Sequence[Fingerprint]) -> dict[int, int]:
+    """For each picture that another class has too, one of those."""
+    seen = [n for n, p in enumerate(prints) if p.hash and items[n].kind]
+    found: dict[int, int] = {}
+    for a, b in near_pairs([prints[n].hash for n in seen], SAME):
+        if items[seen[a]].kind != items[seen[b]].kind:
+            found.setdefault(seen[a], seen[b])
+            found.setdefault(seen[b], seen[a])
+    return found
+
+
+def facts(found: Survey, prints: Sequence[Fingerprint], used: Counter[str]) -> dict[str, Any]:
+    """Counts a person wants to see before a training: balance by part, sizes of faces, colour."""
+    good = [(item, seen) for item, seen in zip(found.items, prints, strict=True) if not seen.fault]
+    balance: dict[str, Counter[str]] = defaultdict(Counter)
+    sizes = [0] * (len(BINS) + 1)
+    for item, seen in good:
+        kind = item.kind or ("with boxes" if item.faces else "without boxes")
+        balance[item.part or "not split"][kind if found.layout != "pictures" else "pictures"] += 1
+        for label in item.faces:
+            side = in_input(label.box, seen.size)
+            sizes[sum(side >= edge for edge in BINS)] += 1
+    rows = {part: dict(sorted(counts.items())) for part, counts in sorted(balance.items())}
+    grey = sum(seen.grey for _, seen in good)
+    return {
+        "layout": found.layout,
+        "pictures": len(found.items),
+        "balance": rows,
+        "labels": dict(used.most_common()),
+        "face_sizes": dict(zip(bins(), sizes, strict=True)) if used else {},
+        "grey": grey,
+        "colour": len(good) - grey,
+        "bytes": sum(seen.length for _, seen in good),
+    }
+
+
+def bins() -> list[str]:
+    """Names of the bins of the histogram of face sizes."""
+    return [f"below {BINS[0]}", *(f"{a} to {b}" for a, b in pairwise(BINS)), f"{BINS[-1]} and more"]

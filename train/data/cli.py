@@ -1,0 +1,150 @@
+"""edgekit data ...: the commands of a workstation; `data capture` is the board's too and lives in device/."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.device.cli import MODELS
+from edgekit.train.cli import PATH, names
+from edgekit.train.expressions import PARTS
+from edgekit.train.recipe import RECIPES
+
+FORMATS = "coco", "fer2013", "labelme", "voc", "wider", "yolo"
+ARCHS = [name for recipes in RECIPES.values() for name in recipes]
+
+
+@click.command()
+@click.argument("data", type=PATH)
+@click.option("--labels", help="Comma list: what may be labelled.  [default: those already used, or else face]")
+def label(data: Path, labels: str | None) -> None:
+    """Start labelme on DATA/images, with DATA/labels for its files, autosave and the labels that may be used."""
+    from edgekit.train.data.label import start
+
+    start(data, names(labels))
+
+
+@click.command()
+@click.argument("data", type=PATH, nargs=-1, required=True)
+@click.option("--fix", is_flag=True, help="Move bad files to DATA-quarantine, beside DATA; nothing is deleted.")
+@click.option("--labels", help="Comma list: labels that boxes may have.  [default: the most frequent one]")
+@click.option("--min-bytes", default=10_000, show_default=True, type=click.IntRange(0), help="Of a picture's file.")
+@click.option("--min-side", default=32, show_default=True, type=click.IntRange(1), help="Shorter side, px.")
+@click.option("--html", type=PATH, default=Path("check.html"), show_default=True, help="The page to look at.")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def check(
+    data: tuple[Path, ...], fix: bool, labels: str | None, min_bytes: int, min_side: int, html: Path,
+    workers: int | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Look for bad pictures and labels. Several COCO files are parts of one data set.
+
+    Exit status 0: nothing to mend; 3: there is something; 1: it could not be looked at.
+    """
+    from edgekit.train.data import check as module
+    from edgekit.train.data import fix as mending
+    from edgekit.train.data.page import write_page
+    from edgekit.train.data.survey import survey_all
+    from edgekit.train.data.words import as_facts, print_report
+    from edgekit.train.say import bar
+
+    report = module.check(survey_all(data), names(labels), min_bytes, min_side, workers, bar)
+    write_page(report, html)
+    status = report.status
+    moved = None
+    if fix:
+        moved = mending.fix(report)
+        status = 3 if any(module.KINDS[fault.kind][1] == module.YOURS for fault in report.faults) else 0
+    if as_json:
+        click.echo(json.dumps(as_facts(report, moved), indent=2))
+    else:
+        print_report(report, moved, html, data)
+    raise SystemExit(status)
+
+
+class Share(click.FloatRange):
+    """0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+
+@click.command()
+@click.argument("data", type=PATH)
+@click.option("--train", default=0.7, show_default=True, type=Share())
+@click.option("--val", default=0.15, show_default=True, type=Share())
+@click.option("--test", default=0.15, show_default=True, type=Share())
+@click.option("--seed", default=0, show_default=True)
+@click.option("-o", "--out", type=PATH, help="Copy into this folder.  [default: move within DATA]")
+@click.option("--mix-sessions", is_flag=True, help="Let pictures of one capture session go to different parts.")
+@click.option("--again", is_flag=True, help="Give new parts also to what has one.")
+def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, again: bool, **shares: float) -> None:
+    """Part pictures into train, val and test. Near-duplicates, groups and capture sessions stay together.
+
+    Pictures that have a part keep it, so a second run changes nothing, and new pictures join the others.
+    """
+    from edgekit.train.data.split import split as part
+    from edgekit.train.data.survey import survey
+    from edgekit.train.data.words import print_split
+    from edgekit.train.say import bar
+
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        raise click.UsageError(f"--train, --val and --test add up to {sum(shares.values()):g}, not 1")
+    shares = {name: shares[name] for name in PARTS}
+    print_split(part(survey(data), shares, seed, out, mix_sessions, again, bar), shares, data, out)
+
+
+@click.command()
+@click.argument("data", type=PATH)
+@click.option("--augment", is_flag=True, help="Each picture beside three augmented versions.")
+@click.option("--arch", type=click.Choice(ARCHS), help="The net whose recipe augments.  [default: ours]")
+@click.option("--count", default=24, show_default=True, type=click.IntRange(1), help="Pictures.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Which ones.")
+@click.option("-o", "--out", type=PATH, default=Path("preview.png"), show_default=True)
+def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, out: Path) -> None:
+    """Draw a contact sheet of DATA with boxes or classes."""
+    from edgekit.train.data.preview import preview as draw
+
+    click.echo(draw(data, augment, count, arch, seed, out), err=True)
+
+
+@click.command(name="import")
+@click.argument("source", type=PATH)
+@click.option("--from", "form", type=click.Choice(FORMATS), help="The format of SOURCE.  [default: what it looks like]")
+@click.option("--to", type=click.Choice(("coco", "labelme", "folders")), help="[default: coco; folders for FER2013]")
+@click.option("--images", type=PATH, help="Folder of the pictures, where SOURCE does not tell.")
+@click.option("--label", help="Keep the boxes of this label only; pictures without one count as empty.")
+@click.option("--most", type=click.IntRange(0), help="Keep pictures with at most so many boxes.")
+@click.option("--votes", type=PATH, help="FER2013: the voters' table fer2013new.csv of FER+.")
+@click.option("-o", "--out", type=PATH, required=True, help="coco: the .json to write; else a folder.")
+def import_(source: Path, out: Path, **options: Any) -> None:
+    """Bring in data of another format: WIDER FACE text, Pascal VOC, YOLO, labelme, COCO, FER2013's csv."""
+    from edgekit.train.data.formats import bring_in
+
+    bring_in(source, out, **options)
+
+
+@click.command()
+@click.argument("data", type=PATH)
+@click.option("--model", type=PATH, default=MODELS / "detector.tflite",
+              help="The detector.  [default: the one that comes with edgekit]")  # fmt: skip
+@click.option("--all", "every", is_flag=True, help="Every face of a picture, not only the largest.")
+@click.option("-o", "--out", type=PATH, required=True, help="The folder of the crops.")
+def crops(data: Path, model: Path, every: bool, out: Path) -> None:
+    """Cut faces from photographs of people, in class folders or not, for the classifier to learn from."""
+    from edgekit.device.interpreter import load, threads_for_this_machine
+    from edgekit.train.data.crops import cut_faces
+    from edgekit.train.data.survey import Item, survey
+    from edgekit.train.data.words import print_cut
+    from edgekit.train.say import bar
+
+    def track(items: Sequence[Item]) -> Iterable[Item]:
+        return bar(items, len(items), "cutting")
+
+    found = survey(data)
+    cut = cut_faces(found, load(model, "detector", threads_for_this_machine()), out, every, track)
+    print_cut(cut, found, out)

@@ -1,0 +1,109 @@
+"""Faces cut from photographs of whole people, by our own detector and the classifier's own crop."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+
+from edgekit.device.annotate import GREY
+from edgekit.device.detector import Face, detect
+from edgekit.device.errors import DataError
+from edgekit.device.image import Image, crop, fit, read_image, to_rgb
+from edgekit.device.interpreter import Loaded
+from edgekit.device.sentiment import MARGIN
+from edgekit.train.data.survey import Item, Survey
+from edgekit.train.report import sheet
+
+LARGEST = 256  # px: longer sides are scaled down; every classifier here sees at most as much
+TABLE, SHEET = "crops.csv", "crops.png"
+
+
+@dataclass
+class Cut:
+    """What became of the pictures."""
+
+    crops: Counter[str] = field(default_factory=Counter)  # by class
+    empty: list[Path] = field(default_factory=list)  # pictures in which no face was found
+    unread: list[str] = field(default_factory=list)
+
+
+def cut_faces(
+    found: Survey, detector: Loaded, out: Path, every: bool, track: Callable[[Sequence[Item]], Iterable[Item]]
+) -> Cut:
+    """Write the largest face of each picture, or every one, to OUT/[PART/]CLASS/NAME.jpg, and a table and a sheet.
+
+    A face is cut square with MARGIN around its box, as `read_expressions` takes portraits to be. Raises DataError.
+    """
+    cut = Cut()
+    tiles: list[Image] = []
+    rows: list[list[object]] = []
+    taken: set[Path] = set()
+    try:
+        for item in track(found.items):
+            try:
+                image = read_image(item.path)
+            except DataError as error:
+                cut.unread.append(str(error))
+                continue
+            faces = sorted(detect(image, detector), key=_area, reverse=True)
+            if not faces:
+                cut.empty.append(item.path)
+            for number, face in enumerate(faces if every else faces[:1], start=1):
+                target = _target(item, number, out, taken)
+                portrait = crop(image, face.box, MARGIN, _size(face))
+                _write(target, portrait)
+                cut.crops[item.kind] += 1
+                rows.append(
+                    [item.path, target.relative_to(out), *(round(s, 1) for s in face.box), round(face.score, 3)]
+                )
+                if len(tiles) < 96:
+                    tiles.append(fit(portrait, (96, 96))[0])
+        if tiles:
+            sheet(tiles, 12, out / SHEET, [("faces as they were cut", GREY)])
+            _write_table(out / TABLE, rows)
+    except OSError as error:
+        raise DataError(f"{error.filename or out} cannot be written: {error.strerror}") from error
+    return cut
+
+
+def _area(face: Face) -> float:
+    return (face.box.right - face.box.left) * (face.box.bottom - face.box.top)
+
+
+def _size(face: Face) -> tuple[int, int]:
+    """As many pixels as the photograph gives, up to LARGEST."""
+    longer = max(face.box.right - face.box.left, face.box.bottom - face.box.top)
+    side = min(LARGEST, max(1, round(longer * (1 + 2 * MARGIN))))
+    return side, side
+
+
+def _target(item: Item, number: int, out: Path, taken: set[Path]) -> Path:
+    """Where a crop goes: pictures that differ in their ending only get different names."""
+    stem = item.path.stem + (f"_{number}" if number > 1 else "")
+    folder = out / item.part / item.kind
+    target = folder / f"{stem}.jpg"
+    if target in taken:
+        target = folder / f"{stem}_{item.path.suffix[1:].lower()}.jpg"
+    taken.add(target)
+    return target
+
+
+def _write(path: Path, image: Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data.tobytes())
+    os.replace(part, path)
+
+
+def _write_table(path: Path, rows: list[list[object]]) -> None:
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["picture", "crop", "left", "top", "right", "bottom", "score"])
+        table.writerows(rows)

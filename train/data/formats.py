@@ -1,0 +1,179 @@
+"""`edgekit data import`: bring in data of another format, or say what it is and why not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.device.errors import DataError
+from edgekit.device.image import SUFFIXES
+from edgekit.train.data import fer2013
+from edgekit.train.data.labelled import Labelled, Mark, check_present, clipped, of_label
+from edgekit.train.data.readers import READERS
+from edgekit.train.data.sources import files, one_part
+from edgekit.train.data.written import check_free, write_coco, write_labelme
+from edgekit.train.say import say
+
+NAMES = {
+    "coco": "a COCO file",
+    "fer2013": "FER2013's csv",
+    "labelme": "a labelme folder",
+    "voc": "Pascal VOC",
+    "wider": "WIDER FACE text",
+    "yolo": "a YOLO folder",
+}
+SINGLE = "coco", "fer2013", "wider"  # one file is the whole source
+HEAD = 65536  # bytes of a file that are enough to recognise it
+
+
+def bring_in(
+    source: Path, out: Path, *, form: str | None, to: str | None, images: Path | None, label: str | None,
+    most: int | None, votes: Path | None,
+) -> None:  # fmt: skip
+    """Read `source`, write `out`, and say what was done. The options are those of the command. Raises DataError."""
+    form = _form(source, form)
+    to = to or ("folders" if form == "fer2013" else "coco")
+    _check_options(form, to, boxes=any(value is not None for value in (images, label, most)), votes=votes is not None)
+    check_free(out, to)
+    if form in SINGLE:
+        source = _only_file(source, form)
+    if form == "fer2013":
+        counts = fer2013.write_folders(source, out, votes)
+        _say_folders(out, counts)
+        return
+    if images and not images.is_dir():
+        raise DataError(f"--images {images} is not a folder")
+    found = READERS[form](source if source.is_file() else one_part(source), images)
+    if not found:
+        raise DataError(f"{source} holds no labelled pictures; is it {NAMES[form]}?")
+    check_present(found, source)
+    found, label = of_label(found, label, source)
+    found, dropped = clipped(found)
+    found, left_out = _chosen(found, most, to)
+    if not found:
+        raise DataError(f"{source}: no picture is left: {'; '.join(left_out)}")
+    if to == "coco":
+        write_coco(out, found, label)
+    else:
+        write_labelme(out, found)
+    _say(out, found, label, dropped, left_out)
+
+
+def looks_like(source: Path) -> str | None:
+    """The format of a file or of the first file in a folder that can be recognised; None if none can."""
+    return next(_kinds(source), None)
+
+
+def _kinds(source: Path) -> Iterator[str]:
+    """The format of each file that can be recognised, one after the other."""
+    for path in [source] if source.is_file() else (p for p in sorted(source.rglob("*")) if p.name[0] != "."):
+        if path.suffix.lower() in (".csv", ".json", ".txt", ".xml") and path.is_file() and (kind := _kind(path)):
+            yield kind
+
+
+def _kind(path: Path) -> str | None:
+    """The format that a file's first bytes show."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(HEAD).decode("utf-8-sig", "replace")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    lines = [line.strip() for line in text.splitlines()[:20] if line.strip()]
+    if path.suffix.lower() == ".csv":
+        return "fer2013" if lines and {"emotion", "pixels"} <= {w.strip() for w in lines[0].split(",")} else None
+    if path.suffix.lower() == ".xml":
+        return "voc" if re.search(r"<annotation[\s>]", text) else None
+    if path.suffix.lower() == ".json":
+        if re.search(r'"(shapes|imagePath|imageData)"\s*:', text):
+            return "labelme"
+        return "coco" if re.search(r'"(images|annotations|categories)"\s*:\s*\[', text) else None
+    if len(lines) > 1 and Path(lines[0]).suffix.lower() in SUFFIXES and lines[1].isdecimal():
+        return "wider"
+    return "yolo" if lines and _is_yolo(lines[0].split()) else None
+
+
+def _is_yolo(words: list[str]) -> bool:
+    try:
+        return len(words) >= 5 and int(words[0]) >= 0 and all(0 <= float(word) <= 1 for word in words[1:])
+    except ValueError:
+        return False
+
+
+def _form(source: Path, form: str | None) -> str:
+    """The format to read: the one asked for if the source has such a file, or else the one it looks like."""
+    if not source.exists():
+        raise DataError(f"{source} does not exist")
+    seen = looks_like(source)
+    if form is None:
+        if seen is None:
+            raise DataError(f"{source} looks like none of {', '.join(NAMES.values())}; say what it is with --from")
+        return seen
+    if seen and form not in _kinds(source):
+        raise DataError(f"{source} is not {NAMES[form]}; it looks like {NAMES[seen]}: --from {seen}")
+    return form
+
+
+def _check_options(form: str, to: str, boxes: bool, votes: bool) -> None:
+    if (form == "fer2013") != (to == "folders"):
+        raise DataError(
+            f"{NAMES[form]} cannot become {to}; " + ("it becomes folders" if to != "folders" else "try coco")
+        )
+    if form == "fer2013" and boxes:
+        raise DataError("--images, --label and --most are for boxes; FER2013 has none")
+    if form != "fer2013" and votes:
+        raise DataError(f"--votes is for FER2013, not for {NAMES[form]}")
+
+
+def _only_file(source: Path, form: str) -> Path:
+    """The one file of a format that is a single file, where its folder was given. Raises DataError."""
+    if source.is_file():
+        return source
+    suffix = {"coco": ".json", "fer2013": ".csv", "wider": ".txt"}[form]
+    found = [path for path in files(source, suffix) if _kind(path) == form]
+    if len(found) != 1:
+        there = f"one of {', '.join(map(str, found[:5]))}" if found else f"a {suffix} file"
+        raise DataError(f"{source} is a folder; {NAMES[form]} is one file: give {there}")
+    return found[0]
+
+
+def _chosen(pictures: list[Labelled], most: int | None, to: str) -> tuple[list[Labelled], list[str]]:
+    """The pictures with at most so many boxes and, then or for labelme, no region to ignore; what was left out."""
+    left_out = []
+    if most is not None:
+        kept = [picture for picture in pictures if len(picture.boxes) <= most and not picture.ignore]
+        if less := len(pictures) - len(kept):
+            left_out.append(
+                f"{_many(less, 'picture')} with more than {_many(most, 'box')} or regions to ignore left out"
+            )
+        pictures = kept
+    if to == "labelme":
+        kept = [picture for picture in pictures if not picture.ignore]
+        if less := len(pictures) - len(kept):
+            left_out.append(f"{_many(less, 'picture')} with regions to ignore left out, which labelme cannot mark")
+        pictures = kept
+    return pictures, left_out
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}{'es' if thing.endswith('x') else 's'}"
+
+
+def _say(out: Path, pictures: list[Labelled], label: str, dropped: list[Mark], left: list[str]) -> None:
+    boxes, ignore = (sum(map(len, marks)) for marks in ([p.boxes for p in pictures], [p.ignore for p in pictures]))
+    empty = sum(not picture.marks for picture in pictures)
+    parts = [f"{_many(len(pictures), 'picture')}{f' ({empty} of them empty)' if empty else ''}"]
+    parts += [f"{_many(boxes, 'box')} of {label}", *([f"{_many(ignore, 'region')} to ignore"] if ignore else [])]
+    lost = [f"{_many(len(dropped), 'box')} without area dropped, the first: {dropped[0].where}"] if dropped else []
+    say("; ".join([f"wrote {out}: {', '.join(parts)}", *lost, *left]))
+    say(f"next: edgekit data check {out}")
+
+
+def _say_folders(out: Path, counts: dict[str, int]) -> None:
+    blank = counts.pop("no face", 0)
+    parts = ", ".join(f"{part} {count}" for part, count in counts.items())
+    lost = f"; {_many(blank, 'picture')} in which most voters see no face left out" if blank else ""
+    say(f"wrote {out}: {_many(sum(counts.values()), 'picture')} ({parts}){lost}")
+    tables = [out / part / fer2013.VOTES for part in ("train", "val") if (out / part / fer2013.VOTES).is_file()]
+    votes = "".join(f" --votes {table}" for table in tables)
+    say(f"next: edgekit train sentiment --data {out}{votes} --classes happy,sad")

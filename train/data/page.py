@@ -1,0 +1,130 @@
+"""The page of `edgekit data check`: what was found, with a small picture of each offender. One file, no network."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgekit.device.errors import DataError
+from edgekit.device.image import Image, fit, read_image, to_rgb
+from edgekit.train.data.check import KINDS, Fault, Report
+from edgekit.train.data.fix import summary
+from edgekit.train.data.survey import Item
+from edgekit.train.report import ORANGE, boxed
+
+MOST = 60  # pictures of one kind; the rest are named
+TILE = 160  # px
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --bar: #3a7bd5 }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .2rem } p { margin: .2rem 0 .8rem }
+table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
+td.n { text-align: right; font-variant-numeric: tabular-nums }
+.bar { display: inline-block; height: .7rem; background: var(--bar) }
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: .8rem }
+figure { margin: 0; border: 1px solid var(--line); padding: .4rem; border-radius: .4rem; overflow-wrap: anywhere }
+figure > div { display: flex; gap: .3rem; justify-content: center; margin-bottom: .3rem }
+figure img { min-width: 0; object-fit: contain } figcaption { font-size: .8rem }
+.none { height: 80px; display: grid; place-items: center; color: #888 } .tag { opacity: .7; font-size: .85rem }
+"""
+
+
+def write_page(report: Report, target: Path) -> None:
+    """Write the page. Raises DataError when it cannot be written."""
+    text = "\n".join(_page(report))
+    part = target.with_name(f".{target.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, target)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror}; choose another place by --html") from error
+
+
+def _page(report: Report) -> Iterator[str]:
+    title = escape(f"edgekit data check {report.survey.root}")
+    yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+    yield f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style><h1>{title}</h1>'
+    facts, counts = report.facts, summary(report.faults)
+    mixed = f"{facts['colour']} in colour, {facts['grey']} grey"
+    yield f"<p>{facts['pictures']} pictures, {facts['bytes'] / 1e6:.1f} MB; {mixed}.</p>"
+    yield "<h2>Found</h2><table>" if counts else "<p>Nothing to mend.</p>"
+    for kind, count in counts.items():
+        what, mend = KINDS[kind]
+        link = f'<a href="#{kind.replace(" ", "-")}">{kind}</a>'
+        yield f'<tr><td>{link}</td><td class="n">{count}</td><td>{escape(what)}</td><td class="tag">{mend}</td></tr>'
+    yield "</table>" if counts else ""
+    yield from _facts(facts)
+    for kind in counts:
+        faults = [fault for fault in report.faults if fault.kind == kind]
+        yield f'<h2 id="{kind.replace(" ", "-")}">{kind}: {len(faults)}</h2><p>{escape(KINDS[kind][0])}</p>'
+        yield '<div class="tiles">'
+        yield from (_tile(fault, report.survey.root) for fault in faults[:MOST])
+        yield "</div>"
+        if rest := faults[MOST:]:
+            yield f"<details><summary>{len(rest)} more</summary>"
+            yield "<br>".join(escape(str(fault.path)) for fault in rest) + "</details>"
+
+
+def _facts(facts: dict[str, Any]) -> Iterator[str]:
+    """What the data set holds, as bars."""
+    tables = [(f"Part {part}" if part != "not split" else "Balance", rows) for part, rows in facts["balance"].items()]
+    if facts["labels"]:
+        tables += [("Boxes by label", facts["labels"])]
+        tables += [("Boxes by longer side, in px of the detector's input", facts["face_sizes"])]
+    for name, rows in tables:
+        yield f"<h2>{escape(name)}</h2><table>"
+        most = max(rows.values(), default=1) or 1
+        for what, count in rows.items():
+            bar = f'<span class="bar" style="width:{round(260 * count / most)}px"></span>'
+            yield f'<tr><td>{escape(what)}</td><td class="n">{count}</td><td>{bar}</td></tr>'
+        yield "</table>"
+
+
+def _tile(fault: Fault, root: Path) -> str:
+    """One offender, beside its twin where it has one."""
+    sides = [(fault.path, fault.item)] + ([(fault.twin.path, fault.twin)] if fault.twin else [])
+    shown = "".join(_picture(path, item, short(path, root)) for path, item in sides)
+    detail = f"as {short(fault.twin.path, root)}" if fault.twin else fault.detail
+    name = escape(short(fault.path, root))
+    return f"<figure><div>{shown}</div><figcaption>{name}<br><i>{escape(detail)}</i></figcaption></figure>"
+
+
+def _picture(path: Path, item: Item | None, name: str) -> str:
+    data = thumbnail(path, item)
+    if not data:
+        return '<div class="none">no picture</div>'
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{escape(name)}" loading="lazy">'
+
+
+def short(path: Path, root: Path) -> str:
+    """A path below the data set's folder."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+
+
+def thumbnail(path: Path, item: Item | None) -> str:
+    """A JPEG of at most TILE px in base64, with the labelled boxes; empty when the picture cannot be read."""
+    try:
+        image = read_image(path)
+    except DataError:
+        return ""
+    scale = min(1.0, TILE / max(image.shape[:2]))
+    small = fit(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))))[0]
+    if item and item.labels:
+        boxes = np.array([label.box for label in item.labels], np.float32) * scale
+        small = _boxed(small, boxes)
+    _, data = cv2.imencode(".jpg", to_rgb(small), [cv2.IMWRITE_JPEG_QUALITY, 80])
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def _boxed(image: Image, boxes: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Image:
+    """Boxes as far as they can be drawn: a broken one may lie anywhere."""
+    height, width = image.shape[:2]
+    inside = np.clip(np.nan_to_num(boxes), -2, [width + 2, height + 2, width + 2, height + 2]).astype(np.float32)
+    return boxed(image, [(inside, ORANGE)])

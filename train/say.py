@@ -1,0 +1,21 @@
+"""What long work says while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+console = Console(stderr=True)
+
+
+def say(line: str) -> None:
+    """A line on standard error, above a progress bar if there is one, as it is: neither wrapped nor coloured."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def bar(items: Iterable[Any], count: int | None = None, what: str = "reading") -> Iterable[Any]:
+    """A progress bar on standard error, on a terminal; it vanishes at the end. `count` where `items` has no length."""
+    return track(items, what, count, console=console, transient=True, disable=not console.is_terminal)
