@@ -1,18 +1,13 @@
 import os
-import pty
 import re
-import select
-import signal
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,16 +19,10 @@ from edgekit.device.capture import Captured, capture, last_line, session_of, vie
 from edgekit.device.errors import CameraError, LogError
 from edgekit.device.image import Image, pictures, read_image
 from tests.pictures import picture
+from tests.processes import CAPTURE
 from tests.test_camera import video
 
 SIZE = 480, 640
-CAPTURE = (  # the board's own capture as a process
-    "import sys; from pathlib import Path; from edgekit.device.capture import capture, last_line\n"
-    "from edgekit.device.errors import EdgekitError\n"
-    "source, out, count, every = sys.argv[1:]\n"
-    "try: print(last_line(capture(source, (480, 640), Path(out), int(count), float(every), 0, False)))\n"
-    "except EdgekitError as error: sys.exit(f'Error: {error}')\n"
-)
 
 
 def take(source: object, out: Path, count: int = 99, every: float = 0.5, countdown: int = 3) -> Captured:
@@ -256,83 +245,6 @@ def test_a_disk_that_fills_up_keeps_whole_pictures(tmp_path: Path) -> None:
     assert len(whole) == len(os.listdir(kept)) < 12
     (line,) = done.stderr.splitlines()
     assert f"cannot be written: No space left on device; {len(whole)} pictures taken before stay in {disk}" in line
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_a_session_that_keeps_its_pictures(tmp_path: Path, number: int) -> None:
-    for n in range(3000):
-        (tmp_path / f"{n:04}.png").symlink_to(tmp_path / "one.png")
-    cv2.imwrite(str(tmp_path / "one.png"), noise(0))
-    out = tmp_path / "data" / "images"
-    words = [sys.executable, "-c", CAPTURE, str(tmp_path), str(out), "2999", "0"]
-    with running(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
-        until(lambda: out.exists() and len(list(out.iterdir())) > 5)
-        process.send_signal(number)
-        said, _ = process.communicate(timeout=10)
-    assert process.returncode == 0
-    taken = pictures(out)
-    assert said.startswith(f"{len(taken)} of 2999 pictures in {out}, session ")
-    assert {read_image(path).shape for path in taken} == {(48, 64, 3)}
-
-
-@contextmanager
-def running(words: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process that does not outlive its test."""
-    with subprocess.Popen(words, **options) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for something."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
-
-
-@pytest.fixture
-def terminal() -> Iterator[tuple[int, int]]:
-    """Both ends of a terminal: ours, and that of a program."""
-    ours, theirs = pty.openpty()
-    yield ours, theirs
-    os.close(ours)
-    os.close(theirs)
-
-
-def test_keys_of_a_terminal_pause_undo_and_end(tmp_path: Path, terminal: tuple[int, int]) -> None:
-    """A real process on a terminal of its own, which is left as it was found."""
-    ours, theirs = terminal
-    before = termios.tcgetattr(theirs)
-    source, out = tmp_path / "in", tmp_path / "images"
-    for number in range(2000):
-        picture(source / f"{number:04}.png", (16, 16), number)
-    own = "import os; os.close(os.open(os.ttyname(0), os.O_RDWR))\n"  # a leader of a session gets it as its own
-    words = [sys.executable, "-c", own + CAPTURE, str(source), str(out), "1999", "0"]
-    screen = ""
-
-    def seen(pattern: str) -> bool:
-        nonlocal screen
-        while select.select([ours], [], [], 0)[0]:
-            screen += os.read(ours, 4096).decode()
-        return re.search(pattern, screen) is not None
-
-    with running(words, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
-        until(lambda: seen(r"\d\d/1999  space pauses"))
-        os.write(ours, b"\x1b[A ")  # an arrow key is not Escape
-        until(lambda: seen("PAUSED"))
-        count = len(pictures(out))
-        time.sleep(0.2)
-        assert len(pictures(out)) == count
-        os.write(ours, b"uu")
-        until(lambda: len(pictures(out)) == count - 2)
-        os.write(ours, b"q")
-        until(lambda: seen("session .*; next: edgekit data label"))
-        assert process.wait(timeout=10) == 0
-    assert f"{count - 2} of 1999 pictures" in screen
-    assert termios.tcgetattr(theirs) == before
 
 
 def test_what_the_viewer_sees_is_mirrored_and_written_on() -> None:

@@ -20,7 +20,7 @@ from edgekit.device.errors import DataError
 from edgekit.train.data.label import start, used
 from edgekit.train.faces import read_faces
 from tests.pictures import labelme, picture
-from tests.test_capture import running, until
+from tests.processes import running, until
 
 PYTHON = sys.executable
 Colour = tuple[int, int, int]  # RGB
@@ -146,6 +146,7 @@ def test_data_that_labelme_would_confuse_is_refused(tmp_path: Path, program: Pat
     [
         ("echo first >&2; printf '\\033[31mno such thing\\033[0m\\n\\n' >&2; exit 3", "status 3: no such thing$"),
         ("exit 4", "status 4: it gave no reason"),
+        ("echo 'could not connect to display :0' >&2; exit 6", "cannot reach the screen :0; is it there, and yours"),
         ("echo 'Could not load the Qt platform plugin \"xcb\"' >&2; exit 6", "sudo apt install libxcb-icccm4"),
     ],
 )
@@ -221,9 +222,9 @@ class Desk:
 
 @contextmanager
 def desk(folder: Path) -> Iterator[Desk]:
-    """A virtual screen on whichever number is free."""
+    """A virtual screen on whichever number is free, which stays up when xdotool, for once its only client, leaves."""
     read, write = os.pipe()
-    words = ["-displayfd", write, "-screen", "0", "1280x900x24", "-fbdir", folder, "-nolisten", "tcp"]
+    words = ["-displayfd", write, "-screen", "0", "1280x900x24", "-fbdir", folder, "-noreset"]
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("XDG_", "QT_", "WAYLAND_", "LC_"))}
     with running(["Xvfb", *map(str, words)], pass_fds=[write], stderr=subprocess.DEVNULL):
         os.close(write)

@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,10 +83,9 @@ def test_a_full_device_is_an_error() -> None:
     log.close()
 
 
+@pytest.mark.debian("unshare")
 def test_a_disk_that_fills_up_during_a_run_keeps_every_line_whole(tmp_path: Path) -> None:
     """`edgekit run` on a tmpfs of 32 kB, mounted in a name space of its own."""
-    if not shutil.which("unshare"):
-        pytest.skip("needs unshare (Debian: util-linux)")
     disk, frames, kept = tmp_path / "disk", tmp_path / "frames", tmp_path / "kept.jsonl"
     disk.mkdir()
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]

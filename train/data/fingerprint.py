@@ -6,8 +6,7 @@ import multiprocessing
 import os
 import signal
 import warnings
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -86,21 +85,29 @@ def _start() -> None:
 def alike(prints: Sequence[Fingerprint]) -> list[list[int]]:
     """Groups of two and more pictures that are, step by step, the same or nearly the same; indices into `prints`."""
     seen = [n for n, p in enumerate(prints) if p.hash]
-    links = {n: n for n in seen}  # union-find: each picture points towards the first of its group
+    pairs = near_pairs([prints[n].hash for n in seen])
+    groups = joined(len(prints), ((seen[a], seen[b]) for a, b in pairs))
+    return [group for group in groups if len(group) > 1]
+
+
+def joined(count: int, links: Iterable[Sequence[int]]) -> list[list[int]]:
+    """The numbers below `count` in groups: those that a link names together, directly or through others, share one."""
+    parent = list(range(count))
 
     def first(n: int) -> int:
-        while links[n] != n:
-            links[n] = links[links[n]]
-            n = links[n]
+        while parent[n] != n:
+            parent[n] = parent[parent[n]]
+            n = parent[n]
         return n
 
-    for a, b in near_pairs([prints[n].hash for n in seen]):
-        a, b = sorted((first(seen[a]), first(seen[b])))
-        links[b] = a
-    groups: dict[int, list[int]] = defaultdict(list)
-    for n in seen:
-        groups[first(n)].append(n)
-    return [group for group in groups.values() if len(group) > 1]
+    for numbers in links:
+        low = min(map(first, numbers))
+        for n in numbers:
+            parent[first(n)] = low
+    groups: dict[int, list[int]] = {}
+    for n in range(count):
+        groups.setdefault(first(n), []).append(n)
+    return list(groups.values())
 
 
 def near_pairs(hashes: Sequence[bytes], most: int = NEAR) -> Iterator[tuple[int, int]]:

@@ -101,6 +101,8 @@ def _environment() -> dict[str, str]:
 
 def _reason(said: str) -> str:
     """The last line of what a program said, or what is known of it."""
+    if "could not connect to display" in said:
+        return f"it cannot reach the screen {os.environ.get('DISPLAY', '')}; is it there, and yours?"
     if "platform plugin" in said:
         return f"its Qt cannot open a window; on Debian: sudo apt install {QT}"
     lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said).splitlines() if line.strip()]

@@ -18,7 +18,7 @@ import numpy as np
 
 from edgekit.device.capture import session_of
 from edgekit.device.errors import DataError
-from edgekit.train.data.fingerprint import Fingerprint, alike, fingerprints
+from edgekit.train.data.fingerprint import Fingerprint, alike, fingerprints, joined
 from edgekit.train.data.survey import Item, Survey
 from edgekit.train.expressions import PARTS
 
@@ -98,35 +98,17 @@ def read_plan(root: Path) -> dict[str, Any]:
 
 def grouped(items: Sequence[Item], prints: Sequence[Fingerprint], parts: Sequence[str], mix: bool) -> list[Group]:
     """Near-duplicates, what the data calls a group and, unless `mix`, each capture session."""
-    links = list(range(len(items)))
-
-    def first(n: int) -> int:
-        while links[n] != n:
-            n = links[n]
-        return n
-
-    def join(numbers: Sequence[int]) -> None:
-        low = min(map(first, numbers))
-        for n in numbers:
-            links[first(n)] = low
-
-    for numbers in alike(prints):
-        join(numbers)
-    keys: dict[str, list[int]] = {}
+    together: dict[str, list[int]] = {}
     for n, item in enumerate(items):
         session = None if mix else session_of(item.path.name)
         for key in (f"group {item.group}" if item.group else "", f"session {session}" if session else ""):
             if key:
-                keys.setdefault(key, []).append(n)
-    for numbers in keys.values():
-        join(numbers)
-    groups: dict[int, Group] = {}
-    for n, item in enumerate(items):
-        group = groups.setdefault(first(n), Group([]))
-        group.items.append(n)
-        group.part = group.part or parts[n]
-        group.counts[stratum(item)] += 1
-    return list(groups.values())
+                together.setdefault(key, []).append(n)
+    groups = []
+    for numbers in joined(len(items), [*alike(prints), *together.values()]):
+        part = next((parts[n] for n in numbers if parts[n]), "")
+        groups.append(Group(numbers, part, Counter(stratum(items[n]) for n in numbers)))
+    return groups
 
 
 def assign(groups: Sequence[Group], shares: Mapping[str, float], seed: int) -> None:

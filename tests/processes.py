@@ -1,0 +1,35 @@
+"""Real processes for tests: started, waited for, and never left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+CAPTURE = (  # edgekit data capture without a countdown: source, folder, count, seconds
+    "import sys; from pathlib import Path; from edgekit.device.capture import capture, last_line\n"
+    "from edgekit.device.errors import EdgekitError\n"
+    "source, out, count, every = sys.argv[1:]\n"
+    "try: print(last_line(capture(source, (480, 640), Path(out), int(count), float(every), 0, False)))\n"
+    "except EdgekitError as error: sys.exit(f'Error: {error}')\n"
+)
+
+
+@contextmanager
+def running(words: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """A process that does not outlive its test."""
+    with subprocess.Popen(words, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
