@@ -8,19 +8,24 @@ import resource
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgekit.device.boxes import Box
 from edgekit.device.camera import Frame, open_camera
+from edgekit.device.detector import detect
 from edgekit.device.errors import CameraError
-from edgekit.device.image import SUFFIXES, read_image
-from edgekit.device.interpreter import Loaded, runtime
+from edgekit.device.image import SUFFIXES, Image, read_image
+from edgekit.device.interpreter import Loaded, TfliteModel, runtime
 from edgekit.device.pipeline import STAGES, records
 from edgekit.device.record import Log
+from edgekit.device.sentiment import classify
+from edgekit.device.spec import unpack
+from edgekit.device.timing import Laps
 
 PERCENTILES = 50, 90, 95, 99
 
@@ -68,6 +73,50 @@ def measure(
         },
         "machine": machine(),
     }  # fmt: skip
+
+
+def side_by_side(
+    paths: Sequence[Path], source: str, size: tuple[int, int], threads: int, rounds: int, warmup: int
+) -> dict[str, Any]:
+    """Each model alone on the first frame of a source, in turn, so that what disturbs one disturbs all.
+
+    Returns per model file, task, arch, bytes, p50 to p99 of its stage in milliseconds, and the ratio of its p50 to
+    that of the first. A classifier gets the middle of the frame.
+    """
+    stop = threading.Event()
+    image = next(_frames(source, size, stop)).image
+    stop.set()
+    loaded = [_load(path, threads) for path in paths]
+    times: list[list[float]] = [[] for _ in paths]
+    for number in range(warmup + rounds):
+        for model, ms in zip(loaded, times, strict=True):
+            laps = Laps()
+            stage = _pass(model, image, laps)
+            if number >= warmup:
+                ms.append(laps.ms[stage])
+    first = float(np.median(times[0]))
+    rows = [
+        {"file": str(path), "task": model.spec.task, "arch": model.spec.arch, "bytes": path.stat().st_size}
+        | {f"p{p}": round(float(np.percentile(ms, p)), 4) for p in PERCENTILES}
+        | {"ratio": round(float(np.median(ms)) / first, 3)}
+        for path, model, ms in zip(paths, loaded, times, strict=True)
+    ]
+    return {"models": rows, "rounds": rounds, "threads": threads, "source": source, "machine": machine()}
+
+
+def _load(path: Path, threads: int) -> Loaded:
+    flatbuffer, spec = unpack(path)
+    return Loaded(TfliteModel(flatbuffer, threads, path), spec)
+
+
+def _pass(model: Loaded, image: Image, laps: Laps) -> str:
+    """Run a model once by the board's own code; the name of the stage that is the model itself."""
+    if model.spec.task == "detector":
+        detect(image, model, laps)
+        return "detect"
+    height, width = image.shape[:2]
+    classify(image, Box(width / 4, height / 4, 3 * width / 4, 3 * height / 4), model, laps)
+    return "classify"
 
 
 def summary(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:

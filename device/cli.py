@@ -128,6 +128,7 @@ def run(
 
 
 @main.command()
+@click.argument("models", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--camera", default=str(EXAMPLE), metavar="SOURCE",
               help="As for run.  [default: a picture with one face, 320x240, again and again]")  # fmt: skip
 @click.option("--frames", default=300, show_default=True, type=click.IntRange(1))
@@ -135,14 +136,33 @@ def run(
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @_model_options
 def bench(
-    camera: str, frames: int, warmup: int, as_json: bool, detector: Path, sentiment: Path, size: tuple[int, int],
-    threads: int | None,
+    models: tuple[Path, ...], camera: str, frames: int, warmup: int, as_json: bool, detector: Path, sentiment: Path,
+    size: tuple[int, int], threads: int | None,
 ) -> None:  # fmt: skip
-    """Measure latency on this machine, stage by stage, through the same pipeline as run."""
-    from edgekit.device.bench import measure
+    """Measure latency on this machine, stage by stage, through the same pipeline as run.
 
+    With MODELS only those, each alone, in turn in one run.
+    """
+    from edgekit.device.bench import measure, side_by_side
+    from edgekit.device.interpreter import threads_for_this_machine
+
+    if models:
+        count = threads or threads_for_this_machine()
+        result = side_by_side(models, camera, size, count, frames, warmup)
+        click.echo(json.dumps(result, indent=2) if as_json else _models_table(result))
+        return
     result = measure(camera, size, *_load(detector, sentiment, threads), frames, warmup)
     click.echo(json.dumps(result, indent=2) if as_json else _bench_table(result))
+
+
+def _models_table(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    lines = [f"{machine['board']}, {result['threads']} thread(s), {machine['interpreter']}", ""]
+    lines += [f"{'ms':28}{'bytes':>12}" + "".join(f"{p:>9}" for p in ("p50", "p90", "p95", "p99", "ratio"))]
+    for row in result["models"]:
+        numbers = "".join(f"{row[p]:9.3f}" for p in ("p50", "p90", "p95", "p99", "ratio"))
+        lines += [f"{row['task'] + ' ' + row['arch']:28}{row['bytes']:12,}{numbers}   {row['file']}"]
+    return "\n".join(lines)
 
 
 def _bench_table(result: dict[str, Any]) -> str:

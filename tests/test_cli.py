@@ -38,7 +38,7 @@ def error(*words: object) -> str:
 
 
 def test_all_folders_meet_in_one_command() -> None:
-    words = {"bench", "demo", "export", "info", "run", "score", "train"}
+    words = {"bench", "data", "demo", "export", "info", "run", "score", "train"}
     assert words <= set(re.findall(r"^  (\w+)", edgekit("--help").output, re.MULTILINE))
 
 
@@ -95,6 +95,17 @@ def test_bench_counts_every_stage_of_the_pipeline() -> None:
     assert all(row["p50"] <= row["p90"] <= row["p95"] <= row["p99"] for row in found["stages"].values())
     assert found["machine"]["interpreter"].startswith(("ai-edge-litert", "tflite-runtime"))
     assert "p99" in edgekit("bench", "--frames", 2, "--warmup", 0).output
+
+
+def test_bench_measures_models_in_turn_against_the_first(tmp_path: Path) -> None:
+    models = [str(MODELS / f"{task}.tflite") for task in ("detector", "sentiment")]
+    found = json.loads(edgekit("bench", *models, "--frames", 20, "--warmup", 2, "--json").output)
+    first, second = found["models"]
+    assert (first["task"], second["arch"], first["ratio"]) == ("detector", "crop76k", 1.0)
+    assert second["ratio"] == pytest.approx(second["p50"] / first["p50"], abs=0.01)
+    assert first["p50"] <= first["p90"] <= first["p99"] and found["rounds"] == 20
+    assert "ratio" in edgekit("bench", models[0], "--frames", 2).output
+    assert "cannot be read" in error("bench", tmp_path / "no.tflite")
 
 
 def test_bench_on_a_source_that_ends(tmp_path: Path) -> None:

@@ -142,6 +142,13 @@ def test_jitter_stays_within_the_recipe() -> None:
     assert sides.std() > 1
 
 
+def test_a_capture_session_is_held_out_whole(tmp_path: Path) -> None:
+    for n in range(40):
+        picture(tmp_path / ("a" if n % 2 else "b") / f"20261122T0050{n // 4:02d}Z-a3f2_{n % 4:04d}.png")
+    train, val = hold_out(read_expressions([tmp_path], []), 0.3)
+    assert val and not {p.path.name[:21] for p in train} & {p.path.name[:21] for p in val}
+
+
 def test_validation_is_held_out_by_name(tmp_path: Path) -> None:
     data = read_expressions([folders(tmp_path, happy=60, sad=60)], [])
     train, val = hold_out(data, 0.2)

@@ -154,6 +154,14 @@ def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path, part: str) -> None:
         read_faces(tmp_path)
 
 
+def test_a_capture_session_is_a_group(tmp_path: Path) -> None:
+    for n in range(40):
+        labelme(tmp_path, f"20261122T0050{n // 4:02d}Z-a3f2_{n % 4:04d}", [[10, 10], [40, 40]])
+    train, val = hold_out(read_faces(tmp_path), 0.3)
+    assert val and len(train) + len(val) == 40
+    assert not {e.path.name[:21] for e in train} & {e.path.name[:21] for e in val}
+
+
 def test_groups_are_held_out_whole_and_always_the_same() -> None:
     examples = [Example(Path(f"{n}.jpg"), BOX, group=f"g{n // 4}") for n in range(400)]
     train, val = hold_out(Faces({"train": examples}, "face"), 0.2)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.device.boxes import Box
+from edgekit.device.capture import session_of
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, crop, pictures, read_image
 from edgekit.device.spec import ModelSpec
@@ -100,7 +101,7 @@ def hold_out(data: Expressions, share: float) -> tuple[list[Portrait], list[Port
         raise DataError("the data has no part to train on")
     if val := [p for p in data.parts.get("val", []) if p.label >= 0]:
         return train, val
-    out = [draw(p.path.parent.name + p.path.name) < share for p in train]
+    out = [draw(session_of(p.path.name) or p.path.parent.name + p.path.name) < share for p in train]
     kept = [p for p, o in zip(train, out, strict=True) if not o]
     held = [p for p, o in zip(train, out, strict=True) if o]
     return (kept, held) if kept and held else (train, train)

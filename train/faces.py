@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.device.boxes import Boxes, encode, encode_one
+from edgekit.device.capture import session_of
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, fit, pictures, read_image
 from edgekit.device.spec import ModelSpec
@@ -152,7 +153,7 @@ def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
         key = path.relative_to(folder / "images").with_suffix("")
         if key in examples:
             raise DataError(f"{path} and {examples[key].path.name} would share one label file; rename one")
-        examples[key] = Example(path, NONE)
+        examples[key] = Example(path, NONE, group=session_of(path.name) or "")
     for file in sorted((folder / "labels").rglob("*.json")):
         key = file.relative_to(folder / "labels").with_suffix("")
         if key not in examples:
@@ -167,7 +168,7 @@ def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
                 labels.add(str(shape["label"]))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"{file} is not a labelme file: {error!r}") from error
-        examples[key] = Example(examples[key].path, _boxes(boxes), size=size)
+        examples[key] = replace(examples[key], boxes=_boxes(boxes), size=size)
     return list(examples.values())
 
 

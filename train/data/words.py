@@ -56,8 +56,13 @@ def print_report(report: Report, moved: Moved | None, html: Path, data: Sequence
         say(f"next: edgekit data check {where} --fix")
     elif YOURS in mends:
         say(f"next: mend the rest by hand, then: edgekit data check {where}")
-    elif len(data) == 1:
+    elif not all(item.part for item in report.survey.items) and report.survey.layout != "pictures":
         say(f"next: edgekit data split {where}")
+    else:
+        task = {"classes": "train sentiment --data", "pictures": "data label"}.get(
+            report.survey.layout, "train detector --data"
+        )
+        say(f"next: edgekit {task} {data[0]}")
 
 
 def _print_faults(report: Report, counts: Mapping[str, int]) -> None:
