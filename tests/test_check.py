@@ -163,6 +163,25 @@ def test_fix_moves_what_is_bad_and_loses_nothing(tmp_path: Path) -> None:
     assert len(read_faces(data).parts["train"]) == 13
 
 
+@pytest.mark.parametrize("form", ["labelme", "coco"])
+def test_a_label_typed_wrongly_is_put_right(tmp_path: Path, form: str) -> None:
+    rows, notes = [], []
+    for n in range(4):
+        save(tmp_path / "data" / "images" / f"{n}.jpg", scene(n))
+        rows.append({"id": n, "file_name": f"images/{n}.jpg", "height": 120, "width": 160})
+        notes.append({"id": n, "image_id": n, "category_id": 1 + n % 2, "bbox": [40, 30, 50, 50]})
+        label(tmp_path / "data", str(n), [[40, 30], [90, 80]], "d" if n % 2 else "face")
+    kinds = [{"id": 1, "name": "face"}, {"id": 2, "name": "d"}]
+    path = coco(tmp_path / "data", images=rows, annotations=notes, categories=kinds)
+    data = path if form == "coco" else tmp_path / "data"
+    assert {kind for kind, _ in found_in(data)[0]} == {"unknown label"}
+    found, facts, status = found_in(data, "--rename", "d=face")
+    assert (found, status, facts["labels"]) == (set(), 0, {"face": 4})
+    assert read_faces(data).label == "face"
+    done = CliRunner().invoke(main, ["data", "check", str(data), "--rename", "d"])
+    assert done.exit_code == 2 and "is not like d=face" in done.output
+
+
 def test_fix_refuses_to_move_most_of_the_data(tmp_path: Path) -> None:
     for n in range(6):
         picture(tmp_path / "data" / ("a" if n % 2 else "b") / f"{n}.png", (20, 20), n)

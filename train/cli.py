@@ -33,6 +33,7 @@ def _training_options(task: str) -> Callable[[Any], Any]:
     length = "Pictures to learn from, repeats counted: the length of the training."
     workers = "Processes that prepare pictures.  [default: cores - 1, at most 8]"
     which = "The net; its recipe has the defaults of what follows."
+    weights = "To begin with: `shipped`, a run folder or a .weights.h5; vgg16: of VGG16  [default: Keras' download]."
 
     def add(command: Any) -> Any:
         for option in (
@@ -43,6 +44,7 @@ def _training_options(task: str) -> Callable[[Any], Any]:
             click.option("--pictures", type=click.IntRange(1), help=length),
             click.option("--resume", is_flag=True, help="Go on with the training in --out."),
             click.option("--out", type=PATH, help=out),
+            click.option("--weights", help=weights),
             click.option("--arch", type=click.Choice(archs), default=archs[0], show_default=True, help=which),
         ):
             command = option(command)
@@ -53,7 +55,6 @@ def _training_options(task: str) -> Callable[[Any], Any]:
 
 @train.command()
 @click.option("--data", type=PATH, required=True, help="COCO .json, or {train,val,test}/{images,labels} of labelme.")
-@click.option("--weights", type=PATH, help="vgg16: a file of VGG16 without its top.  [default: Keras' download]")
 @_training_options("detector")
 def detector(data: Path, **options: Any) -> None:
     """Train the detector: one kind of object, any number of them in a picture (vgg16: one at most)."""
@@ -147,13 +148,11 @@ def _fit(
     from edgekit.train.fit import fit
 
     train, val = parts
-    arch, folder = ARCHS[spec.task][spec.arch], run.folder_for(options["out"], options["resume"], spec)
-    net = run.build(spec)
-    if arch.pretrain and not options["resume"]:
-        run.begin(folder, net, arch, options["weights"])
+    net, spec = run.begin(spec, options["weights"], options["resume"])
+    loss, folder = ARCHS[spec.task][spec.arch].loss, run.folder_for(options["out"], options["resume"], spec)
     validation = plain(run.few(val, spec), spec)
     workers = options["workers"] or workers_for_this_machine()
-    fit(net, arch.loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers)
+    fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers)
     return folder
 
 

@@ -10,8 +10,10 @@ checkpoint.*       what --resume goes on from
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from edgekit.device.interpreter import Loaded
 from edgekit.device.spec import MANIFEST, ModelSpec
 from edgekit.device.tensor import Tensor
 from edgekit.train import report, score, verdict
-from edgekit.train.arch import ARCHS, Arch
+from edgekit.train.arch import ARCHS
 from edgekit.train.backend import keras
 from edgekit.train.fit import HISTORY, WEIGHTS, machine
 from edgekit.train.recipe import Recipe
@@ -59,7 +61,6 @@ def folder_for(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
         raise DataError(f"{folder} holds a training; go on with it by --resume, or choose another --out")
     if resume and (changed := _changed(ModelSpec.from_json(manifest.read_text(), manifest), spec)):
         raise DataError(f"{folder} was trained with other settings: {', '.join(changed)} differ; resume with the same")
-    keras.utils.set_random_seed(spec.training["recipe"]["seed"])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -94,14 +95,47 @@ def build(spec: ModelSpec, batch: int | None = None) -> keras.Model:
     return archs[spec.arch].net(spec.size, *classes, batch=batch)
 
 
-def begin(folder: Path, net: keras.Model, arch: Arch, weights: Path | None) -> None:
-    """Give the net what others have trained, from a file or the network, and write down where it is from."""
-    if not arch.pretrain or not arch.pretrain(net, weights):
-        say("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
-        return
-    spec = ModelSpec.from_json((folder / MANIFEST).read_text(), folder / MANIFEST)
-    spec = replace(spec, training=spec.training | {"begun_from": weights.name if weights else "ImageNet"})
-    (folder / MANIFEST).write_text(spec.to_json())
+def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Model, ModelSpec]:
+    """A net to train, and its spec, which says where the weights are from that it begins with.
+
+    `weights` is a file, a run folder, or "shipped"; without them they are random. Layers of another shape, as the last
+    one for other classes, begin anew. Raises DataError when hardly anything fits.
+    """
+    keras.utils.set_random_seed(spec.training["recipe"]["seed"])
+    net, arch = build(spec), ARCHS[spec.task][spec.arch]
+    if resume or not (weights or arch.pretrain):
+        return net, spec
+    if arch.pretrain:
+        if not arch.pretrain(net, Path(weights) if weights else None):
+            say("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
+            return net, spec
+    elif weights:
+        _load_similar(net, _weights_file(spec, weights))
+    name = Path(weights).name if weights else "ImageNet"
+    return net, replace(spec, training=spec.training | {"begun_from": name})
+
+
+def _weights_file(spec: ModelSpec, weights: str) -> Path:
+    if weights == "shipped":
+        if spec.arch != next(iter(ARCHS[spec.task])):
+            raise DataError(f"no weights of {spec.arch} are shipped; give a file or a run folder by --weights")
+        return Path(str(files("edgekit.models"))) / f"{spec.task}.weights.h5"
+    path = Path(weights)
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def _load_similar(net: keras.Model, path: Path) -> None:
+    """Load the weights of every layer that has the same shape. Raises DataError when less than half of them has."""
+    before = net.get_weights()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it names each layer that it leaves out
+            net.load_weights(path, skip_mismatch=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{path} does not hold weights of this net: {str(error).splitlines()[0]}") from error
+    pairs = [(a, b) for a, b in zip(before, net.get_weights(), strict=True) if a.ndim > 1]  # kernels begin at random
+    if sum(bool(np.array_equal(a, b)) for a, b in pairs) > len(pairs) / 2:
+        raise DataError(f"{path} holds weights of another net; hardly a layer fits")
 
 
 def few(val: Sequence[Any], spec: ModelSpec) -> list[Any]:

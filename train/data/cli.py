@@ -32,14 +32,15 @@ def label(data: Path, labels: str | None) -> None:
 @click.argument("data", type=PATH, nargs=-1, required=True)
 @click.option("--fix", is_flag=True, help="Move bad files to DATA-quarantine, beside DATA; nothing is deleted.")
 @click.option("--labels", help="Comma list: labels that boxes may have.  [default: the most frequent one]")
+@click.option("--rename", multiple=True, metavar="OLD=NEW", help="First give boxes labelled OLD the label NEW.")
 @click.option("--min-bytes", default=10_000, show_default=True, type=click.IntRange(0), help="Of a picture's file.")
 @click.option("--min-side", default=32, show_default=True, type=click.IntRange(1), help="Shorter side, px.")
 @click.option("--html", type=PATH, default=Path("check.html"), show_default=True, help="The page to look at.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def check(
-    data: tuple[Path, ...], fix: bool, labels: str | None, min_bytes: int, min_side: int, html: Path,
-    workers: int | None, as_json: bool,
+    data: tuple[Path, ...], fix: bool, labels: str | None, rename: tuple[str, ...], min_bytes: int, min_side: int,
+    html: Path, workers: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Look for bad pictures and labels. Several COCO files are parts of one data set.
 
@@ -50,8 +51,13 @@ def check(
     from edgekit.train.data.page import write_page
     from edgekit.train.data.survey import survey_all
     from edgekit.train.data.words import as_facts, print_report
-    from edgekit.train.say import bar
+    from edgekit.train.say import bar, say
 
+    if rename:
+        pairs = dict(text.partition("=")[::2] for text in rename)
+        if not all(pairs.values()):
+            raise click.UsageError(f"--rename {rename[0]!r} is not like d=face")
+        say(f"renamed labels in {mending.rename_labels(survey_all(data), pairs)} files")
     report = module.check(survey_all(data), names(labels), min_bytes, min_side, workers, bar)
     write_page(report, html)
     status = report.status
