@@ -261,12 +261,13 @@ def test_a_survey_sees_pictures_that_came_after_a_split(tmp_path: Path) -> None:
 
 
 def test_thumbnails_and_boxes_do_not_mind_broken_numbers(tmp_path: Path) -> None:
+    from edgekit.train.data.labelled import Mark
     from edgekit.train.data.page import thumbnail
-    from edgekit.train.data.survey import Item, Label
+    from edgekit.train.data.survey import Item
 
     path = save(tmp_path / "a.jpg", fit(scene(0), (300, 400))[0])
     boxes = [(float("nan"), 0.0, 1e30, 5.0), (-1e9, -1e9, 1e9, 1e9)]
-    item = Item(path, labels=tuple(Label("face", box, "") for box in boxes))
+    item = Item(path, [Mark(box, "face", "") for box in boxes])
     assert len(thumbnail(path, item)) > 1000
 
 

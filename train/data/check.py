@@ -69,7 +69,7 @@ def check(
 ) -> Report:  # fmt: skip
     """Look at every picture and label. No labels allowed means the most frequent one; `track` shows progress."""
     prints = list(track(fingerprints([item.path for item in found.items], workers), len(found.items)))
-    used = Counter(label.name for item in found.items for label in item.faces)
+    used = Counter(mark.label for item in found.items for mark in item.boxes)
     allowed = labels or tuple(name for name, _ in used.most_common(1))
     faults = [*_of_files(found), *_copies(found.items, prints)]
     for item, seen in zip(found.items, prints, strict=True):
@@ -77,7 +77,7 @@ def check(
         if seen.fault or found.layout not in ("coco", "labelme"):
             continue
         faults += [Fault(kind, item.path, detail, item) for kind, detail in wrongs(item, seen.size)]
-        unknown = sorted({label.name for label in item.faces} - set(allowed))
+        unknown = sorted({mark.label for mark in item.boxes} - set(allowed))
         if unknown:
             faults.append(Fault("unknown label", item.path, ", ".join(unknown), item))
     order = list(KINDS)
@@ -91,8 +91,8 @@ def _of_files(found: Survey) -> Iterator[Fault]:
     for path in found.missing:
         yield Fault("missing", path, "")
     for item in found.items:
-        if item.file in found.unread:
-            yield Fault("unreadable label", item.path, found.unread[item.file], item)
+        if item.path in found.unread:
+            yield Fault("unreadable label", item.path, found.unread[item.path], item)
     names = Counter((item.part, item.path.with_suffix("")) for item in found.items)
     for item in found.items if found.layout == "labelme" else []:
         if names[item.part, item.path.with_suffix("")] > 1:
@@ -155,10 +155,10 @@ def facts(found: Survey, prints: Sequence[Fingerprint], used: Counter[str]) -> d
     balance: dict[str, Counter[str]] = defaultdict(Counter)
     sizes = [0] * (len(BINS) + 1)
     for item, seen in good:
-        kind = item.kind or ("with boxes" if item.faces else "without boxes")
+        kind = item.kind or ("with boxes" if item.boxes else "without boxes")
         balance[item.part or "not split"][kind if found.layout != "pictures" else "pictures"] += 1
-        for label in item.faces:
-            side = in_input(label.box, seen.size)
+        for mark in item.boxes:
+            side = in_input(mark.box, seen.size)
             sizes[sum(side >= edge for edge in BINS)] += 1
     rows = {part: dict(sorted(counts.items())) for part, counts in sorted(balance.items())}
     grey = sum(seen.grey for _, seen in good)

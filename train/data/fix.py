@@ -104,7 +104,7 @@ def _entries(data: dict[str, Any], ids: set[Any], inside: bool) -> dict[str, Any
 
 def rename_labels(found: Survey, names: Mapping[str, str]) -> int:
     """Give boxes their right label, a `d` that was meant as `face`; the number of files that changed."""
-    files = {item.file for item in found.items if item.file and item.file not in found.unread}
+    files = {item.file for item in found.items if item.file and item.path not in found.unread}
     changed = 0
     for file in sorted(files):
         data = json.loads(file.read_text())

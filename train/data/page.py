@@ -116,8 +116,8 @@ def thumbnail(path: Path, item: Item | None) -> str:
         return ""
     scale = min(1.0, TILE / max(image.shape[:2]))
     small = fit(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))))[0]
-    if item and item.labels:
-        boxes = np.array([label.box for label in item.labels], np.float32) * scale
+    if item and item.marks:
+        boxes = np.array([mark.box for mark in item.marks], np.float32) * scale
         small = _boxed(small, boxes)
     _, data = cv2.imencode(".jpg", to_rgb(small), [cv2.IMWRITE_JPEG_QUALITY, 80])
     return base64.b64encode(data.tobytes()).decode()

@@ -166,10 +166,11 @@ def _names_of(file: Path) -> dict[int, str]:
 def read_labelme(source: Path, images: Path | None) -> list[Labelled]:
     """labelme: a .json file for each picture, in labels/ or beside it. A picture without one has no object."""
     found = pairs(source, images, ".json")
-    return [_labelme_picture(path, file) for path, file in bar(found)]
+    return [labelme_picture(path, file) for path, file in bar(found)]
 
 
-def _labelme_picture(path: Path, file: Path | None) -> Labelled:
+def labelme_picture(path: Path, file: Path | None) -> Labelled:
+    """One picture and its file, or without. Raises DataError naming the shape."""
     if not file:
         return Labelled(path)
     note, marks = read_json(file), []

@@ -241,7 +241,7 @@ def _counts(items: Sequence[Item], parts: Sequence[str]) -> dict[str, dict[str, 
 
 def stratum(item: Item) -> str:
     """What each part is to have its share of: a class, or pictures with boxes and without."""
-    return item.kind or ("with boxes" if item.faces else "without boxes")
+    return item.kind or ("with boxes" if item.boxes else "without boxes")
 
 
 def _write_json(path: Path, data: Any) -> None:

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from edgekit.device.errors import DataError
 from edgekit.device.image import pictures
+from edgekit.train.data.labelled import Labelled
+from edgekit.train.data.readers import labelme_picture, read_coco
 from edgekit.train.expressions import PARTS
-from edgekit.train.faces import coco_part, corners
+from edgekit.train.faces import coco_part
 from edgekit.train.recipe import DETECTOR
 
 SMALLEST = 8  # px of the detector's input: the longer side of the smallest box that is sure of a cell
 
 
 @dataclass(frozen=True)
-class Label:
-    """One box as its file has it, right or wrong."""
+class Item(Labelled):
+    """One picture of a data set; its marks are as their file has them, right or wrong."""
 
-    name: str
-    box: tuple[float, float, float, float]  # left, top, right, bottom in pixels of the file
-    where: str  # its place in the file
-    ignore: bool = False  # neither face nor background
-
-
-@dataclass(frozen=True)
-class Item:
-    """One picture with what is said of it."""
-
-    path: Path
     part: str = ""  # train, val or test; empty where the data is not split
     kind: str = ""  # its class, in a data set of class folders
     file: Path | None = None  # its labels
-    labels: tuple[Label, ...] = ()
-    size: tuple[int, int] | None = None  # height, width that the labels speak of
-    group: str = ""  # pictures of one group belong together
-
-    @property
-    def faces(self) -> list[Label]:
-        """The labels that are not to be ignored."""
-        return [label for label in self.labels if not label.ignore]
 
 
 @dataclass(frozen=True)
@@ -54,7 +35,7 @@ class Survey:
     layout: str
     items: list[Item]
     strays: list[Path] = field(default_factory=list)  # label files without a picture
-    unread: dict[Path, str] = field(default_factory=dict)  # label files that are none, and why
+    unread: dict[Path, str] = field(default_factory=dict)  # pictures whose label file is none, and why
     missing: list[Path] = field(default_factory=list)  # pictures that a label file names and that are not there
 
 
@@ -82,10 +63,12 @@ def survey(data: Path) -> Survey:
         return _labelme(data, [("", data), *trees])
     found = Survey(data, "classes", [])
     for part, tree in trees or [("", data)]:
-        found.items.extend(Item(path, part, folder.name) for folder in folders(tree) for path in pictures(folder))
+        found.items.extend(
+            Item(path, part=part, kind=folder.name) for folder in folders(tree) for path in pictures(folder)
+        )
     if trees:  # what came after a split
         extra = [folder for folder in folders(data) if folder.name not in PARTS]
-        found.items.extend(Item(path, "", folder.name) for folder in extra for path in pictures(folder))
+        found.items.extend(Item(path, kind=folder.name) for folder in extra for path in pictures(folder))
     if not found.items:
         found = Survey(data, "pictures", [Item(path) for path in pictures(data)])
     if not found.items:
@@ -104,85 +87,51 @@ def _labelme(data: Path, trees: list[tuple[str, Path]]) -> Survey:
         files = {p.relative_to(tree / "labels").with_suffix(""): p for p in sorted((tree / "labels").rglob("*.json"))}
         for path in pictures(tree / "images") if (tree / "images").is_dir() else []:
             file = files.pop(path.relative_to(tree / "images").with_suffix(""), None)
-            if file is None:
-                found.items.append(Item(path, part))
-                continue
+            read = Labelled(path)
             try:
-                labels, size = read_labelme(file)
+                read = labelme_picture(path, file)
             except DataError as error:
-                found.unread[file] = str(error)
-                labels, size = (), None
-            found.items.append(Item(path, part, file=file, labels=labels, size=size))
+                found.unread[path] = str(error)
+            found.items.append(Item(path, read.marks, read.size, part=part, file=file))
         found.strays.extend(files.values())
     if not found.items:
         raise DataError(f"{data} has a folder images/ without a picture in it")
     return found
 
 
-def read_labelme(file: Path) -> tuple[tuple[Label, ...], tuple[int, int]]:
-    """The boxes of one labelme file, and height and width of its picture. Raises DataError when it is none."""
-    try:
-        note = json.loads(file.read_text())
-        size = int(note["imageHeight"]), int(note["imageWidth"])
-        labels = []
-        for number, shape in enumerate(note["shapes"]):
-            where = f"shape {number}"
-            left, top, right, bottom = corners(shape, f"{file}: {where}")
-            labels.append(Label(str(shape["label"]), (left, top, right, bottom), where))
-    except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
-        raise DataError(f"{file} is not a labelme file: {error!r}") from error
-    return tuple(labels), size
-
-
 def _coco(data: Path) -> Survey:
     found = Survey(data, "coco", [])
-    try:
-        facts = json.loads(data.read_text())
-        names = {row["id"]: str(row["name"]) for row in facts["categories"]}
-        labels: dict[Any, list[Label]] = {row["id"]: [] for row in facts["images"]}
-        for note in facts["annotations"]:
-            labels[note["image_id"]].append(_coco_label(note, names))
-        for row in facts["images"]:
-            path = data.parent / str(row["file_name"])
-            size = int(row["height"]), int(row["width"])
-            item = Item(path, coco_part(data), "", data, tuple(labels[row["id"]]), size, str(row.get("group", "")))
-            if path.is_file():
-                found.items.append(item)
-            else:
-                found.missing.append(path)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{data} is not a COCO file: {error!r}; it needs images, annotations and categories") from error
+    for read in read_coco(data, data.parent):
+        if read.path.is_file():
+            found.items.append(Item(read.path, read.marks, read.size, read.group, part=coco_part(data), file=data))
+        else:
+            found.missing.append(read.path)
     if not found.items:
         raise DataError(f"{data} lists no picture that exists")
     return found
 
 
-def _coco_label(note: dict[str, Any], names: dict[Any, str]) -> Label:
-    x, y, width, height = map(float, note["bbox"])
-    box, where = (x, y, x + width, y + height), f"annotation {note.get('id')}"
-    return Label(names[note["category_id"]], box, where, bool(note.get("iscrowd")))
-
-
 def wrongs(item: Item, size: tuple[int, int]) -> Iterator[tuple[str, str]]:
     """Faults of an item's boxes, as (kind, what is wrong); `size` is the picture's height and width."""
     height, width = size
-    if item.labels and item.size and item.size != size:
+    if item.marks and item.size and item.size != size:
         yield "wrong size", f"it is {width}x{height}, its labels are for {item.size[1]}x{item.size[0]}"
         return
-    for label in item.labels:
-        left, top, right, bottom = label.box
-        at = f"{label.where}: {', '.join(f'{side:g}' for side in label.box)}"
-        if not all(map(math.isfinite, label.box)) or right == left or bottom == top:
+    for mark in item.marks:
+        left, top, right, bottom = mark.box
+        place = mark.where.rpartition(": ")[2]  # the file is named beside
+        at = f"{place}: {', '.join(f'{side:g}' for side in mark.box)}"
+        if not all(map(math.isfinite, mark.box)) or right == left or bottom == top:
             yield "empty box", at
         elif right < left or bottom < top:
             yield "flipped box", at
         elif left < -1 or top < -1 or right > width + 1 or bottom > height + 1:  # a pixel is a matter of counting
             yield "box outside", f"{at} in a picture of {width}x{height}"
-        elif label.ignore:
+        elif mark.ignore:
             continue
         elif (right - left) * (bottom - top) >= 0.98 * width * height:
             yield "box covers all", at
-        elif (seen := in_input(label.box, size)) < SMALLEST:
+        elif (seen := in_input(mark.box, size)) < SMALLEST:
             yield "tiny box", f"{at}; {seen:.1f} px in the detector's input"
 
 
