@@ -61,5 +61,6 @@ def demand(facts: dict[str, Any], limit: float | None) -> None:
     if facts["loss"] > limit:
         raise ParityError(
             f"the exported model loses {facts['loss']:.4f} {facts['metric']} on {facts['pictures']} held-out pictures, "
-            f"the limit is {limit:g}; calibrate with more pictures like those it will see. Nothing was written"
+            f"the limit is {limit:g}; calibrate with more pictures like those it will see, or allow it by --limit. "
+            "Nothing was written"
         )

@@ -233,15 +233,15 @@ def test_versions_of_a_picture_are_alike_and_others_are_not(tmp_path: Path) -> N
 
 def test_all_pairs_are_compared_whatever_block_they_are_in() -> None:
     rng = np.random.default_rng(0)
-    hashes = [rng.bytes(32) for _ in range(1100)]
-    hashes[1050] = hashes[3]
+    hashes = [rng.bytes(32) for _ in range(2200)]
+    hashes[2150] = hashes[3]
     flipped = bytearray(hashes[600])
     for n in range(NEAR // 8 + 1):
         flipped[n] ^= 0xFF
     hashes[20] = bytes(flipped)  # 8 bits too many
     flipped[0] ^= 0xFF
-    hashes[1099] = bytes(flipped)  # within NEAR
-    assert sorted(near_pairs(hashes)) == sorted([(3, 1050), (600, 1099), (20, 1099)])
+    hashes[2199] = bytes(flipped)  # within NEAR
+    assert sorted(near_pairs(hashes)) == sorted([(3, 2150), (600, 2199), (20, 2199)])
 
 
 def test_a_picture_turned_by_its_exif_entry_has_its_upright_size(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def _training_options(task: str) -> Callable[[Any], Any]:
     length = "Pictures to learn from, repeats counted: the length of the training."
     workers = "Processes that prepare pictures.  [default: cores - 1, at most 8]"
     which = "The net; its recipe has the defaults of what follows."
-    weights = "To begin with: `shipped`, a run folder or a .weights.h5; vgg16: of VGG16  [default: Keras' download]."
+    weights = "To begin with: `shipped`, a run folder or a file; vgg16: of VGG16.  [default for vgg16: Keras' download]"
 
     def add(command: Any) -> Any:
         for option in (

@@ -105,7 +105,7 @@ def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Mod
     net, arch = build(spec), ARCHS[spec.task][spec.arch]
     if resume or not (weights or arch.pretrain):
         return net, spec
-    if arch.pretrain:
+    if arch.pretrain and not (weights and Path(weights).is_dir()):
         if not arch.pretrain(net, Path(weights) if weights else None):
             say("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
             return net, spec
