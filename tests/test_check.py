@@ -15,9 +15,18 @@ from click.testing import CliRunner
 from edgekit.device.cli import main
 from edgekit.device.errors import DataError
 from edgekit.device.image import fit, read_image, resize
-from edgekit.train.data.check import KINDS, NOTE, check
-from edgekit.train.data.fingerprint import NEAR, alike, fingerprint, fingerprints, near_pairs
-from edgekit.train.data.survey import survey, survey_all
+from edgekit.train.data.check import KINDS, NOTE, _copies, check
+from edgekit.train.data.fingerprint import (
+    NEAR,
+    Fingerprint,
+    alike,
+    fingerprint,
+    fingerprints,
+    first_before,
+    first_like,
+    unpacked,
+)
+from edgekit.train.data.survey import Item, survey, survey_all
 from edgekit.train.faces import read_faces
 from tests.pictures import coco, picture, save, scene
 
@@ -231,17 +240,36 @@ def test_versions_of_a_picture_are_alike_and_others_are_not(tmp_path: Path) -> N
     assert alike(prints) == [[0, 1, 2, 3, 4, 5]]
 
 
-def test_all_pairs_are_compared_whatever_block_they_are_in() -> None:
+def test_hashes_are_compared_whatever_block_they_are_in() -> None:
     rng = np.random.default_rng(0)
-    hashes = [rng.bytes(32) for _ in range(2200)]
-    hashes[2150] = hashes[3]
+    hashes = [rng.bytes(32) for _ in range(4200)]
+    hashes[4150] = hashes[3]
     flipped = bytearray(hashes[600])
     for n in range(NEAR // 8 + 1):
         flipped[n] ^= 0xFF
     hashes[20] = bytes(flipped)  # 8 bits too many
     flipped[0] ^= 0xFF
-    hashes[2199] = bytes(flipped)  # within NEAR
-    assert sorted(near_pairs(hashes)) == sorted([(3, 2150), (600, 2199), (20, 2199)])
+    hashes[4199] = bytes(flipped)  # within NEAR of both
+    bits = unpacked(hashes)
+    assert {n: m for n, m in enumerate(first_before(bits)) if m >= 0} == {4150: 3, 4199: 20}
+    assert {n: m for n, m in enumerate(first_like(bits[600:], bits[:600])) if m >= 0} == {4150 - 600: 3, 4199 - 600: 20}
+    assert first_like(bits[:5], bits[4100:], 0)[3] == 50
+    prints = [Fingerprint(Path(str(n)), hash=value) for n, value in enumerate(hashes)]
+    assert alike([*prints, Fingerprint(Path("unread"))]) == [[3, 4150], [20, 600, 4199]]
+    assert first_before(bits[:0]) == [] and first_like(bits[:2], bits[:0]) == [-1, -1]
+
+
+def test_a_chain_of_look_alikes_is_no_leak(tmp_path: Path) -> None:
+    bits = unpacked([bytes(32)] * 5)
+    for n in range(5):
+        bits[n, : 50 * n] = 1
+    items = [Item(tmp_path / f"{n}.jpg", part="test" if n == 0 else "train") for n in range(5)]
+    prints = [
+        Fingerprint(i.path, sha256=str(i), hash=np.packbits(b).tobytes()) for i, b in zip(items, bits, strict=True)
+    ]
+    assert next((f.kind, f.path.stem) for f in _copies(items, prints)) == ("leak", "1")
+    assert sum(f.kind == "leak" for f in _copies(items, prints)) == 1
+    assert alike(prints) == [[0, 1, 2, 3, 4]]  # but a split keeps them together
 
 
 def test_a_picture_turned_by_its_exif_entry_has_its_upright_size(tmp_path: Path) -> None:
@@ -263,7 +291,6 @@ def test_a_survey_sees_pictures_that_came_after_a_split(tmp_path: Path) -> None:
 def test_thumbnails_and_boxes_do_not_mind_broken_numbers(tmp_path: Path) -> None:
     from edgekit.train.data.labelled import Mark
     from edgekit.train.data.page import thumbnail
-    from edgekit.train.data.survey import Item
 
     path = save(tmp_path / "a.jpg", fit(scene(0), (300, 400))[0])
     boxes = [(float("nan"), 0.0, 1e30, 5.0), (-1e9, -1e9, 1e9, 1e9)]
@@ -282,7 +309,7 @@ def test_a_check_ended_by_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     words = [sys.executable, "-c", program, "data", "check", str(tmp_path / "data"), "--html", str(tmp_path / "p")]
     running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
-    while len(children.read_text().split()) < 2:  # the workers and what starts them
+    while running.poll() is None and len(children.read_text().split()) < 2:  # the workers and what starts them
         time.sleep(0.01)
     running.send_signal(signal.SIGINT)
     running.wait(20)

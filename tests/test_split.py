@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edgekit.device.cli import main
 from edgekit.device.errors import DataError
 from edgekit.train.data import split as module
-from edgekit.train.data.split import Group, assign
+from edgekit.train.data.groups import Group, assign
 from edgekit.train.faces import read_faces
 from tests.pictures import coco, labelme, save, scene
 
@@ -122,12 +122,12 @@ def test_sessions_and_near_duplicates_stay_together(tmp_path: Path) -> None:
 def test_one_session_cannot_be_parted_unless_asked(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for n in range(20):
-        save(data / "images" / f"20261122T005000Z-a3f2_{n:04d}.jpg", scene(n, (60, 80)))
+        save(data / ("happy" if n % 2 else "sad") / f"20261122T005000Z-a3f2_{n:04d}.jpg", scene(n, (60, 80)))
     before = state(data)
     assert "capture in more sessions" in split(data, status=1)
     assert state(data) == before
     split(data, "--mix-sessions")
-    assert Counter(part_of(data).values()) == {"train": 14, "val": 3, "test": 3}
+    assert Counter(part_of(data).values())["train"] == 14 and set(part_of(data).values()) == set(SHARES)
 
 
 @pytest.mark.parametrize("copy", [False, True])
@@ -173,7 +173,9 @@ def test_a_new_split_that_was_cut_off_goes_on_too(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "rename", killed)
     CliRunner().invoke(main, ["data", "split", str(data), "--again", "--seed", "3"])
     monkeypatch.undo()
-    split(data, "--seed", 3)
+    split(data, "--again", "--seed", 3)  # the same command
+    assert state(data) == state(whole)
+    split(data, "--again", "--seed", 3)
     assert state(data) == state(whole)
 
 
@@ -207,6 +209,56 @@ def test_a_coco_file_becomes_one_a_part_and_groups_stay_together(tmp_path: Path)
     before = state(tmp_path)
     assert "nothing to do" in split(path, "--out", tmp_path / "out")
     assert state(tmp_path) == before
+    split(path, "--again", "--train", 0.8, "--val", 0.2, "--test", 0)
+    split(path, "--again", "--test", 0.3, "--val", 0)
+    assert (tmp_path / "in" / "faces_test.json").exists() and not (tmp_path / "in" / "faces_val.json").exists()
+
+
+def test_two_coco_files_in_one_folder_have_plans_of_their_own(tmp_path: Path) -> None:
+    for name, first in (("a", 0), ("b", 20)):
+        rows = []
+        for n in range(first, first + 20):
+            save(tmp_path / f"{n}.jpg", scene(n, (60, 80)))
+            rows.append({"id": n, "file_name": f".\\{n}.jpg"})  # as Windows writes it, and no size
+        coco(tmp_path, images=rows, annotations=[]).rename(tmp_path / f"{name}.json")
+        split(tmp_path / f"{name}.json")
+    before = state(tmp_path)
+    assert "nothing to do" in split(tmp_path / "a.json", "--seed", 7)
+    assert state(tmp_path) == before
+    names = [e.path.name for part in SHARES for e in read_faces(tmp_path / f"a_{part}.json").parts.popitem()[1]]
+    assert sorted(names) == sorted(f"{n}.jpg" for n in range(20))
+    (tmp_path / "a_split.json").unlink()
+    (tmp_path / "a_test.json").write_text("mine")
+    assert "a_test.json would be overwritten" in split(tmp_path / "a.json", status=1)
+
+
+def test_links_are_not_moved_and_what_is_written_is_not_read_again(tmp_path: Path) -> None:
+    for n in range(20):
+        save(tmp_path / "pool" / f"{n}.jpg", scene(n, (60, 80)))
+        kind = tmp_path / "data" / ("happy" if n % 2 else "sad")
+        kind.mkdir(parents=True, exist_ok=True)
+        (kind / f"{n}.jpg").symlink_to(Path("..", "..", "pool", f"{n}.jpg"))
+    (tmp_path / "linked" / "a").mkdir(parents=True)
+    save(tmp_path / "linked" / "a" / "x.jpg", scene(30, (60, 80)))
+    (tmp_path / "linked" / "b").symlink_to(tmp_path / "pool")
+    before = state(tmp_path)
+    for data in ("data", "linked"):
+        assert "copy instead of moving" in split(tmp_path / data, status=1)
+    for out in ("data", "data/out", "."):
+        assert "lie in each other" in split(tmp_path / "data", "--out", tmp_path / out, status=1)
+    assert state(tmp_path) == before
+    split(tmp_path / "data", "--out", tmp_path / "out")
+    assert len(part_of(tmp_path / "out")) == 20
+    assert "another --out" in split(tmp_path / "data", "--out", tmp_path / "out", "--again", status=1)
+
+
+def test_a_label_that_was_mended_is_copied_anew(tmp_path: Path) -> None:
+    data = boxes(tmp_path / "data", 12)
+    split(data, "--out", tmp_path / "out")
+    labelme(
+        data, "p1" if (data / "labels" / "p1.json").exists() else "deep/p1", [[20, 20], [50, 50]], with_picture=False
+    )
+    assert "1 files written" in split(data, "--out", tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +19,8 @@ from edgekit.device.errors import DataError
 from edgekit.device.image import Image, fit, pictures, read_image
 from edgekit.device.spec import ModelSpec
 from edgekit.train.augment import framed, photometric
+from edgekit.train.data.labelled import Labelled, Mark, upright_size
+from edgekit.train.data.readers import labelme_picture, read_coco
 from edgekit.train.feed import Batch
 from edgekit.train.recipe import Recipe
 
@@ -104,46 +105,27 @@ def draw(name: str) -> float:
     return int.from_bytes(sha256(os.fsencode(name)).digest()[:4], "big") / 2**32
 
 
-def _load_json(path: Path, shape: str) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as {shape}: {error}") from error
-
-
 def _read_coco(path: Path) -> tuple[list[Example], str]:
-    data = _load_json(path, "a COCO file")
-    try:
-        rows = {row["id"]: row for row in data["images"]}
-        names = {c["id"]: str(c["name"]) for c in data["categories"]}
-        boxes: dict[int, list[list[float]]] = {key: [] for key in rows}
-        ignore: dict[int, list[list[float]]] = {key: [] for key in rows}
-        for note in data["annotations"]:
-            row, (x, y, w, h) = rows[note["image_id"]], note["bbox"]
-            where = f"{path}: annotation {note.get('id')} of {row['file_name']}"
-            box = _checked([x, y, x + w, y + h], row["width"], row["height"], where)
-            (ignore if note.get("iscrowd") else boxes)[row["id"]].append(box)
-        used = {names[note["category_id"]] for note in data["annotations"]}
-        examples = [
-            Example(
-                path.parent / str(row["file_name"]),
-                _boxes(boxes[key]),
-                _boxes(ignore[key]),
-                str(row.get("group", "")),
-                (int(row["height"]), int(row["width"])),
-            )
-            for key, row in rows.items()
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is not a COCO file: {error!r}; it needs images, annotations and categories") from error
-    if not rows:
+    pictures = read_coco(path, path.parent)
+    if not pictures:
         raise DataError(f"{path} lists no pictures")
+    for picture in pictures:
+        if not picture.path.is_file():
+            raise DataError(f"{path} lists {picture.path}, which does not exist")
+    used = {mark.label for picture in pictures for mark in picture.marks}
     if len(used) > 1:
         raise DataError(f"{path} has boxes of {', '.join(sorted(used))}; a detector learns one kind of object")
-    for example in examples:
-        if not example.path.is_file():
-            raise DataError(f"{path} lists {example.path}, which does not exist")
-    return examples, used.pop() if used else next(iter(names.values()), "face")
+    return [_example(picture) for picture in pictures], used.pop() if used else "face"
+
+
+def _example(picture: Labelled) -> Example:
+    """Raises DataError on a box that cannot be learned."""
+    size = picture.size or upright_size(picture.path)
+    boxes, ignore = (
+        np.array([_checked(mark, size) for mark in marks], np.float32).reshape(-1, 4)
+        for marks in (picture.boxes, picture.ignore)
+    )
+    return Example(picture.path, boxes, ignore, picture.group or session_of(picture.path.name) or "", size)
 
 
 def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
@@ -158,44 +140,20 @@ def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
         key = file.relative_to(folder / "labels").with_suffix("")
         if key not in examples:
             raise DataError(f"{file} labels a picture that is not in {folder / 'images'}")
-        note = _load_json(file, "a labelme file")
-        try:
-            size = int(note["imageHeight"]), int(note["imageWidth"])
-            boxes = []
-            for number, shape in enumerate(note["shapes"]):
-                where = f"{file}: shape {number}"
-                boxes.append(_checked(corners(shape, where), size[1], size[0], where))
-                labels.add(str(shape["label"]))
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DataError(f"{file} is not a labelme file: {error!r}") from error
-        examples[key] = replace(examples[key], boxes=_boxes(boxes), size=size)
+        picture = labelme_picture(examples[key].path, file)
+        labels |= {mark.label for mark in picture.marks}
+        examples[key] = _example(picture)
     return list(examples.values())
 
 
-def corners(shape: dict[str, Any], where: str) -> list[float]:
-    """The box around a labelme shape: rectangle, polygon or circle (its centre and a point on it)."""
-    points = np.array(shape["points"], np.float32).reshape(-1, 2)
-    kind = shape.get("shape_type", "rectangle")
-    if kind == "circle":
-        radius = float(np.hypot(*(points[1] - points[0])))
-        return [*(points[0] - radius).tolist(), *(points[0] + radius).tolist()]
-    if kind not in ("rectangle", "polygon"):
-        raise DataError(f"{where} is a {kind}; draw a rectangle around the object")
-    return [*points.min(0).tolist(), *points.max(0).tolist()]
-
-
-def _checked(box: list[float], width: float, height: float, where: str) -> list[float]:
+def _checked(mark: Mark, size: tuple[int, int]) -> tuple[float, float, float, float]:
     """The box clipped to its picture. Raises DataError when nothing of it is left."""
-    left, top, right, bottom = box
-    if not all(np.isfinite(box)) or right - left <= 0 or bottom - top <= 0:
-        raise DataError(f"{where} is a box of no area: {box}")
+    (left, top, right, bottom), (height, width) = mark.box, size
+    if right - left <= 0 or bottom - top <= 0:
+        raise DataError(f"{mark.where} is a box of no area: {mark.box}")
     if left >= width or top >= height or right <= 0 or bottom <= 0:
-        raise DataError(f"{where} lies outside its picture of {width:g}x{height:g}: {box}")
-    return [max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))]
-
-
-def _boxes(rows: list[list[float]]) -> Boxes:
-    return np.array(rows, np.float32).reshape(-1, 4)
+        raise DataError(f"{mark.where} lies outside its picture of {width}x{height}: {mark.box}")
+    return max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
 
 
 def target(boxes: Boxes, ignore: Boxes, spec: ModelSpec) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgekit.train.data.fingerprint import ENDINGS, Fingerprint, alike, fingerprints, near_pairs
+from edgekit.train.data.fingerprint import ENDINGS, NEAR, Fingerprint, fingerprints, first_before, first_like, unpacked
 from edgekit.train.data.survey import SMALLEST, Item, Survey, in_input, wrongs
-from edgekit.train.expressions import PARTS
 
 MOVE, RENAME, YOURS, NOTE = "--fix moves it", "--fix renames it", "for you to mend", "good to know"
 KINDS = {  # what it is, and who mends it; a note is no fault
@@ -25,7 +25,10 @@ KINDS = {  # what it is, and who mends it; a note is no fault
     "two classes": ("the same picture in two class folders", YOURS),
     "same name": ("two pictures would share one label file", YOURS),
     "label without picture": ("no picture has this label file's name", MOVE),
-    "unreadable label": ("the label file is none", MOVE),
+    "unreadable label": ("the label file is none, or is cut short", MOVE),
+    "strange label": ("a label file with something else than boxes around objects", YOURS),
+    "listed twice": ("one picture has two entries; nobody knows which is right", YOURS),
+    "loose picture": ("it lies beside the class folders, where training does not look", YOURS),
     "wrong size": ("the picture was resized or turned after it was labelled", MOVE),
     "unknown label": ("not one of --labels", YOURS),
     "empty box": ("a box of no area", MOVE),
@@ -92,11 +95,26 @@ def _of_files(found: Survey) -> Iterator[Fault]:
         yield Fault("missing", path, "")
     for item in found.items:
         if item.path in found.unread:
-            yield Fault("unreadable label", item.path, found.unread[item.path], item)
+            kind = "strange label" if item.file and _is_json(item.file) else "unreadable label"
+            yield Fault(kind, item.path, found.unread[item.path], item)
+    for path in found.loose:
+        yield Fault("loose picture", path, "")
+    entries = Counter(item.path for item in found.items)
+    for item in found.items:
+        if entries[item.path] > 1:
+            yield Fault("listed twice", item.path, f"in {item.file}", item)
     names = Counter((item.part, item.path.with_suffix("")) for item in found.items)
     for item in found.items if found.layout == "labelme" else []:
         if names[item.part, item.path.with_suffix("")] > 1:
             yield Fault("same name", item.path, "rename one of them", item)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _of_picture(seen: Fingerprint, min_bytes: int, min_side: int) -> Iterator[tuple[str, str]]:
@@ -112,41 +130,46 @@ def _of_picture(seen: Fingerprint, min_bytes: int, min_side: int) -> Iterator[tu
 
 
 def _copies(items: Sequence[Item], prints: Sequence[Fingerprint]) -> Iterator[Fault]:
-    """Duplicates, leaks and pictures of two classes; each picture is named once, by the worst of them."""
-    mixed = _of_two_classes(items, prints)
-    for n, m in sorted(mixed.items()):
-        yield Fault("two classes", items[n].path, f"as {items[m].path}", items[n], items[m])
-    for group in alike(prints):
-        group = [n for n in group if n not in mixed]
-        group.sort(key=lambda n: (*PARTS[::-1], "").index(items[n].part))  # what is held out stays
-        kept: list[int] = []
-        for n in sorted(group, key=lambda n: items[n].file is None):  # of two copies the labelled one stays
-            twin = next((m for m in kept if prints[m].sha256 == prints[n].sha256), None)
-            leak = next((m for m in group if _held_out(items[n].part, items[m].part)), None)
-            if leak is not None:
-                yield Fault("leak", items[n].path, f"as {items[leak].path}", items[n], items[leak])
-            elif twin is not None:
-                yield Fault("duplicate", items[n].path, f"as {items[twin].path}", items[n], items[twin])
-            else:
-                if kept:
-                    yield Fault("near duplicate", items[n].path, f"as {items[kept[0]].path}", items[n], items[kept[0]])
-                kept.append(n)
+    """Pictures of two classes, leaks and duplicates; each picture is named once, by the worst of them."""
+    known = {item.path: (item, seen) for item, seen in zip(items, prints, strict=True) if seen.hash}
+    here = [item for item, _ in known.values()]
+    bits = unpacked([seen.hash for _, seen in known.values()])
+    done: set[int] = set()
+    for kind, mine, theirs, most in _comparisons(here):
+        mine = [n for n in mine if n not in done]
+        for n, m in zip(mine, first_like(bits[mine], bits[theirs], most), strict=True):
+            if m >= 0:
+                done.add(n)
+                yield _twin(kind, here[n], here[theirs[m]])
+    rest = [n for n in range(len(here)) if n not in done]
+    rest.sort(key=lambda n: (not here[n].part, here[n].file is None))  # of two copies the labelled one stays
+    first: dict[str, int] = {}
+    for n in rest:
+        if (m := first.setdefault(known[here[n].path][1].sha256, n)) != n:
+            yield _twin("duplicate", here[n], here[m])
+    rest = list(first.values())
+    for n, m in zip(rest, first_before(bits[rest]), strict=True):
+        if m >= 0:
+            yield _twin("near duplicate", here[n], here[rest[m]])
 
 
-def _held_out(part: str, other: str) -> bool:
-    """Whether a picture in `part` must not be like one in `other`, which is held out for longer."""
-    return bool(part) and bool(other) and PARTS.index(part) < PARTS.index(other)
+def _comparisons(items: Sequence[Item]) -> Iterator[tuple[str, list[int], list[int], int]]:
+    """What must not be alike: a kind of fault, pictures, those that they are compared with, bits that may differ."""
+    every = range(len(items))
+    kinds = sorted({item.kind for item in items})
+    for kind in kinds if len(kinds) > 1 else []:
+        yield (
+            "two classes",
+            [n for n in every if items[n].kind == kind],
+            [n for n in every if items[n].kind != kind],
+            SAME,
+        )
+    for part, held in (("train", ("val", "test")), ("val", ("test",))):  # what is held out stays
+        yield "leak", [n for n in every if items[n].part == part], [n for n in every if items[n].part in held], NEAR
 
 
-def _of_two_classes(items: Sequence[Item], prints: Sequence[Fingerprint]) -> dict[int, int]:
-    """For each picture that another class has too, one of those."""
-    seen = [n for n, p in enumerate(prints) if p.hash and items[n].kind]
-    found: dict[int, int] = {}
-    for a, b in near_pairs([prints[n].hash for n in seen], SAME):
-        if items[seen[a]].kind != items[seen[b]].kind:
-            found.setdefault(seen[a], seen[b])
-            found.setdefault(seen[b], seen[a])
-    return found
+def _twin(kind: str, item: Item, twin: Item) -> Fault:
+    return Fault(kind, item.path, f"as {twin.path}", item, twin)
 
 
 def facts(found: Survey, prints: Sequence[Fingerprint], used: Counter[str]) -> dict[str, Any]:

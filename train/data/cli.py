@@ -84,7 +84,7 @@ class Share(click.FloatRange):
 @click.option("--train", default=0.7, show_default=True, type=Share())
 @click.option("--val", default=0.15, show_default=True, type=Share())
 @click.option("--test", default=0.15, show_default=True, type=Share())
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the choice between equals.")
 @click.option("-o", "--out", type=PATH, help="Copy into this folder.  [default: move within DATA]")
 @click.option("--mix-sessions", is_flag=True, help="Let pictures of one capture session go to different parts.")
 @click.option("--again", is_flag=True, help="Give new parts also to what has one.")
@@ -98,7 +98,7 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, again: bo
     from edgekit.train.data.words import print_split
     from edgekit.train.say import bar
 
-    if abs(sum(shares.values()) - 1) > 1e-6:
+    if not abs(sum(shares.values()) - 1) < 1e-6:  # so that nan is refused too
         raise click.UsageError(f"--train, --val and --test add up to {sum(shares.values()):g}, not 1")
     shares = {name: shares[name] for name in PARTS}
     print_split(part(survey(data), shares, seed, out, mix_sessions, again, bar), shares, data, out)

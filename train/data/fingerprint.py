@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +24,8 @@ NEAR = 60  # bits that may differ between two versions of one picture
 # Measured on 240 pictures of four sets: half the size, JPEG of quality 40, lighter, darker, grey, or 2 % cut
 # off differ by at most 56 bits. Of 139 million pairs of FER2013's faces, those of up to 64 bits that were looked at
 # showed the same photograph; above that, different people begin.
+Bits = NDArray[np.uint8]  # (N, SIDE * SIDE), 0 or 1
+
 ROWS = 2048  # hashes that are compared at once: 16 MB of products
 GREY = 2.0  # mean difference between the colours of a picture, below which it counts as grey
 
@@ -86,46 +88,59 @@ def _start() -> None:
 
 def alike(prints: Sequence[Fingerprint]) -> list[list[int]]:
     """Groups of two and more pictures that are, step by step, the same or nearly the same; indices into `prints`."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     seen = [n for n, p in enumerate(prints) if p.hash]
-    pairs = near_pairs([prints[n].hash for n in seen])
-    groups = joined(len(prints), ((seen[a], seen[b]) for a, b in pairs))
-    return [group for group in groups if len(group) > 1]
+    bits = unpacked([prints[n].hash for n in seen])
+    group = np.arange(len(seen))
+    for low, high, near in _blocks(bits, bits, NEAR, upper=True):
+        rows, columns = np.nonzero(near)
+        links = group[low + rows], group[high + columns]
+        graph = coo_array((np.ones(len(rows), np.uint8), links), shape=(len(seen), len(seen)))
+        group = connected_components(graph, directed=False)[1][group]
+    members: dict[int, list[int]] = {}
+    for n, number in zip(seen, group.tolist(), strict=True):
+        members.setdefault(number, []).append(n)
+    return [numbers for numbers in members.values() if len(numbers) > 1]
 
 
-def joined(count: int, links: Iterable[Sequence[int]]) -> list[list[int]]:
-    """The numbers below `count` in groups: those that a link names together, directly or through others, share one."""
-    parent = list(range(count))
-
-    def first(n: int) -> int:
-        while parent[n] != n:
-            parent[n] = parent[parent[n]]
-            n = parent[n]
-        return n
-
-    for numbers in links:
-        low = min(map(first, numbers))
-        for n in numbers:
-            parent[first(n)] = low
-    groups: dict[int, list[int]] = {}
-    for n in range(count):
-        groups.setdefault(first(n), []).append(n)
-    return list(groups.values())
+def first_like(bits: Bits, others: Bits, most: int = NEAR) -> list[int]:
+    """For each hash the first of `others` that differs in at most so many bits, or -1."""
+    found = np.full(len(bits), -1)
+    for low, high, near in _blocks(bits, others, most):
+        rows = np.flatnonzero(near.any(1) & (found[low : low + len(near)] < 0))
+        found[low + rows] = high + near[rows].argmax(1)
+    return [int(n) for n in found]
 
 
-def near_pairs(hashes: Sequence[bytes], most: int = NEAR) -> Iterator[tuple[int, int]]:
-    """Pairs of hashes that differ in at most so many bits. Compares all with all, a block of each at a time."""
-    if not hashes:
-        return
-    bits = np.unpackbits(np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), -1), axis=1)
-    least = bits.shape[1] - 2 * most
-    for low in range(0, len(bits), ROWS):
-        for high in range(low, len(bits), ROWS):
-            product = _signs(bits[low : low + ROWS]) @ _signs(bits[high : high + ROWS]).T
-            for a, b in np.argwhere(product >= least):
-                if low + a < high + b:
-                    yield low + int(a), high + int(b)
+def first_before(bits: Bits, most: int = NEAR) -> list[int]:
+    """For each hash the first one before it that differs in at most so many bits, or -1."""
+    found = np.full(len(bits), -1)
+    for low, high, near in _blocks(bits, bits, most, upper=True):
+        if low == high:
+            near = np.triu(near, 1)
+        columns = np.flatnonzero(near.any(0) & (found[high : high + near.shape[1]] < 0))
+        found[high + columns] = low + near[:, columns].argmax(0)
+    return [int(n) for n in found]
 
 
-def _signs(bits: NDArray[np.uint8]) -> NDArray[np.float32]:
+def unpacked(hashes: Sequence[bytes]) -> Bits:
+    """(N, SIDE * SIDE): the bits of perceptual hashes."""
+    return np.unpackbits(np.frombuffer(b"".join(hashes), np.uint8).reshape(len(hashes), SIDE * SIDE // 8), axis=1)
+
+
+def _blocks(a: Bits, b: Bits, most: int, upper: bool = False) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
+    """Which of `a` are near to which of `b`, ROWS of each at a time, with the first index of both.
+
+    With `upper` only where the second is not before the first: enough where `a` is `b`.
+    """
+    least = a.shape[1] - 2 * most
+    for low in range(0, len(a), ROWS):
+        for high in range(low if upper else 0, len(b), ROWS):
+            yield low, high, _signs(a[low : low + ROWS]) @ _signs(b[high : high + ROWS]).T >= least
+
+
+def _signs(bits: Bits) -> NDArray[np.float32]:
     """-1 and 1 for 0 and 1: a product of two rows is the number of bits that agree less those that differ."""
     return bits.astype(np.float32) * 2 - 1

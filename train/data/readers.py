@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
 from edgekit.device.errors import DataError
 from edgekit.device.image import SUFFIXES
 from edgekit.train.data.labelled import Labelled, Mark, numbers, upright_size
 from edgekit.train.data.sources import PARTS, files, find, pairs, read_json, read_text
-from edgekit.train.faces import corners
 from edgekit.train.say import bar
 
 Box = tuple[float, float, float, float]
@@ -178,10 +178,22 @@ def labelme_picture(path: Path, file: Path | None) -> Labelled:
         size = int(note["imageHeight"]), int(note["imageWidth"])
         for number, shape in enumerate(note["shapes"]):
             where = f"{file}: shape {number}"
-            marks.append(Mark(_box(corners(shape, where), where), str(shape["label"]), where))
+            marks.append(Mark(_box(_corners(shape, where), where), str(shape["label"]), where))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DataError(f"{file} is not a labelme file: {error!r}") from error
     return Labelled(path, marks, _positive(size, file))
+
+
+def _corners(shape: dict[str, Any], where: str) -> list[float]:
+    """The box around a labelme shape: rectangle, polygon or circle (its centre and a point on it)."""
+    points = np.array(shape["points"], np.float32).reshape(-1, 2)
+    kind = shape.get("shape_type", "rectangle")
+    if kind == "circle":
+        radius = float(np.hypot(*(points[1] - points[0])))
+        return [*(points[0] - radius).tolist(), *(points[0] + radius).tolist()]
+    if kind not in ("rectangle", "polygon"):
+        raise DataError(f"{where} is a {kind}; draw a rectangle around the object")
+    return [*points.min(0).tolist(), *points.max(0).tolist()]
 
 
 def _box(values: Iterable[Any], where: str) -> Box:
@@ -196,7 +208,10 @@ def _positive(size: tuple[int, int], where: object) -> tuple[int, int]:
 
 
 def read_coco(source: Path, images: Path | None) -> list[Labelled]:
-    """A COCO file of boxes. `iscrowd` and `ignore` make regions to ignore. Raises DataError naming the annotation."""
+    """A COCO file of boxes, its pictures in the order of the file.
+
+    `iscrowd` and `ignore` make regions to ignore. Raises DataError naming the annotation.
+    """
     data = read_json(source)
     folders = [images] if images else [source.parent, source.parent / "images", source.parent.parent / "images"]
     try:
@@ -210,6 +225,7 @@ def read_coco(source: Path, images: Path | None) -> list[Labelled]:
             for key, known in (("image_id", rows), ("category_id", names)):
                 if note[key] not in known:
                     raise DataError(f"{where}: there is no {key} {note[key]!r}")
+            where += f" of {rows[note['image_id']]['file_name']}"
             x, y, w, h = numbers(note["bbox"], where)
             ignore = bool(note.get("iscrowd") or note.get("ignore"))
             marks[note["image_id"]].append(Mark((x, y, x + w, y + h), names[note["category_id"]], where, ignore))

@@ -5,35 +5,26 @@ The plan is written before a file is touched, and each file moves by one rename,
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edgekit.device.capture import session_of
 from edgekit.device.errors import DataError
-from edgekit.train.data.fingerprint import Fingerprint, alike, fingerprints, joined
+from edgekit.train.data.fingerprint import fingerprints
+from edgekit.train.data.groups import assign, grouped, stratum
+from edgekit.train.data.readers import labelme_picture, read_coco
 from edgekit.train.data.survey import Item, Survey
 from edgekit.train.expressions import PARTS
 
 PLAN = "split.json"
 
 Track = Callable[[Iterable[Any], int], Iterable[Any]]
-
-
-@dataclass
-class Group:
-    """Pictures that must stay together."""
-
-    items: list[int]
-    part: str = ""  # where some of them are already
-    counts: Counter[str] = field(default_factory=Counter)  # by class, or by with or without boxes
 
 
 def split(
@@ -44,10 +35,13 @@ def split(
     Within the data files move; into `out` they are copied. COCO files are written anew, their pictures stay. `mix`
     ignores sessions, `again` also gives new parts to what has one. Raises DataError.
     """
-    if found.layout == "pictures":
-        raise DataError(f"{found.root} has neither labels nor class folders; label it first: edgekit data label")
+    _refuse(found, out)
+    found = replace(found, items=sorted(_rejoined(found), key=lambda item: _name(item, found)))
+    home = PLAN if found.layout != "coco" else f"{found.root.stem}_{PLAN}"
     root = out or (found.root.parent if found.layout == "coco" else found.root)
-    before = read_plan(root)
+    before = read_plan(root / home)
+    if again and out and before["pictures"]:
+        raise DataError(f"{out} holds an earlier split; --again needs another --out")
     prints = list(track(fingerprints([item.path for item in found.items]), len(found.items)))
     names = [_name(item, found) for item in found.items]
     parts = [""] * len(names) if again else _parts(found, names, before)
@@ -56,19 +50,54 @@ def split(
     for group in groups:
         for n in group.items:
             parts[n] = parts[n] or group.part
-    rows = sorted(zip(names, parts, prints, strict=True), key=lambda row: row[0])
-    pictures = {name: {"part": part, "sha256": seen.sha256} for name, part, seen in rows}
+    pictures = {
+        name: {"part": part, "sha256": seen.sha256} for name, part, seen in zip(names, parts, prints, strict=True)
+    }
     plan = {"unfinished": False, "seed": seed, "shares": dict(shares), "pictures": pictures}
     moves = [] if found.layout == "coco" else _moves(found, parts, root, copy=out is not None)
-    _refuse_clashes(moves)
+    _refuse_clashes(moves, {root / row["part"] for row in before["pictures"].values()} if out else set())
     if moves:
-        _write_json(root / PLAN, plan | {"unfinished": True})
+        _write_json(root / home, plan | {"unfinished": True})
     for source, target in track(moves, len(moves)):
         _put(source, target, copy=out is not None)
-    done = len(moves) + (_write_coco(found, parts, root) if found.layout == "coco" else 0)
+    done = len(moves) + (_write_coco(found, parts, root, not before["pictures"]) if found.layout == "coco" else 0)
     if moves or pictures != before["pictures"] or before["unfinished"]:
-        _write_json(root / PLAN, plan)
+        _write_json(root / home, plan)
     return plan | {"done": done, "counts": _counts(found.items, parts)}
+
+
+def _refuse(found: Survey, out: Path | None) -> None:
+    """Raise DataError where a split could only do harm."""
+    if found.layout == "pictures" or (found.layout == "labelme" and not any(item.file for item in found.items)):
+        raise DataError(f"{found.root} has neither labels nor class folders; label it first: edgekit data label")
+    if found.layout == "coco":
+        return
+    root = found.root.resolve()
+    if out:
+        apart(out, root)
+        return
+    for item in found.items:
+        if item.path.is_symlink() or not item.path.resolve().is_relative_to(root):
+            raise DataError(f"{item.path} is a link, or lies behind one; copy instead of moving, by --out FOLDER")
+
+
+def _rejoined(found: Survey) -> Iterator[Item]:
+    """The items, those with their labels too whose file moved on alone when a split was cut off."""
+    strays = {
+        stray.relative_to(tree).with_suffix(""): stray
+        for stray in found.strays
+        for tree in [next(parent for parent in stray.parents if parent.name == "labels")]
+    }
+    for item in found.items:
+        stray = None if item.file else strays.get(found.inner(item).with_suffix(""))
+        yield replace(item, file=stray, marks=labelme_picture(item.path, stray).marks) if stray else item
+
+
+def apart(out: Path, root: Path) -> None:
+    """Raise DataError when one folder is, or lies in, the other: what is written would be read again."""
+    first, second = out.resolve(), root.resolve()
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise DataError(f"--out {out} and the data in {root} lie in each other; choose a folder beside it")
 
 
 def _parts(found: Survey, names: Sequence[str], before: dict[str, Any]) -> list[str]:
@@ -80,9 +109,8 @@ def _parts(found: Survey, names: Sequence[str], before: dict[str, Any]) -> list[
     return [part or planned.get(name, "") for name, part in zip(names, lying, strict=True)]
 
 
-def read_plan(root: Path) -> dict[str, Any]:
+def read_plan(path: Path) -> dict[str, Any]:
     """The plan of an earlier split; one without pictures where there was none."""
-    path = root / PLAN
     if not path.exists():
         return {"unfinished": False, "pictures": {}}
     try:
@@ -96,93 +124,23 @@ def read_plan(root: Path) -> dict[str, Any]:
     return plan
 
 
-def grouped(items: Sequence[Item], prints: Sequence[Fingerprint], parts: Sequence[str], mix: bool) -> list[Group]:
-    """Near-duplicates, what the data calls a group and, unless `mix`, each capture session."""
-    together: dict[str, list[int]] = {}
-    for n, item in enumerate(items):
-        session = None if mix else session_of(item.path.name)
-        for key in (f"group {item.group}" if item.group else "", f"session {session}" if session else ""):
-            if key:
-                together.setdefault(key, []).append(n)
-    groups = []
-    for numbers in joined(len(items), [*alike(prints), *together.values()]):
-        part = next((parts[n] for n in numbers if parts[n]), "")
-        groups.append(Group(numbers, part, Counter(stratum(items[n]) for n in numbers)))
-    return groups
-
-
-def assign(groups: Sequence[Group], shares: Mapping[str, float], seed: int) -> None:
-    """Give each group without a part the one that brings every class nearest to its shares; large groups first.
-
-    The same groups and seed give the same parts, and no part that is asked for stays empty. Raises DataError.
-    """
-    asked = [part for part in PARTS if shares[part] > 0]
-    total: Counter[str] = Counter()
-    have: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
-    for group in groups:
-        total += group.counts
-        if group.part:
-            have[group.part] += group.counts
-    free = [group for group in groups if not group.part]
-    if free and len(groups) < len(asked):
-        raise DataError(
-            f"the pictures are {len(groups)} group(s) of one capture session or look alike, too few for {len(asked)} "
-            "parts; capture in more sessions (other days, places, clothes), or --mix-sessions where that is the reason"
-        )
-    shuffled = [free[n] for n in np.random.default_rng(seed).permutation(len(free))]
-    shuffled.sort(key=lambda group: -len(group.items))
-    for number, group in enumerate(shuffled):
-        empty = [part for part in asked if not have[part]]
-        options = empty if len(empty) >= len(shuffled) - number else asked
-
-        def cost(part: str, group: Group = group) -> float:
-            gap = {kind: have[part][kind] - shares[part] * total[kind] for kind in group.counts}
-            return sum((gap[kind] + count) ** 2 - gap[kind] ** 2 for kind, count in group.counts.items())
-
-        group.part = min(options, key=cost)
-        have[group.part] += group.counts
-
-
 def _name(item: Item, found: Survey) -> str:
     """A picture's name in the plan, the same before and after it has moved."""
-    return (Path(item.kind) / _inner(item, found)).as_posix()
-
-
-def _inner(item: Item, found: Survey) -> Path:
-    """Where a picture lies below images/, its class folder or its COCO file."""
-    if found.layout == "coco":
-        return Path(os.path.relpath(item.path, found.root.parent))
-    tree = found.root / item.part
-    return item.path.relative_to(tree / ("images" if found.layout == "labelme" else item.kind))
+    return (Path(item.kind) / found.inner(item)).as_posix()
 
 
 def _moves(found: Survey, parts: Sequence[str], root: Path, copy: bool) -> list[tuple[Path, Path]]:
     """From where to where each file goes, labels before their picture; those that are there already left out."""
     moves = []
     for item, part in zip(found.items, parts, strict=True):
-        inner = _inner(item, found)
+        inner = found.inner(item)
         if found.layout == "labelme":
-            label = inner.with_suffix(".json")
-            source = found.root / item.part / "labels" / label
-            if source.exists():
-                moves.append((source, root / part / "labels" / label))
+            if item.file:
+                moves.append((item.file, root / part / "labels" / inner.with_suffix(".json")))
             moves.append((item.path, root / part / "images" / inner))
         else:
             moves.append((item.path, root / part / item.kind / inner))
-    moves += _left_behind(found, parts, root)
     return [(source, target) for source, target in moves if source != target and not (copy and _there(source, target))]
-
-
-def _left_behind(found: Survey, parts: Sequence[str], root: Path) -> list[tuple[Path, Path]]:
-    """Labels whose picture moved on alone."""
-    moves = []
-    homes = {_inner(item, found).with_suffix(""): part for item, part in zip(found.items, parts, strict=True)}
-    for stray in found.strays:
-        tree = next(p for p in stray.parents if p.name == "labels")
-        inner = stray.relative_to(tree)
-        if part := homes.get(inner.with_suffix("")):
-            moves.append((stray, root / part / "labels" / inner))
-    return moves
 
 
 def _there(source: Path, target: Path) -> bool:
@@ -190,13 +148,14 @@ def _there(source: Path, target: Path) -> bool:
     return target.exists() and target.read_bytes() == source.read_bytes()
 
 
-def _refuse_clashes(moves: Sequence[tuple[Path, Path]]) -> None:
-    """Raise DataError when two files would become one."""
+def _refuse_clashes(moves: Sequence[tuple[Path, Path]], ours: set[Path]) -> None:
+    """Raise DataError when two files would become one. Below `ours` stand copies of an earlier split, to be renewed."""
     counts = Counter(target for _, target in moves)
     sources = {source for source, _ in moves}
-    clash = next((t for _, t in moves if counts[t] > 1 or (t.exists() and t not in sources)), None)
-    if clash:
-        raise DataError(f"{clash} would be overwritten; rename one of the files of that name. Nothing was moved")
+    for _, target in moves:
+        old = target.exists() and target not in sources and not ours & set(target.parents)
+        if counts[target] > 1 or old:
+            raise DataError(f"{target} would be overwritten; rename one of the files of that name. Nothing was moved")
 
 
 def _put(source: Path, target: Path, copy: bool) -> None:
@@ -209,25 +168,31 @@ def _put(source: Path, target: Path, copy: bool) -> None:
         else:
             os.rename(source, target)
     except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror}; run the same command again") from error
+        cure = "copy instead, by --out FOLDER" if error.errno == errno.EXDEV else "then run the same command again"
+        raise DataError(f"{target} cannot be written: {error.strerror}; {cure}") from error
 
 
-def _write_coco(found: Survey, parts: Sequence[str], root: Path) -> int:
-    """One COCO file a part; the number of files that changed."""
-    data = json.loads(found.root.read_text())
-    homes = {os.path.normpath(item.path): part for item, part in zip(found.items, parts, strict=True)}
-    home = {row["id"]: homes.get(os.path.normpath(found.root.parent / row["file_name"])) for row in data["images"]}
+def _write_coco(found: Survey, parts: Sequence[str], root: Path, first: bool) -> int:
+    """One COCO file a part, none for a part without pictures; the number of files that changed."""
+    data = json.loads(found.root.read_text(encoding="utf-8-sig"))
+    homes = {item.path: part for item, part in zip(found.items, parts, strict=True)}
+    read = [Path(os.path.normpath(picture.path)) for picture in read_coco(found.root, found.root.parent)]
+    listed = [(row, path, homes.get(path)) for row, path in zip(data["images"], read, strict=True)]
     changed = 0
-    for part in PARTS:
-        rows = [row for row in data["images"] if home[row["id"]] == part]
+    for name in PARTS:
+        rows = [{**row, "file_name": os.path.relpath(path, root)} for row, path, part in listed if part == name]
         ids = {row["id"] for row in rows}
-        images = [{**row, "file_name": os.path.relpath(found.root.parent / row["file_name"], root)} for row in rows]
         notes = [note for note in data["annotations"] if note["image_id"] in ids]
-        target = root / f"{found.root.stem}_{part}.json"
-        text = json.dumps({**data, "images": images, "annotations": notes})
-        if images and not (target.exists() and target.read_text() == text):
-            _write_text(target, text)
+        target = root / f"{found.root.stem}_{name}.json"
+        text = json.dumps({**data, "images": rows, "annotations": notes}) if rows else None
+        if text != (target.read_text() if target.exists() else None):
+            if first and target.exists():
+                raise DataError(f"{target} would be overwritten; move it away, or choose another --out")
             changed += 1
+            if text:
+                _write_text(target, text)
+            else:
+                target.unlink()
     return changed
 
 
@@ -237,11 +202,6 @@ def _counts(items: Sequence[Item], parts: Sequence[str]) -> dict[str, dict[str, 
     for item, part in zip(items, parts, strict=True):
         rows[part][stratum(item)] += 1
     return {part: dict(sorted(counts.items())) for part, counts in rows.items() if counts}
-
-
-def stratum(item: Item) -> str:
-    """What each part is to have its share of: a class, or pictures with boxes and without."""
-    return item.kind or ("with boxes" if item.boxes else "without boxes")
 
 
 def _write_json(path: Path, data: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgekit.device.errors import DataError
-from edgekit.device.image import pictures
+from edgekit.device.image import SUFFIXES, pictures
 from edgekit.train.data.labelled import Labelled
 from edgekit.train.data.readers import labelme_picture, read_coco
 from edgekit.train.expressions import PARTS
@@ -35,8 +36,16 @@ class Survey:
     layout: str
     items: list[Item]
     strays: list[Path] = field(default_factory=list)  # label files without a picture
-    unread: dict[Path, str] = field(default_factory=dict)  # pictures whose label file is none, and why
+    unread: dict[Path, str] = field(default_factory=dict)  # pictures whose label file cannot be used, and why
     missing: list[Path] = field(default_factory=list)  # pictures that a label file names and that are not there
+    loose: list[Path] = field(default_factory=list)  # pictures that lie beside the class folders
+
+    def inner(self, item: Item) -> Path:
+        """Where a picture lies below images/, its class folder, or the folder of its COCO file."""
+        if self.layout == "coco":
+            return Path(os.path.relpath(item.path, self.root.parent))
+        folder = {"labelme": "images", "classes": item.kind}.get(self.layout, ".")
+        return item.path.relative_to(self.root / item.part / folder)
 
 
 def survey_all(paths: Sequence[Path]) -> Survey:
@@ -61,18 +70,22 @@ def survey(data: Path) -> Survey:
     trees = [(part, data / part) for part in PARTS if (data / part).is_dir()]
     if any((tree / "images").is_dir() for _, tree in [("", data), *trees]):
         return _labelme(data, [("", data), *trees])
-    found = Survey(data, "classes", [])
-    for part, tree in trees or [("", data)]:
-        found.items.extend(
-            Item(path, part=part, kind=folder.name) for folder in folders(tree) for path in pictures(folder)
-        )
-    if trees:  # what came after a split
-        extra = [folder for folder in folders(data) if folder.name not in PARTS]
-        found.items.extend(Item(path, kind=folder.name) for folder in extra for path in pictures(folder))
+    found = _classes(data, trees)
     if not found.items:
         found = Survey(data, "pictures", [Item(path) for path in pictures(data)])
     if not found.items:
         raise DataError(f"{data} holds no pictures; expected images/ and labels/, or a folder for each class")
+    return found
+
+
+def _classes(data: Path, trees: list[tuple[str, Path]]) -> Survey:
+    """Class folders within the parts, and those beside the parts: what came after a split."""
+    found = Survey(data, "classes", [])
+    for part, tree in [*trees, ("", data)]:
+        for folder in folders(tree):
+            if part or folder.name not in PARTS:
+                found.items.extend(Item(path, part=part, kind=folder.name) for path in pictures(folder))
+        found.loose.extend(p for p in sorted(tree.iterdir()) if p.suffix.lower() in SUFFIXES and p.is_file())
     return found
 
 
@@ -103,7 +116,8 @@ def _coco(data: Path) -> Survey:
     found = Survey(data, "coco", [])
     for read in read_coco(data, data.parent):
         if read.path.is_file():
-            found.items.append(Item(read.path, read.marks, read.size, read.group, part=coco_part(data), file=data))
+            path = Path(os.path.normpath(read.path))  # so that a picture has one name, whoever speaks of it
+            found.items.append(Item(path, read.marks, read.size, read.group, part=coco_part(data), file=data))
         else:
             found.missing.append(read.path)
     if not found.items:
