@@ -26,7 +26,7 @@ from edgekit.device.screen import ENDS, Keys, Show, StatusLine, keyboard, screen
 QUALITY = 95  # of a JPEG; below about 90 its blocks show, and a detector learns them
 BLACK = 12  # mean level, 0..255, under which hardly anything can be seen
 KEYS = "space pauses, u undoes, q ends"
-NAME = re.compile(r"(?:.*/)?(\d{8}T\d{6}Z-[0-9a-f]{4})_\d{4,}(?:\.\w+)?")
+NAME = re.compile(r"(?:.*/)?(\d{8}T\d{6}Z-[0-9a-f]{4})_\d{4,}(?:[_-]\w+)?(?:\.\w+)?")  # also of a crop or a copy
 
 
 @dataclass(frozen=True)

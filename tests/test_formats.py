@@ -217,8 +217,11 @@ def test_one_label_of_a_coco_file_is_chosen(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         ({"annotations": [NOTE | {"bbox": [1, 2, 3]}]}, "not a COCO file"),
-        ({"annotations": [NOTE | {"bbox": [1, 2, 3, None]}]}, "annotation 5: None is not a number"),
-        ({"annotations": [NOTE | {"bbox": [1, 2, 3, float("inf")]}]}, "annotation 5: inf is not a size"),
+        ({"annotations": [NOTE | {"bbox": [1, 2, 3, None]}]}, "annotation 5 of images/a.png: None is not a number"),
+        (
+            {"annotations": [NOTE | {"bbox": [1, 2, 3, float("inf")]}]},
+            "annotation 5 of images/a.png: inf is not a size",
+        ),
         ({"annotations": [NOTE | {"image_id": 8}]}, "annotation 5: there is no image_id 8"),
         ({"annotations": [NOTE | {"category_id": 8}]}, "annotation 5: there is no category_id 8"),
         ({"images": [{"id": 7, "file_name": "images/a.png", "width": -1, "height": 60}]}, "is -1x60"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from edgekit.device.capture import session_of
 from edgekit.device.cli import EXAMPLE, main
 from edgekit.device.image import read_image
 from edgekit.device.sentiment import MARGIN
@@ -84,11 +85,11 @@ def test_crops_are_portraits_and_keep_part_and_class(tmp_path: Path) -> None:
     assert "skipped:" in said and "broken.png" in said
     assert "2 pictures,     2 faces cut, none found in 0" in said and "3 pictures,     1 faces cut" in said
     faces = sorted(path.relative_to(tmp_path / "faces") for path in (tmp_path / "faces").rglob("*.jpg"))
-    assert list(map(str, faces)) == ["test/sad/b.jpg", "train/happy/a.jpg", "train/happy/a_png.jpg"]
+    assert list(map(str, faces)) == ["test/sad/b.jpg", "train/happy/a-2.jpg", "train/happy/a.jpg"]
     with (tmp_path / "faces" / "crops.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    portrait = read_image(tmp_path / "faces" / "train" / "happy" / "a_png.jpg")
-    (row,) = [row for row in rows if row["crop"] == "train/happy/a_png.jpg"]
+    portrait = read_image(tmp_path / "faces" / "train" / "happy" / "a-2.jpg")
+    (row,) = [row for row in rows if row["crop"] == "train/happy/a-2.jpg"]
     box = [float(row[side]) for side in ("left", "top", "right", "bottom")]
     inner = face_box(portrait, MARGIN)  # where training takes the face to be
     assert abs((inner.right - inner.left) - max(box[2] - box[0], box[3] - box[1])) < 2
@@ -100,10 +101,31 @@ def test_crops_are_portraits_and_keep_part_and_class(tmp_path: Path) -> None:
 def test_the_crop_is_the_largest_face_or_every_one(tmp_path: Path) -> None:
     save(tmp_path / "photos" / "a.png", scene(1, (96, 128)))  # FACE sees one face wherever it looks
     for every in (False, True):
-        cut = cut_faces(survey(tmp_path / "photos"), FACE, tmp_path / "out", every, iter)
+        cut = cut_faces(survey(tmp_path / "photos"), FACE, tmp_path / f"out{every}", every, iter)
         assert cut.crops.total() == 1 and not cut.empty
-    image = read_image(tmp_path / "out" / "a.jpg")
+    image = read_image(tmp_path / "outTrue" / "a.jpg")
     assert image.shape == (41, 41, 3)  # 32 px and MARGIN on either side
+
+
+def test_crops_overwrite_nothing_and_keep_folders_and_sessions(tmp_path: Path) -> None:
+    photo, data = read_image(EXAMPLE), tmp_path / "photos"
+    for folder in "ab":
+        save(data / "happy" / folder / "20261122T005014Z-a3f2_0001.png", photo)
+    for out in (data, data / "happy", tmp_path):
+        done = CliRunner().invoke(main, ["data", "crops", str(data), "-o", str(out)])
+        assert done.exit_code == 1 and "lie in each other" in done.output
+    crops(data, "-o", tmp_path / "faces", "--all")
+    faces = sorted((tmp_path / "faces").rglob("*.jpg"))
+    assert [path.parent.name for path in faces] == ["a", "b"]
+    assert {session_of(path.name) for path in faces} == {"20261122T005014Z-a3f2"}
+    assert session_of("20261122T005014Z-a3f2_0001_2.jpg") == session_of("20261122T005014Z-a3f2_0001-2.jpg")
+    done = CliRunner().invoke(main, ["data", "crops", str(data), "-o", str(tmp_path / "faces")])
+    assert done.exit_code == 1 and "holds files already" in done.output
+
+
+@pytest.mark.parametrize(("name", "says"), [("no/a.png", "cannot be written"), ("a.xyz", "end in .png")])
+def test_a_sheet_that_cannot_be_written_is_one_line(tmp_path: Path, name: str, says: str) -> None:
+    assert says in preview(moods(tmp_path / "moods"), "-o", tmp_path / name, status=1)
 
 
 @pytest.mark.parametrize("model", ["sentiment.tflite", "nothing.tflite"])

@@ -87,7 +87,11 @@ def sheet(tiles: Sequence[Image], columns: int, target: Path, legend: Legend) ->
     for text, colour in legend:
         cv2.putText(line, text, (x, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
         x += cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 24
-    cv2.imwrite(str(target), to_rgb(np.vstack([table, line])))
+    _, data = cv2.imencode(".png", to_rgb(np.vstack([table, line])))
+    try:
+        target.write_bytes(data.tobytes())
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror}") from error
 
 
 def boxed(image: Image, groups: Sequence[tuple[Boxes, tuple[int, int, int]]]) -> Image:

@@ -105,6 +105,8 @@ def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Mod
     net, arch = build(spec), ARCHS[spec.task][spec.arch]
     if resume or not (weights or arch.pretrain):
         return net, spec
+    if weights == "shipped" and spec.arch != next(iter(ARCHS[spec.task])):
+        raise DataError(f"no weights of {spec.arch} are shipped; give a file or a run folder by --weights")
     if arch.pretrain and not (weights and Path(weights).is_dir()):
         if not arch.pretrain(net, Path(weights) if weights else None):
             say("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
@@ -117,8 +119,6 @@ def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Mod
 
 def _weights_file(spec: ModelSpec, weights: str) -> Path:
     if weights == "shipped":
-        if spec.arch != next(iter(ARCHS[spec.task])):
-            raise DataError(f"no weights of {spec.arch} are shipped; give a file or a run folder by --weights")
         return Path(str(files("edgekit.models"))) / f"{spec.task}.weights.h5"
     path = Path(weights)
     return path / WEIGHTS if path.is_dir() else path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,11 @@ console = Console(stderr=True)
 def say(line: str) -> None:
     """A line on standard error, above a progress bar if there is one, as it is: neither wrapped nor coloured."""
     console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def suggest(*words: object) -> None:
+    """The command that comes next, ready to be pasted."""
+    say(f"next: edgekit {shlex.join(str(word) for word in words)}")
 
 
 def bar(items: Iterable[Any], count: int | None = None, what: str = "reading") -> Iterable[Any]:

@@ -60,11 +60,6 @@ class Report:
     faults: list[Fault]
     facts: dict[str, Any]  # counts, balance, sizes
 
-    @property
-    def status(self) -> int:
-        """0: nothing to mend; 3: something is."""
-        return 3 if any(KINDS[fault.kind][1] != NOTE for fault in self.faults) else 0
-
 
 def check(
     found: Survey, labels: tuple[str, ...], min_bytes: int, min_side: int, workers: int | None = None,

@@ -60,15 +60,15 @@ def check(
         say(f"renamed labels in {mending.rename_labels(survey_all(data), pairs)} files")
     report = module.check(survey_all(data), names(labels), min_bytes, min_side, workers, bar)
     write_page(report, html)
-    status = report.status
-    moved = None
-    if fix:
-        moved = mending.fix(report)
-        status = 3 if any(module.KINDS[fault.kind][1] == module.YOURS for fault in report.faults) else 0
+    mended = mending.fix(report) if fix else None
+    left = module.YOURS, *((module.MOVE, module.RENAME) if not fix else ())
+    status = 3 if any(module.KINDS[fault.kind][1] in left for fault in report.faults) else 0
     if as_json:
-        click.echo(json.dumps(as_facts(report, moved), indent=2))
+        click.echo(json.dumps(as_facts(report, mended, status), indent=2))
     else:
-        print_report(report, moved, html, data)
+        limits = {"--labels": labels, "--min-bytes": min_bytes, "--min-side": min_side}
+        given = [word for name, value in limits.items() if value not in (None, 10_000, 32) for word in (name, value)]
+        print_report(report, mended, html, ["data", "check", *data, *given])
     raise SystemExit(status)
 
 

@@ -17,6 +17,8 @@ from edgekit.device.errors import DataError
 from edgekit.device.image import Image, crop, fit, read_image, to_rgb
 from edgekit.device.interpreter import Loaded
 from edgekit.device.sentiment import MARGIN
+from edgekit.train.data.fix import free
+from edgekit.train.data.split import apart
 from edgekit.train.data.survey import Item, Survey
 from edgekit.train.report import sheet
 
@@ -43,7 +45,9 @@ def cut_faces(
     cut = Cut()
     tiles: list[Image] = []
     rows: list[list[object]] = []
-    taken: set[Path] = set()
+    apart(out, found.root.parent if found.layout == "coco" else found.root)
+    if out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} holds files already; choose another --out, or move it away")
     try:
         for item in track(found.items):
             try:
@@ -55,7 +59,10 @@ def cut_faces(
             if not faces:
                 cut.empty.append(item.path)
             for number, face in enumerate(faces if every else faces[:1], start=1):
-                target = _target(item, number, out, taken)
+                inner = found.inner(item).with_suffix(".jpg")
+                target = free(
+                    out / item.part / item.kind / (inner if number == 1 else inner.with_stem(f"{inner.stem}_{number}"))
+                )
                 portrait = crop(image, face.box, MARGIN, _size(face))
                 _write(target, portrait)
                 cut.crops[item.kind] += 1
@@ -81,17 +88,6 @@ def _size(face: Face) -> tuple[int, int]:
     longer = max(face.box.right - face.box.left, face.box.bottom - face.box.top)
     side = min(LARGEST, max(1, round(longer * (1 + 2 * MARGIN))))
     return side, side
-
-
-def _target(item: Item, number: int, out: Path, taken: set[Path]) -> Path:
-    """Where a crop goes: pictures that differ in their ending only get different names."""
-    stem = item.path.stem + (f"_{number}" if number > 1 else "")
-    folder = out / item.part / item.kind
-    target = folder / f"{stem}.jpg"
-    if target in taken:
-        target = folder / f"{stem}_{item.path.suffix[1:].lower()}.jpg"
-    taken.add(target)
-    return target
 
 
 def _write(path: Path, image: Image) -> None:

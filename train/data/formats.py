@@ -13,7 +13,7 @@ from edgekit.train.data.labelled import Labelled, Mark, check_present, clipped, 
 from edgekit.train.data.readers import READERS
 from edgekit.train.data.sources import files, one_part
 from edgekit.train.data.written import check_free, write_coco, write_labelme
-from edgekit.train.say import say
+from edgekit.train.say import say, suggest
 
 NAMES = {
     "coco": "a COCO file",
@@ -166,7 +166,7 @@ def _say(out: Path, pictures: list[Labelled], label: str, dropped: list[Mark], l
     parts += [f"{_many(boxes, 'box')} of {label}", *([f"{_many(ignore, 'region')} to ignore"] if ignore else [])]
     lost = [f"{_many(len(dropped), 'box')} without area dropped, the first: {dropped[0].where}"] if dropped else []
     say("; ".join([f"wrote {out}: {', '.join(parts)}", *lost, *left]))
-    say(f"next: edgekit data check {out}")
+    suggest("data", "check", out)
 
 
 def _say_folders(out: Path, counts: dict[str, int]) -> None:
@@ -175,5 +175,5 @@ def _say_folders(out: Path, counts: dict[str, int]) -> None:
     lost = f"; {_many(blank, 'picture')} in which most voters see no face left out" if blank else ""
     say(f"wrote {out}: {_many(sum(counts.values()), 'picture')} ({parts}){lost}")
     tables = [out / part / fer2013.VOTES for part in ("train", "val") if (out / part / fer2013.VOTES).is_file()]
-    votes = "".join(f" --votes {table}" for table in tables)
-    say(f"next: edgekit train sentiment --data {out}{votes} --classes happy,sad")
+    votes = [word for table in tables for word in ("--votes", table)]
+    suggest("train", "sentiment", "--data", out, *votes, "--classes", "happy,sad")

@@ -28,6 +28,8 @@ def preview(data: Path, augment: bool, count: int, arch: str | None, seed: int, 
 
     With `augment` each stands beside versions made by the recipe of the net `arch`. Raises DataError.
     """
+    if target.suffix.lower() != ".png":
+        raise DataError(f"{target}: the sheet is a PNG picture; let its name end in .png")
     layout = survey(data).layout
     if layout == "pictures":
         raise DataError(f"{data} has neither labels nor class folders; label it first: edgekit data label")

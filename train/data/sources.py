@@ -62,6 +62,8 @@ def pairs(source: Path, images: Path | None, suffix: str) -> list[tuple[Path, Pa
 
     The picture of a label file that has none comes with the file too, though it does not exist.
     """
+    if not source.is_dir():
+        raise DataError(f"{source} is one label file; give the folder that it is in")
     labels = source / "labels" if (source / "labels").is_dir() else source
     beside = [part for part in range(len(labels.parts)) if labels.parts[part] == "labels"]
     swapped = Path(*labels.parts[: beside[-1]], "images", *labels.parts[beside[-1] + 1 :]) if beside else labels

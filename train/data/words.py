@@ -12,27 +12,23 @@ from rich.table import Table
 
 from edgekit.train.data.check import KINDS, MOVE, RENAME, YOURS, Report
 from edgekit.train.data.crops import SHEET, Cut
-from edgekit.train.data.fix import MOVED, summary
+from edgekit.train.data.fix import MOVED, Mended, summary
 from edgekit.train.data.page import short
 from edgekit.train.data.survey import Survey
-from edgekit.train.say import say
+from edgekit.train.say import say, suggest
 
 NAMED = 3  # files of a kind that the table names; the page and --json have all
 
-Moved = tuple[Path, int, int]  # quarantine, files moved, files renamed
 
-
-def as_facts(report: Report, moved: Moved | None) -> dict[str, Any]:
+def as_facts(report: Report, mended: Mended | None, status: int) -> dict[str, Any]:
     """A report for programs."""
     faults = [{"kind": f.kind, "path": str(f.path), "detail": f.detail} for f in report.faults]
-    facts = report.facts | {"found": summary(report.faults), "faults": faults, "status": report.status}
-    if moved:
-        facts |= {"quarantine": str(moved[0]), "moved": moved[1], "renamed": moved[2]}
-    return facts
+    facts = report.facts | {"found": summary(report.faults), "faults": faults, "status": status}
+    return facts | (mended._asdict() | {"quarantine": str(mended.quarantine)} if mended else {})
 
 
-def print_report(report: Report, moved: Moved | None, html: Path, data: Sequence[Path]) -> None:
-    """A report for people."""
+def print_report(report: Report, mended: Mended | None, html: Path, words: Sequence[object]) -> None:
+    """A report for people; `words` are the command's own, for the next one."""
     facts = report.facts
     mixed = f"{facts['colour']} in colour, {facts['grey']} grey"
     print(f"{facts['pictures']} pictures, {facts['bytes'] / 1e6:.1f} MB; {mixed}")
@@ -47,22 +43,28 @@ def print_report(report: Report, moved: Moved | None, html: Path, data: Sequence
     else:
         print("nothing to mend")
     say(f"look at {html}")
-    if moved:
-        quarantine, files, renamed = moved
-        say(f"moved {files} files to {quarantine} ({MOVED} there says where each was), renamed {renamed}")
-    where = " ".join(map(str, data))
-    mends = {KINDS[kind][1] for kind in counts}
-    if not moved and mends & {MOVE, RENAME}:
-        say(f"next: edgekit data check {where} --fix")
+    if mended:
+        taken = f", took {mended.entries} entries out of COCO files" if mended.entries else ""
+        say(f"moved {mended.moved} files to {mended.quarantine}{taken}, renamed {mended.renamed}")
+        if mended.moved:
+            say(f"{MOVED} there says where each was, and why")
+    _suggest(report, {KINDS[kind][1] for kind in counts}, bool(mended), words)
+
+
+def _suggest(report: Report, mends: set[str], mended: bool, words: Sequence[object]) -> None:
+    found = report.survey
+    if not mended and mends & {MOVE, RENAME}:
+        suggest(*words, "--fix")
     elif YOURS in mends:
-        say(f"next: mend the rest by hand, then: edgekit data check {where}")
-    elif not all(item.part for item in report.survey.items) and report.survey.layout != "pictures":
-        say(f"next: edgekit data split {where}")
+        say("mend the rest by hand, then check again")
+    elif found.layout == "pictures":
+        say(f"next: put the pictures into {found.root / 'images'} and label them, or into a folder for each class")
+    elif found.layout == "labelme" and not any(item.file for item in found.items):
+        suggest("data", "label", found.root)
+    elif not all(item.part for item in found.items):
+        suggest("data", "split", found.root)
     else:
-        task = {"classes": "train sentiment --data", "pictures": "data label"}.get(
-            report.survey.layout, "train detector --data"
-        )
-        say(f"next: edgekit {task} {data[0]}")
+        suggest("train", "sentiment" if found.layout == "classes" else "detector", "--data", found.root)
 
 
 def _print_faults(report: Report, counts: Mapping[str, int]) -> None:
@@ -95,13 +97,11 @@ def print_split(plan: Mapping[str, Any], shares: Mapping[str, float], data: Path
             "together; capture in more sessions, or --mix-sessions"
         )
     say(f"{plan['done']} files written or moved" if plan["done"] else "nothing to do: every picture has its part")
-    where = out or data
-    task, target = ("detector", where)
+    target = out or data
     if data.suffix == ".json":
         target = (out or data.parent) / f"{data.stem}_train.json"
-    elif not any((where / part / "images").is_dir() for part in shares):
-        task = "sentiment"
-    say(f"next: edgekit train {task} --data {target}")
+    boxed = data.suffix == ".json" or any((target / part / "images").is_dir() for part in shares)
+    suggest("train", "detector" if boxed else "sentiment", "--data", target)
 
 
 def print_cut(cut: Cut, found: Survey, out: Path) -> None:
@@ -115,7 +115,10 @@ def print_cut(cut: Cut, found: Survey, out: Path) -> None:
         print(f"{name:12} {count:5} pictures, {cut.crops[kind]:5} faces cut, none found in {empty[kind]}")
     if cut.crops.total():
         say(f"look at {out / SHEET}")
-        say(f"next: edgekit train sentiment --data {out}")
+        if found.layout == "classes":
+            suggest("train", "sentiment", "--data", out)
+        else:
+            say(f"next: sort them into a folder for each class, then: edgekit train sentiment --data {out}")
     else:
         say("no face was found")
 
