@@ -118,7 +118,8 @@ def last_line(captured: Captured) -> str:
         return "no picture was taken"
     many = _pictures(taken) if taken == captured.count else f"{taken} of {_pictures(captured.count)}"
     word = "label" if captured.out.name == "images" else "check"
-    after = f"edgekit data {word} {shlex.quote(str(captured.out.parent))}"
+    data = captured.out.parent if captured.out.parent.name or word == "label" else captured.out
+    after = f"edgekit data {word} {shlex.quote(str(data))}"
     return f"{many} in {captured.out}, session {captured.session}; next: {after}"
 
 

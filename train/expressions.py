@@ -58,7 +58,7 @@ def read_expressions(
     file is a CSV table: a column `file` (relative to it), and columns of counts for the classes. Raises DataError.
     """
     trees = [(name, tree) for folder in folders for name, tree in _trees(folder, part)]
-    found = sorted({path.name for _, tree in trees for path in _folders(tree)})
+    found = sorted({path.name for _, tree in trees for path in subfolders(tree)})
     rest = sorted({_silent(name) for name in found if name in others or name.startswith("_")})
     answers = classes or tuple(name for name in found if _silent(name) not in rest)
     names = (*answers, *rest)
@@ -72,7 +72,7 @@ def read_expressions(
     ballots = {path: counts for file in votes for path, counts in _read_votes(file, names).items()}
     parts: dict[str, list[Portrait]] = {}
     for name, tree in trees:
-        for folder in _folders(tree):
+        for folder in subfolders(tree):
             label = next((n for n, c in enumerate(names) if c in (folder.name, _silent(folder.name))), -1)
             parts.setdefault(name, []).extend(
                 _portrait(path, label, ballots.get(path.resolve()), len(names)) for path in pictures(folder)
@@ -114,7 +114,8 @@ def _trees(folder: Path, part: str) -> list[tuple[str, Path]]:
     return split or [(part, folder)]
 
 
-def _folders(tree: Path) -> list[Path]:
+def subfolders(tree: Path) -> list[Path]:
+    """The folders in a folder, by name, hidden ones left out."""
     return sorted(p for p in tree.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 

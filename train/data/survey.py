@@ -12,7 +12,7 @@ from edgekit.device.errors import DataError
 from edgekit.device.image import SUFFIXES, pictures
 from edgekit.train.data.labelled import Labelled
 from edgekit.train.data.readers import labelme_picture, read_coco
-from edgekit.train.expressions import PARTS
+from edgekit.train.expressions import PARTS, subfolders
 from edgekit.train.faces import coco_part
 from edgekit.train.recipe import DETECTOR
 
@@ -82,16 +82,11 @@ def _classes(data: Path, trees: list[tuple[str, Path]]) -> Survey:
     """Class folders within the parts, and those beside the parts: what came after a split."""
     found = Survey(data, "classes", [])
     for part, tree in [*trees, ("", data)]:
-        for folder in folders(tree):
+        for folder in subfolders(tree):
             if part or folder.name not in PARTS:
                 found.items.extend(Item(path, part=part, kind=folder.name) for path in pictures(folder))
         found.loose.extend(p for p in sorted(tree.iterdir()) if p.suffix.lower() in SUFFIXES and p.is_file())
     return found
-
-
-def folders(tree: Path) -> list[Path]:
-    """The folders in a folder, by name, hidden ones left out."""
-    return sorted(path for path in tree.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _labelme(data: Path, trees: list[tuple[str, Path]]) -> Survey:
