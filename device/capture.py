@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import secrets
 import shlex
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +18,11 @@ import cv2
 import numpy as np
 
 from edgekit.device.camera import Camera, Frame, LiveCamera, open_camera
-from edgekit.device.errors import EdgekitError, LogError
-from edgekit.device.image import Image, to_rgb
+from edgekit.device.errors import DataError, EdgekitError
+from edgekit.device.files import write_jpeg
+from edgekit.device.image import Image
 from edgekit.device.screen import ENDS, Keys, Show, StatusLine, keyboard, screen, stopped_by_signals
 
-QUALITY = 95  # of a JPEG; below about 90 its blocks show, and a detector learns them
 BLACK = 12  # mean level, 0..255, under which hardly anything can be seen
 KEYS = "space pauses, u undoes, q ends"
 NAME = re.compile(r"(?:.*/)?(\d{8}T\d{6}Z-[0-9a-f]{4})_\d{4,}(?:[_-]\w+)?(?:\.\w+)?")  # also of a crop or a copy
@@ -88,14 +87,14 @@ def capture(
     A live camera is asked for `size` (height, width), gives its newest frame each time, and starts after `countdown`
     seconds. In a video, seconds are the video's own. From a folder every picture is taken; `every` means nothing
     there. Files are named after the session, so that a later split can keep together what looks alike. Space pauses,
-    u takes the last picture back, q or Escape ends. Raises CameraError, DataError, and LogError when `out` cannot be
+    u takes the last picture back, q or Escape ends. Raises CameraError, and DataError when `out` cannot be
     written; whatever was taken before is whole.
     """
     session = Session(out, count)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LogError(f"{out} cannot be written: {error.strerror}") from error
+        raise DataError(f"{out} cannot be written: {error.strerror}") from error
     with ExitStack() as stack:
         stop = stack.enter_context(stopped_by_signals())
         camera = stack.enter_context(open_camera(source, size, stop))
@@ -198,14 +197,14 @@ def _press(session: Session, key: str) -> None:
         try:
             session.taken.pop().unlink(missing_ok=True)
         except OSError as error:
-            raise LogError(f"the last picture cannot be taken back: {error.strerror}") from error
+            raise DataError(f"the last picture cannot be taken back: {error.strerror}") from error
         session.last = None
 
 
 def _take(session: Session, image: Image, status: StatusLine) -> None:
     """Write one picture, and warn of a camera that sees nothing or has stopped seeing."""
     path = session.out / f"{session.name}_{len(session.taken) + 1:04}.jpg"
-    _save(path, image)
+    write_jpeg(path, image)
     session.taken.append(path)
     if image.mean() < BLACK:
         _warn(session, status, f"{path.name} is nearly black; is the lens covered, or is there too little light?")
@@ -219,24 +218,6 @@ def _warn(session: Session, status: StatusLine, text: str) -> None:
     if kind not in session.warned:
         session.warned.add(kind)
         status.warn(f"warning: {text}")
-
-
-def _save(path: Path, image: Image) -> None:
-    """Write a JPEG that is whole or not there, even after a power cut. Raises LogError."""
-    good, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not good:
-        raise LogError(f"{path} cannot be made a JPEG of {image.shape[1]}x{image.shape[0]} pixels")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(data.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise LogError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _pictures(number: int) -> str:

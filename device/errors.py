@@ -4,7 +4,7 @@ EdgekitError
   ModelError    a model is missing, damaged, of another version or for another task
   CameraError   no camera, or it stopped giving frames
   LogError      a record or a video cannot be written
-  DataError     a picture or a data set is missing or malformed
+  DataError     a picture or a data set is missing, malformed, or cannot be written
   ParityError   an exported model does not do what the trained one does (raised by export)
 """
 

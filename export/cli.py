@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -37,6 +35,7 @@ def tflite(
     if precision == "int8" and not calibrate:
         raise DataError("int8 needs pictures to set its ranges: --calibrate DATA, the training data will do")
 
+    from edgekit.device.files import write_whole
     from edgekit.device.interpreter import Loaded, TfliteModel
     from edgekit.device.spec import pack
     from edgekit.export import calibration, parity
@@ -68,7 +67,7 @@ def tflite(
         spec = replace(spec, parity=facts)
     else:
         say("no parity check: give --calibrate DATA to have one")
-    _write(target, pack(flatbuffer, spec))
+    write_whole(target, pack(flatbuffer, spec))
     say(f"wrote {target}, {target.stat().st_size:,} bytes")
     say(f"next: edgekit run --{spec.task} {target}")
 
@@ -89,16 +88,3 @@ def _table(facts: dict[str, Any]) -> Any:
     else:
         table.caption = "nothing in the pictures could be scored"
     return table
-
-
-def _write(target: Path, data: bytes) -> None:
-    """All of the file or nothing."""
-    part = target.with_name(f".{target.name}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, target)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise DataError(f"{target} cannot be written: {error.strerror}") from error

@@ -16,7 +16,7 @@ import pytest
 from edgekit.device import capture as module
 from edgekit.device.camera import Camera, Frame, LiveCamera
 from edgekit.device.capture import Captured, capture, last_line, session_of, viewed
-from edgekit.device.errors import CameraError, LogError
+from edgekit.device.errors import CameraError, DataError
 from edgekit.device.image import Image, pictures, read_image
 from tests.pictures import picture
 from tests.processes import CAPTURE
@@ -221,7 +221,7 @@ def test_a_camera_that_vanishes_leaves_what_was_taken(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("name", ["file", "file/below"])
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(LogError, match=f"{name} cannot be written: "):
+    with pytest.raises(DataError, match=f"{name} cannot be written: "):
         take(folder(tmp_path / "in", 1), tmp_path / name)
 
 

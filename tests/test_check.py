@@ -108,7 +108,7 @@ def test_the_page_shows_the_offenders_and_says_what_people_named_their_files(tmp
     assert page.count("<figure>") == 20
     assert page.count("data:image/jpeg;base64,") == 17 + 3  # three have no picture, three a twin
     assert "<b>" not in page and "&lt;b&gt;&amp;.jpg" in page and "http" not in page
-    gone = CliRunner().invoke(main, [*words[:-1], str(tmp_path / "no" / "page.html")])
+    gone = CliRunner().invoke(main, [*words[:-1], str(tmp_path / "page.html" / "page.html")])
     assert gone.exit_code == 1 and "choose another place by --html" in gone.output
 
 

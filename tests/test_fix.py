@@ -89,7 +89,7 @@ def test_a_renaming_that_was_cut_off_loses_no_label(tmp_path: Path, monkeypatch:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mending, "_rewrite_coco" if form == "coco" else "_write_json", killed)
+    monkeypatch.setattr(mending, "_rewrite_coco" if form == "coco" else "write_json", killed)
     CliRunner().invoke(main, ["data", "check", str(path), "--fix", "--html", str(tmp_path / "p")])
     monkeypatch.undo()
     found_in(path, "--fix")

@@ -123,7 +123,7 @@ def test_crops_overwrite_nothing_and_keep_folders_and_sessions(tmp_path: Path) -
     assert done.exit_code == 1 and "holds files already" in done.output
 
 
-@pytest.mark.parametrize(("name", "says"), [("no/a.png", "cannot be written"), ("a.xyz", "end in .png")])
+@pytest.mark.parametrize(("name", "says"), [("moods/sad/0.jpg/a.png", "cannot be written"), ("a.xyz", "end in .png")])
 def test_a_sheet_that_cannot_be_written_is_one_line(tmp_path: Path, name: str, says: str) -> None:
     assert says in preview(moods(tmp_path / "moods"), "-o", tmp_path / name, status=1)
 

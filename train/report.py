@@ -13,6 +13,7 @@ import numpy as np
 from edgekit.device.annotate import GREY
 from edgekit.device.boxes import Boxes
 from edgekit.device.errors import DataError
+from edgekit.device.files import write_whole
 from edgekit.device.image import Image, fit, to_rgb
 from edgekit.train.score import Named, Seen, matched
 
@@ -88,10 +89,7 @@ def sheet(tiles: Sequence[Image], columns: int, target: Path, legend: Legend) ->
         cv2.putText(line, text, (x, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, 1, cv2.LINE_AA)
         x += cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 24
     _, data = cv2.imencode(".png", to_rgb(np.vstack([table, line])))
-    try:
-        target.write_bytes(data.tobytes())
-    except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror}") from error
+    write_whole(target, data.tobytes())
 
 
 def boxed(image: Image, groups: Sequence[tuple[Boxes, tuple[int, int, int]]]) -> Image:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
-
 from edgekit.device.annotate import GREY
 from edgekit.device.detector import Face, detect
 from edgekit.device.errors import DataError
-from edgekit.device.image import Image, crop, fit, read_image, to_rgb
+from edgekit.device.files import write_jpeg
+from edgekit.device.image import Image, crop, fit, read_image
 from edgekit.device.interpreter import Loaded
 from edgekit.device.sentiment import MARGIN
 from edgekit.train.data.fix import free
@@ -64,7 +62,7 @@ def cut_faces(
                     out / item.part / item.kind / (inner if number == 1 else inner.with_stem(f"{inner.stem}_{number}"))
                 )
                 portrait = crop(image, face.box, MARGIN, _size(face))
-                _write(target, portrait)
+                write_jpeg(target, portrait)
                 cut.crops[item.kind] += 1
                 rows.append(
                     [item.path, target.relative_to(out), *(round(s, 1) for s in face.box), round(face.score, 3)]
@@ -88,14 +86,6 @@ def _size(face: Face) -> tuple[int, int]:
     longer = max(face.box.right - face.box.left, face.box.bottom - face.box.top)
     side = min(LARGEST, max(1, round(longer * (1 + 2 * MARGIN))))
     return side, side
-
-
-def _write(path: Path, image: Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, 95])
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data.tobytes())
-    os.replace(part, path)
 
 
 def _write_table(path: Path, rows: list[list[object]]) -> None:

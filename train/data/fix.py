@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgekit.device.errors import DataError
+from edgekit.device.files import write_json
 from edgekit.train.data.check import KINDS, MOVE, RENAME, Fault, Report
 from edgekit.train.data.fingerprint import ENDINGS
 from edgekit.train.data.readers import read_coco
@@ -107,7 +108,7 @@ def _tell_labelme(fault: Fault, new: Path) -> None:
     if fault.item and fault.item.file:
         note = json.loads(fault.item.file.read_text())
         if "shapes" in note and "imagePath" in note:
-            _write_json(fault.item.file, note | {"imagePath": str(Path(note["imagePath"]).with_name(new.name))})
+            write_json(fault.item.file, note | {"imagePath": str(Path(note["imagePath"]).with_name(new.name))})
 
 
 def _rewrite_coco(found: Survey, away: set[Path], renamed: dict[Path, Path], quarantine: Path) -> int:
@@ -127,9 +128,9 @@ def _rewrite_coco(found: Survey, away: set[Path], renamed: dict[Path, Path], qua
                 gone.add(row["id"])
         if gone:
             quarantine.mkdir(parents=True, exist_ok=True)
-            _write_json(free(quarantine / file.name), _entries(data, gone, True))
+            write_json(free(quarantine / file.name), _entries(data, gone, True))
         if gone or renamed:
-            _write_json(file, _entries(data, gone, False))
+            write_json(file, _entries(data, gone, False))
         taken += len(gone)
     return taken
 
@@ -157,10 +158,7 @@ def rename_labels(found: Survey, names: Mapping[str, str]) -> int:
             row[key] = names.get(str(row[key]), row[key])
         if found.layout == "coco":
             _join_categories(data)
-        try:
-            _write_json(file, data)
-        except OSError as error:
-            raise DataError(f"{file} cannot be written: {error.strerror}") from error
+        write_json(file, data)
     return len(files)
 
 
@@ -173,12 +171,6 @@ def _join_categories(data: dict[str, Any]) -> None:
     data["categories"] = list(first.values())
     for note in data["annotations"]:
         note["category_id"] = ids[note["category_id"]]
-
-
-def _write_json(path: Path, data: Any) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(data))
-    os.replace(part, path)
 
 
 def summary(faults: Sequence[Fault]) -> dict[str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 
 from edgekit.device.errors import DataError
+from edgekit.device.files import write_whole
 from edgekit.device.image import Image, fit, read_image, to_rgb
 from edgekit.train.data.check import KINDS, Fault, Report
 from edgekit.train.data.fix import summary
@@ -38,13 +38,10 @@ figure img { min-width: 0; object-fit: contain } figcaption { font-size: .8rem }
 
 def write_page(report: Report, target: Path) -> None:
     """Write the page. Raises DataError when it cannot be written."""
-    text = "\n".join(_page(report))
-    part = target.with_name(f".{target.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
-    except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror}; choose another place by --html") from error
+        write_whole(target, "\n".join(_page(report)))
+    except DataError as error:
+        raise DataError(f"{error}; choose another place by --html") from error
 
 
 def _page(report: Report) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.device.errors import DataError
+from edgekit.device.files import write_json, write_whole
 from edgekit.train.data.fingerprint import fingerprints
 from edgekit.train.data.groups import assign, grouped, stratum
 from edgekit.train.data.readers import labelme_picture, read_coco
@@ -57,12 +58,12 @@ def split(
     moves = [] if found.layout == "coco" else _moves(found, parts, root, copy=out is not None)
     _refuse_clashes(moves, {root / row["part"] for row in before["pictures"].values()} if out else set())
     if moves:
-        _write_json(root / home, plan | {"unfinished": True})
+        write_json(root / home, plan | {"unfinished": True})
     for source, target in track(moves, len(moves)):
         _put(source, target, copy=out is not None)
     done = len(moves) + (_write_coco(found, parts, root, not before["pictures"]) if found.layout == "coco" else 0)
     if moves or pictures != before["pictures"] or before["unfinished"]:
-        _write_json(root / home, plan)
+        write_json(root / home, plan)
     return plan | {"done": done, "counts": _counts(found.items, parts)}
 
 
@@ -190,7 +191,7 @@ def _write_coco(found: Survey, parts: Sequence[str], root: Path, first: bool) ->
                 raise DataError(f"{target} would be overwritten; move it away, or choose another --out")
             changed += 1
             if text:
-                _write_text(target, text)
+                write_whole(target, text)
             else:
                 target.unlink()
     return changed
@@ -202,17 +203,3 @@ def _counts(items: Sequence[Item], parts: Sequence[str]) -> dict[str, dict[str, 
     for item, part in zip(items, parts, strict=True):
         rows[part][stratum(item)] += 1
     return {part: dict(sorted(counts.items())) for part, counts in rows.items() if counts}
-
-
-def _write_json(path: Path, data: Any) -> None:
-    _write_text(path, json.dumps(data, indent=1) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text)
-        os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}") from error
