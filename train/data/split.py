@@ -69,7 +69,8 @@ def split(
 
 def _refuse(found: Survey, out: Path | None) -> None:
     """Raise DataError where a split could only do harm."""
-    if found.layout == "pictures" or (found.layout == "labelme" and not any(item.file for item in found.items)):
+    unlabelled = found.layout == "labelme" and not found.strays and not any(item.file for item in found.items)
+    if found.layout == "pictures" or unlabelled:
         raise DataError(f"{found.root} has neither labels nor class folders; label it first: edgekit data label")
     if found.layout == "coco":
         return
