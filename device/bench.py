@@ -68,11 +68,10 @@ def measure(
         "memory_mb": {"peak": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1), "now": _memory()},
         "source": source,
         "models": {
-            model.spec.task: {"sha256": model.spec.sha256, "precision": model.spec.precision}
-            for model in (detector, sentiment)
+            m.spec.task: {"sha256": m.spec.sha256, "precision": m.spec.precision} for m in (detector, sentiment)
         },
         "machine": machine(),
-    }  # fmt: skip
+    }
 
 
 def side_by_side(

@@ -206,14 +206,10 @@ def score_sentiment(
 
     skipped: list[str] = []
     named = list(name(sentiment, track(portraits), skipped))
-    truths = np.array([n.portrait.voted if by_votes else n.portrait.label for n in named], int)
-    ours = (truths >= 0) & (truths < len(sentiment.spec.answers))
-    others = ~ours & np.array([n.portrait.label not in range(len(sentiment.spec.answers)) for n in named], bool)
-    if not ours.any():
-        raise DataError(f"none of {len(named)} pictures is of a class that the model knows")
+    labels = sentiment.spec.answers
+    truths, ours, others = _truths(named, len(labels), by_votes)
     best = np.array([n.answer.best for n in named], int)
     sure = np.array([n.answer.label != UNSURE for n in named], bool)
-    labels = sentiment.spec.answers
     classes = list(range(len(labels)))
     precision, recall, f1, support = precision_recall_fscore_support(
         truths[ours], best[ours], labels=classes, zero_division=0
@@ -236,6 +232,21 @@ def score_sentiment(
         "others_called": round(float(sure[others].mean()), 4) if others.any() else None,
         "skipped": skipped,
     }
+
+
+def _truths(
+    named: Sequence[Named], answers: int, by_votes: bool
+) -> tuple[NDArray[np.int_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Each portrait's true class, whether it is one of the answers, and whether its folder is none of them.
+
+    Raises DataError when there is none to score.
+    """
+    folders = np.array([n.portrait.label for n in named], int)
+    truths = np.array([n.portrait.voted for n in named], int) if by_votes else folders
+    ours = (truths >= 0) & (truths < answers)
+    if not ours.any():
+        raise DataError(f"none of {len(named)} pictures is of a class that the model knows")
+    return truths, ours, ~ours & ((folders < 0) | (folders >= answers))
 
 
 def best_certainty(named: Sequence[Named], answers: int) -> float:
