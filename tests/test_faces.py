@@ -7,7 +7,7 @@ import pytest
 
 from edgekit.device.boxes import FACE
 from edgekit.device.errors import DataError
-from edgekit.train.faces import NONE, Example, FaceBatches, Faces, hold_out, plain, read_faces
+from edgekit.train.faces import NONE, Example, FaceBatches, Faces, at_most_one, hold_out, plain, read_faces
 from edgekit.train.recipe import DETECTOR as RECIPE
 from tests.pictures import DETECTOR, coco, labelme, picture
 
@@ -152,6 +152,21 @@ def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path, part: str) -> None:
     (tmp_path / part).mkdir(parents=True, exist_ok=True)
     with pytest.raises(DataError, match="holds no pictures"):
         read_faces(tmp_path)
+
+
+def test_pictures_with_several_faces_go_before_any_are_held_out() -> None:
+    def example(name: str, faces: int, ignored: int = 0) -> Example:
+        boxes = np.tile(np.array([[0, 0, 9, 9]], np.float32), (faces, 1))
+        return Example(Path(name), boxes, np.tile(np.array([[0, 0, 9, 9]], np.float32), (ignored, 1)))
+
+    crowded = [example("two", 2), example("ignored", 1, 1)]
+    few = Faces({"train": [example("one", 1), example("none", 0), *crowded], "val": crowded}, "face")
+    kept, left_out = at_most_one(few)
+    assert left_out == 4 and kept.label == "face"
+    train, val = hold_out(kept, 0.1)  # nothing is left of the validation part, and two are too few to part
+    assert [e.path.name for e in train] == ["one", "none"] and train is val
+    with pytest.raises(DataError, match="no part to train on"):
+        hold_out(at_most_one(Faces({"train": crowded}, "face"))[0], 0.1)
 
 
 def test_a_capture_session_is_a_group(tmp_path: Path) -> None:

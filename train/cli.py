@@ -61,7 +61,6 @@ def detector(data: Path, **options: Any) -> None:
     from edgekit.train.faces import FaceBatches, at_most_one, hold_out, plain, read_faces
 
     faces = read_faces(data)
-    train, val = hold_out(faces, RECIPES["detector"][options["arch"]].held_out)
 
     from edgekit.device.spec import ModelSpec
     from edgekit.train import run
@@ -70,10 +69,10 @@ def detector(data: Path, **options: Any) -> None:
 
     arch = ARCHS["detector"][options["arch"]]
     if not arch.strides:
-        crowded = len(train) - len(at_most_one(train))
-        train, val = at_most_one(train), at_most_one(val)
+        faces, crowded = at_most_one(faces)
         if crowded:
             say(f"{options['arch']} finds one box; left out: {crowded} pictures with more, or with regions to ignore")
+    train, val = hold_out(faces, RECIPES["detector"][options["arch"]].held_out)
     recipe = _recipe("detector", options, len(train))
     facts = run.provenance([data], recipe, train, val)
     spec = ModelSpec(

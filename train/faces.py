@@ -161,9 +161,13 @@ def target(boxes: Boxes, ignore: Boxes, spec: ModelSpec) -> NDArray[np.float32]:
     return encode(boxes, ignore, spec.size, spec.strides) if spec.strides else encode_one(boxes, spec.size)
 
 
-def at_most_one(examples: list[Example]) -> list[Example]:
-    """Those with one face or none, and nothing to ignore."""
-    return [e for e in examples if len(e.boxes) <= 1 and not len(e.ignore)]
+def at_most_one(faces: Faces) -> tuple[Faces, int]:
+    """The pictures with one face or none, and nothing to ignore; how many were left out."""
+    parts = {
+        part: [e for e in examples if len(e.boxes) <= 1 and not len(e.ignore)] for part, examples in faces.parts.items()
+    }
+    left_out = sum(len(examples) - len(parts[part]) for part, examples in faces.parts.items())
+    return Faces(parts, faces.label), left_out
 
 
 @dataclass(frozen=True)
