@@ -42,7 +42,7 @@ def tflite(
     from edgekit.export import tflite as converter
     from edgekit.train.backend import keras
     from edgekit.train.run import as_model, load_run
-    from edgekit.train.say import console, say
+    from edgekit.train.say import console, say, suggest
 
     if keras.backend.backend() != "tensorflow":
         raise DataError("only TensorFlow exports; unset KERAS_BACKEND, the weights are the same")
@@ -69,7 +69,7 @@ def tflite(
         say("no parity check: give --calibrate DATA to have one")
     write_whole(target, pack(flatbuffer, spec))
     say(f"wrote {target}, {target.stat().st_size:,} bytes")
-    say(f"next: edgekit run --{spec.task} {target}")
+    suggest("run", f"--{spec.task}", target)
 
 
 def _table(facts: dict[str, Any]) -> Any:

@@ -229,7 +229,9 @@ def test_two_coco_files_in_one_folder_have_plans_of_their_own(tmp_path: Path) ->
     assert sorted(names) == sorted(f"{n}.jpg" for n in range(20))
     (tmp_path / "a_split.json").unlink()
     (tmp_path / "a_test.json").write_text("mine")
+    (tmp_path / "a_train.json").unlink()
     assert "a_test.json would be overwritten" in split(tmp_path / "a.json", status=1)
+    assert not (tmp_path / "a_train.json").exists()
 
 
 def test_links_are_not_moved_and_what_is_written_is_not_read_again(tmp_path: Path) -> None:

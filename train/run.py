@@ -29,7 +29,7 @@ from edgekit.train.arch import ARCHS
 from edgekit.train.backend import keras
 from edgekit.train.fit import HISTORY, WEIGHTS, machine
 from edgekit.train.recipe import Recipe
-from edgekit.train.say import say
+from edgekit.train.say import say, suggest
 
 
 def provenance(data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> dict[str, Any]:
@@ -219,4 +219,4 @@ def _write(folder: Path, scores: dict[str, Any]) -> None:
 def _next(folder: Path) -> None:
     drawn = ", ".join(sorted(path.name for path in folder.glob("*.png")))
     say(f"look at {drawn} in {folder}")
-    say(f"next: edgekit export tflite {folder} --calibrate DATA")
+    suggest("export", "tflite", folder, "--calibrate", "DATA")

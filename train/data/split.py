@@ -180,7 +180,7 @@ def _write_coco(found: Survey, parts: Sequence[str], root: Path, first: bool) ->
     homes = {item.path: part for item, part in zip(found.items, parts, strict=True)}
     read = [Path(os.path.normpath(picture.path)) for picture in read_coco(found.root, found.root.parent)]
     listed = [(row, path, homes.get(path)) for row, path in zip(data["images"], read, strict=True)]
-    changed = 0
+    changed: dict[Path, str | None] = {}
     for name in PARTS:
         rows = [{**row, "file_name": os.path.relpath(path, root)} for row, path, part in listed if part == name]
         ids = {row["id"] for row in rows}
@@ -188,14 +188,16 @@ def _write_coco(found: Survey, parts: Sequence[str], root: Path, first: bool) ->
         target = root / f"{found.root.stem}_{name}.json"
         text = json.dumps({**data, "images": rows, "annotations": notes}) if rows else None
         if text != (target.read_text() if target.exists() else None):
-            if first and target.exists():
-                raise DataError(f"{target} would be overwritten; move it away, or choose another --out")
-            changed += 1
-            if text:
-                write_whole(target, text)
-            else:
-                target.unlink()
-    return changed
+            changed[target] = text
+    there = [target for target in changed if target.exists()]
+    if first and there:
+        raise DataError(f"{there[0]} would be overwritten; move it away, or choose another --out. Nothing was written")
+    for target, text in changed.items():
+        if text:
+            write_whole(target, text)
+        else:
+            target.unlink()
+    return len(changed)
 
 
 def _counts(items: Sequence[Item], parts: Sequence[str]) -> dict[str, dict[str, int]]:
