@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +23,14 @@ class Arch(NamedTuple):
 ARCHS = {
     "detector": {
         "grid121k": Arch(detector.grid121k, detector.loss, detector.STRIDES),
+        "grid133k": Arch(partial(detector.grids, detector.DEFAULT), detector.loss, detector.STRIDES),
+        "grid59k": Arch(partial(detector.grids, detector.TINY), detector.loss, detector.STRIDES),
+        "grid320k": Arch(partial(detector.grids, detector.LARGE), detector.loss, detector.STRIDES),
         "vgg16": Arch(tutorials.vgg16, tutorials.vgg16_loss, pretrain=tutorials.pretrain),
     },
     "sentiment": {
         "crop76k": Arch(sentiment.crop76k, sentiment.loss),
+        "crop80k": Arch(sentiment.crop80k, sentiment.loss),
         "cnn256": Arch(tutorials.cnn256, tutorials.cnn256_loss),
     },
 }

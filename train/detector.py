@@ -7,7 +7,7 @@ so that it also ranks boxes for suppression.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgekit.device.boxes import FACE, IGNORED, REACH
 from edgekit.train.backend import keras
@@ -30,14 +30,67 @@ def separable(x: Any, filters: int, stride: int = 1) -> Any:
 
 
 def grid(x: Any, width: int, stride: int) -> dict[str, Any]:
+    return ends(separable(x, width), stride)
+
+
+def ends(x: Any, stride: int) -> dict[str, Any]:
     """The two outputs of one grid. ReLU6 bounds the distances; they start at 2 strides, where its slope is not 0."""
-    x = separable(x, width)
     score = layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(-4.6))(x)  # 1 % of the cells at first
     box = layers.Conv2D(4, 1, bias_initializer=keras.initializers.Constant(2.0))(x)
     return {
         f"score_{stride}": layers.Activation("sigmoid", name=f"score_{stride}", dtype="float32")(score),
         f"box_{stride}": layers.ReLU(REACH, name=f"box_{stride}", dtype="float32")(box),
     }
+
+
+def patches(x: Any, filters: int, side: int = 4) -> Any:
+    """A convolution with windows of `side` x `side` pixels that do not overlap.
+
+    Pixels beside each other become channels by a reshape, which moves nothing: with 12 channels instead of 3 the
+    board's kernels take a third of the time.
+    """
+    _, height, width, channels = x.shape
+    x = layers.Rescaling(1 / 255)(layers.Reshape((height, width // side, side * channels))(x))
+    x = layers.Conv2D(filters, (side, 1), (side, 1), use_bias=False)(x)
+    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.97)(x))
+
+
+class Widths(NamedTuple):
+    """Filters of a net: of its patches, and of its convolutions on grids of 8, 16 and 32 pixels."""
+
+    side: int  # of a patch, pixels: 4, or 8 for the first grid at once
+    patches: int
+    fine: tuple[int, ...]  # full convolutions: where the grid is fine they cost no more time than separable ones
+    middle: tuple[int, ...]  # the first is full
+    coarse: tuple[int, ...]
+    neck: int  # where the grids meet
+
+
+TINY = Widths(8, 32, (32, 32), (48, 64), (96,), 32)
+DEFAULT = Widths(4, 32, (48, 48), (64, 96, 96), (128, 128), 48)
+LARGE = Widths(4, 32, (64, 64, 64, 64), (96, 128, 128), (192, 192), 64)
+
+
+def grids(widths: Widths, size: tuple[int, int], batch: int | None = None) -> keras.Model:
+    """(B, H, W, 3) 0..255 in; score_S (B, h, w, 1), box_S (B, h, w, 4) out for each of STRIDES."""
+    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
+    fine = patches(pixels, widths.patches, widths.side)
+    for number, filters in enumerate(widths.fine):
+        fine = conv(fine, filters, 3, 2 if number == 0 and widths.side == 4 else 1)
+    middle = conv(fine, widths.middle[0], 3, 2)
+    for filters in widths.middle[1:]:
+        middle = separable(middle, filters)
+    coarse = middle
+    for number, filters in enumerate(widths.coarse):
+        coarse = separable(coarse, filters, 1 if number else 2)
+    coarse = conv(coarse, widths.neck, 1)
+    middle = layers.Add()([conv(middle, widths.neck, 1), _double(coarse)])
+    fine = fine if widths.fine[-1] == widths.neck else conv(fine, widths.neck, 1)
+    fine = layers.Add()([fine, _double(middle)])
+    outputs: dict[str, Any] = {}
+    for level, stride in zip((fine, middle, coarse), STRIDES, strict=True):
+        outputs |= ends(conv(level, widths.neck, 1), stride)
+    return keras.Model(pixels, outputs)
 
 
 def grid121k(size: tuple[int, int], batch: int | None = None) -> keras.Model:

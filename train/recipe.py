@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -62,6 +62,12 @@ VGG16 = Recipe(
 )  # fmt: skip
 
 RECIPES = {  # by task and net; the first is the default
-    "detector": {"grid121k": DETECTOR, "vgg16": VGG16},
-    "sentiment": {"crop76k": SENTIMENT, "cnn256": CNN256},
+    "detector": {
+        "grid121k": DETECTOR,
+        "grid133k": replace(DETECTOR, size=(224, 288), pictures=640_000),
+        "grid59k": replace(DETECTOR, size=(160, 224), pictures=640_000),
+        "grid320k": replace(DETECTOR, size=(256, 320), pictures=640_000),
+        "vgg16": VGG16,
+    },
+    "sentiment": {"crop76k": SENTIMENT, "crop80k": replace(SENTIMENT, pictures=2_000_000), "cnn256": CNN256},
 }
