@@ -10,7 +10,8 @@ import numpy as np
 from edgekit.device.errors import DataError, ParityError
 from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded
-from edgekit.train.score import score_detector, score_sentiment
+from edgekit.train.answers import score_sentiment
+from edgekit.train.score import score_detector
 from edgekit.train.verdict import scoring
 
 LIMITS = {"ap50": 0.01, "accuracy": 0.005}

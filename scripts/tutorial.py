@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 
 from edgekit.device.interpreter import Loaded
+from edgekit.train.answers import name
 from edgekit.train.expressions import Portrait, read_expressions
-from edgekit.train.score import name
 from edgekit.train.verdict import open_model
 
 SHIPPED = Path(__file__).parents[1] / "models" / "sentiment.tflite"

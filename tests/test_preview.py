@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from edgekit.device.capture import session_of
-from edgekit.device.cli import EXAMPLE, main
+from edgekit.device.cli import main
+from edgekit.device.commands.options import EXAMPLE
 from edgekit.device.image import read_image
 from edgekit.device.sentiment import MARGIN
 from edgekit.train.data.crops import cut_faces
@@ -55,7 +56,7 @@ def test_class_folders_are_shown_as_each_net_will_see_them(tmp_path: Path) -> No
     image = read_image(tmp_path / "a.png")
     tiles = [image[:144, 144 * n : 144 * (n + 1)] for n in range(4)]
     assert (tiles[1] == tiles[2]).all()  # cnn256's recipe changes nothing
-    assert "its nets are: crop76k, cnn256" in preview(data, "--arch", "vgg16", status=1)
+    assert "its nets are: crop76k, crop80k, cnn256" in preview(data, "--arch", "vgg16", status=1)
 
 
 def test_damaged_pictures_are_counted_and_nothing_readable_is_one_line(tmp_path: Path) -> None:

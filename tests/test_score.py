@@ -1,6 +1,8 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,20 +12,13 @@ from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded
 from edgekit.device.sentiment import Sentiment
 from edgekit.device.tensor import Tensor
+from edgekit.train.answers import Judged, Named, best_certainty, calibration_error, judge, score_sentiment, tradeoff
 from edgekit.train.expressions import Portrait
 from edgekit.train.faces import NONE, Example
-from edgekit.train.score import (
-    Named,
-    Seen,
-    best_certainty,
-    best_threshold,
-    inside,
-    iou,
-    matched,
-    score_detector,
-    score_sentiment,
-)
+from edgekit.train.match import Seen, inside, iou, matched
+from edgekit.train.score import average_precision, best_threshold, look, measure, score_detector, scores_of
 from tests.pictures import FACE, SENTIMENT, picture
+from tests.planted_faces import looked, seen, square
 
 
 def box(*sides: float) -> Boxes:
@@ -72,6 +67,65 @@ def test_a_face_is_found_once() -> None:
     assert matched(seen, 0.95)[2] == [0]
 
 
+def test_the_best_detection_chooses_first_and_an_ignored_region_only_takes_what_is_left() -> None:
+    faces = [Face(Box(0, 0, 10, 10), 0.9), Face(Box(0, 0, 10, 9), 0.8), Face(Box(50, 50, 60, 60), 0.7)]
+    crowd = box(0, 0, 30, 30)[None]
+    one = Seen(Path(), np.zeros((1, 1, 3), np.uint8), box(0, 0, 10, 10)[None], crowd, faces)
+    assert [len(some) for some in matched(one, 0.5)] == [1, 1, 0]  # the second lies in the crowd
+
+
+def test_average_precision_is_that_of_pycocotools() -> None:
+    rng = np.random.default_rng(1)
+    pictures = []
+    for _ in range(40):
+        faces = [square(80 * n, 10 * n, 60) for n in range(3)]
+        right = [(square(80 * n + rng.uniform(-15, 15), 10 * n, 60), rng.uniform(0.02, 1)) for n in range(3)]
+        wrong = [(square(80 * n, 150, 60), rng.uniform(0.02, 0.8)) for n in range(3)]
+        pictures.append(seen(faces, right + wrong))
+    all_of = looked(pictures)
+    whole = measure(all_of, 0.5)
+    assert 0.3 < whole["ap50"] < 0.95
+    assert average_precision(scores_of(all_of.faces), scores_of(all_of.alarms)) == pytest.approx(
+        whole["ap50"], abs=1e-4
+    )
+
+
+def test_equal_scores_stand_or_fall_together() -> None:
+    assert average_precision(np.array([0.5]), np.array([0.5])) == 0.5
+    assert average_precision(np.array([0.5, 0]), np.array([0.4])) == pytest.approx(0.5, abs=0.01)
+    assert average_precision(np.array([0.5]), np.array([0.9, 0.9]), share=0.5) == 0.5
+    assert average_precision(np.array([0.0]), np.array([])) == 0
+
+
+def test_what_other_thresholds_would_give() -> None:
+    a, b = square(10, 10, 40), square(100, 10, 40)
+    one = looked([seen([a, b], [(a, 0.9), (b, 0.3), (square(200, 10, 40), 0.6)]), seen([], [])])
+    found = measure(one, 0.5)
+    assert (found["precision"], found["recall"]) == (0.5, 0.5)
+    table = {t: n for n, t in enumerate(found["tradeoff"]["threshold"])}
+    at = {
+        t: [found["tradeoff"][key][table[t]] for key in ("precision", "recall", "alarms_a_picture")]
+        for t in (0.3, 0.61)
+    }
+    assert at[0.3] == [pytest.approx(2 / 3, abs=1e-4), 1, 0.5]
+    assert at[0.61] == [1, 0.5, 0]
+
+
+def test_a_picture_is_looked_at_once(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def counting(image: Image) -> Mapping[str, Tensor]:
+        calls.append(1)
+        return FACE.model(image)
+
+    examples = [Example(picture(tmp_path / f"{n}.png", (96, 128)), box(16, 16, 48, 48)[None]) for n in range(3)]
+    broken = tmp_path / "broken.png"
+    broken.write_text("no picture")
+    found = look(replace(FACE, model=counting), [*examples, Example(broken, NONE)], (96, 128))
+    assert (len(calls), len(found.seen), len(found.faces), len(found.skipped)) == (3, 3, 3, 1)
+    assert all(one.frame.size == 0 for one in found.seen)  # no pixels are kept
+
+
 def test_the_threshold_with_the_best_f1() -> None:
     curve = {"precision": [1.0, 0.9, 0.3], "recall": [0.1, 0.8, 1.0], "score": [0.9, 0.6, 0.1]}
     assert best_threshold(curve) == 0.6
@@ -90,8 +144,6 @@ def classifier(answers: dict[int, int]) -> Loaded:
 
 
 def grey(folder: Path, level: int, label: int, voted: int = -1) -> Portrait:
-    import cv2
-
     path = folder / f"{level}-{label}.png"
     cv2.imwrite(str(path), np.full((48, 48, 3), level, np.uint8))
     return Portrait(path, label, (0.5, 0.5), voted)
@@ -124,6 +176,25 @@ def test_certainty_is_asked_where_wrong_answers_begin() -> None:
         return Named(Portrait(Path(), label, (0.5, 0.5)), Sentiment("", score, best))
 
     sure = [named(0, 0, 0.9)] * 10
-    assert best_certainty([*sure, *[named(0, 1, 0.6)] * 5], 2) == pytest.approx(0.61)
-    assert best_certainty([*sure, *[named(-1, 0, 0.7)] * 5], 2) == pytest.approx(0.71)
-    assert best_certainty(sure, 2) == pytest.approx(0.3)
+    assert best_certainty(judge([*sure, *[named(0, 1, 0.6)] * 5], 2)) == pytest.approx(0.61)
+    assert best_certainty(judge([*sure, *[named(-1, 0, 0.7)] * 5], 2)) == pytest.approx(0.71)
+    assert best_certainty(judge(sure, 2)) == pytest.approx(0.3)
+
+
+def judged(rows: list[tuple[int, int, float]]) -> Judged:
+    """(truth, answer, score); -1 for a face that is none of the two classes."""
+    return judge([Named(Portrait(Path("x/a.png"), a, (0.5, 0.5)), Sentiment("", s, b)) for a, b, s in rows], 2)
+
+
+def test_the_trade_off_of_a_classifier() -> None:
+    faces = judged([(0, 0, 0.9), (0, 1, 0.6), (1, 1, 0.4), (1, 1, 0.8), (-1, 0, 0.7), (-1, 0, 0.2)])
+    found = {key: values.tolist() for key, values in tradeoff(faces, np.array([0.3, 0.6, 0.85])).items()}
+    assert found == {"answered": [1, 0.75, 0.25], "wrong": [0.25, 0.25, 0], "others_called": [0.5, 0.5, 0]}
+
+
+def test_calibration_is_the_gap_between_score_and_share_of_right_answers() -> None:
+    right = np.array([True, True, False, False])
+    assert calibration_error(np.array([0.5, 0.5, 0.5, 0.5]), right) == 0
+    assert calibration_error(np.array([0.9, 0.9, 0.9, 0.9]), right) == pytest.approx(0.4)
+    assert calibration_error(np.array([1.0, 1.0, 0.0, 0.0]), right) == 0
+    assert calibration_error(np.array([0.8, 0.8, 0.2, 0.2]), right) == pytest.approx(0.2)  # 15 bins keep them apart

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from edgekit.device.drawn import Scene, write_clip, write_faces, write_portraits
 from edgekit.device.spec import MANIFEST, unpack
-from edgekit.train.score import iou
+from edgekit.train.match import iou
 
 DETECTOR = "--pictures", 9600, "--batch", 16
 SENTIMENT = "--pictures", 24000, "--batch", 32
@@ -27,7 +27,7 @@ def edgekit(*words: object) -> str:
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    return iou(np.array(a, np.float32), np.array(b, np.float32))
+    return float(iou(np.array(a, np.float32), np.array(b, np.float32)))
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,14 @@ from typing import Any
 
 import click
 
-from edgekit.device.cli import Size
+from edgekit.device.commands.options import MODELS, Size
 from edgekit.train.recipe import RECIPES, Recipe
 
 PATH = click.Path(path_type=Path)
+PICK = (
+    "Choose the threshold and write it into the model: precision>=0.99, recall>=0.9, 'false_alarms_per_hour<=1 at "
+    "10 fps'; of a classifier accuracy_when_sure>=0.97, answered>=0.85, others_called<=0.15."
+)
 
 
 def names(text: str | None) -> tuple[str, ...]:
@@ -163,26 +167,40 @@ def _fit(
 @click.option(
     "--min-face", default=16.0, show_default=True, help="Detector: px of the frame; smaller faces do not count."
 )
-@click.option("--frame", type=Size(), default="320x240", show_default=True, help="Detector: pictures are fitted to it.")
+@click.option("--frame", type=Size(), help="Pictures are fitted to it.  [default: 320x240; pipeline: 640x480]")
 @click.option(
     "--votes", type=PATH, multiple=True, help="Classifier: the voters' majority is the truth, where it is clear."
 )
 @click.option(
-    "--plots", type=PATH, help="A folder for a precision/recall curve or a confusion matrix, and found faces."
+    "--plots", type=PATH, help="A folder for curves, found faces, and failures.html: what went wrong, to look at."
 )
+@click.option("--pick", metavar="PROMISE", help=PICK)
+@click.option("--detector", type=PATH, help="Of the pipeline.  [default: the one that comes with edgekit]")
+@click.option("--sentiment", type=PATH, help="Of the pipeline.  [default: the one that comes with edgekit]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def score(
-    model: Path, data: tuple[Path, ...], min_face: float, frame: tuple[int, int], votes: tuple[Path, ...],
-    plots: Path | None, as_json: bool,
+    model: Path, data: tuple[Path, ...], min_face: float, frame: tuple[int, int] | None, votes: tuple[Path, ...],
+    plots: Path | None, pick: str | None, detector: Path | None, sentiment: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Score a run folder or a .tflite file on labelled pictures, with the board's own code."""
-    from edgekit.train import verdict
+    """Score a run folder or a .tflite file on labelled pictures, with the board's own code.
 
-    loaded = verdict.open_model(model)
-    if loaded.spec.task == "detector":
-        scores = verdict.detector(loaded, data, frame, min_face, plots)
+    With the word pipeline instead, detector and classifier together on whole photographs in class folders.
+    """
+    from edgekit.train import verdict
+    from edgekit.train.pick import write
+
+    if str(model) == "pipeline":
+        if pick or votes:
+            raise click.UsageError("--pick and --votes are for one model, not for the pipeline")
+        models = [detector or MODELS / "detector.tflite", sentiment or MODELS / "sentiment.tflite"]
+        scores = verdict.pipeline(models, data, frame, plots)
+    elif detector or sentiment:
+        raise click.UsageError("--detector and --sentiment are for: edgekit score pipeline")
     else:
-        scores = verdict.sentiment(loaded, data, votes, plots)
+        scores = verdict.model(model, data, frame, min_face, votes, plots, pick)
     click.echo(json.dumps(scores, indent=2) if as_json else verdict.text(scores))
+    if pick:
+        write(model, scores["picked"], [path.name for path in data])
+        click.echo(f"wrote the threshold into {model}", err=True)
     for line in scores["skipped"]:
         click.echo(f"skipped: {line}", err=True)

@@ -36,6 +36,8 @@ class Example:
     ignore: Boxes = field(default_factory=lambda: NONE)  # (M, 4)
     group: str = ""  # pictures of one group are never split between training and validation
     size: tuple[int, int] | None = None  # height, width that the labels speak of
+    source: str = ""  # which collection, folder or session it came from
+    masked: tuple[int, ...] = ()  # of each box: 1: the face wears a mask, 0: it is bare, -1: nobody says
 
     def read(self) -> Image:
         """The picture. Raises DataError when it cannot be read or is not the one that was labelled."""
@@ -125,7 +127,14 @@ def _example(picture: Labelled) -> Example:
         np.array([_checked(mark, size) for mark in marks], np.float32).reshape(-1, 4)
         for marks in (picture.boxes, picture.ignore)
     )
-    return Example(picture.path, boxes, ignore, picture.group or session_of(picture.path.name) or "", size)
+    group = picture.group or session_of(picture.path.name) or ""
+    masked = tuple(mark.mask for mark in picture.boxes)
+    return Example(picture.path, boxes, ignore, group, size, picture.source or _origin(picture.path), masked)
+
+
+def _origin(path: Path) -> str:
+    """Where a picture is from when nobody says: its own folder, or the session that took it."""
+    return path.parent.name if path.parent.name != "images" else session_of(path.name) or ""
 
 
 def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
@@ -135,7 +144,7 @@ def _read_labelme(folder: Path, labels: set[str]) -> list[Example]:
         key = path.relative_to(folder / "images").with_suffix("")
         if key in examples:
             raise DataError(f"{path} and {examples[key].path.name} would share one label file; rename one")
-        examples[key] = Example(path, NONE, group=session_of(path.name) or "")
+        examples[key] = Example(path, NONE, group=session_of(path.name) or "", source=_origin(path))
     for file in sorted((folder / "labels").rglob("*.json")):
         key = file.relative_to(folder / "labels").with_suffix("")
         if key not in examples:

@@ -14,8 +14,9 @@ from edgekit.device.annotate import GREY
 from edgekit.device.boxes import Boxes
 from edgekit.device.errors import DataError
 from edgekit.device.files import write_whole
-from edgekit.device.image import Image, fit, to_rgb
-from edgekit.train.score import Named, Seen, matched
+from edgekit.device.image import Image, fit, read_image, to_rgb
+from edgekit.train.answers import Judged, Named
+from edgekit.train.match import Seen, matched
 
 GREEN, RED, BLUE, ORANGE = (60, 220, 90), (255, 60, 60), (80, 150, 255), (255, 170, 40)
 TILE = 192, 256
@@ -55,6 +56,57 @@ def precision_recall(scores: dict[str, Any], target: Path) -> None:
     axes.plot(scores["recall"], scores["precision"], "o", label=f"threshold {scores['threshold']:.2f}")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision", title=f"AP50 {scores['ap50']:.3f}")
     axes.legend(loc="lower left")
+    axes.grid(alpha=0.3)
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
+
+
+def detector_thresholds(scores: dict[str, Any], target: Path) -> None:
+    """What another threshold would give: precision and recall."""
+    table = scores["tradeoff"]
+    called = [n for n, (p, r) in enumerate(zip(table["precision"], table["recall"], strict=True)) if p or r]
+    lines = {name: [table[name][n] for n in called] for name in ("precision", "recall")}
+    _thresholds([table["threshold"][n] for n in called], lines, scores["threshold"], target)
+
+
+def sentiment_thresholds(scores: dict[str, Any], target: Path) -> None:
+    """What another threshold would give: how many faces get a label, and how many of those should not."""
+    table = scores["tradeoff"]
+    lines = {"answered": table["answered"], "answered and wrong": table["wrong"]}
+    if scores["others"]:
+        lines["other faces that got a label"] = table["others_called"]
+    _thresholds(table["threshold"], lines, scores["threshold"], target)
+
+
+def _thresholds(thresholds: list[float], lines: dict[str, list[float]], chosen: float, target: Path) -> None:
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
+    for name, values in lines.items():
+        axes.plot(thresholds, values, label=name)
+    axes.axvline(chosen, color="grey", linestyle="--", label=f"threshold {chosen:.2f}")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="threshold", ylabel="share", title="what other thresholds would give")
+    figure.legend(loc="outside lower center", ncols=2)
+    axes.grid(alpha=0.3)
+    figure.savefig(target, dpi=110)
+    plt.close(figure)
+
+
+def calibration(judged: Judged, target: Path) -> None:
+    """How often answers of a score are right; they should be so on the diagonal."""
+    plt = _pyplot()
+    asked = judged.ours | judged.others
+    bins = (judged.scores[asked] * 10).astype(int).clip(0, 9)
+    counts = np.bincount(bins, minlength=10)
+    full = np.flatnonzero(counts)
+    score, right = (
+        np.bincount(bins, values[asked], 10)[full] / counts[full] for values in (judged.scores, judged.right)
+    )
+    figure, axes = plt.subplots(figsize=(5, 4.5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--")
+    axes.plot(score, right, "o-")
+    for x, y, count in zip(score, right, counts[full], strict=True):
+        axes.annotate(str(count), (x, y), (4, -12), textcoords="offset points", fontsize=8)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="score", ylabel="share that is right", title="faces by their score")
     axes.grid(alpha=0.3)
     figure.savefig(target, dpi=110)
     plt.close(figure)
@@ -123,10 +175,11 @@ def portrait_samples(batches: Any, target: Path) -> None:
     sheet(tiles, 12, target, [("crops as training sees them", GREY)])
 
 
-def found(seen: Sequence[Seen], threshold: float, target: Path) -> None:
-    """Test pictures: faces found green, missed red, false alarms blue, ignored grey."""
+def found(seen: Sequence[Seen], frame: tuple[int, int], threshold: float, target: Path) -> None:
+    """Test pictures, 25 of those with faces: found green, missed red, false alarms blue, ignored grey."""
+    full = [picture for picture in seen if len(picture.boxes)]
     tiles = []
-    for picture in seen:
+    for picture in full[:: max(1, len(full) // 25)][:25]:
         right, wrong, missed = matched(picture, threshold)
         groups = [
             (picture.ignore, GREY),
@@ -134,18 +187,17 @@ def found(seen: Sequence[Seen], threshold: float, target: Path) -> None:
             (np.array([f.box for f in wrong]), BLUE),
             (picture.boxes[missed], RED),
         ]
-        tiles.append(boxed(picture.frame, groups))
+        tiles.append(boxed(fit(read_image(picture.path), frame)[0], groups))
     sheet(tiles, 5, target, [("found", GREEN), ("missed", RED), ("false alarm", BLUE), ("not counted", GREY)])
 
 
-def named(answers: Sequence[Named], images: Sequence[Image], labels: Sequence[str], target: Path) -> None:
-    """Test portraits with the answer: right green, wrong red, unsure grey."""
+def named(answers: Sequence[Named], labels: Sequence[str], threshold: float, target: Path) -> None:
+    """Test portraits, 48 of them, with the answer: right green, wrong red, unsure grey."""
     tiles = []
-    for answer, image in zip(answers, images, strict=True):
-        tile = fit(image, (96, 96))[0].copy()
+    for answer in answers[:: max(1, len(answers) // 48)][:48]:
+        tile = fit(read_image(answer.portrait.path), (96, 96))[0].copy()
         right = answer.answer.best == answer.portrait.label
-        sure = answer.answer.label in labels
-        colour = GREY if not sure else GREEN if right else RED
+        colour = GREY if answer.answer.score < threshold else GREEN if right else RED
         cv2.rectangle(tile, (0, 0), (95, 95), colour, 2)
         text = f"{labels[answer.answer.best]} {answer.answer.score:.2f}"
         cv2.rectangle(tile, (2, 80), (93, 93), (0, 0, 0), -1)

@@ -3,7 +3,8 @@
 manifest.json      the facts of the model; `edgekit export tflite` completes it
 model.weights.h5   the averaged weights
 history.csv        losses by epoch; curves.png shows them
-samples.png        what it learned from; found.png or named.png what it made of pictures held out; scores.json, a plot
+samples.png        what it learned from; found.png or named.png what it made of pictures held out, failures.html what
+                   went wrong; scores.json, plots
 checkpoint.*       what --resume goes on from
 """
 
@@ -20,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from edgekit.device.errors import DataError, ModelError
-from edgekit.device.image import Image, read_image
+from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded
 from edgekit.device.spec import MANIFEST, ModelSpec
 from edgekit.device.tensor import Tensor
-from edgekit.train import report, score, verdict
+from edgekit.train import answers, report, score, verdict
 from edgekit.train.arch import ARCHS
 from edgekit.train.backend import keras
 from edgekit.train.fit import HISTORY, WEIGHTS, machine
@@ -171,22 +172,18 @@ def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     """Choose the threshold with the best F1 on the validation part, score at it, draw, say what comes next."""
     net, spec = load_run(folder)
     try:
-        first = score.score_detector(as_model(net, spec), val, track=verdict.scoring)
+        looked = score.look(as_model(net, spec), val, track=verdict.scoring)
     except DataError as error:  # a validation part without a face that counts
         say(f"not scored: {error}")
         report.curves(folder / HISTORY, folder / "curves.png")
         report.face_samples(batches, folder / "samples.png")
         return _next(folder)
-    spec = replace(spec, threshold=score.best_threshold(first["curve"]))
+    spec = replace(spec, threshold=score.best_threshold(score.measure(looked, spec.threshold)["curve"]))
     (folder / MANIFEST).write_text(spec.to_json())
-    model = as_model(net, spec)
-    scores = score.score_detector(model, val, track=verdict.scoring)
+    scores = verdict.detector_scores(looked, spec.threshold)
     _write(folder, scores)
-    report.precision_recall(scores, folder / "precision_recall.png")
     report.face_samples(batches, folder / "samples.png")
-    full = [example for example in val if len(example.boxes)]
-    some = full[:: max(1, len(full) // 25)][:25]
-    report.found(list(score.see(model, some, score.FRAME, score.SMALLEST, [])), spec.threshold, folder / "found.png")
+    verdict.draw_detector(looked, scores, folder)
     at = f"at threshold {spec.threshold:.2f} precision {scores['precision']:.3f} and recall {scores['recall']:.3f}"
     say(f"validation: AP50 {scores['ap50']:.3f}, {at}")
     _next(folder)
@@ -195,17 +192,15 @@ def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
 def finish_sentiment(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     """Choose the threshold that serves best on the validation part, score at it, draw, say what comes next."""
     net, spec = load_run(folder)
-    first = list(score.name(as_model(net, spec), verdict.scoring(val), []))
-    spec = replace(spec, threshold=score.best_certainty(first, len(spec.answers)))
+    skipped: list[str] = []
+    named = list(answers.name(as_model(net, spec), verdict.scoring(val), skipped))
+    judged = answers.judge(named, len(spec.answers))
+    spec = replace(spec, threshold=answers.best_certainty(judged))
     (folder / MANIFEST).write_text(spec.to_json())
-    model = as_model(net, spec)
-    scores = score.score_sentiment(model, val, track=verdict.scoring)
+    scores = verdict.sentiment_scores(named, judged, spec) | {"skipped": skipped}
     _write(folder, scores)
-    report.confusion(scores, folder / "confusion.png")
     report.portrait_samples(batches, folder / "samples.png")
-    answers = list(score.name(model, val[:: max(1, len(val) // 48)][:48], []))
-    images = [read_image(answer.portrait.path) for answer in answers]
-    report.named(answers, images, spec.answers, folder / "named.png")
+    verdict.draw_sentiment(named, judged, scores, folder)
     unsure = f"unsure {scores['unsure_rate']:.1%}"
     say(f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, {unsure}")
     _next(folder)
@@ -218,5 +213,5 @@ def _write(folder: Path, scores: dict[str, Any]) -> None:
 
 def _next(folder: Path) -> None:
     drawn = ", ".join(sorted(path.name for path in folder.glob("*.png")))
-    say(f"look at {drawn} in {folder}")
+    say(f"look at {drawn} and {verdict.PAGE} in {folder}")
     suggest("export", "tflite", folder, "--calibrate", "DATA")

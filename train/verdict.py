@@ -1,19 +1,26 @@
-"""`edgekit score`: open a model, read the labelled pictures, score, and say it in words."""
+"""`edgekit score`: open a model, read the labelled pictures, run it on them once, and say in words how good it is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import read_image
+from edgekit.device.errors import DataError, ModelError
 from edgekit.device.interpreter import Loaded, TfliteModel
-from edgekit.device.spec import unpack
-from edgekit.train import report, score
+from edgekit.device.spec import ModelSpec, unpack
+from edgekit.train import answers, mistakes, pick, report, score, whole
+from edgekit.train.answers import Judged, Named
 from edgekit.train.expressions import read_expressions
 from edgekit.train.faces import Example, read_faces
+from edgekit.train.gallery import write_gallery
 from edgekit.train.say import bar
+from edgekit.train.slices import advice, slices, unknown
+
+PARTS = "test", "val", "train"  # that scores are made on, the first that there is
+PICKING = "val", "test", "train"  # that a threshold is chosen on: what was chosen on the test part is no test any more
+PAGE = "failures.html"
 
 
 def open_model(path: Path) -> Loaded:
@@ -31,45 +38,125 @@ def scoring(items: Any) -> Any:
     return bar(list(items), what="scoring")
 
 
+def model(
+    path: Path, data: Sequence[Path], frame: tuple[int, int] | None, smallest: float, votes: Sequence[Path],
+    plots: Path | None, asked: str | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores of one model of either task."""
+    loaded = open_model(path)
+    if loaded.spec.task == "detector":
+        return detector(loaded, data, frame or score.FRAME, smallest, plots, asked)
+    return sentiment(loaded, data, votes, plots, asked)
+
+
 def detector(
-    loaded: Loaded, data: Sequence[Path], frame: tuple[int, int], smallest: float, plots: Path | None
-) -> dict[str, Any]:
-    """Scores of a detector, and its pictures in `plots`."""
+    loaded: Loaded, data: Sequence[Path], frame: tuple[int, int], smallest: float, plots: Path | None = None,
+    asked: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores of a detector, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
+    promise = pick.parse(asked, "detector") if asked else None
     examples: list[Example] = []
     part = "test"
     for path in data:
         parts = read_faces(path).parts
-        part = _best_part(parts)
-        examples += parts[part]
-    scores = {"part": part} | score.score_detector(loaded, examples, frame, smallest, scoring)
+        part = _part(parts, PICKING if promise else PARTS)
+        named = path.stem if len(data) > 1 else ""
+        examples += [replace(example, source=example.source or named) for example in parts[part]]
+    looked = score.look(loaded, examples, frame, smallest, scoring)
+    picked = pick.pick_detector(promise, looked, loaded.spec.threshold) if promise else None
+    threshold = picked["threshold"] if picked else loaded.spec.threshold
+    scores = {"part": part, **detector_scores(looked, threshold)} | ({"picked": picked} if picked else {})
     if plots:
         _make(plots)
-        report.precision_recall(scores, plots / "precision_recall.png")
-        full = [example for example in examples if len(example.boxes)]
-        some = full[:: max(1, len(full) // 25)][:25]
-        report.found(list(score.see(loaded, some, frame, smallest, [])), loaded.spec.threshold, plots / "found.png")
+        draw_detector(looked, scores, plots)
     return scores
 
 
-def sentiment(loaded: Loaded, data: Sequence[Path], votes: Sequence[Path], plots: Path | None) -> dict[str, Any]:
-    """Scores of a classifier, and its pictures in `plots`."""
-    labels = loaded.spec.answers
-    parts = read_expressions(list(data), list(votes), labels, part="test").parts
-    part = _best_part(parts)
-    portraits = parts[part]
-    scores = {"part": part} | score.score_sentiment(loaded, portraits, bool(votes), scoring)
+def detector_scores(looked: score.Looked, threshold: float) -> dict[str, Any]:
+    """The figures of all faces and of their parts, and what to collect next."""
+    tables = slices(looked, threshold)
+    return score.measure(looked, threshold) | {"slices": tables, "advice": advice(looked, threshold, tables)}
+
+
+def draw_detector(looked: score.Looked, scores: dict[str, Any], folder: Path) -> None:
+    """The plots of a detector and its failures, into a folder that is there."""
+    report.precision_recall(scores, folder / "precision_recall.png")
+    report.detector_thresholds(scores, folder / "threshold.png")
+    report.found(looked.seen, looked.frame, scores["threshold"], folder / "found.png")
+    write_gallery(looked, scores, "What the detector did not find, and what it found wrongly", folder / PAGE)
+
+
+def sentiment(
+    loaded: Loaded, data: Sequence[Path], votes: Sequence[Path], plots: Path | None = None, asked: str | None = None
+) -> dict[str, Any]:
+    """Scores of a classifier, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
+    promise = pick.parse(asked, "sentiment") if asked else None
+    parts = read_expressions(list(data), list(votes), loaded.spec.answers, part="test").parts
+    part = _part(parts, PICKING if promise else PARTS)
+    skipped: list[str] = []
+    named = list(answers.name(loaded, scoring(parts[part]), skipped))
+    judged = answers.judge(named, len(loaded.spec.answers), bool(votes))
+    picked = pick.pick_sentiment(promise, judged, loaded.spec.threshold) if promise else None
+    spec = replace(loaded.spec, threshold=picked["threshold"]) if picked else loaded.spec
+    scores = {"part": part, **sentiment_scores(named, judged, spec), "skipped": skipped}
+    scores |= {"picked": picked} if picked else {}
     if plots:
         _make(plots)
-        report.confusion(scores, plots / "confusion.png")
-        ours = [p for p in portraits if p.label >= 0]
-        answers = list(score.name(loaded, ours[:: max(1, len(ours) // 48)][:48], []))
-        report.named(answers, [read_image(a.portrait.path) for a in answers], labels, plots / "named.png")
+        draw_sentiment(named, judged, scores, plots)
     return scores
 
 
-def _best_part(parts: Mapping[str, Sequence[Any]]) -> str:
-    """The part to score on: test, else val, else train."""
-    found = next((name for name in ("test", "val", "train") if parts.get(name)), None)
+def sentiment_scores(named: Sequence[Named], judged: Judged, spec: ModelSpec) -> dict[str, Any]:
+    """The figures of all faces, what to collect next, and which labels to look at."""
+    advice = mistakes.wish(mistakes.pairs(named, judged, spec.answers), judged, spec.threshold)
+    doubts = [_doubt(named[n], spec.answers) for n in mistakes.suspects(named, judged)]
+    return answers.measure(judged, spec) | {"advice": [advice], "suspects": doubts}
+
+
+def _doubt(face: Named, labels: Sequence[str]) -> dict[str, Any]:
+    path, answer = face.portrait.path, face.answer
+    return {
+        "file": str(path),
+        "folder": path.parent.name,
+        "answer": labels[answer.best],
+        "score": round(answer.score, 3),
+    }
+
+
+def draw_sentiment(named: Sequence[Named], judged: Judged, scores: dict[str, Any], folder: Path) -> None:
+    """The plots of a classifier and its failures, into a folder that is there."""
+    report.confusion(scores, folder / "confusion.png")
+    report.sentiment_thresholds(scores, folder / "threshold.png")
+    report.calibration(judged, folder / "calibration.png")
+    ours = [face for face in named if 0 <= face.portrait.label < len(scores["labels"])]
+    report.named(ours, scores["labels"], scores["threshold"], folder / "named.png")
+    mistakes.write_mistakes(named, judged, scores, "Where the classifier was wrong", folder / PAGE)
+
+
+def pipeline(
+    models: Sequence[Path], data: Sequence[Path], frame: tuple[int, int] | None = None, plots: Path | None = None
+) -> dict[str, Any]:
+    """What detector and classifier together make of whole photographs in class folders."""
+    frame = frame or whole.FRAME
+    loaded = [open_model(path) for path in models]
+    for path, one, task in zip(models, loaded, ("detector", "sentiment"), strict=True):
+        if one.spec.task != task:
+            raise ModelError(f"{path} is a {one.spec.task} model, and a {task} model is needed here")
+    labels = loaded[1].spec.answers
+    parts = read_expressions(list(data), [], labels, part="test").parts
+    part = _part(parts, PARTS)
+    skipped: list[str] = []
+    photos = list(whole.watch(loaded[0], loaded[1], parts[part], frame, skipped, scoring))
+    scores = {"part": part, "frame": [frame[1], frame[0]], **whole.measure(photos, labels), "skipped": skipped}
+    if plots:
+        _make(plots)
+        whole.write_page(photos, labels, frame, plots / PAGE)
+    return scores
+
+
+def _part(parts: Mapping[str, Sequence[Any]], order: Sequence[str]) -> str:
+    """The first part that holds pictures. Raises DataError."""
+    found = next((name for name in order if parts.get(name)), None)
     if not found:
         raise DataError("the data holds no pictures to score on")
     return found
@@ -84,21 +171,45 @@ def _make(folder: Path) -> None:
 
 def text(scores: dict[str, Any]) -> str:
     """The scores for people."""
+    if "classes" in scores:
+        return whole.text(scores)
     lines = _detector_text(scores) if "ap50" in scores else _sentiment_text(scores)
+    lines += ["", *scores["advice"]]
     if scores["skipped"]:
         lines.append(f"{len(scores['skipped'])} pictures could not be read and were skipped")
+    if "picked" in scores:
+        lines += [
+            "",
+            *pick.text(scores["picked"]),
+            "  it was chosen on these pictures: score it on others before you quote it",
+        ]
     return "\n".join(lines)
 
 
 def _detector_text(scores: dict[str, Any]) -> list[str]:
     width, height = scores["frame"]
     faces = f"{scores['faces']} faces of {scores['min_face']:g} px and more"
-    return [
+    lines = [
         f"{scores['images']} pictures of part {scores['part']}, fitted to {width}x{height}, {faces}",
         f"AP50          {scores['ap50']:.3f}",
         f"AP 0.5:0.95   {scores['ap']:.3f}",
         f"at threshold {scores['threshold']:.2f}: precision {scores['precision']:.3f}, recall {scores['recall']:.3f}",
+        "",
+        f"{'':26}{'faces':>7}{'AP50':>8}{'false':>7}{'precision':>11}{'recall':>8}  (95 %)",
     ]
+    for kind, rows in scores["slices"].items():
+        lines += [f"by {kind}", *(_slice_text(row) for row in rows)]
+    few = unknown(scores["slices"])
+    return lines + ([f"too few to say: {', '.join(few)}"] if few else [])
+
+
+def _slice_text(row: dict[str, Any]) -> str:
+    ap50, precision, recall = (
+        "-" if row[key] is None else f"{row[key]:.3f}" for key in ("ap50", "precision", "recall")
+    )
+    low, high = row["recall_95"]
+    sure = "too few to say" if row["few"] else f"{low:.2f} to {high:.2f}"
+    return f"  {row['slice']:24}{row['faces']:7}{ap50:>8}{row['false_alarms']:7g}{precision:>11}{recall:>8}  {sure}"
 
 
 def _sentiment_text(scores: dict[str, Any]) -> list[str]:
@@ -114,6 +225,8 @@ def _sentiment_text(scores: dict[str, Any]) -> list[str]:
     for row, label in enumerate(labels):
         numbers = "".join(f"{scores[kind][label]:10.3f}" for kind in ("precision", "recall", "f1"))
         lines.append(f"{label:{wide}}{numbers}   {', '.join(map(str, scores['confusion'][row]))}")
+    calibration = f"calibration error (ECE) {scores['ece']:.3f}"
     if scores["others"]:
         lines.append(f"{scores['others']} faces of other folders: {scores['others_called']:.1%} got a label")
-    return lines
+        calibration += f", without those {scores['ece_of_answers']:.3f}"
+    return [*lines, calibration, f"{len(scores['suspects'])} faces may lie in the wrong folder"]

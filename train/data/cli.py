@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgekit.device.cli import MODELS
+from edgekit.device.commands.options import MODELS
 from edgekit.train.cli import PATH, names
 from edgekit.train.expressions import PARTS
 from edgekit.train.recipe import RECIPES
@@ -142,7 +142,7 @@ def import_(source: Path, out: Path, **options: Any) -> None:
 @click.option("-o", "--out", type=PATH, required=True, help="The folder of the crops.")
 def crops(data: Path, model: Path, every: bool, out: Path) -> None:
     """Cut faces from photographs of people, in class folders or not, for the classifier to learn from."""
-    from edgekit.device.interpreter import load, threads_for_this_machine
+    from edgekit.device.interpreter import load
     from edgekit.train.data.crops import cut_faces
     from edgekit.train.data.survey import Item, survey
     from edgekit.train.data.words import print_cut
@@ -152,5 +152,5 @@ def crops(data: Path, model: Path, every: bool, out: Path) -> None:
         return bar(items, len(items), "cutting")
 
     found = survey(data)
-    cut = cut_faces(found, load(model, "detector", threads_for_this_machine()), out, every, track)
+    cut = cut_faces(found, load(model, "detector"), out, every, track)
     print_cut(cut, found, out)

@@ -24,6 +24,7 @@ class Mark(NamedTuple):
     label: str
     where: str  # file, and line or number of the box
     ignore: bool = False  # neither object nor background
+    mask: int = -1  # 1: this face wears one, 0: it is bare, -1: the source does not say
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Labelled:
     marks: list[Mark] = field(default_factory=list)
     size: tuple[int, int] | None = None  # height, width; None: the source does not say
     group: str = ""
+    source: str = ""  # which collection it came from
 
     @property
     def boxes(self) -> list[Mark]:

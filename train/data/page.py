@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from edgekit.device.errors import DataError
 from edgekit.device.files import write_whole
-from edgekit.device.image import Image, fit, read_image, to_rgb
+from edgekit.device.image import Image, read_image
 from edgekit.train.data.check import KINDS, Fault, Report
 from edgekit.train.data.fix import summary
 from edgekit.train.data.survey import Item
+from edgekit.train.page import bars, encoded, opening, picture, small
 from edgekit.train.report import ORANGE, boxed
 
 MOST = 60  # pictures of one kind; the rest are named
 TILE = 160  # px
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --bar: #3a7bd5 }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin: 2rem 0 .2rem } p { margin: .2rem 0 .8rem }
-table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
-td.n { text-align: right; font-variant-numeric: tabular-nums }
-.bar { display: inline-block; height: .7rem; background: var(--bar) }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(170px, 1fr)); gap: .8rem }
-figure { margin: 0; border: 1px solid var(--line); padding: .4rem; border-radius: .4rem; overflow-wrap: anywhere }
-figure > div { display: flex; gap: .3rem; justify-content: center; margin-bottom: .3rem }
-figure img { min-width: 0; object-fit: contain } figcaption { font-size: .8rem }
-.none { height: 80px; display: grid; place-items: center; color: #888 } .tag { opacity: .7; font-size: .85rem }
-"""
 
 
 def write_page(report: Report, target: Path) -> None:
@@ -45,9 +31,7 @@ def write_page(report: Report, target: Path) -> None:
 
 
 def _page(report: Report) -> Iterator[str]:
-    title = escape(f"edgekit data check {report.survey.root}")
-    yield f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-    yield f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style><h1>{title}</h1>'
+    yield opening(f"edgekit data check {report.survey.root}")
     facts, counts = report.facts, summary(report.faults)
     mixed = f"{facts['colour']} in colour, {facts['grey']} grey"
     yield f"<p>{facts['pictures']} pictures, {facts['bytes'] / 1e6:.1f} MB; {mixed}.</p>"
@@ -76,28 +60,17 @@ def _facts(facts: dict[str, Any]) -> Iterator[str]:
         tables += [("Boxes by label", facts["labels"])]
         tables += [("Boxes by longer side, in px of the detector's input", facts["face_sizes"])]
     for name, rows in tables:
-        yield f"<h2>{escape(name)}</h2><table>"
-        most = max(rows.values(), default=1) or 1
-        for what, count in rows.items():
-            bar = f'<span class="bar" style="width:{round(260 * count / most)}px"></span>'
-            yield f'<tr><td>{escape(what)}</td><td class="n">{count}</td><td>{bar}</td></tr>'
-        yield "</table>"
+        yield f"<h2>{escape(name)}</h2>"
+        yield from bars(rows)
 
 
 def _tile(fault: Fault, root: Path) -> str:
     """One offender, beside its twin where it has one."""
     sides = [(fault.path, fault.item)] + ([(fault.twin.path, fault.twin)] if fault.twin else [])
-    shown = "".join(_picture(path, item, short(path, root)) for path, item in sides)
+    shown = "".join(picture(thumbnail(path, item), short(path, root)) for path, item in sides)
     detail = f"as {short(fault.twin.path, root)}" if fault.twin else fault.detail
     name = escape(short(fault.path, root))
     return f"<figure><div>{shown}</div><figcaption>{name}<br><i>{escape(detail)}</i></figcaption></figure>"
-
-
-def _picture(path: Path, item: Item | None, name: str) -> str:
-    data = thumbnail(path, item)
-    if not data:
-        return '<div class="none">no picture</div>'
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{escape(name)}" loading="lazy">'
 
 
 def short(path: Path, root: Path) -> str:
@@ -111,13 +84,11 @@ def thumbnail(path: Path, item: Item | None) -> str:
         image = read_image(path)
     except DataError:
         return ""
-    scale = min(1.0, TILE / max(image.shape[:2]))
-    small = fit(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))))[0]
+    tile, scale = small(image, TILE)
     if item and item.marks:
         boxes = np.array([mark.box for mark in item.marks], np.float32) * scale
-        small = _boxed(small, boxes)
-    _, data = cv2.imencode(".jpg", to_rgb(small), [cv2.IMWRITE_JPEG_QUALITY, 80])
-    return base64.b64encode(data.tobytes()).decode()
+        tile = _boxed(tile, boxes)
+    return encoded(tile)
 
 
 def _boxed(image: Image, boxes: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Image:

@@ -210,7 +210,8 @@ def _positive(size: tuple[int, int], where: object) -> tuple[int, int]:
 def read_coco(source: Path, images: Path | None) -> list[Labelled]:
     """A COCO file of boxes, its pictures in the order of the file.
 
-    `iscrowd` and `ignore` make regions to ignore. Raises DataError naming the annotation.
+    `iscrowd` and `ignore` make regions to ignore. Also read: `group` and `source` of a picture, `mask` of a face.
+    Raises DataError naming the annotation.
     """
     data = read_json(source)
     folders = [images] if images else [source.parent, source.parent / "images", source.parent.parent / "images"]
@@ -228,10 +229,16 @@ def read_coco(source: Path, images: Path | None) -> list[Labelled]:
             where += f" of {rows[note['image_id']]['file_name']}"
             x, y, w, h = numbers(note["bbox"], where)
             ignore = bool(note.get("iscrowd") or note.get("ignore"))
-            marks[note["image_id"]].append(Mark((x, y, x + w, y + h), names[note["category_id"]], where, ignore))
+            mask = note.get("mask") if note.get("mask") in (0, 1) else -1  # elsewhere it may be an outline
+            label = names[note["category_id"]]
+            marks[note["image_id"]].append(Mark((x, y, x + w, y + h), label, where, ignore, mask))
         return [
             Labelled(
-                find([str(row["file_name"])], folders), marks[key], _coco_size(row, source), str(row.get("group", ""))
+                find([str(row["file_name"])], folders),
+                marks[key],
+                _coco_size(row, source),
+                group=str(row.get("group", "")),
+                source=str(row.get("source", "")),
             )
             for key, row in rows.items()
         ]

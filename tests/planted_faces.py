@@ -1,0 +1,41 @@
+"""Detections and labels written down by hand, so that every figure of them is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgekit.device.boxes import Box
+from edgekit.device.detector import Face
+from edgekit.device.image import Image
+from edgekit.train.faces import NONE
+from edgekit.train.match import Seen, spots
+from edgekit.train.score import Looked
+
+Sides = tuple[float, float, float, float]
+
+
+def square(left: float, top: float, side: float) -> Sides:
+    return left, top, left + side, top + side
+
+
+def seen(
+    faces: Sequence[Sides], found: Sequence[tuple[Sides, float]], path: Path = Path("a.png"), source: str = "",
+    masked: tuple[int, ...] = (), scale: float = 1.0, ignore: Sequence[Sides] = (),
+) -> Seen:  # fmt: skip
+    """A picture with labelled faces, and what was found in it with which score."""
+    boxes, ignored = (np.array(some, np.float32).reshape(-1, 4) for some in (faces, ignore))
+    best_first = sorted((Face(Box(*box), score) for box, score in found), key=lambda face: -face.score)
+    return Seen(path, np.empty((0, 0, 3), np.uint8), boxes, ignored if len(ignored) else NONE, best_first, scale,
+                source, masked)  # fmt: skip
+
+
+def looked(pictures: Sequence[Seen], frame: Image | None = None, smallest: float = 16.0) -> Looked:
+    """As `look` gives it, of frames that all look like `frame`."""
+    canvas = np.full((240, 320, 3), 100, np.uint8) if frame is None else frame
+    pairs = [spots(one, canvas) for one in pictures]
+    faces = [spot for some, _ in pairs for spot in some]
+    alarms = [spot for _, some in pairs for spot in some]
+    return Looked(list(pictures), faces, alarms, [], (240, 320), smallest)

@@ -1,0 +1,199 @@
+"""`edgekit score --pick`: the threshold that keeps a promise, and the manifest that remembers it."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgekit.device.cli import main
+from edgekit.device.commands.options import EXAMPLE, MODELS
+from edgekit.device.errors import DataError
+from edgekit.device.sentiment import Sentiment
+from edgekit.device.spec import MANIFEST, unpack
+from edgekit.train import pick
+from edgekit.train.answers import Judged, Named, judge
+from edgekit.train.expressions import Portrait
+from edgekit.train.score import Looked
+from tests.pictures import DETECTOR, coco
+from tests.planted_faces import looked, seen, square
+
+A, B, C = square(10, 10, 40), square(100, 10, 40), square(200, 10, 40)
+
+
+def three_faces(empty: int = 0) -> Looked:
+    """Faces at 0.9, 0.5 and 0.3, false alarms at 0.7 and 0.1, and pictures without anything."""
+    alarms = [(square(10, 150, 40), 0.7), (square(100, 150, 40), 0.1)]
+    return looked([seen([A, B, C], [(A, 0.9), (B, 0.5), (C, 0.3), *alarms])] + [seen([], [])] * empty)
+
+
+def picked(promise: str, some: Looked, was: float = 0.4) -> dict[str, object]:
+    return pick.pick_detector(pick.parse(promise, "detector"), some, was)
+
+
+@pytest.mark.parametrize(
+    ("promise", "threshold", "precision", "recall"),
+    [
+        ("precision>=1", 0.9, 1, 1 / 3),
+        ("precision >= 0.75", 0.3, 0.75, 1),
+        ("recall>=1", 0.3, 0.75, 1),
+        ("recall>=0.6", 0.5, 2 / 3, 2 / 3),
+        ("recall>=0.3", 0.9, 1, 1 / 3),
+    ],
+)
+def test_the_promise_is_kept_at_the_least_cost(promise: str, threshold: float, precision: float, recall: float) -> None:
+    found = picked(promise, three_faces())
+    after = {"precision": pytest.approx(precision, abs=1e-4), "recall": pytest.approx(recall, abs=1e-4)}
+    assert (found["threshold"], found["after"]) == (threshold, after)
+    assert (found["threshold_before"], found["before"]) == (0.4, {"precision": 0.6667, "recall": 0.6667})
+
+
+def test_a_promise_that_no_threshold_keeps_is_refused_with_the_nearest() -> None:
+    unfindable = looked([seen([A, B], [(A, 0.5), (C, 0.5)])])
+    with pytest.raises(DataError, match=r"precision>=0.9: no threshold keeps it .* the nearest is 0.5"):
+        picked("precision>=0.9", unfindable)
+    with pytest.raises(DataError, match=r"recall>=0.9: .* the nearest is 0.5"):
+        picked("recall>=0.9", unfindable)
+
+
+def test_false_alarms_are_promised_by_the_upper_end_of_what_they_may_be() -> None:
+    some = three_faces(empty=99)  # 99 pictures without a face and without a false alarm
+    hour = 3600 * 2 / 99  # at 2 fps
+    found = picked("false_alarms_per_hour<=300 at 2 fps", some)
+    assert found["threshold"] == 0.1  # where faces are, false alarms do not count
+    assert found["after"] == {
+        "precision": 0.6,
+        "recall": 1,
+        "false_alarms_per_hour": pytest.approx(2.9957 * hour, abs=0.1),
+    }
+    assert (found["alarms"], found["of_pictures"]) == (0, 99)
+    few = picked("false_alarms_per_hour<=3500 at 1 fps", three_faces(empty=3))  # too few: all four count
+    assert (few["threshold"], few["alarms"], few["of_pictures"]) == (0.9, 0, 4)
+    assert few["before"]["false_alarms_per_hour"] == pytest.approx(4.7439 * 900, abs=1)  # type: ignore[index]
+
+
+def test_too_few_pictures_cannot_promise_a_small_rate() -> None:
+    with pytest.raises(
+        DataError, match=r"99 pictures cannot .* still be 1,089 an hour \(95 %\). It takes 107,846 pict"
+    ):
+        picked("false_alarms_per_hour<=1 at 10 fps", three_faces(empty=99))
+    with pytest.raises(DataError, match="cannot show so small a rate"):
+        picked("false_alarms_per_hour<=0 at 10 fps", three_faces(empty=99))
+
+
+def test_exact_upper_ends() -> None:
+    assert pick.most(np.array([0.0, 1.0, 10.0])) == pytest.approx([2.9957, 4.7439, 16.962], abs=1e-3)
+
+
+def test_a_threshold_is_short_and_parts_the_scores() -> None:
+    levels = np.array([0.25, 0.66015625, 0.6640625, 0.66796875])
+    assert [pick.between(levels, n) for n in range(4)] == [0.25, 0.66, 0.664, 0.667]
+    near = np.array([0.5, 0.5 + 1e-12])
+    assert near[0] < pick.between(near, 1) <= near[1]
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "says"),
+    [
+        ("detector", "precison>=0.9", "is not what a detector can promise; ask for"),
+        ("detector", "precision>0.9", "is not what a detector can promise"),
+        ("detector", "precision<=0.9", 'is not of the form "precision>=0.99"'),
+        ("detector", "precision>=99", "99 % is 0.99"),
+        ("detector", "precision>=0.9.9", "a number that is none"),
+        ("detector", "precision>=0.9 at 10 fps", 'is not of the form "precision>=0.99"'),
+        ("detector", "false_alarms_per_hour<=1", 'is not of the form "false_alarms_per_hour<=1 at 10 fps"'),
+        ("detector", "false_alarms_per_hour<=1 at 0 fps", "0 frames a second"),
+        ("detector", "answered>=0.9", "is not what a detector can promise"),
+        ("sentiment", "precision>=0.9", 'ask for "accuracy_when_sure>=0.97" or "answered>=0.85"'),
+        ("sentiment", "", "is not what a sentiment can promise"),
+    ],
+)
+def test_what_cannot_be_understood_is_one_clear_line(task: str, text: str, says: str) -> None:
+    with pytest.raises(DataError) as error:
+        pick.parse(text, task)
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def answers() -> Judged:
+    """Right at 0.9, 0.8 and 0.5, wrong at 0.7; other faces called at 0.85 and 0.2."""
+    rows = [(0, 0, 0.9), (1, 1, 0.8), (0, 1, 0.7), (1, 1, 0.5), (-1, 0, 0.85), (-1, 1, 0.2)]
+    return judge([Named(Portrait(Path("x/a.png"), a, (0.5, 0.5)), Sentiment("", s, b)) for a, b, s in rows], 2)
+
+
+@pytest.mark.parametrize(
+    ("promise", "threshold", "sure", "answered", "others"),
+    [
+        ("accuracy_when_sure>=1", 0.8, 1, 0.5, 0.5),
+        ("answered>=0.75", 0.7, 2 / 3, 0.75, 0.5),
+        ("others_called<=0.5", 0.5, 0.75, 1, 0.5),
+        ("others_called<=0", 0.9, 1, 0.25, 0),
+    ],
+)
+def test_what_a_classifier_promises(
+    promise: str, threshold: float, sure: float, answered: float, others: float
+) -> None:
+    found = pick.pick_sentiment(pick.parse(promise, "sentiment"), answers(), 0.5)
+    assert found["threshold"] == threshold
+    assert list(found["after"].values()) == [pytest.approx(sure, abs=1e-4), answered, others]
+
+
+def test_others_must_be_there_to_be_promised() -> None:
+    ours = replace(answers(), others=np.zeros(6, bool))
+    with pytest.raises(DataError, match="no folder of other faces"):
+        pick.pick_sentiment(pick.parse("others_called<=0.1", "sentiment"), ours, 0.5)
+
+
+def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
+    model = Path(shutil.copy(MODELS / "detector.tflite", tmp_path / "m.tflite"))
+    with ZipFile(model, "a") as archive:
+        archive.writestr("golden/a.bin", b"x" * 1000)
+    flatbuffer, spec = unpack(model)
+    link = tmp_path / "link.tflite"
+    link.symlink_to(model)
+    pick.write(link, picked("recall>=0.6", three_faces()), ["test.json"])
+    assert link.is_symlink()
+    again, changed = unpack(model)
+    assert again == flatbuffer
+    assert changed.training["picked"]["asked"] == "recall>=0.6"
+    assert changed.training["picked"]["data"] == ["test.json"]
+    assert changed == replace(spec, threshold=0.5, training=changed.training)
+    with ZipFile(model) as archive:
+        assert sorted(archive.namelist()) == ["golden/a.bin", MANIFEST]
+        assert archive.read("golden/a.bin") == b"x" * 1000
+    before = model.read_bytes()
+    pick.write(model, picked("recall>=0.6", three_faces()), ["test.json"])
+    assert model.read_bytes() == before and {p.name for p in tmp_path.iterdir()} == {"m.tflite", "link.tflite"}
+
+
+def test_a_run_folder_has_its_manifest_changed(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text(DETECTOR.to_json())
+    pick.write(tmp_path, picked("recall>=0.3", three_faces()), ["a"])
+    assert '"threshold": 0.9' in (tmp_path / MANIFEST).read_text()
+
+
+def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE, tmp_path / "a.jpg")
+    data = coco(
+        tmp_path,
+        images=[{"id": 7, "file_name": "a.jpg", "width": 320, "height": 240}],
+        annotations=[{"id": 1, "image_id": 7, "category_id": 1, "bbox": [115, 33, 50, 70]}],
+    )
+    model = Path(shutil.copy(MODELS / "detector.tflite", tmp_path / "m.tflite"))
+
+    def score(*words: object, status: int = 0) -> str:
+        done = CliRunner().invoke(main, ["score", str(model), "--data", str(data), *map(str, words)])
+        assert done.exit_code == status, done.output
+        return done.output
+
+    said = score("--pick", "precision>=1")
+    threshold = unpack(model)[1].threshold
+    assert f"precision>=1: threshold {threshold:g}, it was 0.467" in said
+    assert f"at threshold {threshold:.2f}: precision 1.000, recall 1.000" in said
+    assert "wrote the threshold into" in said
+    before = model.read_bytes()
+    assert "is not what a detector can promise" in score("--pick", "nonsense", status=1)
+    assert "1 pictures cannot show" in score("--pick", "false_alarms_per_hour<=1 at 10 fps", status=1)
+    assert model.read_bytes() == before
