@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.device.camera import Camera, Frame, LiveCamera, open_camera
+from edgekit.device.camera import Camera, Frame, open_camera
 from edgekit.device.errors import DataError, EdgekitError
 from edgekit.device.files import write_jpeg
 from edgekit.device.image import Image
@@ -159,12 +159,12 @@ def _looker(window: Show | None, keys: Keys, status: StatusLine) -> Look:
 
 
 def _first(camera: Camera, countdown: int) -> float:
-    return countdown if isinstance(camera, LiveCamera) else 0.0
+    return countdown if camera.live else 0.0
 
 
 def _clock(camera: Camera, frame: Frame, every: float) -> float:
     """Seconds: of this machine for a live camera, of the film for a video; each picture of a folder is due."""
-    if isinstance(camera, LiveCamera):
+    if camera.live:
         return time.monotonic()
     return frame.index / camera.fps if frame.source is None else frame.index * every
 
@@ -176,7 +176,7 @@ def _shoot(
     for frame in camera:
         wait = pace.wait(_clock(camera, frame, pace.every), session.paused)
         _press(session, look(frame.image, session, wait))
-        while session.paused and not session.ended and not isinstance(camera, LiveCamera) and not stop.wait(0.03):
+        while session.paused and not session.ended and not camera.live and not stop.wait(0.03):
             _press(session, look(frame.image, session, wait))  # a file waits at this frame; a live camera goes on
         if session.ended or stop.is_set():
             return

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from edgekit.device import capture as module
-from edgekit.device.camera import Camera, Frame, LiveCamera
+from edgekit.device.camera import Camera, Frame
 from edgekit.device.capture import Captured, capture, last_line, session_of, viewed
 from edgekit.device.errors import CameraError, DataError
 from edgekit.device.image import Image, pictures, read_image
+from tests.cameras import live_camera
 from tests.pictures import picture
 from tests.processes import CAPTURE
 from tests.test_camera import video
@@ -53,8 +54,8 @@ def live(monkeypatch: pytest.MonkeyPatch, read: Callable[[int], Image | None], f
             time.sleep(1 / fps)
             return read(next(numbers))
 
-        yield LiveCamera("camera '0'", paced, stop)
-        stop.set()
+        with live_camera(paced, stop, name="camera '0'") as camera:
+            yield camera
 
     monkeypatch.setattr(module, "open_camera", opened)
 

@@ -1,0 +1,132 @@
+"""A camera that needs no camera: drawn people who move, smile and do not.
+
+`synthetic` gives the size that was asked for at 30 frames a second, `synthetic:320x240@15` another size and rate. It
+behaves as a live camera does. `synthetic:fast` is never waited for and loses nothing, for tests that run for long.
+What frame number n shows depends on n and the seed alone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from edgekit.device.boxes import Box
+from edgekit.device.camera.frame import Camera, Frame, Tell
+from edgekit.device.camera.live import LiveCamera
+from edgekit.device.camera.portrait import FACE, LOOKS, draw_portrait
+from edgekit.device.camera.reader import Device, Shot, Source
+from edgekit.device.errors import CameraError
+from edgekit.device.image import Image
+
+FPS = 30.0
+FORM = re.compile(r"synthetic(?::(?=.))?(?:(\d+)x(\d+))?(?:@?(fast)|@(\d+(?:\.\d+)?))?")
+GRAIN = 7  # levels of noise, which every sensor has
+STORY = 20.0  # seconds after which everything comes again: one person turns sad, the other goes away
+SAD_FROM, AWAY = 14.0, (8.0, 12.0)
+
+
+class Person(NamedTuple):
+    """Somebody in a frame."""
+
+    left: int  # pixels of the portrait's corner; it may reach out of the frame
+    top: int
+    mood: str  # happy or sad
+    box: Box  # of the face, pixels
+
+
+class Stage:
+    """Draws frames of `size` (height, width)."""
+
+    def __init__(self, size: tuple[int, int], seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.size = size
+        self.side = max(16, round(min(0.56 * size[0], 0.44 * size[1])))
+        self.phase: tuple[float, ...] = tuple(rng.uniform(0, 2 * math.pi, 4).tolist())
+        coarse = rng.integers(96, 176, (4, 6, 3)).astype(np.uint8)
+        self.ground = np.asarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+        self.grain = rng.integers(0, GRAIN, (size[0] + 64, size[1] + 64, 3)).astype(np.uint8)
+        self.shifts = rng.integers(0, 64, (257, 2)).tolist()
+        self.portraits = [
+            {mood: draw_portrait(mood, look, self.side) for mood in ("happy", "sad")} for look in LOOKS
+        ]  # fmt: skip
+
+    def people(self, seconds: float) -> list[Person]:
+        """Who is there, the first on the left."""
+        at = seconds % STORY
+        people = [self._person(0, seconds, "sad" if at >= SAD_FROM else "happy", 0.0)]
+        begin, end = AWAY
+        gone = min(1.0, max(0.0, min(at - begin, end + 1 - at)))  # a second to go, a second to come
+        if gone < 1:
+            people.append(self._person(1, seconds, "sad", gone))
+        return people
+
+    def _person(self, which: int, seconds: float, mood: str, gone: float) -> Person:
+        height, width = self.size
+        room = width / 2 - self.side, height - self.side
+        x = 0.5 + 0.5 * math.sin(0.9 * seconds + self.phase[2 * which])
+        y = 0.5 + 0.35 * math.sin(0.7 * seconds + self.phase[2 * which + 1])
+        left, top = round(which * width / 2 + x * room[0]), round(y * room[1] + gone * (height - y * room[1]))
+        box = Box(*(c + self.side * f for c, f in zip((left, top, left, top), FACE, strict=True)))
+        return Person(left, top, mood, box)
+
+    def draw(self, number: int, fps: float = FPS) -> Image:
+        """Frame `number`, as RGB (H, W, 3)."""
+        image = self.ground.copy()
+        for which, person in enumerate(self.people(number / fps)):
+            portrait, mask = self.portraits[which][person.mood]
+            high = min(self.side, self.size[0] - person.top)
+            if high > 0:
+                part = image[person.top : person.top + high, person.left : person.left + self.side]
+                cv2.copyTo(portrait[:high], mask[:high], part)
+        y, x = self.shifts[number % len(self.shifts)]
+        cv2.add(image, self.grain[y : y + self.size[0], x : x + self.size[1]], image)
+        return image
+
+
+def open_synthetic(
+    source: str, size: tuple[int, int], stop: threading.Event, tell: Tell, patient: bool
+) -> AbstractContextManager[Camera]:  # fmt: skip
+    """The camera that `source` describes. Raises CameraError where it describes none."""
+    found = FORM.fullmatch(source)
+    if not found:
+        raise CameraError(f"no camera {source!r}; it is like synthetic, synthetic:640x480@15 or synthetic:fast")
+    width, height, fast, rate = found.groups()
+    if width:
+        size = int(height), int(width)
+    fps = float(rate or FPS)
+    if not (32 <= min(size) and max(size) <= 4096 and 0.1 <= fps <= 1000):
+        raise CameraError(f"no camera {source!r}; 32 to 4096 pixels a side, and 0.1 to 1000 frames a second")
+    if fast:
+        camera = Camera(_unpaced(Stage(size), stop), source)
+        camera.fps = FPS
+        return nullcontext(camera)
+    return LiveCamera(Source(source, lambda: _paced(size, fps)), stop, tell, patient)
+
+
+def _unpaced(stage: Stage, stop: threading.Event) -> Iterator[Frame]:
+    number = 0
+    while not stop.is_set():
+        yield Frame(stage.draw(number), number, time.time())
+        number += 1
+
+
+@contextmanager
+def _paced(size: tuple[int, int], fps: float) -> Iterator[Device]:
+    stage, start, number = Stage(size), time.monotonic(), -1
+
+    def read() -> Shot:
+        nonlocal number
+        number = max(number + 1, math.floor((time.monotonic() - start) * fps))  # a slow machine leaves some out
+        born = start + number / fps
+        time.sleep(max(0.0, born - time.monotonic()))
+        return Shot(stage.draw(number, fps), born)
+
+    yield Device(read, fps)
