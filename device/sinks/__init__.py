@@ -1,0 +1,1 @@
+"""Where what was seen is written: files, a database, a broker. One file a kind."""
