@@ -1,0 +1,1 @@
+"""The page and the addresses that show what a run sees. Needs the extra `web`."""

@@ -1,0 +1,120 @@
+"""Numbers for Prometheus, worked out when it asks."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from edgekit.device.sentiment import UNSURE
+from edgekit.device.state import State
+from edgekit.device.web.feed import Feed
+from edgekit.device.web.health import health
+
+GAUGES = (  # key of the state, name, help; a key that is not there is left out
+    ("uptime", "uptime_seconds", "Since the run began."),
+    ("fps", "frames_per_second", "Frames looked at, lately."),
+    ("last_frame", "last_frame_age_seconds", "Since the newest frame was taken."),
+    ("temperature", "temperature_celsius", "Of the processor."),
+    ("throttled", "throttled", "1 while the board slows itself down."),
+    ("under_voltage", "under_voltage", "1 while the supply gives too little."),
+    ("disk_free", "disk_free_bytes", "Where the log is."),
+    ("bytes_a_day", "log_bytes_a_day", "Written to the log, at the rate of this run."),
+    ("waiting", "outbox_entries", "Waiting for the broker."),
+    ("slowed", "cooling_factor", "Of the frame rate, by which the board is kept cool; 1: not slowed."),
+    ("resting", "resting", "1 while nothing moves and few frames are looked at."),
+)
+COUNTERS = (
+    ("frames", "frames", "Frames looked at."),
+    ("dropped", "frames_dropped", "Frames that came while another was looked at."),
+    ("bytes", "log_bytes", "Written to the log."),
+    ("lost", "log_entries_lost", "Entries that could not be written."),
+)
+
+
+class Metrics(Collector):
+    """`text` in Prometheus' own format, which is of `type`."""
+
+    type = CONTENT_TYPE_LATEST
+
+    def __init__(self, state: State, feed: Feed) -> None:
+        self.state, self.feed = state, feed
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)  # memory, CPU, open files
+
+    def text(self) -> bytes:
+        """All of them."""
+        return generate_latest(self.registry)
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: the names are known when they are asked for."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """What the state holds now."""
+        found = self.state.snapshot()
+        yield InfoMetricFamily(
+            "edgekit_build", "What runs.", {"version": _version(), "python": platform.python_version()}
+        )
+        yield GaugeMetricFamily("edgekit_healthy", "1 while frames come, or the run rests.", health(found)["ok"])
+        yield GaugeMetricFamily("edgekit_viewers", "Who look at the picture.", self.feed.viewers)
+        counters = found["counters"]
+        for key, name, text in GAUGES:
+            if _is_number(found.get(key)):
+                yield GaugeMetricFamily(f"edgekit_{name}", text, float(found[key]))
+        for key, name, text in COUNTERS:
+            if _is_number(value := found.get(key, counters.get(key))):
+                yield CounterMetricFamily(f"edgekit_{name}", text, value)
+        yield GaugeMetricFamily("edgekit_frame_age_seconds", "From exposure to record, median.", found["age"] / 1000)
+        stages = {name: ms / 1000 for name, ms in found["ms"].items()}
+        yield _labelled(GaugeMetricFamily, "stage_seconds", "A stage of a frame, median.", "stage", stages)
+        yield from _faces(found)
+        yield from _faults(found)
+
+
+def _faces(found: dict[str, Any]) -> Iterator[Metric]:
+    now: dict[str, float] = dict.fromkeys([*found["labels"], UNSURE], 0)
+    for face in found["faces"]:
+        now[face["sentiment"]] = now.get(face["sentiment"], 0) + 1
+    yield _labelled(GaugeMetricFamily, "faces", "Faces in view.", "sentiment", now)
+    happened = _after("face ", found["counters"])
+    yield _labelled(CounterMetricFamily, "face_events", "What faces did.", "what", happened)
+    seconds = _after("seconds ", found["counters"])
+    yield _labelled(CounterMetricFamily, "face_seconds", "Faces in view, times seconds.", "sentiment", seconds)
+
+
+def _faults(found: dict[str, Any]) -> Iterator[Metric]:
+    told, active = _after("fault ", found["counters"]), found.get("faults", {})
+    yield _labelled(CounterMetricFamily, "faults", "Told: each when it began and when it was over.", "name", told)
+    yield _labelled(
+        GaugeMetricFamily, "fault_active", "1 while it lasts.", "name", {name: int(name in active) for name in told}
+    )
+
+
+def _after(start: str, counters: dict[str, Any]) -> dict[str, float]:
+    return {name.removeprefix(start): count for name, count in counters.items() if name.startswith(start)}
+
+
+def _labelled(family: Any, name: str, text: str, label: str, values: dict[str, float]) -> Metric:
+    metric: Any = family(f"edgekit_{name}", text, labels=[label])
+    for value, number in values.items():
+        metric.add_metric([value], number)
+    return metric  # type: ignore[no-any-return]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)
+
+
+def _version() -> str:
+    try:
+        return version("edgekit")
+    except PackageNotFoundError:
+        return "unknown"
