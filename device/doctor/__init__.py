@@ -1,0 +1,1 @@
+"""`edgekit doctor`: what is wrong with this machine, and the cure."""

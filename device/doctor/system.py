@@ -1,0 +1,119 @@
+"""The system around us: disk, swap, clock, port."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from edgekit.device.doctor.finding import Finding
+from edgekit.device.doctor.hardware import open_files
+from edgekit.device.doctor.texts import cure as known
+from edgekit.device.errors import EdgekitError
+from edgekit.device.health.board import FULL, Board, text
+
+ROOT = Path("/")
+LITTLE = 1024 * 2**20  # bytes: under this a disk deserves a look
+OLD = 0.8  # of its life; then an eMMC should be changed
+LISTENING = "0A"  # state of a socket in /proc/net/tcp
+
+
+def disk(board: Board, folder: Path) -> Finding:
+    """Is there room where the log goes, and may we write there?"""
+    free = f"{board.disk_free / 2**30:.1f} GB free in {folder}" if board.disk_free is not None else str(folder)
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".edgekit") as file:
+            file.write(b"edgekit")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        otherwise = f"sudo chown $USER {folder}, or log elsewhere with --log"
+        return Finding("disk", "fail", f"{folder} cannot be written: {error.strerror}", known(str(error)) or otherwise)
+    if board.disk_free is not None and board.disk_free < LITTLE:
+        cure = "make room: du -xh / | sort -h | tail; and cap the log: see edgekit run --help"
+        return Finding("disk", "fail" if board.disk_free < FULL else "warn", f"only {free}", cure)
+    return Finding("disk", "ok", free)
+
+
+def wear(board: Board, root: Path = ROOT) -> Finding | None:
+    """Has the eMMC lived its life? SD cards do not tell."""
+    end = max((int(text(path) or "0", 16) for path in root.glob("sys/block/mmcblk*/device/pre_eol_info")), default=0)
+    if board.worn is None and end < 2:
+        return None
+    says = f"the eMMC has used up to {100 * (board.worn or 0):.0f} % of its life"
+    if end >= 2 or (board.worn or 0) >= OLD:
+        says += ", and its spare blocks are nearly gone" if end >= 2 else ""
+        return Finding("wear", "warn", says, "save what is on it and change it; log events, not frames")
+    return Finding("wear", "ok", says)
+
+
+def swap(root: Path = ROOT, device: Callable[[Path], str] | None = None) -> Finding | None:
+    """Swap on a flash card wears it out, and stalls the camera."""
+    lines = text(root / "proc/swaps").splitlines()[1:]
+    worn = [name for name in (line.split()[0] for line in lines) if "mmcblk" in (device or _device)(Path(name))]
+    if not worn:
+        return None
+    cure = "sudo systemctl disable --now dphys-swapfile, or zram instead: sudo apt install zram-tools"
+    return Finding("swap", "warn", f"{worn[0]} is on the flash card", cure)
+
+
+def _device(path: Path) -> str:
+    """The block device that a swap file lies on, or that a swap partition is."""
+    try:
+        number = path.stat().st_rdev if path.is_block_device() else path.stat().st_dev
+        return os.readlink(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    except OSError:
+        return str(path)
+
+
+def clock(synced: bool | None) -> Finding:
+    """Has the network set the clock?"""
+    if synced:
+        return Finding("clock", "ok", "set by the network")
+    cure = 'sudo timedatectl set-ntp true, and wait a minute; times in the log carry "synced" so that you can tell'
+    says = "not set by the network" if synced is False else "nobody here knows whether the network has set it"
+    return Finding("clock", "warn", says, cure)
+
+
+def config(path: Path) -> Finding:
+    """Would `edgekit run --config` take this file?"""
+    from edgekit.device.commands.run import run
+    from edgekit.device.settings import read_config
+
+    try:
+        count = len(read_config(path, run, click.Context(run)))
+    except EdgekitError as error:
+        return Finding("settings", "fail", str(error), f"mend {path}; edgekit config show shows what holds")
+    return Finding("settings", "ok", f"{count} in {path}")
+
+
+def port(number: int, root: Path = ROOT) -> Finding:
+    """Is the port of the page free?"""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a run that has just ended does not count
+        try:
+            probe.bind(("127.0.0.1", number))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            holder = _listener(number, root)
+            says = f"{number} is taken{f' by {holder}' if holder else ''}"
+            if holder.startswith("edgekit"):
+                return Finding("port", "ok", says)
+            return Finding("port", "warn", says, f"stop that, or take another: --preview 127.0.0.1:{number + 1}")
+    return Finding("port", "ok", f"{number} is free")
+
+
+def _listener(number: int, root: Path) -> str:
+    """The program that listens there, as "name (number)"; "" where it is not ours to see."""
+    rows = [line.split() for name in ("tcp", "tcp6") for line in text(root / f"proc/net/{name}").splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == LISTENING and row[1].endswith(f":{number:04X}")}
+    for process in root.glob("proc/[0-9]*"):
+        if sockets & open_files(process):
+            return f"{text(process / 'comm')} ({process.name})"
+    return ""

@@ -1,0 +1,92 @@
+"""Whether the time of day can be believed. A Raspberry Pi has no battery for its clock: it starts in the past, and
+jumps when the network tells it the time. Durations never use this clock."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path("/")
+KEPT = 10.0  # seconds for which an answer is good
+JUMP = 0.5  # seconds; a clock that is led back to the right time gently moves less than this in a quarter of an hour
+UNSYNCED = 0x40  # STA_UNSYNC of <sys/timex.h>
+
+
+class _Timex(ctypes.Structure):
+    """The beginning of `struct timex`, and room for the rest."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        *((name, ctypes.c_long) for name in ("offset", "freq", "maxerror", "esterror")),
+        ("status", ctypes.c_int),
+        ("rest", ctypes.c_char * 256),
+    )
+
+
+def kernel_synced() -> bool | None:
+    """Whether the kernel holds its clock for synchronized, by any daemon; None where it may not be asked."""
+    try:
+        adjtimex = ctypes.CDLL(None).adjtimex
+    except (OSError, AttributeError):
+        return None
+    timex = _Timex(modes=0)  # read only: needs no right
+    return None if adjtimex(ctypes.byref(timex)) < 0 else not timex.status & UNSYNCED
+
+
+def told_synced(root: Path = ROOT) -> bool | None:
+    """True when systemd-timesyncd has set the clock since boot; None where nobody knows."""
+    return True if (root / "run/systemd/timesync/synchronized").exists() else None
+
+
+class Synced:
+    """Whether the clock was set by the network: True, False, or None where nobody knows."""
+
+    def __init__(
+        self, kernel: Callable[[], bool | None] = kernel_synced, root: Path = ROOT,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.kernel, self.root, self.now = kernel, root, now
+        self.asked: float | None = None
+        self.answer: bool | None = None
+
+    def __call__(self) -> bool | None:
+        """Cheap: asks once in 10 seconds."""
+        now = self.now()
+        if self.asked is None or now - self.asked >= KEPT:
+            self.asked = now
+            known = self.kernel()
+            self.answer = known or told_synced(self.root) or known
+        return self.answer
+
+
+def awake() -> float:
+    """Seconds since boot, those asleep with them: this clock is never set, and time.monotonic() misses a suspend."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Jumps:
+    """Notices that somebody set the clock."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = awake) -> None:
+        self.wall, self.steady = wall, steady
+        self.offset = self._offset()
+
+    def look(self) -> float | None:
+        """Seconds by which the clock was set since the last call, forward positive; None where it was not."""
+        before, now = self.offset, self._offset()
+        if now is None:
+            return None
+        self.offset = now
+        return now - before if before is not None and abs(now - before) >= JUMP else None
+
+    def _offset(self) -> float | None:
+        """Between the two clocks; None when this process was held up between reading one and the other."""
+        before = self.steady()
+        wall = self.wall()
+        after = self.steady()
+        return wall - before if after - before < JUMP / 10 else None
+
+
+synced = Synced()  # of this machine, for all who ask

@@ -1,0 +1,142 @@
+"""A loop that is stuck ends its process, so that systemd starts it again; and what systemd is told meanwhile.
+
+A camera's driver or an inference can hang in C code for ever. The loop says what it is about to do; a thread of its own
+watches that it goes on saying so. While it does, systemd hears a sign of life. When it does not, the thread says what
+hangs and ends the process. Code that hangs while it holds Python's lock stops this thread too: then the signs of life
+stay away, and systemd ends the process itself (WatchdogSec in scripts/edgekit.service).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+STATUS = 70  # of a process that was stuck: EX_SOFTWARE of <sysexits.h>
+LIMIT = 20.0  # seconds without a beat
+LOADING = 120.0  # seconds before the first beat: importing and opening models from a slow card
+GRACE = 2.0  # seconds for last words and for flushing
+
+
+def notify(*lines: str) -> bool:
+    """Tell the service manager, where one listens: lines like "READY=1". False where nobody does. Never raises."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return False
+    if address.startswith("@"):  # a name outside the file system
+        address = "\0" + address[1:]
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.settimeout(1.0)
+        link.sendto("\n".join(lines).encode(), address)
+        return True
+    return False
+
+
+def ready(status: str) -> bool:
+    """The models are loaded and frames are looked at."""
+    return notify("READY=1", f"STATUS={status}")
+
+
+def reloading() -> bool:
+    """The settings are read again; say ready() when that is done."""
+    return notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def stopping(status: str) -> bool:
+    """The run is about to end."""
+    return notify("STOPPING=1", f"STATUS={status}")
+
+
+def asked() -> float | None:
+    """Seconds within which the service manager wants a sign of life, or None: it asks somebody else, or nobody is."""
+    try:
+        seconds = int(os.environ["WATCHDOG_USEC"]) / 1e6
+        return seconds if int(os.environ.get("WATCHDOG_PID", os.getpid())) == os.getpid() and seconds > 0 else None
+    except (KeyError, ValueError):
+        return None
+
+
+class Watchdog:
+    """Watches one loop, in the thread that made it. A context: it watches from entering to leaving.
+
+    `limit` is in seconds without a beat; before the first beat it is `loading`; 0: never end the process. `flush` is a
+    last attempt to save what was seen; it may hang, too.
+    """
+
+    def __init__(
+        self, limit: float = LIMIT, loading: float = LOADING, flush: Callable[[], None] | None = None,
+        end: Callable[[int], None] = os._exit,
+    ) -> None:  # fmt: skip
+        self.limit, self.loading, self.flush, self.end = limit, loading, flush, end
+        self.loop = threading.get_ident()
+        self.every = asked()
+        self.tick = min(1.0, (limit or LIMIT) / 8, (self.every or LIMIT) / 8)
+        self._beat = (0.0, "load")  # a new pair is a new beat: telling them apart needs no clock
+        self._first = self._beat
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    def beat(self, doing: str) -> None:
+        """The loop lives, and is about to do this: "capture", "detect", ... Costs a tenth of a microsecond."""
+        self._beat = (time.monotonic(), doing)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join(timeout=GRACE)
+
+    def _watch(self) -> None:
+        """Count the time since the last beat in our own ticks, none longer than two.
+
+        A process that was stopped (SIGSTOP), a machine that slept or was too busy for us, and a clock that was set
+        look like one late tick then, and not like a loop that hangs.
+        """
+        seen, stuck, told = self._beat, 0.0, float("-inf")
+        last = time.monotonic()
+        while not self._stop.wait(self.tick):
+            now = time.monotonic()
+            stuck += min(now - last, 2 * self.tick)
+            last = now
+            if self._beat is not seen:
+                seen, stuck = self._beat, 0.0
+            limit = self.loading if seen is self._first else self.limit or LIMIT
+            if stuck > limit and self.limit:
+                self._give_up(seen[1], stuck)
+                return
+            if self.every and stuck <= limit and now + self.tick - told > self.every / 2:
+                notify("WATCHDOG=1")
+                told = now
+
+    def _give_up(self, doing: str, seconds: float) -> None:
+        """Last words and flushing are left to another thread, since a full pipe or a sick disk may hold them up."""
+        line = (
+            f"edgekit is stuck in {doing} for {seconds:.0f} s{self._place()} and ends itself with status {STATUS}, "
+            "so that systemd starts it again; if this comes again, run: edgekit doctor\n"
+        )
+
+        def last_words() -> None:
+            with suppress(OSError):
+                os.write(2, line.encode())  # not sys.stderr: the loop may hold its lock
+            notify(f"STATUS=stuck in {doing} for {seconds:.0f} s")
+            if self.flush:
+                self.flush()
+
+        words = threading.Thread(target=last_words, daemon=True)
+        words.start()
+        words.join(timeout=GRACE)
+        self.end(STATUS)
+
+    def _place(self) -> str:
+        """Where the loop stands in Python, as " (file.py:12)"."""
+        frame = sys._current_frames().get(self.loop)
+        return f" ({Path(frame.f_code.co_filename).name}:{frame.f_lineno})" if frame else ""
