@@ -17,10 +17,11 @@ def annotate(image: Image, record: Record, labels: tuple[str, ...]) -> Image:
     """A copy of the RGB frame with each face's box, label and score; grey where the label is unsure."""
     canvas = image.copy()
     unit = max(1, round(max(image.shape[:2]) / 320))
-    for face, sentiment in record.faces:
+    for seen in record.faces:
+        sentiment = seen.sentiment
         sure = sentiment.label != UNSURE
         colour = COLOURS[labels.index(sentiment.label) % len(COLOURS)] if sure else GREY
-        left, top, right, bottom = (round(side) for side in face.box)
+        left, top, right, bottom = (round(side) for side in seen.box)
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, unit)
         text = f"{sentiment.label} {sentiment.score:.2f}" if sure else sentiment.label
         _tag(canvas, text, (left, top), colour, unit)

@@ -8,57 +8,50 @@ import resource
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgekit.device.boxes import Box
-from edgekit.device.camera import Frame, open_camera
+from edgekit.device.camera import Camera, Frame, open_camera
 from edgekit.device.detector import detect
 from edgekit.device.errors import CameraError
 from edgekit.device.image import SUFFIXES, Image, read_image
-from edgekit.device.interpreter import Loaded, TfliteModel, runtime
-from edgekit.device.pipeline import STAGES, records
-from edgekit.device.record import Log
+from edgekit.device.interpreter import Loaded, load, runtime
+from edgekit.device.pipeline import STAGES
+from edgekit.device.plan import Plan
+from edgekit.device.run import watching
 from edgekit.device.sentiment import classify
-from edgekit.device.spec import unpack
 from edgekit.device.timing import Laps
 
 PERCENTILES = 50, 90, 95, 99
 
 
-def measure(
-    source: str, size: tuple[int, int], detector: Loaded, sentiment: Loaded, frames: int, warmup: int
-) -> dict[str, Any]:
-    """Run the pipeline with its log and count; the first `warmup` frames are left out.
+def measure(plan: Plan, warmup: int) -> dict[str, Any]:
+    """Do what `edgekit run` does with `plan`, and count `plan.frames` frames after the first `warmup`.
 
-    Returns per stage "n" and p50 to p99 in milliseconds, frames a second, memory in MB and what was measured.
+    One picture comes again and again. Returns per stage "n" and p50 to p99 in milliseconds, frames a second, memory
+    in MB and what was measured.
     """
     rows: list[dict[str, float]] = []
     faces = 0
-    stop = threading.Event()
     with tempfile.TemporaryDirectory() as folder:
-        log = Log(Path(folder) / "bench.jsonl")
-        start = begun = time.perf_counter()
-        cpu = time.process_time()
-        for number, (_, record) in enumerate(records(_frames(source, size, stop), detector, sentiment)):
-            if number == warmup:
-                begun, cpu = start, time.process_time()
-            asked = time.perf_counter()
-            log.write(record)
-            start = time.perf_counter()
-            wrote = 1000 * (start - asked)
-            if number >= warmup:
-                rows.append({**record.ms, "write": wrote, "whole": record.ms["whole"] + wrote})
-                faces += len(record.faces)
-            if number + 1 == warmup + frames:
-                break
-        seconds, busy = start - begun, time.process_time() - cpu
-        stop.set()
-        log.close()
+        endless = replace(plan, log=(f"{folder}/bench.jsonl",), frames=None)
+        with watching(endless, _again(plan.camera)) as run:
+            begun, cpu = time.perf_counter(), time.process_time()
+            while len(rows) != plan.frames and run.step(_no_beat):
+                if run.watched.frames <= warmup:
+                    begun, cpu = time.perf_counter(), time.process_time()
+                elif run.state.latest and run.watched.frames > warmup + len(rows):
+                    rows.append(run.state.latest.ms)
+                    faces += len(run.state.latest.faces)
+            seconds, busy = time.perf_counter() - begun, time.process_time() - cpu
+            models = run.pipeline.detector, run.pipeline.sentiment
     return {
         "stages": summary(rows),
         "frames": len(rows),
@@ -66,26 +59,35 @@ def measure(
         "frames_a_second": round(len(rows) / seconds, 1),
         "cpu_ms_a_frame": round(1000 * busy / len(rows), 3),
         "memory_mb": {"peak": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1), "now": _memory()},
-        "source": source,
-        "models": {
-            m.spec.task: {"sha256": m.spec.sha256, "precision": m.spec.precision} for m in (detector, sentiment)
-        },
+        "source": plan.camera,
+        "models": {m.spec.task: {"sha256": m.spec.sha256, "precision": m.spec.precision} for m in models},
         "machine": machine(),
     }
 
 
+def _again(source: str) -> Camera | None:
+    """One picture, again and again; None where the source is something else."""
+    path = Path(source)
+    if path.suffix.lower() not in SUFFIXES or path.is_dir():
+        return None
+    image = read_image(path)
+    return Camera((Frame(image, index, time.time()) for index in count()), source)
+
+
+def _no_beat(doing: str) -> None:
+    """No watchdog."""
+
+
 def side_by_side(
-    paths: Sequence[Path], source: str, size: tuple[int, int], threads: int, rounds: int, warmup: int
+    paths: Sequence[Path], source: str, size: tuple[int, int], threads: int | None, rounds: int, warmup: int
 ) -> dict[str, Any]:
     """Each model alone on the first frame of a source, in turn, so that what disturbs one disturbs all.
 
     Returns per model file, task, arch, bytes, p50 to p99 of its stage in milliseconds, and the ratio of its p50 to
     that of the first. A classifier gets the middle of the frame.
     """
-    stop = threading.Event()
-    image = next(_frames(source, size, stop)).image
-    stop.set()
-    loaded = [_load(path, threads) for path in paths]
+    image = _first_image(source, size)
+    loaded = [load(path, threads=threads) for path in paths]
     times: list[list[float]] = [[] for _ in paths]
     for number in range(warmup + rounds):
         for model, ms in zip(loaded, times, strict=True):
@@ -103,9 +105,14 @@ def side_by_side(
     return {"models": rows, "rounds": rounds, "threads": threads, "source": source, "machine": machine()}
 
 
-def _load(path: Path, threads: int) -> Loaded:
-    flatbuffer, spec = unpack(path)
-    return Loaded(TfliteModel(flatbuffer, threads, path), spec)
+def _first_image(source: str, size: tuple[int, int]) -> Image:
+    stop = threading.Event()
+    with open_camera(source, size, stop) as camera:
+        frame = next(iter(camera), None)
+        stop.set()
+    if frame is None:
+        raise CameraError(f"{source} has no frame")
+    return frame.image
 
 
 def _pass(model: Loaded, image: Image, laps: Laps) -> str:
@@ -122,7 +129,7 @@ def summary(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     """For each stage its number of frames and its percentiles, over the frames that had it."""
     if not rows:
         raise CameraError("the source ended before anything could be measured; lower --warmup")
-    stages = [*STAGES[:-1], "write", STAGES[-1]]
+    stages = STAGES
     times = {stage: [row[stage] for row in rows if stage in row] for stage in stages}
     return {
         stage: {"n": len(ms)} | {f"p{p}": round(float(np.percentile(ms, p)), 4) for p in PERCENTILES}
@@ -144,20 +151,6 @@ def machine() -> dict[str, Any]:
         "governor": _first(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
         "edgekit": version("edgekit"),
     }
-
-
-def _frames(source: str, size: tuple[int, int], stop: threading.Event) -> Iterator[Frame]:
-    """The frames of a source; one picture is read once and comes again and again."""
-    path = Path(source)
-    if path.suffix.lower() in SUFFIXES and not path.is_dir():
-        image = read_image(path)
-        index = 0
-        while not stop.is_set():
-            yield Frame(image, index, time.time(), source)
-            index += 1
-    else:
-        with open_camera(source, size, stop) as camera:
-            yield from camera
 
 
 def _memory() -> float:

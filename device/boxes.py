@@ -9,6 +9,7 @@ the distances from its centre to the four sides of the box, in strides, 0 to REA
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -102,17 +103,27 @@ def decode(outputs: Mapping[str, Tensor], strides: Sequence[int], threshold: flo
     boxes, scores = [], []
     for stride in strides:
         score, box = outputs[f"score_{stride}"], outputs[f"box_{stride}"]
-        hits = np.flatnonzero(score.values >= score.least(threshold))
+        hits = (score.values.ravel() >= score.least(threshold)).nonzero()[0]
         if len(hits):
-            row, col = np.divmod(hits, score.values.shape[1])
-            sides = box.real((row, col))
-            sides[:, :2] *= -1  # left and top lie before the centre
-            middle = np.stack([col, row, col, row], axis=1) + np.float32(0.5)
-            boxes.append((middle + sides) * np.float32(stride))
-            scores.append(score.real((row, col, 0)))
+            middle, reach = _grid(score.values.shape[0], score.values.shape[1], stride)
+            sides = box.values.reshape(-1, 4)[hits].astype(np.float32)
+            sides -= box.zero
+            sides *= reach * np.float32(box.scale)
+            sides += middle[hits]
+            boxes.append(sides)
+            scores.append(score.real_at(hits))
+    if len(boxes) == 1:
+        return boxes[0], scores[0]
     if not boxes:
         return np.empty((0, 4), np.float32), np.empty(0, np.float32)
-    return np.concatenate(boxes).astype(np.float32), np.concatenate(scores)
+    return np.concatenate(boxes), np.concatenate(scores)
+
+
+@lru_cache(maxsize=16)
+def _grid(rows: int, columns: int, stride: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(cells, 4): x, y, x, y of the centres in pixels; (4,): what turns distances into what is added to them."""
+    xy = centers((rows * stride, columns * stride), stride)
+    return np.tile(xy, 2), np.array([-stride, -stride, stride, stride], np.float32)  # left and top lie before it
 
 
 def encode_one(boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -150,8 +161,12 @@ def suppress(boxes: Boxes, scores: Scores, overlap: float) -> NDArray[np.intp]:
     while len(left):
         best, left = left[0], left[1:]
         keep.append(best)
+        if not len(left):
+            break
         low = np.maximum(boxes[best, :2], boxes[left, :2])
-        sides = np.clip(np.minimum(boxes[best, 2:], boxes[left, 2:]) - low, 0, None)
+        sides = np.minimum(boxes[best, 2:], boxes[left, 2:])
+        sides -= low
+        np.maximum(sides, 0, out=sides)
         shared = sides[:, 0] * sides[:, 1]
         left = left[shared <= overlap * (area[best] + area[left] - shared)]
     return order[np.array(keep, dtype=np.intp)]

@@ -31,11 +31,11 @@ def detect(image: Image, detector: Loaded, lap: Lap = no_lap, threshold: float |
     boxes, scores = decode(outputs, spec.strides, least) if spec.strides else decode_one(outputs, spec.size, least)
     keep = suppress(boxes, scores, spec.overlap)
     height, width = image.shape[:2]
-    boxes = np.clip(boxes[keep] / np.float32(scale), 0, np.array([width, height, width, height], np.float32))
-    faces = [
-        Face(Box(*box), score)
-        for box, score in zip(boxes.tolist(), scores[keep].tolist(), strict=True)
-        if box[0] < box[2] and box[1] < box[3]  # not wholly in the padding
-    ]
+    faces = []
+    for sides, score in zip((boxes[keep] / np.float32(scale)).tolist(), scores[keep].tolist(), strict=True):
+        left, top, right, bottom = sides  # plain numbers: they are few
+        box = Box(max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
+        if box.left < box.right and box.top < box.bottom:  # not wholly in the padding
+            faces.append(Face(box, score))
     lap("decode")
     return faces

@@ -4,6 +4,8 @@ EdgekitError
   ModelError    a model is missing, damaged, of another version or for another task
   CameraError   no camera, or it stopped giving frames
   LogError      a record or a video cannot be written
+  SettingsError an option or a settings file says what cannot be
+  ServeError    an address cannot be served
   DataError     a picture or a data set is missing, malformed, or cannot be written
   ParityError   an exported model does not do what the trained one does (raised by export)
 """
@@ -23,6 +25,14 @@ class CameraError(EdgekitError):
 
 class LogError(EdgekitError):
     """What was seen cannot be written down."""
+
+
+class SettingsError(EdgekitError):
+    """A setting cannot be. The message names it, where it came from, and what it may be."""
+
+
+class ServeError(EdgekitError):
+    """A page or a broker cannot be offered or reached as asked."""
 
 
 class DataError(EdgekitError):

@@ -15,12 +15,13 @@ def describe(path: Path) -> dict[str, Any]:
     """Manifest, input, outputs, operators, size in bytes and interpreter. Raises ModelError."""
     flatbuffer, spec = unpack(path)
     model = TfliteModel(flatbuffer, threads=1, origin=path)
+    details = {detail["index"]: detail for detail in model.interpreter.get_output_details()}
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
         "interpreter": model.runtime,
         "input": _tensor(model.input),
-        "outputs": {name: _tensor(detail) for name, detail in sorted(model.outputs.items())},
+        "outputs": {name: _tensor(details[index]) for name, (index, *_) in sorted(model.outputs.items())},
         "operators": operators(model),
         "manifest": asdict(spec),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,6 +16,7 @@ from edgekit.device.image import Image
 from edgekit.device.quiet import quiet
 from edgekit.device.spec import ModelSpec, unpack
 from edgekit.device.tensor import Tensor
+from edgekit.device.tuning import best_threads
 
 Model = Callable[[Image], Mapping[str, Tensor]]  # what the rest of the runtime sees; tests pass a plain function
 
@@ -47,17 +47,20 @@ def runtime() -> tuple[Any, str]:
     raise ModelError("no TFLite interpreter is installed; get one with: pip install 'edgekit[board]'")
 
 
-def load(path: Path, task: str, threads: int = 1) -> Loaded:
-    """Open a model file for one task. Raises ModelError, also when it was made for another task."""
+def load(path: Path, task: str | None = None, threads: int | None = None) -> Loaded:
+    """Open a model file, for one task if that is named. Raises ModelError, also when it was made for another task.
+
+    Without a number of threads it runs on as many as are fastest here, measured once and remembered.
+    """
     flatbuffer, spec = unpack(path)
-    if spec.task != task:
+    if task and spec.task != task:
         raise ModelError(f"{path} is a {spec.task} model, and a {task} model is needed here")
-    return Loaded(TfliteModel(flatbuffer, threads, path), spec)
 
+    def invoke(count: int) -> Callable[[], object]:
+        model, blank = TfliteModel(flatbuffer, count, path), np.zeros((*spec.size, 3), np.uint8)
+        return lambda: model(blank)
 
-def threads_for_this_machine() -> int:
-    """One core stays free for the camera; more than four bring nothing to nets this small."""
-    return max(1, min(4, len(os.sched_getaffinity(0)) - 1))
+    return Loaded(TfliteModel(flatbuffer, threads or best_threads(spec.sha256, invoke), path), spec)
 
 
 class TfliteModel:
@@ -70,9 +73,8 @@ class TfliteModel:
                 self.interpreter = module.Interpreter(model_content=flatbuffer, num_threads=threads)
                 self.interpreter.allocate_tensors()
             (self.input,) = self.interpreter.get_input_details()
-            self.outputs = (
-                self.interpreter.get_signature_runner().get_output_details()
-            )  # by name; their order is random
+            details = self.interpreter.get_signature_runner().get_output_details()  # by name; their order is random
+            self.outputs = {name: (out["index"], *_scale(out)) for name, out in details.items()}
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{origin} does not load in {self.runtime}: {str(error).splitlines()[0]}") from error
         self.bytes_in = self.input["dtype"] == np.int8
@@ -89,10 +91,8 @@ class TfliteModel:
             view[:] = image
         del view  # the interpreter refuses to run while its memory is held
         self.interpreter.invoke()
-        return {
-            name: Tensor(self.interpreter.get_tensor(out["index"])[0], *_scale(out))
-            for name, out in self.outputs.items()
-        }
+        read = self.interpreter.get_tensor
+        return {name: Tensor(read(index)[0], scale, zero) for name, (index, scale, zero) in self.outputs.items()}
 
 
 def _scale(detail: dict[str, Any]) -> tuple[float, int]:

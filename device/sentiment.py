@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgekit.device.boxes import Box
 from edgekit.device.image import Image, crop
 from edgekit.device.interpreter import Loaded
+from edgekit.device.spec import ModelSpec
 from edgekit.device.tensor import Tensor
 from edgekit.device.timing import Lap, no_lap
 
@@ -31,13 +32,24 @@ class Sentiment:
 
 def classify(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Sentiment:
     """Name the expression of the face inside `box`, in pixels of the RGB image (H, W, 3)."""
+    return name(weigh(image, box, sentiment, lap), sentiment.spec)
+
+
+def weigh(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Probabilities:
+    """How likely each class is for the face inside `box`, in pixels of the RGB image (H, W, 3)."""
     spec = sentiment.spec
     face = crop(image, box, spec.margin, spec.size)
     lap("crop")
-    scores = probabilities(sentiment.model(face))[: len(spec.answers)]
+    found = probabilities(sentiment.model(face))
+    lap("classify")
+    return found
+
+
+def name(found: Probabilities, spec: ModelSpec) -> Sentiment:
+    """The most likely answer, or "unsure" where it is below the threshold."""
+    scores = found[: len(spec.answers)]
     best = int(scores.argmax())
     score = float(scores[best])
-    lap("classify")
     return Sentiment(spec.labels[best] if score >= spec.threshold else UNSURE, score, best)
 
 

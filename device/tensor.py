@@ -21,6 +21,13 @@ class Tensor(NamedTuple):
         wide = self.values[index].astype(np.float32)  # before subtracting, or int8 would overflow
         return np.asarray((wide - np.float32(self.zero)) * np.float32(self.scale), dtype=np.float32)
 
+    def real_at(self, cells: NDArray[np.intp]) -> NDArray[np.float32]:
+        """As `real`, of the cells with these numbers, counted row by row."""
+        wide = self.values.ravel()[cells].astype(np.float32)
+        wide -= self.zero
+        wide *= self.scale
+        return wide
+
     def least(self, real: float) -> float:
         """The smallest value whose real number is at least `real`, so that thresholds are compared unconverted."""
         if self.values.dtype.kind == "f":

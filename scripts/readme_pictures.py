@@ -6,7 +6,7 @@ import cv2
 
 from edgekit.device.annotate import annotate
 from edgekit.device.camera import Frame
-from edgekit.device.cli import EXAMPLE, MODELS
+from edgekit.device.commands.options import EXAMPLE, MODELS
 from edgekit.device.image import read_image, resize, to_rgb
 from edgekit.device.interpreter import load
 from edgekit.device.pipeline import records

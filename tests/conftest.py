@@ -1,15 +1,23 @@
 """Programs that come by apt, not by pip: a test names those it needs, and is skipped, with the cure, without them."""
 
+import os
 import shutil
 
 import pytest
 
-PACKAGES = {"Xvfb": "xvfb", "unshare": "util-linux"}  # where the package has another name than the program
+PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))  # where Debian puts servers, and no user looks
+GST = "gstreamer1.0-tools gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+PACKAGES = {
+    "Xvfb": "xvfb",
+    "unshare": "util-linux",
+    "systemd-analyze": "systemd",
+    "gst-launch-1.0": GST,
+}  # where the package has another name than the program
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Act on `@pytest.mark.debian("Xvfb", "xdotool")`."""
     programs = {str(program) for mark in item.iter_markers("debian") for program in mark.args}
-    if missing := sorted(program for program in programs if shutil.which(program) is None):
+    if missing := sorted(program for program in programs if shutil.which(program, path=PATH) is None):
         packages = " ".join(PACKAGES.get(program, program) for program in missing)
         pytest.skip(f"needs {', '.join(missing)}: sudo apt install {packages}")

@@ -13,7 +13,8 @@ import cv2
 import pytest
 from click.testing import CliRunner, Result
 
-from edgekit.device.cli import EXAMPLE, MODELS, main
+from edgekit.device.cli import main
+from edgekit.device.commands.options import EXAMPLE, MODELS
 from tests.pictures import coco, picture
 
 ROOT = Path(__file__).parents[1]
@@ -90,7 +91,7 @@ def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: int) -> 
 def test_bench_counts_every_stage_of_the_pipeline() -> None:
     result = edgekit("bench", "--frames", 20, "--warmup", 3, "--json")
     found = json.loads(result.output)
-    assert list(found["stages"]) == ["wait", "fit", "detect", "decode", "crop", "classify", "write", "whole"]
+    assert list(found["stages"]) == ["wait", "fit", "detect", "decode", "track", "crop", "classify", "write", "whole"]
     assert found["frames"] == 20
     assert all(row["p50"] <= row["p90"] <= row["p95"] <= row["p99"] for row in found["stages"].values())
     assert found["machine"]["interpreter"].startswith(("ai-edge-litert", "tflite-runtime"))
@@ -192,7 +193,12 @@ def test_score_speaks_to_people_and_to_programs(tmp_path: Path) -> None:
     assert found["ap50"] == 1
     assert 0 < found["ap"] <= 1
     assert "AP50" in edgekit("score", model, "--data", data, "--plots", tmp_path / "plots").output
-    assert {p.name for p in (tmp_path / "plots").iterdir()} == {"precision_recall.png", "found.png"}
+    assert {p.name for p in (tmp_path / "plots").iterdir()} == {
+        "precision_recall.png",
+        "found.png",
+        "threshold.png",
+        "failures.html",
+    }
     assert "no face of 300 px" in error("score", model, "--data", data, "--min-face", 300)
 
 

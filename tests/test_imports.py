@@ -8,6 +8,7 @@ import pytest
 
 DEVICE = Path(__file__).parents[1] / "device"
 ALLOWED = {"numpy", "cv2", "click", "ai_edge_litert", "picamera2", *sys.stdlib_module_names}
+EXTRAS = {"sinks": {"paho"}, "web": {"starlette", "uvicorn", "prometheus_client"}}  # by folder
 
 
 @pytest.mark.parametrize("path", sorted(DEVICE.rglob("*.py")), ids=lambda path: path.stem)
@@ -17,5 +18,6 @@ def test_device_imports_only_what_a_board_has(path: Path) -> None:
             continue
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
         for name in names:
-            allowed = name.startswith(("edgekit.device", "edgekit.models")) or name.split(".")[0] in ALLOWED
+            known = ALLOWED | EXTRAS.get(path.parent.name, set())
+            allowed = name.startswith(("edgekit.device", "edgekit.models")) or name.split(".")[0] in known
             assert allowed, f"{path.name}:{node.lineno} imports {name}"

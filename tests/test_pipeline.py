@@ -1,5 +1,6 @@
 import json
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,39 +10,66 @@ from edgekit.device.boxes import Box
 from edgekit.device.camera import Frame
 from edgekit.device.detector import detect
 from edgekit.device.errors import CameraError
+from edgekit.device.follow.zones import read_zone
 from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded
-from edgekit.device.pipeline import records
-from edgekit.device.record import to_line
+from edgekit.device.pipeline import Pipeline, records
+from edgekit.device.record import Record, frame_entry, to_line
 from edgekit.device.sentiment import classify, softmax
 from edgekit.device.tensor import Tensor
+from edgekit.device.timing import Laps
 from tests.pictures import FACE, HAPPY, SENTIMENT
 
 FRAME = np.zeros((192, 256, 3), np.uint8)
 
 
+def entry_of(record: Record) -> dict[str, Any]:
+    return json.loads(to_line(frame_entry(record, 0.0123, True)))  # type: ignore[no-any-return]
+
+
 def test_a_frame_becomes_a_line_in_frame_pixels() -> None:
-    ((_, record),) = records([Frame(FRAME, index=7, taken=1.5)], FACE, HAPPY)
-    line = json.loads(to_line(record))
-    assert line["frame"] == 7
+    frames = [Frame(FRAME, index=n, taken=1.5, born=n / 20) for n in (7, 8)]
+    (_, first), (_, record) = records(frames, FACE, HAPPY)
+    assert first.faces == []  # a face is followed from its second sight
+    line = entry_of(record)
+    assert (line["v"], line["kind"], line["frame"], line["age"], line["synced"]) == (1, "frame", 8, 12.3, True)
     assert datetime.fromisoformat(line["time"]).timestamp() == 1.5
     assert line["time"].endswith("+00:00")
     assert "source" not in line
     (face,) = line["faces"]
     assert face["box"] == [32, 32, 96, 96]  # the model saw half the size
-    assert (face["score"], face["sentiment"], face["sentiment_score"]) == (1, "happy", 0.881)
-    assert list(line["ms"]) == ["wait", "fit", "detect", "decode", "crop", "classify", "whole"]
+    assert (face["track"], face["score"], face["sentiment"], face["sentiment_score"]) == (1, 1, "happy", 0.881)
+    assert list(line["ms"]) == ["wait", "fit", "detect", "decode", "track", "crop", "classify", "whole"]
 
 
-def test_a_picture_is_named_in_its_line() -> None:
+def test_a_picture_is_named_in_its_line_and_its_faces_have_no_numbers() -> None:
     ((_, record),) = records([Frame(FRAME, 0, 0.0, "a/b.jpg")], FACE, HAPPY)
-    assert json.loads(to_line(record))["source"] == "a/b.jpg"
+    line = entry_of(record)
+    assert line["source"] == "a/b.jpg" and "track" not in line["faces"][0]
 
 
 def test_stages_add_up_to_the_whole() -> None:
-    ((_, record),) = records([Frame(FRAME, 0, 0.0)], FACE, HAPPY)
+    _, (_, record) = records([Frame(FRAME, n, 0.0, born=n / 20) for n in (0, 1)], FACE, HAPPY)
     parts = sum(ms for stage, ms in record.ms.items() if stage not in ("wait", "whole"))
     assert 0.8 * record.ms["whole"] < parts <= record.ms["whole"]
+
+
+def looked(pipeline: Pipeline, count: int) -> list[Record]:
+    return [pipeline.look(Frame(FRAME, n, n / 20, born=n / 20), Laps()) for n in range(count)]
+
+
+def test_with_every_the_detector_rests_while_a_face_is_followed() -> None:
+    found = looked(Pipeline(FACE, HAPPY, every=3), 12)
+    searched = ["detect" in record.ms for record in found]
+    assert searched == [True, True] + [False, False, True] * 3 + [False]
+    assert [len(record.faces) for record in found[1:]] == [1] * 11
+
+
+def test_faces_outside_the_zone_do_not_count() -> None:
+    assert looked(Pipeline(FACE, HAPPY, [read_zone("0.5,0 1,1")]), 3)[-1].faces == []
+    assert len(looked(Pipeline(FACE, HAPPY, [read_zone("0,0 0.5,1")]), 3)[-1].faces) == 1
+    ((_, alone),) = ((0, Pipeline(FACE, HAPPY, [read_zone("0.5,0 1,1")]).look(Frame(FRAME, 0, 0.0, "a.jpg"), Laps())),)
+    assert alone.faces == []
 
 
 def test_boxes_stay_within_the_frame() -> None:

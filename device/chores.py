@@ -1,0 +1,53 @@
+"""What a run does now and then: look at the board, cool it, notice a clock that was set, say how it is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from edgekit.device.camera import Camera
+from edgekit.device.events import Faults
+from edgekit.device.health.board import Gauges, Watcher
+from edgekit.device.health.clock import Jumps
+from edgekit.device.health.cooling import Cooling
+from edgekit.device.pace import Pace
+from edgekit.device.plan import Plan
+from edgekit.device.sinks.opened import Logs
+from edgekit.device.state import State
+
+SECOND, BOARD = 1.0, 10.0  # seconds between looks at the clock and the sinks, and at the board
+
+
+class Chores:
+    """Cheap to call in every round of the loop."""
+
+    def __init__(self, plan: Plan, state: State, faults: Faults) -> None:
+        self.state, self.faults = state, faults
+        files = [Path(target).parent for target in plan.log if target != "-" and "://" not in target]
+        self.watcher = Watcher(faults.tell, state, Gauges(next(iter(files), Path())).read)
+        self.jumps = Jumps()
+        self.cooling: Cooling | None = None
+        self.cool(plan.cool)
+        self._second = self._board = 0.0
+
+    def cool(self, limit: float | None) -> None:
+        """Keep the board below `limit` degrees Celsius from now on; None: let it be."""
+        self.cooling = Cooling(limit) if limit is not None else None
+
+    def due(self, pace: Pace, camera: Camera, logs: Logs) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if now < self._second:
+            return
+        self._second = now + SECOND
+        if (jump := self.jumps.look()) is not None:
+            self.faults.happened("clock set", f"by {jump:+.1f} s; durations do not depend on it")
+        if now >= self._board:
+            self._board = now + BOARD
+            self.watcher.look()
+        if self.cooling:
+            pace.factor = self.cooling.pace(self.state.facts.get("temperature"), now)
+        logs.check()
+        self.state.dropped = camera.dropped
+        self.state.facts |= {"resting": pace.resting, "slowed": round(pace.factor, 2), **logs.facts()}
+        self.state.facts["faults"] = {name: detail for name, (_, detail) in list(self.faults.active.items())}

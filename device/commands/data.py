@@ -1,0 +1,12 @@
+"""`edgekit data`: the group; most of its commands are the workstation's."""
+
+from __future__ import annotations
+
+import click
+
+from edgekit.device.cli import DataCommands
+
+
+@click.group(cls=DataCommands)
+def data() -> None:
+    """Collect pictures, label, check and split them."""

@@ -1,0 +1,156 @@
+"""Faces followed from frame to frame: stable numbers, smoothed boxes.
+
+Each track expects its box where its speed takes it, and the face that overlaps most is its own; a face that moved too
+far to overlap is taken by distance. What is seen once is no track yet, what is missed for a moment still is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgekit.device.boxes import Box
+from edgekit.device.detector import Face
+from edgekit.device.follow.steady import Steady
+from edgekit.device.sentiment import UNSURE, Sentiment
+
+BORN = 2  # hits after which a face is a track
+MISSES, PATIENCE = 3, 0.7  # a track is dropped when it was missed this often and for this many seconds
+OVERLAP = 0.2  # least intersection over union of a track and its face
+NEAR = 1.2  # else: largest distance of the centres, in their mean side
+STIFF = 0.35  # share of a small deviation that the box follows; a large one it follows wholly
+SPEED = 0.5  # share of a new speed that counts
+
+
+@dataclass(eq=False)
+class Track:
+    """One face over time. Times are seconds of the monotonic clock."""
+
+    id: int  # 0 until it is born
+    box: Box  # smoothed, in pixels
+    score: float  # of the detector, last seen
+    first: float
+    last: float  # seen
+    taken: float  # first seen, seconds since the epoch
+    steady: Steady | None = None
+    sentiment: Sentiment = Sentiment(UNSURE, 0.0, 0)  # noqa: RUF009 - frozen
+    best: float = 0.0  # score of the detector
+    hits: int = 1
+    misses: int = 0
+    speed: tuple[float, float] = (0.0, 0.0)  # pixels a second, to the right and down
+
+    def expected(self, now: float) -> Box:
+        """Where it should be by now: moved on, for a second at most."""
+        left, top, right, bottom = self.box
+        passed = min(now - self.last, 1.0)
+        x, y = self.speed[0] * passed, self.speed[1] * passed
+        return Box(left + x, top + y, right + x, bottom + y)
+
+    def hit(self, face: Face, now: float) -> None:
+        """It was seen again. Plain numbers: for four of them arrays take five times as long."""
+        found, hoped, before = face.box, self.expected(now), self.box
+        size = max(1.0, (found.right - found.left + found.bottom - found.top) / 2)
+        off = sum(abs(f - h) for f, h in zip(found, hoped, strict=True)) / 4
+        follow = min(1.0, STIFF + 4 * off / size)
+        self.box = box = Box(*(h + follow * (f - h) for f, h in zip(found, hoped, strict=True)))
+        passed = now - self.last
+        if passed > 0:
+            x = (box.left + box.right - before.left - before.right) / 2 / passed
+            y = (box.top + box.bottom - before.top - before.bottom) / 2 / passed
+            self.speed = self.speed[0] + SPEED * (x - self.speed[0]), self.speed[1] + SPEED * (y - self.speed[1])
+        self.score, self.best, self.last = face.score, max(self.best, face.score), now
+        self.hits += 1
+        self.misses = 0
+
+
+class Tracker:
+    """Call `update` with the faces of every frame that was searched."""
+
+    def __init__(self) -> None:
+        self.tracks: list[Track] = []  # also those not born yet
+        self.gone: list[Track] = []  # born, and dropped by the last update
+        self.count = 0
+
+    def update(self, faces: Sequence[Face], now: float, taken: float) -> list[Track]:
+        """The tracks whose faces are among `faces`, best score first. `now` is monotonic, `taken` the epoch's."""
+        pairs = match([t.expected(now) for t in self.tracks], [f.box for f in faces]) if self.tracks and faces else {}
+        for number, track in enumerate(self.tracks):
+            if number in pairs:
+                track.hit(faces[pairs[number]], now)
+            else:
+                track.misses += 1
+        missed = [t for t in self.tracks if t.misses and (t.hits < BORN or _lost(t, now))]
+        self.gone = [t for t in missed if t.hits >= BORN]
+        if missed:
+            self.tracks = [t for t in self.tracks if t not in missed]
+        taken_faces = set(pairs.values())
+        for number, face in enumerate(faces):
+            if number not in taken_faces:
+                self.tracks.append(Track(0, face.box, face.score, now, now, taken, best=face.score))
+        return self._seen()
+
+    def between(self, now: float) -> list[Track]:
+        """In a frame that was not searched: the tracks, moved on."""
+        for track in self.tracks:
+            track.box = track.expected(now)
+            track.last = now
+        return self._seen()
+
+    @property
+    def certain(self) -> bool:
+        """Whether there are tracks, each of them born and just seen: then a search may be left out."""
+        return bool(self.tracks) and all(track.id and not track.misses for track in self.tracks)
+
+    def _seen(self) -> list[Track]:
+        seen = [t for t in self.tracks if t.hits >= BORN and not t.misses]
+        for track in seen:
+            if not track.id:
+                self.count += 1
+                track.id = self.count
+        return sorted(seen, key=lambda t: -t.score)
+
+    def end(self) -> list[Track]:
+        """Forget all; those that were tracks."""
+        born = [t for t in self.tracks if t.id]
+        self.tracks, self.gone = [], []
+        return born
+
+
+def _lost(track: Track, now: float) -> bool:
+    return track.misses >= MISSES and now - track.last >= PATIENCE
+
+
+def match(tracks: Sequence[Box], boxes: Sequence[Box]) -> dict[int, int]:
+    """Index of the box for each track that has one: greedily, by overlap, then by nearness. All in pixels.
+
+    Plain numbers: for a handful of faces arrays take three times as long.
+    """
+    over, near = [], []
+    for t, a in enumerate(tracks):
+        wide, high = a.right - a.left, a.bottom - a.top
+        for b, box in enumerate(boxes):
+            x, y = abs(a.left + a.right - box.left - box.right) / 2, abs(a.top + a.bottom - box.top - box.bottom) / 2
+            w, h = box.right - box.left, box.bottom - box.top
+            side = (wide + high + w + h) / 4
+            if x > 2 * side or y > 2 * side:  # most pairs of a crowd
+                continue
+            inner = _shared(a, box)
+            overlap = inner / max(wide * high + w * h - inner, 1e-6)
+            if overlap >= OVERLAP:
+                over.append((-overlap, t, b))
+            elif max(wide + high, w + h) < 2 * min(wide + high, w + h) and (x * x + y * y) < (NEAR * side) ** 2:
+                near.append(((x * x + y * y) / side**2, t, b))
+    pairs: dict[int, int] = {}
+    used: set[int] = set()
+    for _, t, b in [*sorted(over), *sorted(near)]:
+        if t not in pairs and b not in used:
+            pairs[t] = b
+            used.add(b)
+    return pairs
+
+
+def _shared(a: Box, b: Box) -> float:
+    """Pixels in both."""
+    wide = min(a.right, b.right) - max(a.left, b.left)
+    high = min(a.bottom, b.bottom) - max(a.top, b.top)
+    return wide * high if wide > 0 and high > 0 else 0.0

@@ -1,0 +1,103 @@
+"""Settings: options of the command line, which a TOML file may fill. The facts of a model are none."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.device.errors import SettingsError
+
+CONFIG = "config"
+
+
+def config_option(command: Any) -> Any:
+    """Adds --config FILE.toml, whose keys are the names of the command's other options."""
+    return click.option(
+        "--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False, callback=_load,
+        help="A TOML file with these options, as in: fps = 5.  The command line wins.",
+    )(command)  # fmt: skip
+
+
+def _load(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **read_config(path, ctx.command, ctx)}
+        ctx.meta[CONFIG] = path
+
+
+def read_config(path: Path, command: click.Command, ctx: click.Context) -> dict[str, Any]:
+    """The settings of a TOML file, by parameter name. Raises SettingsError, naming file, key and what it may be."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}") from error
+    known = {_key(p): p for p in command.params if isinstance(p, click.Option) and _key(p) not in (CONFIG, "help")}
+    settings = {}
+    for key, value in found.items():
+        option = known.get(key)
+        if option is None:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it may hold: {', '.join(sorted(known))}"
+            raise SettingsError(f"{path}: there is no setting {key!r}; {hint}")
+        settings[str(option.name)] = _checked(path, key, value, option, ctx)
+    return settings
+
+
+def _key(option: click.Parameter) -> str:
+    """`log-level` of --log-level; of --follow/--no-follow the first."""
+    return max(option.opts, key=len).removeprefix("--")
+
+
+def _checked(path: Path, key: str, value: Any, option: click.Option, ctx: click.Context) -> Any:
+    """The value, if it is of the option's kind. Click converts it later, in its own place."""
+    may = _kind(option)
+    values = value if isinstance(value, list) and option.multiple else [value]
+    for one in values:
+        wrong = isinstance(one, bool) != option.is_flag or isinstance(one, dict | list)
+        number = isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
+        wrong = wrong or (number and not isinstance(one, int | float))
+        wrong = wrong or (isinstance(option.type, click.types.IntParamType) and isinstance(one, float))
+        wrong = wrong or (not number and not option.is_flag and not isinstance(one, str))
+        if wrong:
+            raise SettingsError(f"{path}: {key} = {one!r} must be {may}")
+        try:
+            option.type.convert(one, option, ctx)
+        except click.BadParameter as error:
+            raise SettingsError(f"{path}: {key} = {one!r} must be {may}: {error.message}") from error
+    return values if option.multiple else value
+
+
+def _kind(option: click.Option) -> str:
+    """What an option may be, in words."""
+    kind = option.type
+    if option.is_flag:
+        return "true or false"
+    if isinstance(kind, click.Choice):
+        return "one of " + ", ".join(map(repr, kind.choices))
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        word = "a whole number" if isinstance(kind, click.IntRange) else "a number"
+        least = f" from {kind.min}" if kind.min is not None else ""
+        return word + least + (f" to {kind.max}" if kind.max is not None else "")
+    if isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
+        return "a number"
+    return "a text or a list of texts" if option.multiple else "a text"
+
+
+def effective(ctx: click.Context) -> list[dict[str, Any]]:
+    """Every setting of a command with its value and where that came from, in the order of the help text."""
+    origins = {
+        click.core.ParameterSource.COMMANDLINE: "command line",
+        click.core.ParameterSource.ENVIRONMENT: "environment",
+        click.core.ParameterSource.DEFAULT_MAP: str(ctx.meta.get(CONFIG, "")),
+    }
+    rows = []
+    for option in ctx.command.params:
+        if isinstance(option, click.Option) and option.expose_value and option.name:
+            origin = origins.get(ctx.get_parameter_source(option.name), "default")  # type: ignore[arg-type]
+            rows.append({"setting": _key(option), "value": ctx.params.get(option.name), "from": origin})
+    return rows

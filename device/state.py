@@ -1,0 +1,112 @@
+"""What a run knows about itself, for those who look from outside: the page, the metrics, the broker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict, deque
+from typing import Any
+
+from edgekit.device.record import Entry, Record
+
+KEPT = 500  # entries that the page can ask for
+MINUTES = 60  # of sentiment that the page draws
+RECENT = 100  # frames that fps and stage times speak of
+
+
+class State:
+    """Written by the loop, read by any thread. Cheap to write: nothing is worked out before somebody asks."""
+
+    def __init__(self, run: str, labels: tuple[str, ...]) -> None:
+        self.run, self.labels = run, labels  # the name of this run; what a face may be called, "unsure" left out
+        self.started, self.frames, self.dropped = time.monotonic(), 0, 0
+        self.latest: Record | None = None
+        self.counters: defaultdict[str, float] = defaultdict(float)  # totals since the start: "face appeared", ...
+        self.facts: dict[str, Any] = {}  # what others report: temperature, throttled, camera, sinks, ...
+        self._ms: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=RECENT)  # born, age, stages
+        self._entries: deque[tuple[int, Entry]] = deque(maxlen=KEPT)
+        self._minutes: deque[tuple[int, defaultdict[str, float]]] = deque(maxlen=MINUTES)  # face-seconds by label
+        self._last, self._count = 0.0, 0
+        self._lock = threading.Lock()
+
+    def saw(self, record: Record, age: float) -> None:
+        """A frame was worked on; `age` in seconds."""
+        with self._lock:
+            self.frames += 1
+            self.latest = record
+            self._ms.append((record.born, age, record.ms))
+            passed = min(record.born - self._last, 1.0) if self._last else 0.0
+            self._last = record.born
+            minute = int(record.taken // 60)
+            if not self._minutes or self._minutes[-1][0] != minute:
+                self._minutes.append((minute, defaultdict(float)))
+            for seen in record.faces:
+                label = seen.sentiment.label
+                self._minutes[-1][1][label] += passed
+                self.counters[f"seconds {label}"] += passed
+
+    def tell(self, entry: Entry) -> None:
+        """An event or a fault happened."""
+        with self._lock:
+            self._count += 1
+            self._entries.append((self._count, entry))
+            if not (entry["kind"] == "fault" and "seconds" in entry):  # the end of a fault that was counted
+                self.counters[f"{entry['kind']} {entry['what']}"] += 1
+
+    def events(self, since: int = 0) -> tuple[int, list[Entry]]:
+        """The number of the newest entry, and those after number `since`, oldest first."""
+        with self._lock:
+            return self._count, [entry for number, entry in self._entries if number > since]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything at once, ready for JSON; the keys stand in device/README.md."""
+        with self._lock:
+            recent, record = list(self._ms), self.latest
+            minutes = [(minute, dict(counts)) for minute, counts in self._minutes]
+            counters, facts = dict(self.counters), dict(self.facts)
+        return {
+            "run": self.run,
+            "uptime": round(time.monotonic() - self.started, 1),
+            "labels": list(self.labels),
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "fps": _rate([born for born, _, _ in recent]),
+            "age": _median([1000 * age for _, age, _ in recent]),
+            "ms": _stages([ms for _, _, ms in recent]),
+            "faces": [] if record is None else [_now(seen) for seen in record.faces],
+            "last_frame": None if record is None else round(time.monotonic() - record.born, 3),
+            "minutes": [{"minute": 60 * minute, "seconds": _rounded(counts)} for minute, counts in minutes],
+            "counters": counters,
+            **facts,
+        }
+
+
+def _now(seen: Any) -> Entry:
+    return {
+        "track": seen.track,
+        "box": [round(side, 1) for side in seen.box],
+        "score": round(seen.score, 3),
+        "sentiment": seen.sentiment.label,
+        "sentiment_score": round(seen.sentiment.score, 3),
+    }
+
+
+def _rate(births: list[float]) -> float:
+    """Frames a second, 0 where there are too few to tell or the last is long ago."""
+    if len(births) < 2:
+        return 0.0
+    span = max(births[-1], time.monotonic() - 1.0) - births[0]
+    return round((len(births) - 1) / span, 2) if span > 0 else 0.0
+
+
+def _stages(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: _median([row[name] for row in rows if name in row]) for name in names}
+
+
+def _median(numbers: list[float]) -> float:
+    return round(sorted(numbers)[len(numbers) // 2], 3) if numbers else 0.0
+
+
+def _rounded(counts: dict[str, Any]) -> dict[str, float]:
+    return {label: round(seconds, 1) for label, seconds in counts.items()}

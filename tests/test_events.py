@@ -1,0 +1,75 @@
+"""What happened, from what the tracks did."""
+
+import threading
+import time
+
+from edgekit.device.boxes import Box
+from edgekit.device.detector import Face
+from edgekit.device.events import Events, Faults, Numbered
+from edgekit.device.follow.tracker import Tracker
+from edgekit.device.record import Entry
+from edgekit.device.sentiment import Sentiment
+
+
+def numbered() -> Numbered:
+    return Numbered("20261122T000000Z-abcd", lambda: True)
+
+
+def test_a_face_appears_changes_and_leaves() -> None:
+    events, tracker = Events(numbered()), Tracker()
+    entries: list[Entry] = []
+    for n in range(60):
+        there = [Face(Box(10, 10, 50, 60), 0.7 + (n == 7) * 0.2)] if n < 20 else []
+        tracks = tracker.update(there, 50 + n / 10, 1000 + n / 10)
+        for track in tracks:
+            track.sentiment = Sentiment("happy" if n < 12 else "sad", 0.9, 0)
+        entries += events.of(tracks, tracker.gone, 1000 + n / 10)
+    assert [(e["what"], e["sentiment"]) for e in entries] == [
+        ("appeared", "happy"),
+        ("changed", "sad"),
+        ("left", "sad"),
+    ]
+    _, changed, left = entries
+    assert changed["was"] == "happy" and "was" not in left
+    assert {e["track"] for e in entries} == {1} and {e["start"] for e in entries} == {"1970-01-01T00:16:40.000+00:00"}
+    assert left["seconds"] == 1.9 and left["score"] == 0.9
+    assert [e["id"].rsplit("-", 1)[1] for e in entries] == ["1", "2", "3"]
+    assert left["v"] == 1 and left["kind"] == "face" and left["synced"] is True
+
+
+def test_who_is_still_there_at_the_end_leaves() -> None:
+    events, tracker = Events(numbered()), Tracker()
+    for n in range(3):
+        tracks = tracker.update([Face(Box(10, 10, 50, 60), 0.7)], n / 10, n)
+        events.of(tracks, tracker.gone, n)
+    (left,) = events.of((), tracker.end(), 9)
+    assert left["what"] == "left" and left["seconds"] == 0.2
+    assert events.of((), tracker.end(), 9) == []
+
+
+def test_a_fault_is_told_when_it_begins_and_when_it_is_over() -> None:
+    told: list[Entry] = []
+    faults = Faults(numbered(), told.append)
+    faults.tell("camera lost", False, "it never was")
+    for _ in range(3):
+        faults.tell("camera lost", True, "no frame for 10 s")
+    assert list(faults.active) == ["camera lost"]
+    time.sleep(0.02)
+    faults.tell("camera lost", False, "it is back")
+    assert not faults.active
+    assert [(e["what"], e["begun"], e["detail"]) for e in told] == [
+        ("camera lost", True, "no frame for 10 s"),
+        ("camera lost", False, "it is back"),
+    ]
+    assert "seconds" not in told[0] and told[1]["seconds"] > 0
+
+
+def test_faults_from_many_threads_have_numbers_of_their_own() -> None:
+    told: list[Entry] = []
+    faults = Faults(numbered(), told.append)
+    threads = [threading.Thread(target=faults.happened, args=("x", "y")) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({e["id"] for e in told}) == 50

@@ -1,0 +1,124 @@
+"""How often frames are looked at, by an injected clock."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from edgekit.device import pace as module
+from edgekit.device.follow.movement import Movement
+from edgekit.device.image import Image
+from edgekit.device.pace import Pace
+
+EMPTY = np.full((240, 320, 3), 90, np.uint8)
+
+
+def noisy(seed: int, level: float = 4) -> Image:
+    return np.clip(EMPTY + np.random.default_rng(seed).normal(0, level, EMPTY.shape), 0, 255).astype(np.uint8)
+
+
+class Clock:
+    """Stands still until somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Sleeper(threading.Event):
+    """A stop that is never set; waiting moves the clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.clock.now += timeout or 0
+        return False
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def taken(pace: Pace, clock: Clock, seconds: float, camera_fps: float = 30) -> int:
+    """Frames that a camera of 30 frames a second gives within so many seconds."""
+    stop, count, end = Sleeper(clock), 0, clock.now + seconds
+    while clock.now < end:
+        if pace.wait(stop, camera_fps):
+            clock.now += 1 / camera_fps  # until the next frame is there
+            pace.took(camera_fps)
+            count += 1
+    return count
+
+
+def test_every_frame_is_taken_unless_asked_otherwise(clock: Clock) -> None:
+    assert taken(Pace(None, 0), clock, 10) == pytest.approx(300, abs=2)
+
+
+@pytest.mark.parametrize("fps", [0.5, 5, 12])
+def test_the_asked_rate_is_kept(clock: Clock, fps: float) -> None:
+    assert taken(Pace(fps, 0), clock, 20) == pytest.approx(20 * fps, abs=2)
+
+
+def test_a_hot_board_gets_less_to_do(clock: Clock) -> None:
+    pace = Pace(None, 0)
+    pace.factor = 0.2
+    assert taken(pace, clock, 10) == pytest.approx(60, abs=2)
+    pace.fps = 10
+    assert taken(pace, clock, 10) == pytest.approx(20, abs=2)
+
+
+def test_a_pause_is_not_made_up_for(clock: Clock) -> None:
+    pace = Pace(5, 0)
+    taken(pace, clock, 2)
+    clock.now += 60
+    assert taken(pace, clock, 1) <= 7
+
+
+def test_an_empty_room_is_looked_at_seldom_and_a_movement_at_once(clock: Clock) -> None:
+    pace = Pace(None, 2)
+    looked = []
+    for number in range(30 * 30):
+        clock.now += 1 / 30
+        if not pace.rest(noisy(number), faces=False):
+            looked.append(clock.now)
+    assert len([t for t in looked if t <= 110]) > 290  # ten seconds of full attention
+    assert len([t for t in looked if t > 111]) == pytest.approx(2 * 19, abs=3)
+    assert pace.resting
+    moved = noisy(0)
+    moved[60:160, 100:200] = 200
+    clock.now += 1 / 30
+    assert not pace.rest(moved, faces=False) and not pace.resting
+
+
+def test_a_still_face_keeps_it_awake(clock: Clock) -> None:
+    pace = Pace(None, 1)
+    rests = []
+    for _ in range(600):
+        clock.now += 1 / 30
+        rests.append(pace.rest(EMPTY, faces=True))
+    assert not any(rests)
+
+
+def test_noise_and_dusk_are_no_movement_and_a_small_face_is() -> None:
+    movement = Movement()
+    assert movement.moved(EMPTY)
+    assert not any(movement.moved(noisy(n, 8)) for n in range(50))
+    dusk = Movement()
+    dusk.moved(EMPTY)
+    assert not any(dusk.moved(np.full_like(EMPTY, 90 - n // 3)) for n in range(200))
+    small = EMPTY.copy()
+    small[100:140, 100:140] = 160
+    assert movement.moved(small)
+
+
+def test_a_frame_of_another_size_counts_as_movement() -> None:
+    movement = Movement()
+    movement.moved(EMPTY)
+    assert movement.moved(np.full((100, 100, 3), 90, np.uint8))
