@@ -20,7 +20,7 @@ def annotate(image: Image, record: Record, labels: tuple[str, ...]) -> Image:
     for seen in record.faces:
         sentiment = seen.sentiment
         sure = sentiment.label != UNSURE
-        colour = COLOURS[labels.index(sentiment.label) % len(COLOURS)] if sure else GREY
+        colour = COLOURS[labels.index(sentiment.label) % len(COLOURS)] if sentiment.label in labels else GREY
         left, top, right, bottom = (round(side) for side in seen.box)
         cv2.rectangle(canvas, (left, top), (right, bottom), colour, unit)
         text = f"{sentiment.label} {sentiment.score:.2f}" if sure else sentiment.label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from edgekit.device.camera import Camera
 from edgekit.device.events import Faults
 from edgekit.device.health.board import Gauges, Watcher
 from edgekit.device.health.clock import Jumps
-from edgekit.device.health.cooling import Cooling
+from edgekit.device.health.cooling import BELOW, Cooling
 from edgekit.device.pace import Pace
 from edgekit.device.plan import Plan
 from edgekit.device.sinks.opened import Logs
@@ -28,11 +29,13 @@ class Chores:
         self.jumps = Jumps()
         self.cooling: Cooling | None = None
         self.cool(plan.cool)
+        self.looking: threading.Thread | None = None
         self._second = self._board = 0.0
 
     def cool(self, limit: float | None) -> None:
         """Keep the board below `limit` degrees Celsius from now on; None: let it be."""
-        self.cooling = Cooling(limit) if limit is not None else None
+        if self.cooling is None or limit is None or self.cooling.target + BELOW != limit:
+            self.cooling = Cooling(limit) if limit is not None else None
 
     def due(self, pace: Pace, camera: Camera, logs: Logs) -> None:
         """Do what is due."""
@@ -44,10 +47,17 @@ class Chores:
             self.faults.happened("clock set", f"by {jump:+.1f} s; durations do not depend on it")
         if now >= self._board:
             self._board = now + BOARD
-            self.watcher.look()
-        if self.cooling:
-            pace.factor = self.cooling.pace(self.state.facts.get("temperature"), now)
+            self._look_at_the_board()
+        temperature = self.state.facts.get("temperature")
+        pace.factor = self.cooling.pace(temperature, now) if self.cooling else 1.0
         logs.check()
         self.state.dropped = camera.dropped
         self.state.facts |= {"resting": pace.resting, "slowed": round(pace.factor, 2), **logs.facts()}
+        self.state.facts["waiting"] = self.state.facts.get("mqtt", {}).get("waiting")
         self.state.facts["faults"] = {name: detail for name, (_, detail) in list(self.faults.active.items())}
+
+    def _look_at_the_board(self) -> None:
+        """In a thread: the disk of a log may be one that hangs."""
+        if self.looking is None or not self.looking.is_alive():
+            self.looking = threading.Thread(target=self.watcher.look, name="board", daemon=True)
+            self.looking.start()

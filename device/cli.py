@@ -3,6 +3,7 @@ nothing here imports them. Each is loaded when it is called."""
 
 from __future__ import annotations
 
+from errno import ENOSPC
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -46,6 +47,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except EdgekitError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno != ENOSPC or error.filename:  # of a file ours would be an EdgekitError
+                raise
+            raise click.ClickException(f"the output cannot be written: {error.strerror}") from error
         except ModuleNotFoundError as error:
             name = (error.name or "").partition(".")[0]
             if name not in PACKAGES:

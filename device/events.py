@@ -15,8 +15,8 @@ Tell = Callable[[str, bool, str], None]  # a fault's name, whether it begins (or
 
 
 def run_name() -> str:
-    """A name that no other run has, as 20261122T041500Z-a3f2."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
+    """A name that no other run has, as 20261122T041500Z-a3f2c5d1: a Pi without a clock may start at one time often."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}"
 
 
 class Numbered:

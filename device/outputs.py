@@ -18,12 +18,13 @@ from edgekit.device.image import Image, fit, to_rgb
 from edgekit.device.plan import Plan
 from edgekit.device.record import Record
 from edgekit.device.screen import ENDS, screen
+from edgekit.device.state import State
 
 Target = Callable[[Image], bool]  # takes an annotated frame; False when the person wants no more
 
 
 @contextmanager
-def drawn(plan: Plan, fps: float, labels: tuple[str, ...]) -> Iterator[Callable[[Image, Record], bool]]:
+def drawn(plan: Plan, fps: float, state: State) -> Iterator[Callable[[Image, Record], bool]]:
     """A call that draws a record into its frame for the video and the window; False ends the run."""
     blur = Blur() if plan.blur else None
     with _video(plan.save, fps) as video, _window(plan.show) as window:
@@ -35,7 +36,7 @@ def drawn(plan: Plan, fps: float, labels: tuple[str, ...]) -> Iterator[Callable[
             if blur:
                 blur.saw(record)
                 image = blur.cover(image, record)
-            canvas = annotate(image, record, labels)
+            canvas = annotate(image, record, state.labels)
             return all([target(canvas) for target in targets])
 
         yield draw
@@ -65,6 +66,8 @@ def video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
 
     Raises LogError when it cannot be written, also when the disk fills up on the way.
     """
+    if not path.suffix:
+        raise LogError(f"{path} cannot be written as a video; let it end in .mp4")
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     writer: Any = None
     size = (0, 0)
@@ -77,7 +80,9 @@ def video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
             writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), fps, size[::-1])
             if not writer.isOpened():
                 writer = None
-                raise LogError(f"{path} cannot be written as a video; does its folder exist, and does it end in .mp4?")
+                allowed = os.access(path.parent, os.W_OK)
+                why = "does it end in .mp4?" if allowed else "its folder is missing, or may not be written"
+                raise LogError(f"{path} cannot be written as a video; {why}")
         writer.write(to_rgb(fit(image, size)[0]))
         count += 1
         return True
@@ -106,7 +111,7 @@ class Bar:
     def __init__(self, length: int | None) -> None:
         import click
 
-        shown = length is not None and sys.stderr.isatty()
+        shown = length is not None and sys.stderr and sys.stderr.isatty()
         self.bar: Any = click.progressbar(length=length, file=sys.stderr) if shown else None
 
     def __enter__(self) -> Bar:

@@ -35,7 +35,7 @@ class Pipeline:
         arrived = laps.last
         faces, others = self._alone(frame, laps) if frame.source is not None else self._followed(frame, laps)
         laps.ms["whole"] = 1000 * (perf_counter() - arrived)
-        return Record(frame.taken, frame.born, frame.index, frame.source, faces, laps.ms, others)
+        return Record(frame.taken, frame.born, frame.index, frame.source, faces, laps.ms, others=others)
 
     def _alone(self, frame: Frame, laps: Laps) -> tuple[list[Seen], list[Box]]:
         """In a picture that has nothing to do with the one before."""
@@ -45,7 +45,7 @@ class Pipeline:
     def _followed(self, frame: Frame, laps: Laps) -> tuple[list[Seen], list[Box]]:
         self.skipped += 1
         others: list[Box] = []
-        if self.skipped < self.every and self.tracker.certain:
+        if self.skipped < self.every and self.tracker.certain(frame.born):
             tracks = self.tracker.between(frame.born)
             laps("track")
         else:
@@ -56,8 +56,9 @@ class Pipeline:
             for track in tracks:
                 self._name(track, frame, laps)
         if len(tracks) < len(self.tracker.tracks):
-            others += [track.box for track in self.tracker.tracks if not track.id or track.misses]
-        return [Seen(track.box, track.score, track.sentiment, track.id) for track in tracks], others
+            others += [track.shown for track in self.tracker.tracks if not track.id or track.misses]
+        height, width = frame.image.shape[:2]
+        return [Seen(_within(t.shown, width, height), t.score, t.sentiment, t.id) for t in tracks], others
 
     def _search(self, frame: Frame, laps: Laps) -> tuple[list[Face], list[Box]]:
         """Faces that count, and the boxes of those outside the zones."""
@@ -71,6 +72,12 @@ class Pipeline:
         if track.steady is None:
             track.steady = Steady(self.sentiment.spec)
         track.sentiment = track.steady.update(weigh(frame.image, track.box, self.sentiment, laps), frame.born)
+
+
+def _within(box: Box, width: int, height: int) -> Box:
+    """What of a box lies in the frame; smoothing and moving on may take it beyond."""
+    left, top, right, bottom = box
+    return Box(min(max(left, 0.0), width), min(max(top, 0.0), height), min(right, width), min(bottom, height))
 
 
 def records(frames: Iterable[Frame], detector: Loaded, sentiment: Loaded) -> Iterator[tuple[Frame, Record]]:

@@ -8,8 +8,6 @@ from pathlib import Path
 from edgekit.device.follow.zones import Zone
 from edgekit.device.sinks.sink import Limits
 
-LEVELS = "frames", "events"
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -28,7 +26,9 @@ class Plan:
     frames: int | None = None  # stop after so many
     log: tuple[str, ...] = ("-",)
     log_level: str | None = None  # None: frames where the source ends, else events
-    limits: Limits | None = None  # None: Limits() of a camera, none of files
+    log_size: int | None = None  # bytes of a file; None, as of the next two: see `limits`
+    log_age: float | None = None  # seconds of a file
+    log_total: int | None = None  # bytes of a log
     save: Path | None = None
     show: bool = False
     preview: str | None = None  # host:port of the page
@@ -42,6 +42,11 @@ class Plan:
     mqtt_discovery: str = "homeassistant"  # prefix; "" for none
     mqtt_room: int = 64_000_000  # bytes of events that wait for the broker
     watchdog: float = 20.0  # seconds without a beat after which the process ends itself; 0: never
+
+    def limits(self, live: bool) -> Limits:
+        """How much room a log takes: of a camera within limits, of files all it needs, unless it was said."""
+        usual = Limits() if live else Limits(None, None, None)
+        return Limits(self.log_size or usual.size, self.log_age or usual.age, self.log_total or usual.total)
 
 
 CHANGES = "fps", "every", "idle", "zones", "cool", "detector", "sentiment", "log_level"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ class Record:
     source: str | None  # the picture's path, where frames are pictures
     faces: list[Seen]
     ms: dict[str, float]  # milliseconds a stage
+    seen: float = field(default_factory=time.monotonic)  # when it was looked at; of a video `born` is the video's time
     others: Sequence[Box] = ()  # found, but outside the zones or not followed yet: never logged, but to be blurred
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -23,22 +23,19 @@ from edgekit.device.errors import EdgekitError, LogError
 from edgekit.device.events import Events, Faults, Numbered, run_name
 from edgekit.device.health.clock import synced
 from edgekit.device.health.watchdog import Watchdog, ready, reloading, stopping
-from edgekit.device.interpreter import Loaded, load
 from edgekit.device.outputs import Bar, drawn
 from edgekit.device.pace import Pace
 from edgekit.device.pipeline import Pipeline
 from edgekit.device.plan import CHANGES, Plan
 from edgekit.device.record import Entry, Record, frame_entry
-from edgekit.device.screen import stopped_by_signals
+from edgekit.device.reload import Again, Found, Models, Reload, load_models
+from edgekit.device.screen import Speaker, noticed
 from edgekit.device.shown import Shown, shown
 from edgekit.device.sinks.opened import Logs, open_logs
-from edgekit.device.sinks.sink import Limits
 from edgekit.device.state import State
 from edgekit.device.timing import Laps
 
 TICK = 0.25  # seconds: the longest that the loop waits for anything
-
-Again = Callable[[], Plan]  # reads the settings once more
 
 
 @dataclass
@@ -56,65 +53,88 @@ class Watched:
 def watch(plan: Plan, again: Again | None = None) -> Watched:
     """Log what `plan.camera` shows until it ends, `plan.frames` are done or a signal asks to stop.
 
-    SIGHUP calls `again` and takes over what can change. Raises EdgekitError when something cannot be opened.
+    SIGHUP calls `again` and takes over what can change; on a terminal, which hung up, it ends the run. Raises
+    EdgekitError when something cannot be opened.
     """
-    with _noticed(signal.SIGHUP) as asked, Watchdog(plan.watchdog) as dog, watching(plan) as run:
+    asked, reload = threading.Event(), Reload(plan, again) if again else None
+    with Watchdog(plan.watchdog) as dog, watching(plan, asked=asked) as run:
         dog.flush = run.logs.close
         ready(f"watching {run.camera.name}")
-        while run.step(dog.beat):
-            if asked.is_set() and again:
-                asked.clear()
-                reloading()
-                run.adopt(again)
-                ready(f"watching {run.camera.name}")
+        try:
+            while run.step(dog.beat):
+                if reload and asked.is_set():
+                    asked.clear()
+                    reloading()
+                    reload.start()
+                if reload and (found := reload.taken()):
+                    run.adopt(found)
+                    ready(f"watching {run.camera.name}")
+        except EdgekitError:
+            with suppress(LogError):
+                run.end()
+            raise
         stopping("writing what waits")
         return run.end()
 
 
 @contextmanager
-def watching(plan: Plan, camera: Camera | None = None) -> Iterator[Run]:
-    """A run with everything open; SIGINT and SIGTERM stop it. `camera` takes the place of the plan's.
+def watching(plan: Plan, camera: Camera | None = None, asked: threading.Event | None = None) -> Iterator[Run]:
+    """A run with everything open; SIGINT and SIGTERM stop it, SIGHUP sets `asked`.
 
-    Raises EdgekitError when something cannot be opened.
+    `camera` takes the place of the plan's. Raises EdgekitError when something cannot be opened.
     """
-    with stopped_by_signals() as stop, ExitStack() as stack:
-        yield Run(plan, stop, stack, camera)
+    models = load_models(plan)  # before signals are noticed: until there is something to lose they just end it
+    stop = threading.Event()
+    events = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if asked and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup sets it
+        events[signal.SIGHUP] = stop if sys.stdin and sys.stdin.isatty() else asked
+    with noticed(events), ExitStack() as stack:
+        yield Run(plan, models, stop, stack, camera)
 
 
 class Run:
     """The loop's state: what is open, and what was seen."""
 
-    def __init__(self, plan: Plan, stop: threading.Event, stack: ExitStack, camera: Camera | None) -> None:
+    def __init__(
+        self, plan: Plan, models: Models, stop: threading.Event, stack: ExitStack, camera: Camera | None
+    ) -> None:  # fmt: skip
         self.plan, self.stop, self.watched, self.begun = plan, stop, Watched(), time.monotonic()
         cv2.setNumThreads(1)  # a frame is too small to share out, and the other cores have work
+        self.speaker = Speaker()
         self.numbered = Numbered(run_name(), synced)
-        models = _models(plan)
         self.state = State(self.numbered.run, models[1].spec.answers)
         self.faults = Faults(self.numbered, self.put)
         self.logs = Logs(())  # for faults that are told while the camera is opened
         self.camera: Camera = camera or stack.enter_context(
             open_camera(plan.camera, plan.size, stop, self.faults.tell, patient=True)
         )
-        limits = plan.limits or (Limits() if self.camera.live else Limits(None, None, None))  # a video's log is whole
-        self.logs = open_logs(replace(plan, limits=limits), self.state, self.faults.tell)
+        self.logs = open_logs(plan, plan.limits(self.camera.live), self.state, self.faults.tell)
         stack.callback(self.logs.close)
         self.shown: Shown = stack.enter_context(shown(plan, self.state, self.faults.tell))
-        self.draw = stack.enter_context(drawn(plan, self.camera.fps, models[1].spec.answers))
-        self.level = plan.log_level or ("events" if self.camera.live else "frames")
+        rate = min(plan.fps or self.camera.fps, self.camera.fps)
+        self.draw = stack.enter_context(drawn(plan, rate, self.state))
         self.pipeline = Pipeline(*models, plan.zones, plan.every)
         self.events = Events(self.numbered)
-        self.pace = Pace(plan.fps, plan.idle)
         self.chores = Chores(plan, self.state, self.faults)
-        length = None if "-" in plan.log else plan.frames or self.camera.length
-        self.bar = stack.enter_context(Bar(length))
+        self.pace = Pace(None, 0)
+        self._set_pace()
+        self.bar = stack.enter_context(Bar(None if "-" in plan.log else plan.frames or self.camera.length))
         self.laps = Laps()
+
+    def _set_pace(self) -> None:
+        plan, live = self.plan, self.camera.live
+        self.level = plan.log_level or ("events" if live else "frames")
+        self.pace.fps = plan.fps if live else None  # of files every frame is wanted
+        self.pace.idle = plan.idle if live and not (plan.save or plan.show) else 0.0  # a film must not jump
+        slowest = min(self.pace.fps or 1.0, self.pace.idle or 1.0, 1.0)
+        self.state.patience = max(10.0, 3 / slowest)
 
     def put(self, entry: Entry) -> None:
         """An event or a fault, to everybody. Any thread may call it."""
         self.state.tell(entry)
         self.logs.put(entry)
         if entry["kind"] == "fault":
-            print(_line(entry), file=sys.stderr, flush=True)
+            self.speaker.say(_line(entry))
 
     def step(self, beat: Callable[[str], None]) -> bool:
         """Take and look at a frame, if there is one; False when the run is over."""
@@ -128,17 +148,20 @@ class Run:
         frame = self.camera.next(TICK)
         if frame is None:
             return not self.camera.ended
-        self.pace.took(self.camera.fps)
         if self.camera.live and self.pace.rest(frame.image, bool(self.pipeline.tracker.tracks)):
             return True
         beat("detect")
-        return self._look(frame)
+        begun = time.monotonic()
+        going = self._look(frame)
+        self.pace.took(time.monotonic() - begun)
+        return going
 
     def _ready(self) -> bool:
-        """Whether the next frame may be taken: it is due, or what files show can be written without loss."""
-        if self.camera.live:
-            return self.pace.wait(self.stop, self.camera.fps)
-        return self.logs.has_room(TICK)
+        """Whether the next frame may be taken: it is due, and what files show can be written without loss."""
+        self.camera.counting = False  # what comes while we wait on purpose is not dropped
+        due = self.pace.wait(self.stop)
+        self.camera.counting = due
+        return due and (self.camera.live or self.logs.has_room(TICK))
 
     def _look(self, frame: Frame) -> bool:
         record = self.pipeline.look(frame, self.laps)
@@ -168,25 +191,26 @@ class Run:
         self.watched.named.update(seen.sentiment.label for seen in record.faces)
         self.bar.step()
 
-    def adopt(self, again: Again) -> None:
-        """Take over what can change of the settings, which are read again; what is wrong changes nothing."""
-        try:
-            plan = again()
-            models = _models(plan)
-        except EdgekitError as error:
-            self.faults.happened("settings refused", str(error))
+    def adopt(self, found: Found | EdgekitError) -> None:
+        """Take over what can change of settings that were read again; what is wrong changes nothing."""
+        if isinstance(found, EdgekitError):
+            self.faults.happened("settings refused", str(found))
             return
-        kept = {name: getattr(plan, name) for name in CHANGES}
-        fixed = [name for name in vars(plan) if name not in CHANGES and getattr(plan, name) != getattr(self.plan, name)]
-        self.plan = replace(self.plan, **kept)
-        self.pipeline.detector, self.pipeline.sentiment = models
-        self.state.labels = models[1].spec.answers
-        self.pipeline.zones, self.pipeline.every = plan.zones, plan.every
-        self.pace.fps, self.pace.idle = plan.fps, plan.idle
-        self.level = plan.log_level or ("events" if self.camera.live else "frames")
-        self.chores.cool(plan.cool)
+        old, new = vars(self.plan), vars(found.plan)
+        changed = [name for name in new if new[name] != old[name]]
+        fixed = [name for name in changed if name not in CHANGES]
+        taken = [name for name in changed if name in CHANGES] + ["the models"] * bool(found.models)
+        self.plan = replace(self.plan, **{name: new[name] for name in CHANGES})
+        if found.models:
+            self.pipeline.detector, self.pipeline.sentiment = found.models
+            self.state.labels = found.models[1].spec.answers
+            for track in self.pipeline.tracker.tracks:
+                track.steady = None  # it remembers the classes of the model before
+        self.pipeline.zones, self.pipeline.every = self.plan.zones, self.plan.every
+        self._set_pace()
+        self.chores.cool(self.plan.cool)
         later = f"; only a restart changes {', '.join(fixed)}" if fixed else ""
-        self.faults.happened("settings read", f"taken over{later}")
+        self.faults.happened("settings read", f"taken over: {', '.join(taken) or 'nothing has changed'}{later}")
 
     def end(self) -> Watched:
         """Tell of the faces that were still there, write all that waits, and sum up."""
@@ -195,29 +219,12 @@ class Run:
         self.watched.lost = self.logs.finish()
         self.watched.dropped = self.camera.dropped
         self.watched.seconds = time.monotonic() - self.begun
+        self.speaker.hush()
         if self.watched.lost:
             raise LogError(f"{self.watched.lost} entries could not be written; {self.logs.why}")
         return self.watched
 
 
-def _models(plan: Plan) -> tuple[Loaded, Loaded]:
-    return load(plan.detector, "detector", plan.threads), load(plan.sentiment, "sentiment", plan.threads)
-
-
 def _line(entry: Entry) -> str:
     over = f" over after {entry['seconds']:.0f} s" if "seconds" in entry else ""
     return f"{entry['time']} {entry['what']}{over}: {entry['detail']}"
-
-
-@contextmanager
-def _noticed(number: signal.Signals) -> Iterator[threading.Event]:
-    """An event that a signal sets."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.signal(number, lambda *_: event.set())
-    try:
-        yield event
-    finally:
-        signal.signal(number, before)

@@ -6,11 +6,14 @@ import os
 import re
 import select
 import signal
+import socket
 import sys
 import termios
 import threading
+import time
 import tty
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import cv2
@@ -113,7 +116,7 @@ class StatusLine:
     """One line of standard error, written over and over on a terminal; elsewhere only warnings are written."""
 
     def __init__(self) -> None:
-        self.live, self.text = sys.stderr.isatty(), ""
+        self.live, self.text = bool(sys.stderr and sys.stderr.isatty()), ""
 
     def show(self, text: str) -> None:
         """Replace the line; "" clears it."""
@@ -127,16 +130,71 @@ class StatusLine:
         print(text, file=sys.stderr, flush=True)
 
 
+class Speaker:
+    """Lines for standard error, written by a thread of its own: nobody may read them, and the loop must not wait."""
+
+    def __init__(self) -> None:
+        self.lines: deque[str] = deque(maxlen=100)
+        self.said = threading.Semaphore(0)
+        threading.Thread(target=self._write, name="speaker", daemon=True).start()
+
+    def say(self, line: str) -> None:
+        """Takes a line; any thread may call it. When too many wait the oldest are forgotten."""
+        self.lines.append(line)
+        self.said.release()
+
+    def hush(self, seconds: float = 0.2) -> None:
+        """Wait for what is being written, but not long."""
+        end = time.monotonic() + seconds
+        while self.lines and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def _write(self) -> None:
+        while True:
+            self.said.acquire()
+            if self.lines:
+                with suppress(OSError, IndexError):  # it was closed, or nobody reads; the log has it all
+                    os.write(2, self.lines[0].encode(errors="replace") + b"\n")
+                with suppress(IndexError):
+                    self.lines.popleft()
+
+
+@contextmanager
+def noticed(events: Mapping[signal.Signals, threading.Event]) -> Iterator[None]:
+    """Signals set events, by a thread that reads their numbers.
+
+    A handler that sets an event itself may find the event's lock held by the very thread that it interrupts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    thread = threading.Thread(target=_set_events, args=(reader, events), name="signals", daemon=True)
+    thread.start()
+    before_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    before = {number: signal.signal(number, lambda *_: None) for number in events}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before_fd)
+        writer.close()  # ends the thread
+        thread.join()
+
+
+def _set_events(reader: socket.socket, events: Mapping[signal.Signals, threading.Event]) -> None:
+    with reader:
+        while numbers := reader.recv(64):
+            for number, event in events.items():
+                if number in numbers:
+                    event.set()
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set, so that the frame at hand is finished and logged."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    with noticed({signal.SIGINT: stop, signal.SIGTERM: stop}):
         yield stop
-        return
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

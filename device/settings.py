@@ -36,7 +36,8 @@ def read_config(path: Path, command: click.Command, ctx: click.Context) -> dict[
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
-    known = {_key(p): p for p in command.params if isinstance(p, click.Option) and _key(p) not in (CONFIG, "help")}
+    options = {_key(p): p for p in command.params if isinstance(p, click.Option)}
+    known = {key: option for key, option in options.items() if key not in (CONFIG, "help", "json")}
     settings = {}
     for key, value in found.items():
         option = known.get(key)
@@ -64,12 +65,17 @@ def _checked(path: Path, key: str, value: Any, option: click.Option, ctx: click.
         wrong = wrong or (isinstance(option.type, click.types.IntParamType) and isinstance(one, float))
         wrong = wrong or (not number and not option.is_flag and not isinstance(one, str))
         if wrong:
-            raise SettingsError(f"{path}: {key} = {one!r} must be {may}")
+            quoted = f" in quotes, as {str(one)!r}" if may.startswith("a text") and isinstance(one, int | float) else ""
+            raise SettingsError(f"{path}: {key} = {_toml(one)} must be {may}{quoted}")
         try:
             option.type.convert(one, option, ctx)
         except click.BadParameter as error:
-            raise SettingsError(f"{path}: {key} = {one!r} must be {may}: {error.message}") from error
+            raise SettingsError(f"{path}: {key} = {_toml(one)} must be {may}: {error.message}") from error
     return values if option.multiple else value
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _kind(option: click.Option) -> str:
@@ -81,8 +87,8 @@ def _kind(option: click.Option) -> str:
         return "one of " + ", ".join(map(repr, kind.choices))
     if isinstance(kind, click.IntRange | click.FloatRange):
         word = "a whole number" if isinstance(kind, click.IntRange) else "a number"
-        least = f" from {kind.min}" if kind.min is not None else ""
-        return word + least + (f" to {kind.max}" if kind.max is not None else "")
+        word += "" if kind.min is None else f" above {kind.min}" if kind.min_open else f" from {kind.min}"
+        return word + (f" to {kind.max}" if kind.max is not None else "")
     if isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
         return "a number"
     return "a text or a list of texts" if option.multiple else "a text"
@@ -92,7 +98,6 @@ def effective(ctx: click.Context) -> list[dict[str, Any]]:
     """Every setting of a command with its value and where that came from, in the order of the help text."""
     origins = {
         click.core.ParameterSource.COMMANDLINE: "command line",
-        click.core.ParameterSource.ENVIRONMENT: "environment",
         click.core.ParameterSource.DEFAULT_MAP: str(ctx.meta.get(CONFIG, "")),
     }
     rows = []

@@ -20,10 +20,11 @@ class State:
     def __init__(self, run: str, labels: tuple[str, ...]) -> None:
         self.run, self.labels = run, labels  # the name of this run; what a face may be called, "unsure" left out
         self.started, self.frames, self.dropped = time.monotonic(), 0, 0
+        self.patience = 10.0  # seconds after which a frame says nothing about now
         self.latest: Record | None = None
         self.counters: defaultdict[str, float] = defaultdict(float)  # totals since the start: "face appeared", ...
         self.facts: dict[str, Any] = {}  # what others report: temperature, throttled, camera, sinks, ...
-        self._ms: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=RECENT)  # born, age, stages
+        self._ms: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=RECENT)  # when looked at, age, stages
         self._entries: deque[tuple[int, Entry]] = deque(maxlen=KEPT)
         self._minutes: deque[tuple[int, defaultdict[str, float]]] = deque(maxlen=MINUTES)  # face-seconds by label
         self._last, self._count = 0.0, 0
@@ -34,7 +35,7 @@ class State:
         with self._lock:
             self.frames += 1
             self.latest = record
-            self._ms.append((record.born, age, record.ms))
+            self._ms.append((record.seen, age, record.ms))
             passed = min(record.born - self._last, 1.0) if self._last else 0.0
             self._last = record.born
             minute = int(record.taken // 60)
@@ -63,18 +64,20 @@ class State:
         with self._lock:
             recent, record = list(self._ms), self.latest
             minutes = [(minute, dict(counts)) for minute, counts in self._minutes]
-            counters, facts = dict(self.counters), dict(self.facts)
+            counters = {name: int(n) if n == int(n) else round(n, 1) for name, n in self.counters.items()}
+            facts = dict(self.facts)
         return {
             "run": self.run,
             "uptime": round(time.monotonic() - self.started, 1),
             "labels": list(self.labels),
             "frames": self.frames,
             "dropped": self.dropped,
-            "fps": _rate([born for born, _, _ in recent]),
+            "fps": _rate([seen for seen, _, _ in recent]),
             "age": _median([1000 * age for _, age, _ in recent]),
             "ms": _stages([ms for _, _, ms in recent]),
             "faces": [] if record is None else [_now(seen) for seen in record.faces],
-            "last_frame": None if record is None else round(time.monotonic() - record.born, 3),
+            "patience": self.patience,
+            "last_frame": None if record is None else round(time.monotonic() - record.seen, 3),
             "minutes": [{"minute": 60 * minute, "seconds": _rounded(counts)} for minute, counts in minutes],
             "counters": counters,
             **facts,
@@ -91,12 +94,12 @@ def _now(seen: Any) -> Entry:
     }
 
 
-def _rate(births: list[float]) -> float:
-    """Frames a second, 0 where there are too few to tell or the last is long ago."""
-    if len(births) < 2:
+def _rate(times: list[float]) -> float:
+    """Frames a second, 0 where there are too few to tell; it falls when the last is long ago."""
+    if len(times) < 2:
         return 0.0
-    span = max(births[-1], time.monotonic() - 1.0) - births[0]
-    return round((len(births) - 1) / span, 2) if span > 0 else 0.0
+    span = max(times[-1], time.monotonic() - 1.0) - times[0]
+    return round((len(times) - 1) / span, 2) if span > 0 else 0.0
 
 
 def _stages(rows: list[dict[str, float]]) -> dict[str, float]:

@@ -74,4 +74,4 @@ def median(numbers: Sequence[float]) -> float:
 def cache() -> Path:
     """The user's cache folder for edgekit; a service names its own by CACHE_DIRECTORY."""
     home = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "edgekit"
+    return Path(home or os.path.expanduser("~/.cache")) / "edgekit"

@@ -156,7 +156,7 @@ def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(tmp_pat
         config.write_text("log-level = 'frames'\nblur = true\n")
         process.send_signal(signal.SIGHUP)
         until(lambda: '"kind":"frame"' in "".join(entries_so_far(tmp_path)))
-        assert "only a restart changes blur" in said(tmp_path)
+        assert "taken over: log_level; only a restart changes blur" in said(tmp_path)
         stop(process)
         assert process.returncode == 0
 
@@ -262,3 +262,29 @@ def test_a_reader_that_has_seen_enough_ends_the_run_quietly() -> None:
         process.stdout.close()
         errors = process.stderr.read()
         assert process.wait(timeout=30) == 0 and "Traceback" not in errors
+
+
+def test_a_run_goes_on_when_nobody_reads_its_errors(tmp_path: Path) -> None:
+    words = [*EDGEKIT, "run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
+    with running(words, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr
+        until(lambda: len(entries_so_far(tmp_path)) > 1)
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "settings read" in "".join(entries_so_far(tmp_path)))
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "".join(entries_so_far(tmp_path)).count("settings read") == 2)
+        stop(process)
+        assert process.returncode == 0
+
+
+def test_a_terminal_that_hangs_up_ends_the_run(tmp_path: Path) -> None:
+    """Standard input is a terminal of our own; the signal is what the kernel sends when it goes."""
+    ours, theirs = os.openpty()
+    words = [*EDGEKIT, "run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
+    with running(words, stdin=theirs, stderr=subprocess.DEVNULL, text=True) as process:
+        until(lambda: len(entries_so_far(tmp_path)) > 1)
+        assert stop(process, signal.SIGHUP) < 5
+        assert process.returncode == 0
+    os.close(ours)
+    os.close(theirs)

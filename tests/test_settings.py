@@ -10,6 +10,7 @@ from edgekit.device.commands.config import config
 from edgekit.device.commands.run import plan_of, run
 from edgekit.device.errors import SettingsError
 from edgekit.device.plan import Plan
+from edgekit.device.sinks.sink import Limits
 
 
 def plan(*words: str) -> Plan:
@@ -40,7 +41,7 @@ cool = 75
 def test_a_file_fills_the_options(tmp_path: Path) -> None:
     found = plan("--config", written(tmp_path, GOOD))
     assert (found.camera, found.fps, found.size, found.cool, found.blur) == ("rtsp://door/1", 5.0, (240, 320), 75, True)
-    assert found.log == ("-", "/var/log/edgekit/faces.jsonl") and found.limits and found.limits.size == 1_500_000
+    assert found.log == ("-", "/var/log/edgekit/faces.jsonl") and found.limits(live=True) == Limits(1_500_000)
     assert found.zones[0].points[2] == (1, 1) and found.log_level == "events"
 
 
@@ -52,7 +53,7 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
 def test_without_a_file_there_are_defaults() -> None:
     found = plan()
     assert (found.camera, found.log, found.idle, found.fps, found.zones) == ("auto", ("-",), 2.0, None, ())
-    assert found.limits is None
+    assert found.limits(live=True) == Limits() and found.limits(live=False) == Limits(None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -61,19 +62,23 @@ def test_without_a_file_there_are_defaults() -> None:
         ("fsp = 5", "there is no setting 'fsp'; did you mean 'fps'?"),
         ("qqq = 5", "there is no setting 'qqq'; it may hold: blur, camera"),
         ("config = 'x'", "there is no setting 'config'"),
-        ("fps = '5'", "fps = '5' must be a number from 0"),
-        ("fps = 0", "fps = 0 must be a number from 0"),
-        ("fps = true", "fps = True must be a number from 0"),
+        ("fps = '5'", "fps = '5' must be a number above 0"),
+        ("fps = 0", "fps = 0 must be a number above 0"),
+        ("fps = true", "fps = true must be a number above 0"),
         ("every = 1.5", "every = 1.5 must be a whole number from 1"),
         ("blur = 1", "blur = 1 must be true or false"),
         ("blur = 'yes'", "blur = 'yes' must be true or false"),
-        ("camera = 0", "camera = 0 must be a text"),
+        ("camera = 0", "camera = 0 must be a text in quotes, as '0'"),
         ("log = [1]", "log = 1 must be a text or a list of texts"),
         ("log-level = 'all'", "log-level = 'all' must be one of 'frames', 'events'"),
         ("size = '320'", "size = '320' must be a text: '320' is not like 640x480"),
-        ("log-size = '10 apples'", "'10 apples' is not like 10MB"),
+        ("log-size = '10 apples'", "'10 apples' is not like 500kB"),
         ("[camera]\nsource = 1", "camera = {'source': 1} must be a text"),
         ("fps = ", "is not TOML"),
+        ("fps = nan", "fps = nan must be a number above 0: nan is no number"),
+        ("watchdog = inf", "watchdog = inf must be a number from 0"),
+        ("snapshots = ''", "snapshots = '' must be a text: an empty text is no path"),
+        ("json = true", "there is no setting 'json'"),
         ("cool = 500", "cool = 500 must be a number from 30 to 100"),
     ],
 )
@@ -89,6 +94,23 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="is not TOML"):
         plan("--config", str(tmp_path / "b.toml"))
+
+
+def test_one_limit_brings_no_others() -> None:
+    assert plan("--log-size", "1MB").limits(live=False) == Limits(1_000_000, None, None)
+
+
+def test_a_watchdog_that_the_loop_cannot_satisfy_and_a_camera_without_a_name_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"watchdog = 0\.5 must be 0 or from 2"):
+        plan("--watchdog", "0.5")
+    with pytest.raises(SettingsError, match="camera = '' is nothing"):
+        plan("--camera", "")
+
+
+def test_passwords_are_not_shown() -> None:
+    words = ["show", "--camera", "rtsp://me:secret@door/1", "--log", "mqtt://bob:secret@host/t"]
+    shown = CliRunner().invoke(config, words)
+    assert shown.exit_code == 0 and "secret" not in shown.output and "door" in shown.output
 
 
 def test_a_zone_that_is_none_is_told() -> None:

@@ -50,8 +50,8 @@ def quiet(what: str, begun: bool, detail: str) -> None:
 
 
 def opened(*targets: str, limits: Limits = NONE) -> Logs:
-    plan = Plan("0", (480, 640), Path(), Path(), log=targets, limits=limits)
-    return open_logs(plan, State("run", ("happy", "sad")), quiet)
+    plan = Plan("0", (480, 640), Path(), Path(), log=targets)
+    return open_logs(plan, limits, State("run", ("happy", "sad")), quiet)
 
 
 def test_lines_are_appended_to_what_is_there(tmp_path: Path) -> None:

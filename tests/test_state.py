@@ -11,7 +11,9 @@ from edgekit.device.state import KEPT, State
 
 def record(number: int, born: float, label: str = "happy", taken: float = 0.0) -> Record:
     faces = [Seen(Box(1, 2, 3, 4), 0.9, Sentiment(label, 0.8, 0), track=7)]
-    return Record(taken or 6000 + number / 10, born, number, None, faces, {"detect": 2.0 + number % 3, "whole": 5.0})
+    return Record(
+        taken or 6000 + number / 10, born, number, None, faces, {"detect": 2.0 + number % 3, "whole": 5.0}, seen=born
+    )
 
 
 def test_a_snapshot_is_json_and_says_what_is_seen() -> None:

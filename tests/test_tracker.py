@@ -89,7 +89,43 @@ def test_between_searches_a_track_moves_on_at_its_speed() -> None:
     for n in range(30):
         tracker.update([face(10 + 4 * n, 20)], n / 20, n)
     (track,) = tracker.between(30 / 20)
-    assert abs(track.box.left - (10 + 4 * 30)) < 4
+    assert abs(track.shown.left - (10 + 4 * 30)) < 4 and track.last == 29 / 20
+
+
+def test_a_face_that_stands_still_stays_where_it_is_however_seldom_it_is_searched() -> None:
+    for every in (3, 10, 18):
+        rng, tracker, off = np.random.default_rng(0), Tracker(), 0.0
+        numbers: set[int] = set()
+        for n in range(600):
+            now = n / 20
+            if n % every and tracker.certain(now):
+                tracks = tracker.between(now)
+            else:
+                tracks = tracker.update([face(100 + rng.normal(0, 1), 60 + rng.normal(0, 1))], now, now)
+            off = max([off, *(abs(track.shown.left - 100) for track in tracks)])
+            numbers |= {track.id for track in tracks}
+        assert numbers == {1} and off < 10
+
+
+def test_tracks_that_were_not_searched_for_a_second_are_not_certain() -> None:
+    tracker = Tracker()
+    for n in range(3):
+        tracker.update([face(10, 10)], n / 20, n)
+    assert tracker.certain(0.5) and not tracker.certain(1.2)
+
+
+def test_who_stands_there_after_the_camera_was_away_is_somebody_else() -> None:
+    tracker = Tracker()
+    for n in range(5):
+        tracker.update([face(10, 10)], n / 20, n)
+    tracker.update([face(10, 10)], 600.0, 600)
+    assert [track.id for track in tracker.gone] == [1]
+    (track,) = tracker.update([face(10, 10)], 600.1, 600)
+    assert track.id == 2
+
+
+def test_searches_that_are_always_that_seldom_are_no_gap() -> None:
+    assert follow([[face(10, 20)]] * 5, fps=0.1) == [[], [1], [1], [1], [1]]
 
 
 def test_many_faces_at_once() -> None:

@@ -69,7 +69,11 @@ def test_nothing_is_encoded_while_nobody_looks() -> None:
 
 def test_a_mistake_in_drawing_does_not_end_the_preview(capsys: pytest.CaptureFixture[str]) -> None:
     made: list[bytes] = []
-    encoder = Encoder(lambda: (), made.append, blur=False)  # no label is known
+
+    def labels() -> tuple[str, ...]:
+        raise ValueError("planted")
+
+    encoder = Encoder(labels, made.append, blur=False)
     try:
         encoder.watch(True)
         encoder.show(frame(0), seen(0))

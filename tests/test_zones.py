@@ -41,6 +41,12 @@ def test_a_triangle_is_what_lies_below_its_diagonal(x: float, y: float) -> None:
         assert read_zone("0,0 1,1 0,1").holds(x, y) == (y > x)
 
 
+def test_a_zone_without_area_is_refused() -> None:
+    for text in ("0,0 0,0", "0.5,0 0.5,1", "0,0.3 0.5,0.3 1,0.3"):
+        with pytest.raises(SettingsError, match="has no area"):
+            read_zone(text)
+
+
 @pytest.mark.parametrize("text", ["", "0,0", "a,b c,d", "0,0 1", "0,0 2,1", "0,0 1,nan", "0;0 1;1"])
 def test_what_is_no_zone_is_told(text: str) -> None:
     with pytest.raises(SettingsError, match="points x,y in shares of the frame"):

@@ -35,6 +35,7 @@ class Camera:
     fps = 10.0  # of a video made from these frames
     length: int | None = None  # frames, where they are known beforehand
     dropped = 0  # frames that came while another was worked on
+    counting = True  # set to False by whoever waits on purpose: what is not taken then is not dropped
     stamped = False  # whether `born` is when a frame was exposed, and not only when it arrived
     ended = False
 

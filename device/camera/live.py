@@ -114,7 +114,7 @@ class LiveCamera(Camera):
             same = self.patient and self.still.saw(shot.image, shot.born, now)
             if not (same and self._is(FROZEN)):  # a picture known to be old is none
                 self.stamped = shot.born is not None
-                self.dropped += self.slot is not None
+                self.dropped += self.slot is not None and self.counting
                 self.slot = Frame(shot.image, self.count, time.time() - (now - born), born=born)
                 self.count += 1
                 self.ready.notify_all()

@@ -21,25 +21,36 @@ def config() -> None:
 @click.pass_context
 def show(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Show every setting that `edgekit run` would use with the same options, and where it comes from."""
-    from edgekit.device.camera.stream import without_secrets
     from edgekit.device.settings import effective
 
     plan_of(options)
     rows = [row for row in effective(ctx) if row["setting"] != "json"]
     for row in rows:
-        if row["setting"] == "camera":
-            row["value"] = without_secrets(row["value"])
+        row["value"] = _plain(row["setting"], row["value"])
     if as_json:
         click.echo(json.dumps(rows, indent=2, default=str))
         return
     wide = max(len(row["setting"]) for row in rows)
     for row in rows:
-        click.echo(f"{row['setting']:{wide}}  {_text(row['value']):32}  {row['from']}")
+        click.echo(f"{row['setting']:{wide}}  {_text(row['setting'], row['value']):32}  {row['from']}")
 
 
-def _text(value: Any) -> str:
+def _plain(setting: str, value: Any) -> Any:
+    """As it may stand in a file, without secrets."""
+    from edgekit.device.camera.stream import without_secrets
+
+    if setting == "size":
+        return f"{value[1]}x{value[0]}"
+    if setting == "camera":
+        return without_secrets(value)
+    return [without_secrets(target) for target in value] if setting == "log" else value
+
+
+def _text(setting: str, value: Any) -> str:
     if value is None or value == () or value == []:
         return "-"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int) and setting.endswith(("-size", "-total", "-room")):
+        return f"{value / 1e6:g}MB"
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

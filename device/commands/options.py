@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,28 @@ class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not a ge
         return int(height), int(width)
 
 
+class Number(click.FloatRange):
+    """A number within a range; nan and infinity are within none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not isfinite(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
+
+
+class File(click.Path):
+    """A path that is one: an empty text would be the current folder."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("an empty text is no path", param, ctx)
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
 class Bytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """10MB on the command line, a number of bytes within."""
 
@@ -35,10 +59,10 @@ class Bytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kMG]?)B?", value)
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg])b?", value, re.IGNORECASE)
         if not found or not float(found[1]):
-            self.fail(f"{value!r} is not like 10MB", param, ctx)
-        return round(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}[found[2]])
+            self.fail(f"{value!r} is not like 500kB, 10MB or 1GB", param, ctx)
+        return round(float(found[1]) * {"k": 1e3, "m": 1e6, "g": 1e9}[found[2].lower()])
 
 
 def model_options(command: Any) -> Any:

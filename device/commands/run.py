@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import signal
+import sys
 from typing import Any
 
 import click
 
-from edgekit.device.commands.options import Bytes, model_options
+from edgekit.device.commands.options import Bytes, File, Number, model_options
 from edgekit.device.errors import SettingsError
 from edgekit.device.settings import config_option
 
-FILE = click.Path(path_type=Path)
+FILE = File()
 OPTIONS = (
     click.option("--camera", default="auto", show_default=True, metavar="SOURCE",
                  help="pi, a camera number, an http or rtsp address, a video file, a picture, a folder, or synthetic."),
-    click.option("--fps", type=click.FloatRange(0, min_open=True), help="Frames a second at most.  [default: all]"),
+    click.option("--fps", type=Number(0, min_open=True), help="Frames a second at most.  [default: all]"),
     click.option("--every", type=click.IntRange(1), default=1, show_default=True,
                  help="The detector looks at one frame in so many; between, faces are moved on."),
-    click.option("--idle", type=click.FloatRange(0), default=2.0, show_default=True,
+    click.option("--idle", type=Number(0), default=2.0, show_default=True,
                  help="Frames a second while nothing moves; 0: never rest."),
     click.option("--zone", "zones", multiple=True, metavar="'X,Y X,Y …'",
                  help="Only faces within count: points in shares of the frame, as '0,0.5 1,1' for its lower half."),
-    click.option("--cool", type=click.FloatRange(30, 100), metavar="DEGREES",
+    click.option("--cool", type=Number(30, 100), metavar="DEGREES",
                  help="Slow down before the board gets hotter than so many degrees Celsius."),
     click.option("--frames", type=click.IntRange(1), help="Stop after so many."),
     click.option("--log", multiple=True, default=["-"], show_default=True, metavar="TARGET",
@@ -30,7 +32,7 @@ OPTIONS = (
     click.option("--log-level", type=click.Choice(["frames", "events"]),
                  help="Every frame, or what happens.  [default: frames of files, events of cameras]"),
     click.option("--log-size", type=Bytes(), help="Begin a new file after so much.  [default: 10MB of a camera]"),
-    click.option("--log-age", type=click.FloatRange(0, min_open=True), metavar="DAYS",
+    click.option("--log-age", type=Number(0, min_open=True), metavar="DAYS",
                  help="Begin a new file after so long.  [default: 1 of a camera]"),
     click.option("--log-total", type=Bytes(),
                  help="Delete the oldest of a log above so much.  [default: 200MB of a camera]"),
@@ -40,7 +42,7 @@ OPTIONS = (
     click.option("--token-file", type=FILE, help="The token of the page; needed beyond this machine, made if missing."),
     click.option("--blur", is_flag=True, help="Make faces unrecognisable in every picture that leaves this program."),
     click.option("--snapshots", type=FILE, metavar="FOLDER", help="Keep a picture of each face that appears."),
-    click.option("--snapshots-days", type=click.FloatRange(0, min_open=True), default=7.0, show_default=True,
+    click.option("--snapshots-days", type=Number(0, min_open=True), default=7.0, show_default=True,
                  help="Delete older snapshots."),
     click.option("--snapshots-size", type=Bytes(), default="500MB", show_default=True,
                  help="Delete the oldest snapshots above so much."),
@@ -50,7 +52,7 @@ OPTIONS = (
                  help="Where Home Assistant listens for new devices; '' for nowhere."),
     click.option("--mqtt-room", type=Bytes(), default="64MB", show_default=True,
                  help="What events may take on the disk while the broker is away; then the oldest go."),
-    click.option("--watchdog", type=click.FloatRange(0), default=20.0, show_default=True,
+    click.option("--watchdog", type=Number(0), default=20.0, show_default=True,
                  help="Seconds after which a run that is stuck ends itself; 0: never."),
 )  # fmt: skip
 
@@ -67,14 +69,18 @@ def plan_of(options: dict[str, Any]) -> Any:
     """The plan that the options describe. Raises SettingsError."""
     from edgekit.device.follow.zones import read_zone
     from edgekit.device.plan import Plan
-    from edgekit.device.sinks.sink import Limits
 
     facts = dict(options)
     days = facts.pop("log_age")
-    asked = {"size": facts.pop("log_size"), "age": days and 86400 * days, "total": facts.pop("log_total")}
-    limits = Limits(**{name: value for name, value in asked.items() if value}) if any(asked.values()) else None
+    facts["log_age"] = days and 86400 * days
+    if 0 < facts["watchdog"] < 2:
+        raise SettingsError(f"watchdog = {facts['watchdog']} must be 0 or from 2: the loop itself waits that long")
+    for name in ("camera", "log"):
+        if not all([facts[name]] if name == "camera" else facts[name]):
+            raise SettingsError(f"{name} = '' is nothing; see: edgekit run --help")
+    facts["log"] = tuple(os.path.expanduser(target) for target in facts["log"])
     zones = tuple(read_zone(text) for text in facts.pop("zones"))
-    return Plan(**{**facts, "log": tuple(facts["log"])}, zones=zones, limits=limits)
+    return Plan(**facts, zones=zones)
 
 
 class Remembering(click.Command):
@@ -90,6 +96,8 @@ class Remembering(click.Command):
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
     """Watch a camera and log what is seen."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and not (sys.stdin and sys.stdin.isatty()):
+        signal.signal(signal.SIGHUP, lambda *_: None)  # settings are about to be read: no need to die of it
     from edgekit.device.run import watch
 
     words, plan = ctx.meta["words"], plan_of(options)
@@ -103,7 +111,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     seen = watch(plan, again)
     names = ", ".join(f"{count} {label}" for label, count in sorted(seen.named.items())) or "none named"
     click.echo(
-        f"{seen.frames} frames in {seen.seconds:.1f} s, {seen.dropped} dropped; {seen.faces} faces: {names}", err=True
+        f"{seen.frames} frames in {seen.seconds:.1f} s, {seen.dropped} dropped; faces in them: {names}", err=True
     )
     for written in (*(target for target in plan.log if target != "-" and "://" not in target), plan.save):
         if written:

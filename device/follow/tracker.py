@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from edgekit.device.boxes import Box
 from edgekit.device.detector import Face
@@ -17,6 +18,7 @@ from edgekit.device.sentiment import UNSURE, Sentiment
 BORN = 2  # hits after which a face is a track
 MISSES, PATIENCE = 3, 0.7  # a track is dropped when it was missed this often and for this many seconds
 OVERLAP = 0.2  # least intersection over union of a track and its face
+LONG = 3.0  # seconds without a search after which nobody is the same, unless searches are as seldom as that
 NEAR = 1.2  # else: largest distance of the centres, in their mean side
 STIFF = 0.35  # share of a small deviation that the box follows; a large one it follows wholly
 SPEED = 0.5  # share of a new speed that counts
@@ -27,7 +29,8 @@ class Track:
     """One face over time. Times are seconds of the monotonic clock."""
 
     id: int  # 0 until it is born
-    box: Box  # smoothed, in pixels
+    box: Box  # where it was last seen: smoothed, in pixels
+    shown: Box  # where it is in the frame at hand, which may not have been searched
     score: float  # of the detector, last seen
     first: float
     last: float  # seen
@@ -58,6 +61,7 @@ class Track:
             x = (box.left + box.right - before.left - before.right) / 2 / passed
             y = (box.top + box.bottom - before.top - before.bottom) / 2 / passed
             self.speed = self.speed[0] + SPEED * (x - self.speed[0]), self.speed[1] + SPEED * (y - self.speed[1])
+        self.shown = box
         self.score, self.best, self.last = face.score, max(self.best, face.score), now
         self.hits += 1
         self.misses = 0
@@ -70,9 +74,11 @@ class Tracker:
         self.tracks: list[Track] = []  # also those not born yet
         self.gone: list[Track] = []  # born, and dropped by the last update
         self.count = 0
+        self._last, self._gap = inf, inf  # the last search, and how long after the one before
 
     def update(self, faces: Sequence[Face], now: float, taken: float) -> list[Track]:
         """The tracks whose faces are among `faces`, best score first. `now` is monotonic, `taken` the epoch's."""
+        self.gone = self._forget(now)
         pairs = match([t.expected(now) for t in self.tracks], [f.box for f in faces]) if self.tracks and faces else {}
         for number, track in enumerate(self.tracks):
             if number in pairs:
@@ -80,26 +86,32 @@ class Tracker:
             else:
                 track.misses += 1
         missed = [t for t in self.tracks if t.misses and (t.hits < BORN or _lost(t, now))]
-        self.gone = [t for t in missed if t.hits >= BORN]
+        self.gone += [t for t in missed if t.hits >= BORN]
         if missed:
             self.tracks = [t for t in self.tracks if t not in missed]
         taken_faces = set(pairs.values())
         for number, face in enumerate(faces):
             if number not in taken_faces:
-                self.tracks.append(Track(0, face.box, face.score, now, now, taken, best=face.score))
+                self.tracks.append(Track(0, face.box, face.box, face.score, now, now, taken, best=face.score))
         return self._seen()
 
     def between(self, now: float) -> list[Track]:
         """In a frame that was not searched: the tracks, moved on."""
         for track in self.tracks:
-            track.box = track.expected(now)
-            track.last = now
+            track.shown = track.expected(now)
         return self._seen()
 
-    @property
-    def certain(self) -> bool:
-        """Whether there are tracks, each of them born and just seen: then a search may be left out."""
-        return bool(self.tracks) and all(track.id and not track.misses for track in self.tracks)
+    def certain(self, now: float) -> bool:
+        """Whether there are tracks, each of them born and lately seen: then a search may be left out."""
+        return bool(self.tracks) and all(t.id and not t.misses and now - t.last < 1.0 for t in self.tracks)
+
+    def _forget(self, now: float) -> list[Track]:
+        """After a time without frames, however it came about, nobody is still there; those that were tracks."""
+        gap, usual = now - self._last, self._gap
+        self._last, self._gap = now, gap if gap >= 0 else inf
+        if not self.tracks or gap <= max(LONG, 3 * usual):
+            return []
+        return self.end()
 
     def _seen(self) -> list[Track]:
         seen = [t for t in self.tracks if t.hits >= BORN and not t.misses]

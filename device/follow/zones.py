@@ -33,8 +33,10 @@ def read_zone(text: str) -> Zone:
         points = []
     if len(points) < 2 or not all(len(p) == 2 and all(0 <= number <= 1 for number in p) for p in points):
         raise SettingsError(
-            f"zone {text!r} is not two or more points x,y in shares of the frame, as in '0,0.5 1,1' for its lower half"
+            f"zone {text!r} is not two or more points x,y in shares of the frame, 0 to 1, as '0,0.5 1,1', its lower half"
         )
+    if len({x for x, _ in points}) < 2 or len({y for _, y in points}) < 2:
+        raise SettingsError(f"zone {text!r} has no area: no face could ever lie within")
     if len(points) == 2:
         (left, top), (right, bottom) = points
         points = [(left, top), (right, top), (right, bottom), (left, bottom)]

@@ -228,7 +228,7 @@ class MqttSink:
     def _now(self) -> tuple[dict[str, int], str | None, list[str]]:
         """Faces by label, the last sentiment, faults."""
         record = self.state.latest
-        fresh = record is not None and time.monotonic() - record.born < STALE
+        fresh = record is not None and time.monotonic() - record.seen < max(STALE, self.state.patience / 2)
         counts = Counter(seen.sentiment.label for seen in record.faces) if record and fresh else Counter[str]()
         labels = {label: counts[label] for label in (*self.state.labels, UNSURE)}
         return labels, self._sentiment, sorted(self.state.facts.get("faults", ()))

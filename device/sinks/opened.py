@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.device.camera.stream import without_secrets
 from edgekit.device.errors import LogError
 from edgekit.device.record import Entry
 from edgekit.device.sinks.sink import Limits, Sink
@@ -25,7 +27,7 @@ class Logs:
     """Every sink of a run, each with its writer."""
 
     def __init__(self, writers: Sequence[Writer]) -> None:
-        self.writers = writers
+        self.writers, self.finished = writers, False
 
     def put(self, entry: Entry, wait: bool = False) -> None:
         """Hand an entry to all of them, as `Writer.put` does."""
@@ -49,15 +51,17 @@ class Logs:
 
     @property
     def why(self) -> str:
-        """What keeps the first that is faulty from being written."""
+        """What keeps them from being written."""
         faults = [writer.fault.detail for writer in self.writers if writer.fault]
         slow = [f"{writer.name} takes too long" for writer in self.writers if writer.waiting]
-        return next(iter(faults + slow), "")
+        return "; ".join(faults + slow)
 
     def facts(self) -> dict[str, Any]:
         """Bytes a day of all, and what each has done since the start."""
         return {
             "bytes_a_day": sum(writer.bytes_a_day() for writer in self.writers),
+            "bytes": sum(writer.sink.bytes for writer in self.writers),
+            "lost": sum(writer.lost for writer in self.writers),
             "logs": {
                 writer.name: {
                     "written": writer.written, "waiting": writer.waiting, "lost": writer.lost,
@@ -70,7 +74,8 @@ class Logs:
 
     def finish(self, seconds: float = FLUSH) -> int:
         """Write what waits and close all, within `seconds`; how many entries were left over."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds if not self.finished else 0.0  # what hung once is not waited for again
+        self.finished = True
         for writer in self.writers:
             writer.stop()
         done = [writer.close(max(0.0, end - time.monotonic())) for writer in self.writers]
@@ -81,27 +86,50 @@ class Logs:
         self.finish()
 
 
-def open_logs(plan: Plan, state: State, tell: Tell) -> Logs:
+class Shared:
+    """Faults of several writers by the same name: begun with the first, over with the last."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.tell, self.lock = tell, threading.Lock()
+        self.faulty: dict[str, set[str]] = {}
+
+    def of(self, name: str) -> Tell:
+        """What one writer calls."""
+
+        def tell(what: str, begun: bool, detail: str) -> None:
+            with self.lock:
+                faulty = self.faulty.setdefault(what, set())
+                before = bool(faulty)
+                (faulty.add if begun else faulty.discard)(name)
+                changed = before != bool(faulty)
+            if changed:
+                self.tell(what, begun, detail)
+
+        return tell
+
+
+def open_logs(plan: Plan, limits: Limits, state: State, tell: Tell) -> Logs:
     """Open all of `plan.log`. Raises LogError, with none left open, when one cannot be written."""
     places = [os.path.realpath(target) if _is_file(target) else target for target in plan.log]
     if twice := [target for target, place in zip(plan.log, places, strict=True) if places.count(place) > 1]:
-        raise LogError(f"--log {twice[0]} is given twice")
+        raise LogError(f"--log {without_secrets(twice[0])} is given twice")
     sinks: list[Sink] = []
     try:
         for target in plan.log:
-            sinks.append(open_sink(target, plan, state, tell))
+            sinks.append(open_sink(target, plan, limits, state, tell))
     except BaseException:
         for sink in sinks:
             sink.close()
         raise
-    return Logs([Writer(sink, tell) for sink in sinks])
+    shared = Shared(tell)
+    return Logs([Writer(sink, shared.of(sink.name)) for sink in sinks])
 
 
-def open_sink(target: str, plan: Plan, state: State, tell: Tell) -> Sink:
+def open_sink(target: str, plan: Plan, limits: Limits, state: State, tell: Tell) -> Sink:
     """The sink that stands behind one --log: - or an address or, by its ending, a file. Raises LogError."""
     if not _is_file(target):
         return _open_other(target, plan, state, tell)
-    path, limits = Path(target), plan.limits or Limits()
+    path = Path(target)
     if path.suffix.lower() in (".db", ".sqlite", ".sqlite3"):
         from edgekit.device.sinks.sqlite import Database
 
@@ -134,7 +162,7 @@ def _open_other(target: str, plan: Plan, state: State, tell: Tell) -> Sink:
 def _memory() -> Path:
     """Where events wait for a broker: what systemd gives a service, or the user's own folder. Raises LogError."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     folder = Path(given) if given else Path(home) / "edgekit"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,8 @@ class Database:
         if self._connection:
             with suppress(OSError):
                 self._sync()  # closing does that, too, but not while others read
+            with suppress(sqlite3.Error):  # others read, or the disk is full
+                self._connection.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, which anybody may read
             self._connection.close()
             self._connection = None
 
@@ -82,6 +84,7 @@ class Database:
         self._identity = status.st_dev, status.st_ino
 
     def _connect(self) -> None:
+        new = not self.path.exists()
         connection = sqlite3.connect(self.path, timeout=BUSY, isolation_level=None, check_same_thread=False)
         try:
             prepare(connection)
@@ -90,6 +93,8 @@ class Database:
             raise LogError(f"{self.path} {error}; choose another file") from error
         except BaseException:
             connection.close()
+            for part in ("", "-wal", "-shm") if new else ():  # half of one helps nobody
+                Path(f"{self.path}{part}").unlink(missing_ok=True)
             raise
         self._connection = connection
 
@@ -201,7 +206,9 @@ class Database:
         except sqlite3.DatabaseError as error:
             if not isinstance(error, sqlite3.OperationalError) and not _is_broken(error):
                 raise
-            raise (DiskFull if self._is_full(error) else LogError)(f"{self.path} cannot be written: {error}") from error
+            if self._is_full(error):
+                raise DiskFull(f"{self.path} cannot be written: the disk is full") from error
+            raise LogError(f"{self.path} cannot be written: {error}") from error
         except OSError as error:
             kind = DiskFull if error.errno in FULL else LogError
             raise kind(f"{self.path} cannot be written: {error.strerror}") from error

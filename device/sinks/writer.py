@@ -96,8 +96,8 @@ class Writer:
         return len(self._queue) + self._held
 
     def bytes_a_day(self) -> int:
-        """What is written in a day if it goes on as since the start; the first minute counts as a whole one."""
-        return round(self.sink.bytes * DAY / max(60.0, time.monotonic() - self._started))
+        """What is written in a day if it goes on as since the start; the first hour counts as a whole one."""
+        return round(self.sink.bytes * DAY / max(3600.0, time.monotonic() - self._started))
 
     def stop(self) -> None:
         """Let the thread write what waits, without another pause, and end."""

@@ -20,6 +20,6 @@ def health(found: dict[str, Any]) -> dict[str, Any]:
         return {"ok": False, "why": "; ".join(of_camera)}
     if age is None:
         return {"ok": False, "why": "no frame yet"}
-    if age > STALE and not found.get("resting"):
+    if age > found.get("patience", STALE) and not found.get("resting"):
         return {"ok": False, "why": f"no frame for {age:.0f} s"}
     return {"ok": True, "why": ""}

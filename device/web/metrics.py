@@ -92,7 +92,7 @@ def _faces(found: dict[str, Any]) -> Iterator[Metric]:
 
 def _faults(found: dict[str, Any]) -> Iterator[Metric]:
     told, active = _after("fault ", found["counters"]), found.get("faults", {})
-    yield _labelled(CounterMetricFamily, "faults", "Told: each when it began and when it was over.", "name", told)
+    yield _labelled(CounterMetricFamily, "faults", "Told when they began.", "name", told)
     yield _labelled(
         GaugeMetricFamily, "fault_active", "1 while it lasts.", "name", {name: int(name in active) for name in told}
     )

@@ -108,7 +108,7 @@ class Encoder:
 
     def _due(self, shot: Shot) -> Shot | None:
         """The frame to encode now that `shot` is the newest."""
-        if time.monotonic() - shot[1].born > STALE:
+        if time.monotonic() - shot[1].seen > STALE:
             return None
         if self.blur is None:
             return shot

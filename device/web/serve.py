@@ -110,7 +110,8 @@ def serve(
     with _listen(host, port) as listener:
         web = Web(listener, host, token, state, blur, fps)
         where = f"; its token {'was made and ' if made else ''}stands in {token_file}" if token_file else ""
-        print(f"the page is at {web.url}{where}", file=sys.stderr, flush=True)
+        there = web.url.replace("0.0.0.0", socket.gethostname()).replace("[::]", socket.gethostname())
+        print(f"the page is at {there}{where}", file=sys.stderr, flush=True)
         try:
             yield web
         finally:

@@ -9,8 +9,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image as Pillow  # for sizes alone: it stops reading a file behind its header
-
 from edgekit.device.errors import DataError
 from edgekit.train.say import bar
 
@@ -61,6 +59,8 @@ def numbers(words: Sequence[Any], where: str) -> list[float]:
 
 def upright_size(path: Path) -> tuple[int, int]:
     """Height and width of a picture as `read_image` will return it, without decoding its pixels. Raises DataError."""
+    from PIL import Image as Pillow  # for sizes alone: it stops reading a file behind its header
+
     try:
         with Pillow.open(path) as image:
             width, height = image.size

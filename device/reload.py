@@ -1,0 +1,72 @@
+"""Settings and models that are read again while the loop goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple
+
+from edgekit.device.errors import EdgekitError
+from edgekit.device.interpreter import Loaded, load
+from edgekit.device.plan import Plan
+
+Again = Callable[[], Plan]  # reads the settings once more
+Models = tuple[Loaded, Loaded]  # detector, sentiment
+
+
+class Found(NamedTuple):
+    """What the settings say now, and the models if they are others than before."""
+
+    plan: Plan
+    models: Models | None
+
+
+def load_models(plan: Plan) -> Models:
+    """Both models of a plan. Raises ModelError."""
+    return load(plan.detector, "detector", plan.threads), load(plan.sentiment, "sentiment", plan.threads)
+
+
+class Reload:
+    """A thread for each reading, since models may take seconds to load, and longer to be measured."""
+
+    def __init__(self, plan: Plan, again: Again) -> None:
+        self.again, self.threads, self.loaded = again, plan.threads, _stamps(plan)
+        self.thread: threading.Thread | None = None
+        self.found: Found | EdgekitError | None = None
+
+    def start(self) -> None:
+        """Read once more, after the reading that goes on if there is one."""
+        before = self.thread
+        self.thread = threading.Thread(target=self._read, args=(before,), name="reload", daemon=True)
+        self.thread.start()
+
+    def taken(self) -> Found | EdgekitError | None:
+        """What was read, once; None while there is nothing new."""
+        if self.thread is None or self.thread.is_alive():
+            return None
+        found, self.thread, self.found = self.found, None, None
+        return found
+
+    def _read(self, before: threading.Thread | None) -> None:
+        if before:
+            before.join()
+        try:
+            plan = self.again()
+            stamps = _stamps(plan)
+            models = load_models(replace(plan, threads=self.threads)) if stamps != self.loaded else None
+            self.found, self.loaded = Found(plan, models), stamps
+        except EdgekitError as error:
+            self.found = error
+
+
+def _stamps(plan: Plan) -> list[object]:
+    """What differs when a model file is another one, or was replaced."""
+    stamps: list[object] = []
+    for path in (plan.detector, plan.sentiment):
+        stamps.append(path)
+        with suppress(OSError):
+            status = path.stat()
+            stamps.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return stamps
