@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -109,10 +110,11 @@ def run(ctx: click.Context, /, **options: Any) -> None:
             raise SettingsError(error.format_message()) from error
 
     seen = watch(plan, again)
-    names = ", ".join(f"{count} {label}" for label, count in sorted(seen.named.items())) or "none named"
-    click.echo(
-        f"{seen.frames} frames in {seen.seconds:.1f} s, {seen.dropped} dropped; faces in them: {names}", err=True
-    )
-    for written in (*(target for target in plan.log if target != "-" and "://" not in target), plan.save):
-        if written:
-            click.echo(f"wrote {written}", err=True)
+    names = ", ".join(f"{count} {label}" for label, count in sorted(seen.named.items())) or "none"
+    with suppress(OSError):  # nobody may read it any more
+        click.echo(
+            f"{seen.frames} frames in {seen.seconds:.1f} s, {seen.dropped} dropped; faces in them: {names}", err=True
+        )
+        for written in (*(target for target in plan.log if target != "-" and "://" not in target), plan.save):
+            if written:
+                click.echo(f"wrote {written}", err=True)

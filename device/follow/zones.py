@@ -33,7 +33,7 @@ def read_zone(text: str) -> Zone:
         points = []
     if len(points) < 2 or not all(len(p) == 2 and all(0 <= number <= 1 for number in p) for p in points):
         raise SettingsError(
-            f"zone {text!r} is not two or more points x,y in shares of the frame, 0 to 1, as '0,0.5 1,1', its lower half"
+            f"zone {text!r} is not two or more points x,y in shares of the frame, 0 to 1, as '0,0.5 1,1'"
         )
     if len({x for x, _ in points}) < 2 or len({y for _, y in points}) < 2:
         raise SettingsError(f"zone {text!r} has no area: no face could ever lie within")
