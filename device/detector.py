@@ -23,7 +23,7 @@ class Face:
 def detect(image: Image, detector: Loaded, lap: Lap = no_lap, threshold: float | None = None) -> list[Face]:
     """Find faces in an RGB image (H, W, 3), best first. `threshold` replaces the model's own, to draw a whole curve."""
     spec = detector.spec
-    canvas, scale = fit(image, spec.size)
+    canvas, scale = fit(image, spec.size, detector.canvas)
     lap("fit")
     outputs = detector.model(canvas)
     lap("detect")

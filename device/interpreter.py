@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +30,11 @@ class Loaded:
 
     model: Model
     spec: ModelSpec
+
+    @cached_property
+    def canvas(self) -> Image:
+        """What frames are fitted into, again and again; for one thread."""
+        return np.zeros((*self.spec.size, 3), np.uint8)
 
 
 def runtime() -> tuple[Any, str]:

@@ -18,7 +18,7 @@ def main() -> None:
     """The photograph that ships, as `edgekit run --save` would draw it, at twice its size."""
     detector, sentiment = (load(MODELS / f"{task}.tflite", task) for task in ("detector", "sentiment"))
     image = resize(read_image(EXAMPLE), (480, 640))
-    ((frame, record),) = records([Frame(image, 0, 0.0)], detector, sentiment)
+    ((frame, record),) = records([Frame(image, 0, 0.0, EXAMPLE.name)], detector, sentiment)
     drawn = annotate(frame.image, record, sentiment.spec.answers)
     cv2.imwrite(str(HERE / "astronaut.jpg"), to_rgb(drawn), [cv2.IMWRITE_JPEG_QUALITY, 88])
 

@@ -35,7 +35,7 @@ def soak(frames: int, out: Path, preview: str | None) -> None:
         "synthetic:fast", (240, 320), MODELS / "detector.tflite", MODELS / "sentiment.tflite", threads=1, idle=0,
         frames=frames, log=(str(out / "log.jsonl"), str(out / "log.db")), log_level="events", preview=preview,
     )  # fmt: skip
-    times, looks = np.zeros(frames + 1), []
+    times, looks = np.full(frames + 1, np.nan), []  # written now, so that it does not grow later
     with watching(plan) as run:
         count, before = 0, time.perf_counter()
         while run.step(_no_beat):

@@ -22,7 +22,7 @@ from tests.pictures import labelme, picture
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
-DETECTOR = ModelSpec("detector", "grid121k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), overlap=0.4)
+DETECTOR = ModelSpec("detector", "grid133k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), overlap=0.4)
 SENTIMENT = ModelSpec("sentiment", "crop76k", (64, 64), ("happy", "sad"), 0.6, margin=0.1)
 
 
@@ -159,5 +159,5 @@ def test_faces_of_no_answer_do_not_calibrate(tmp_path: Path) -> None:
 def test_a_net_that_this_version_does_not_know_is_named() -> None:
     from edgekit.device.errors import ModelError
 
-    with pytest.raises(ModelError, match="no detector net 'x'; it has: grid121k"):
+    with pytest.raises(ModelError, match="no detector net 'x'; it has: grid133k"):
         build(replace(DETECTOR, arch="x"))

@@ -22,7 +22,6 @@ class Arch(NamedTuple):
 
 ARCHS = {
     "detector": {
-        "grid121k": Arch(detector.grid121k, detector.loss, detector.STRIDES),
         "grid133k": Arch(partial(detector.grids, detector.DEFAULT), detector.loss, detector.STRIDES),
         "grid59k": Arch(partial(detector.grids, detector.TINY), detector.loss, detector.STRIDES),
         "grid320k": Arch(partial(detector.grids, detector.LARGE), detector.loss, detector.STRIDES),

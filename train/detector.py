@@ -1,7 +1,7 @@
-"""The detector: its net, its batches and its loss.
+"""The detector: its nets and its loss.
 
-Anchor-free, one score and four distances a cell, on three grids; depthwise-separable throughout, and only operators
-that stay int8 in one XNNPACK partition. The score learns how well the box will fit (quality, as in arXiv 2006.04388),
+Anchor-free, one score and four distances a cell, on three grids, and only operators that stay int8 in one XNNPACK
+partition. The score learns how well the box will fit (quality, as in arXiv 2006.04388),
 so that it also ranks boxes for suppression.
 """
 
@@ -29,10 +29,6 @@ def separable(x: Any, filters: int, stride: int = 1) -> Any:
     return conv(layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(x), filters, 1)
 
 
-def grid(x: Any, width: int, stride: int) -> dict[str, Any]:
-    return ends(separable(x, width), stride)
-
-
 def ends(x: Any, stride: int) -> dict[str, Any]:
     """The two outputs of one grid. ReLU6 bounds the distances; they start at 2 strides, where its slope is not 0."""
     score = layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(-4.6))(x)  # 1 % of the cells at first
@@ -44,13 +40,14 @@ def ends(x: Any, stride: int) -> dict[str, Any]:
 
 
 def patches(x: Any, filters: int, side: int = 4) -> Any:
-    """A convolution with windows of `side` x `side` pixels that do not overlap.
+    """A convolution of 0..255 with windows of `side` x `side` pixels that do not overlap.
 
     Pixels beside each other become channels by a reshape, which moves nothing: with 12 channels instead of 3 the
-    board's kernels take a third of the time.
+    board's kernels take a third of the time. The normalization that follows also brings 255 to 1, so that the board
+    need not multiply every pixel.
     """
     _, height, width, channels = x.shape
-    x = layers.Rescaling(1 / 255)(layers.Reshape((height, width // side, side * channels))(x))
+    x = layers.Reshape((height, width // side, side * channels))(x)
     x = layers.Conv2D(filters, (side, 1), (side, 1), use_bias=False)(x)
     return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.97)(x))
 
@@ -90,22 +87,6 @@ def grids(widths: Widths, size: tuple[int, int], batch: int | None = None) -> ke
     outputs: dict[str, Any] = {}
     for level, stride in zip((fine, middle, coarse), STRIDES, strict=True):
         outputs |= ends(conv(level, widths.neck, 1), stride)
-    return keras.Model(pixels, outputs)
-
-
-def grid121k(size: tuple[int, int], batch: int | None = None) -> keras.Model:
-    """The default net, 121 k parameters: (B, H, W, 3) 0..255 in; score_S (B, h, w, 1), box_S (B, h, w, 4) out."""
-    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
-    x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
-    x = separable(separable(conv(x, 16, 3, 2), 32, 2), 48)
-    fine = separable(separable(separable(x, 64, 2), 64), 64)
-    middle = separable(separable(separable(fine, 96, 2), 96), 96)
-    coarse = conv(separable(separable(middle, 128, 2), 128), 64, 1)
-    middle = separable(layers.Add()([conv(middle, 64, 1), _double(coarse)]), 64)
-    fine = separable(layers.Add()([conv(fine, 64, 1), _double(middle)]), 64)
-    outputs: dict[str, Any] = {}
-    for level, stride in zip((fine, middle, coarse), STRIDES, strict=True):
-        outputs |= grid(level, 64, stride)
     return keras.Model(pixels, outputs)
 
 
