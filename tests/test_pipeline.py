@@ -72,6 +72,24 @@ def test_faces_outside_the_zone_do_not_count() -> None:
     assert alone.faces == []
 
 
+def test_what_is_found_but_not_followed_is_known_to_those_who_blur() -> None:
+    first, second = looked(Pipeline(FACE, HAPPY), 2)
+    assert first.others == [(32, 32, 96, 96)] and second.others == []
+    outside = looked(Pipeline(FACE, HAPPY, [read_zone("0.5,0 1,1")]), 2)[-1]
+    assert outside.faces == [] and outside.others == [(32, 32, 96, 96)]
+
+
+def test_a_track_that_moves_out_of_the_frame_is_logged_within_it() -> None:
+    pipeline = Pipeline(FACE, HAPPY)
+    looked(pipeline, 2)
+    pipeline.tracker.tracks[0].shown = Box(-20, 150, 60, 230)
+    pipeline.tracker.tracks[0].speed = (-100.0, 0.0)
+    pipeline.every = 5
+    pipeline.skipped = 0
+    (seen,) = pipeline.look(Frame(FRAME, 2, 0.2, born=0.5), Laps()).faces
+    assert seen.box.left >= 0 and seen.box.bottom <= 192
+
+
 def test_boxes_stay_within_the_frame() -> None:
     (face,) = detect(np.zeros((40, 40, 3), np.uint8), FACE)  # fitted: 96 of 128 columns
     assert face.box == pytest.approx((16 / 2.4, 16 / 2.4, 20, 20))

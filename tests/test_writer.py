@@ -16,7 +16,7 @@ from edgekit.device.errors import LogError
 from edgekit.device.record import Entry
 from edgekit.device.sinks import writer as module
 from edgekit.device.sinks.jsonl import open_jsonl
-from edgekit.device.sinks.opened import Logs
+from edgekit.device.sinks.opened import Logs, Shared
 from edgekit.device.sinks.sink import DiskFull, Limits
 from edgekit.device.sinks.writer import Writer
 from tests.entries import face
@@ -275,6 +275,18 @@ def test_a_fault_may_be_told_to_the_log_itself(kept: Kept) -> None:
     until(lambda: log.written == 3)
     assert kept.entries == [{"n": 0}, {"what": "log lost", "begun": True}, {"what": "log lost", "begun": False}]
     assert log.close()
+
+
+def test_a_fault_that_two_sinks_share_is_over_when_both_are_well() -> None:
+    heard: list[tuple[str, bool]] = []
+    shared = Shared(lambda what, begun, detail: heard.append((what, begun)))
+    a, b = shared.of("a.db"), shared.of("b.db")
+    a("disk full", True, "a")
+    b("disk full", True, "b")
+    a("disk full", False, "a is back")
+    assert heard == [("disk full", True)]
+    b("disk full", False, "b is back")
+    assert heard == [("disk full", True), ("disk full", False)]
 
 
 def test_bytes_a_day_go_on_as_since_the_start(kept: Kept, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
