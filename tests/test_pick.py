@@ -188,11 +188,11 @@ def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None
         assert done.exit_code == status, done.output
         return done.output
 
-    before = unpack(model)[1].threshold
+    shipped = unpack(model)[1].threshold
     said = score("--pick", "precision>=1")
     threshold = unpack(model)[1].threshold
-    assert threshold != before
-    assert f"precision>=1: threshold {threshold:g}, it was {before:g}" in said
+    assert threshold != shipped
+    assert f"precision>=1: threshold {threshold:g}, it was {shipped:g}" in said
     assert f"at threshold {threshold:.2f}: precision 1.000, recall 1.000" in said
     assert "wrote the threshold into" in said
     before = model.read_bytes()
