@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.device.errors import DataError
-from edgekit.device.image import read_image
 from edgekit.device.interpreter import Loaded
 from edgekit.device.sentiment import Sentiment, classify
 from edgekit.device.spec import ModelSpec
-from edgekit.train.expressions import Portrait, face_box
+from edgekit.train.expressions import Portrait, face_box, readable
 from edgekit.train.score import Numbers, Track, at_least
 
 GRID = np.arange(30, 100) / 100  # thresholds of the trade-off that is reported
@@ -31,12 +30,7 @@ class Named:
 
 def name(sentiment: Loaded, portraits: Iterable[Portrait], skipped: list[str]) -> Iterator[Named]:
     """Run the classifier on each readable portrait; names of the others go to `skipped`."""
-    for portrait in portraits:
-        try:
-            image = read_image(portrait.path)
-        except DataError as error:
-            skipped.append(str(error))
-            continue
+    for portrait, image in readable(portraits, skipped):
         yield Named(portrait, classify(image, face_box(image, sentiment.spec.margin), sentiment))
 
 

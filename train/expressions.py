@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -233,15 +234,22 @@ class PortraitBatches:
         return Batch(np.stack(images), np.array(targets, np.float32), skipped)
 
 
-def plain(portraits: list[Portrait], spec: ModelSpec) -> Batch:
-    """The portraits as the board would see them, in one batch; for validation."""
-    images, targets, skipped = [], [], []
+def readable(portraits: Iterable[Portrait], skipped: list[str]) -> Iterator[tuple[Portrait, Image]]:
+    """Each portrait with its picture; what is wrong with those that cannot be read goes to `skipped`."""
     for portrait in portraits:
         try:
             image = read_image(portrait.path)
         except DataError as error:
             skipped.append(str(error))
             continue
+        yield portrait, image
+
+
+def plain(portraits: list[Portrait], spec: ModelSpec) -> Batch:
+    """The portraits as the board would see them, in one batch; for validation."""
+    images, targets = [], []
+    skipped: list[str] = []
+    for portrait, image in readable(portraits, skipped):
         images.append(crop(image, face_box(image, spec.margin), spec.margin, spec.size))
         targets.append(portrait.odds)
     if not images:

@@ -29,10 +29,10 @@ class Logs:
     def __init__(self, writers: Sequence[Writer]) -> None:
         self.writers, self.finished = writers, False
 
-    def put(self, entry: Entry, wait: bool = False) -> None:
+    def put(self, entry: Entry) -> None:
         """Hand an entry to all of them, as `Writer.put` does."""
         for writer in self.writers:
-            writer.put(entry, wait)
+            writer.put(entry)
 
     def has_room(self, seconds: float = 0.0) -> bool:
         """Whether all can take an entry more without loss, as `Writer.has_room`."""
