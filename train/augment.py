@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edgekit.device.boxes import Boxes
@@ -35,6 +36,7 @@ def photometric(recipe: Recipe, face: bool = False) -> Any:
                 else []
             ),
             A.RandomBrightnessContrast(recipe.light, recipe.light, p=0.5),
+            A.RandomBrightnessContrast((0.0, 0.0), (-0.8, -0.4), p=recipe.dusk),
             A.RandomGamma((round(100 * (1 - recipe.light)), round(100 * (1 + recipe.light))), p=0.3),
             A.HueSaturationValue(8, 40, 0, p=0.3),
             A.RGBShift(12, 12, 12, p=0.2),
@@ -49,7 +51,8 @@ def photometric(recipe: Recipe, face: bool = False) -> Any:
 def window(image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator) -> list[int]:
     """A random window [left, top, right, bottom] with the shape of `size`, in pixels of the picture.
 
-    It may be a part of the picture (zoom in) or reach beyond it (zoom out); sides are even in log scale.
+    It may be a part of the picture (zoom in) or reach beyond it (zoom out); sides are even in log scale. A `size`
+    smaller than the recipe's gives a smaller window, so that faces are as large in pixels.
     """
     height, width = image.shape[:2]
     whole = max(width, height * size[1] / size[0])  # width of the frame that the picture fits into
@@ -58,10 +61,10 @@ def window(image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rn
     if recipe.square:
         wide = min(width, height) * recipe.square
     else:
-        wide = whole * np.exp(rng.uniform(*np.log(recipe.zoom)))
+        wide = whole * np.exp(rng.uniform(*np.log(recipe.zoom))) * size[1] / recipe.size[1]
     high = wide * size[0] / size[1]
     left, top = (rng.uniform(min(0, room), max(0, room)) for room in (width - wide, height - high))
-    if len(boxes) and rng.random() < recipe.focus:
+    if len(boxes) and rng.random() < (recipe.focus if size == recipe.size else recipe.early_focus):
         box = boxes[rng.integers(len(boxes))]
         left, top = (
             rng.uniform(far - side, near) if side > far - near else (near + far - side) / 2
@@ -70,17 +73,35 @@ def window(image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rn
     return [round(left), round(top), max(round(left + wide), round(left) + 1), max(round(top + high), round(top) + 1)]
 
 
+def turn(image: Image, boxes: Boxes, where: list[int], degrees: float) -> tuple[Image, Boxes]:
+    """The window `where` of a picture that was rotated around the window's centre; boxes in the window's pixels.
+
+    A box is that of the rotated ellipse within it, since that of its rotated corners would be too large for a face.
+    """
+    left, top, right, bottom = where
+    matrix = cv2.getRotationMatrix2D(((left + right) / 2, (top + bottom) / 2), degrees, 1.0)
+    matrix[:, 2] -= left, top
+    part = cv2.warpAffine(image, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    half = np.sqrt(np.square((boxes[:, 2:] - boxes[:, :2]) / 2) @ np.square(matrix[:, :2]).T)
+    return np.asarray(part, np.uint8), np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+
+
 def framed(
     image: Image, boxes: Boxes, ignore: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Image, Boxes, Boxes]:
-    """A random window of a picture, perhaps mirrored, fitted to `size`; boxes in its pixels.
+    """A random window of a picture, perhaps turned or mirrored, fitted to `size`; boxes in its pixels.
 
     A face of which less than VISIBLE is left becomes a region to ignore.
     """
-    left, top, right, bottom = window(image, boxes, size, recipe, rng)
-    canvas, scale = fit(cut(image, left, top, right, bottom), size)
+    where = window(image, boxes, size, recipe, rng)
     both = np.concatenate([boxes, ignore])
-    moved = (both - np.array([left, top, left, top], np.float32)) * np.float32(scale)
+    if recipe.turned and rng.random() < recipe.turned:
+        part, both = turn(image, both, where, rng.uniform(-recipe.turn, recipe.turn))
+    else:
+        part, both = cut(image, *where), both - np.array(where[:2] * 2, np.float32)
+    canvas, scale = fit(part, size)
+    moved = both * np.float32(scale)
     kept = np.clip(moved, 0, np.array([size[1], size[0], size[1], size[0]], np.float32))
     area = np.prod(kept[:, 2:] - kept[:, :2], axis=1)
     share = area / np.maximum(np.prod(moved[:, 2:] - moved[:, :2], axis=1), 1e-6)

@@ -153,9 +153,10 @@ def _fit(
     train, val = parts
     net, spec = run.begin(spec, options["weights"], options["resume"])
     loss, folder = ARCHS[spec.task][spec.arch].loss, run.folder_for(options["out"], options["resume"], spec)
+    early = replace(batches, early=True) if recipe.early else None
     validation = plain(run.few(val, spec), spec)
     workers = options["workers"] or workers_for_this_machine()
-    fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers)
+    fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers, early)
     return folder
 
 

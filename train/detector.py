@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from edgekit.device.boxes import FACE, IGNORED, REACH
 from edgekit.train.backend import keras
+from edgekit.train.norm import BatchNormalization
 from edgekit.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
@@ -20,7 +21,7 @@ STRIDES = 8, 16, 32
 
 def conv(x: Any, filters: int, kernel: int, stride: int = 1) -> Any:
     x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(x)
-    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.97)(x))
+    return layers.ReLU(6.0)(BatchNormalization(momentum=0.97)(x))
 
 
 def separable(x: Any, filters: int, stride: int = 1) -> Any:
@@ -46,10 +47,24 @@ def patches(x: Any, filters: int, side: int = 4) -> Any:
     board's kernels take a third of the time. The normalization that follows also brings 255 to 1, so that the board
     need not multiply every pixel.
     """
-    _, height, width, channels = x.shape
-    x = layers.Reshape((height, width // side, side * channels))(x)
-    x = layers.Conv2D(filters, (side, 1), (side, 1), use_bias=False)(x)
-    return layers.ReLU(6.0)(layers.BatchNormalization(momentum=0.97)(x))
+    x = layers.Conv2D(filters, (side, 1), (side, 1), use_bias=False)(Beside(side)(x))
+    return layers.ReLU(6.0)(BatchNormalization(momentum=0.97)(x))
+
+
+class Beside(layers.Layer):
+    """(B, H, W, C) -> (B, H, W / side, side * C), of any height and width."""
+
+    def __init__(self, side: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.side = side
+
+    def call(self, x: Any) -> Any:
+        batch, height, width, channels = ops.shape(x)
+        return ops.reshape(x, (batch, height, width // self.side, self.side * channels))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, height, width, channels = shape
+        return batch, height, width and width // self.side, self.side * (channels or 0)
 
 
 class Widths(NamedTuple):
@@ -68,8 +83,11 @@ DEFAULT = Widths(4, 32, (48, 48), (64, 96, 96), (128, 128), 48)
 LARGE = Widths(4, 32, (64, 64, 64, 64), (96, 128, 128), (192, 192), 64)
 
 
-def grids(widths: Widths, size: tuple[int, int], batch: int | None = None) -> keras.Model:
-    """(B, H, W, 3) 0..255 in; score_S (B, h, w, 1), box_S (B, h, w, 4) out for each of STRIDES."""
+def grids(widths: Widths, size: tuple[int | None, int | None], batch: int | None = None) -> keras.Model:
+    """(B, H, W, 3) 0..255 in; score_S (B, h, w, 1), box_S (B, h, w, 4) out for each of STRIDES.
+
+    A size of None takes pictures of any size whose sides the last stride divides.
+    """
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     fine = patches(pixels, widths.patches, widths.side)
     for number, filters in enumerate(widths.fine):

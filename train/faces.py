@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -165,9 +166,9 @@ def _checked(mark: Mark, size: tuple[int, int]) -> tuple[float, float, float, fl
     return max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
 
 
-def target(boxes: Boxes, ignore: Boxes, spec: ModelSpec) -> NDArray[np.float32]:
-    """What the net is to say of a picture of `spec.size`: (cells, 5), or (5,) where it finds one box."""
-    return encode(boxes, ignore, spec.size, spec.strides) if spec.strides else encode_one(boxes, spec.size)
+def target(boxes: Boxes, ignore: Boxes, size: tuple[int, int], spec: ModelSpec) -> NDArray[np.float32]:
+    """What the net is to say of a picture of `size`: (cells, 5), or (5,) where it finds one box."""
+    return encode(boxes, ignore, size, spec.strides) if spec.strides else encode_one(boxes, size)
 
 
 def at_most_one(faces: Faces) -> tuple[Faces, int]:
@@ -186,6 +187,16 @@ class FaceBatches:
     examples: list[Example]
     spec: ModelSpec
     recipe: Recipe
+    early: bool = False  # small windows, as for the beginning of a training
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its pictures."""
+        if not self.early:
+            return self.spec.size
+        step = max(self.spec.strides)
+        height, width = (max(1, side // 2 // step) * step for side in self.spec.size)
+        return height, width
 
     @cached_property
     def parts(self) -> tuple[list[Example], list[Example]]:
@@ -196,8 +207,14 @@ class FaceBatches:
 
     @cached_property
     def odds(self) -> Any:
-        """Cumulative: a picture is drawn as often as the root of its number of faces, since crowds teach more."""
-        weight = np.sqrt([max(1, len(e.boxes)) for e in self.parts[0]])
+        """Cumulative: a picture is drawn as often as the root of its number of faces, since crowds teach more.
+
+        Where masked and bare faces are told apart, one of the rarer kind counts more, by the root too.
+        """
+        kinds = [e.masked or (-1,) * len(e.boxes) for e in self.parts[0]]
+        count = Counter(kind for of_one in kinds for kind in of_one)
+        most = max(count.values(), default=1)
+        weight = np.sqrt([max(1, sum((most / count[kind]) ** 0.5 for kind in of_one)) for of_one in kinds])
         return np.cumsum(weight) / weight.sum()
 
     @cached_property
@@ -206,7 +223,7 @@ class FaceBatches:
 
     def sample(self, example: Example, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
         """One augmented picture with its faces and its regions to ignore."""
-        image, boxes, ignore = framed(example.read(), example.boxes, example.ignore, self.spec.size, self.recipe, rng)
+        image, boxes, ignore = framed(example.read(), example.boxes, example.ignore, self.size, self.recipe, rng)
         return self.photometric(image=image)["image"], boxes, ignore
 
     def __call__(self, step: int) -> Batch:
@@ -228,7 +245,7 @@ class FaceBatches:
                     raise DataError(f"hardly any picture can be read; the last: {error}") from error
                 continue
             images.append(image)
-            targets.append(target(boxes, ignore, self.spec))
+            targets.append(target(boxes, ignore, self.size, self.spec))
         return Batch(np.stack(images), np.stack(targets), skipped)
 
 
@@ -243,7 +260,7 @@ def plain(examples: list[Example], spec: ModelSpec) -> Batch:
             continue
         boxes, ignore = example.boxes * np.float32(scale), example.ignore * np.float32(scale)
         images.append(image)
-        targets.append(target(boxes, ignore, spec))
+        targets.append(target(boxes, ignore, spec.size, spec))
     if not images:
         raise DataError(f"none of {len(examples)} pictures can be read; {skipped[0] if skipped else 'there are none'}")
     return Batch(np.stack(images), np.stack(targets), skipped)

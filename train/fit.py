@@ -64,11 +64,13 @@ class Trainer(keras.Model):
 
 
 def fit(
-    net: keras.Model, loss: Loss, draw: Draw, size: int, validation: Batch, recipe: Recipe, folder: Path, workers: int
-) -> None:
+    net: keras.Model, loss: Loss, draw: Draw, size: int, validation: Batch, recipe: Recipe, folder: Path, workers: int,
+    early: Draw | None = None,
+) -> None:  # fmt: skip
     """Train `net` and leave its averaged weights in `folder`. Goes on from a checkpoint there.
 
-    `size` is the number of training pictures: an epoch is one pass over them, but at least 20 steps.
+    `size` is the number of training pictures: an epoch is one pass over them, but at least 20 steps. The first epochs,
+    `recipe.early` of all, learn from `early` if it is given.
     """
     trainer = Trainer(net, loss, recipe)
     epoch_steps = max(20, size // recipe.batch)
@@ -77,15 +79,19 @@ def fit(
     for line in validation.skipped:
         say(f"skipped: {line}")
     compile_(trainer, net, recipe, epochs * epoch_steps, epoch_steps)
-    done = _restore(trainer, folder)
-    if done >= epochs and (folder / WEIGHTS).exists():
-        return
-    feed = Feed(draw, workers, done * epoch_steps, epochs * epoch_steps)
-    if done < epochs:
-        _run(trainer, feed, validation, recipe, folder, (done, epochs, epoch_steps))
-    elif trainer.optimizer.use_ema:
-        trainer.optimizer.finalize_variable_values(trainer.trainable_weights)  # killed between the end and the saving
-    skipped = [*validation.skipped, *feed.skipped]
+    skipped = list(validation.skipped)
+    border = round(recipe.early * epochs) if early else 0
+    for source, last in ((early, border), (draw, epochs)):
+        done = _restore(trainer, folder)  # Keras' fit ends by averaging, which is for the very end
+        if done >= epochs and (folder / WEIGHTS).exists():
+            return
+        if source and done < last:
+            trainer.train_function = None  # or Keras makes one for pictures of any size, which TensorFlow cannot double
+            feed = Feed(source, workers, done * epoch_steps, last * epoch_steps)
+            _run(trainer, feed, validation, recipe, folder, (done, last, epochs, epoch_steps))
+            skipped += feed.skipped
+    if trainer.optimizer.use_ema:
+        trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
     if skipped:
         say(f"{len(skipped)} pictures were skipped")
     part = folder / f"part.{WEIGHTS}"
@@ -94,10 +100,13 @@ def fit(
 
 
 def _run(
-    trainer: keras.Model, feed: Feed, validation: Batch, recipe: Recipe, folder: Path, span: tuple[int, int, int]
+    trainer: keras.Model, feed: Feed, validation: Batch, recipe: Recipe, folder: Path, span: tuple[int, int, int, int]
 ) -> None:
-    """Keras' fit from epoch `span[0]` to `span[1]` of `span[2]` steps. Raises what ended the feed, unwrapped."""
-    done, epochs, steps = span
+    """Keras' fit from epoch `span[0]` to `span[1]`, of `span[2]` in all, of `span[3]` steps.
+
+    Raises what ended the feed, unwrapped.
+    """
+    done, last, epochs, steps = span
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=epochs * steps, completed=done * steps)
@@ -107,7 +116,7 @@ def _run(
                 validation_data=(validation.images, validation.targets),
                 validation_batch_size=recipe.batch,
                 steps_per_epoch=steps,
-                epochs=epochs,
+                epochs=last,
                 initial_epoch=done,
                 shuffle=False,
                 verbose=0,

@@ -27,24 +27,28 @@ class Recipe:
     upside: float = 0.0  # chance of a picture upside down
     grey: float = 0.25  # chance of losing all colour
     light: float = 0.35  # largest relative change of brightness, contrast and gamma
+    dusk: float = 0.1  # chance of a picture as in the evening
     blemish: float = 0.25  # chance of each of blur, noise and JPEG traces
+    turn: float = 14.0  # largest rotation, degrees
     # detector
     zoom: tuple[float, float] = (0.35, 1.6)  # width of the random window, in widths of the whole picture's frame
     square: float = 0.0  # side of a square window, in the picture's shorter sides, instead of zoom
     whole: float = 0.0  # chance that the whole picture is the window, as on the board
     empty: float = 0.1  # share of the pictures drawn from those without a face
     focus: float = 0.3  # chance that the window is laid around a face, so that small ones are not lost
+    early: float = 0.0  # share of the training, its beginning, on windows of half the height and width, which cost less
+    early_focus: float = 0.65  # `focus` of those
+    turned: float = 0.0  # chance of a rotation
     box_loss: float = 2.0  # weight of the boxes against the scores
     # sentiment
     shift: float = 0.08  # largest shift of the crop, in its sides, as the detector errs
     scale: float = 0.14  # largest relative change of the crop's side
-    turn: float = 14.0  # largest rotation, degrees
     smoothing: float = 0.03  # probability taken from the label and spread over all classes
     cover: float = 0.3  # chance that a part of the face is hidden
 
 
-DETECTOR = Recipe(  # 4:3 as most cameras see, and 8 rows to spare; a face of 1/18 of the width is 16 px
-    pictures=640_000, batch=32, size=(224, 288), learning_rate=2e-3,
+DETECTOR = Recipe(  # a frame of 320x240 as it is, and 16 rows to spare
+    pictures=1_000_000, batch=32, size=(256, 320), learning_rate=2e-3, turned=0.3, turn=20.0, early=0.75,
 )  # fmt: skip
 SENTIMENT = Recipe(
     pictures=700_000, batch=64, size=(64, 64), learning_rate=2e-3, average=0.9995, weight_decay=0.05, blemish=0.15,
@@ -64,8 +68,8 @@ VGG16 = Recipe(
 RECIPES = {  # by task and net; the first is the default
     "detector": {
         "grid133k": DETECTOR,
-        "grid59k": replace(DETECTOR, size=(160, 224)),
-        "grid320k": replace(DETECTOR, size=(256, 320)),
+        "grid59k": replace(DETECTOR, size=(192, 256)),
+        "grid320k": replace(DETECTOR, pictures=500_000, early=0.8),
         "vgg16": VGG16,
     },
     "sentiment": {"crop76k": SENTIMENT, "crop80k": replace(SENTIMENT, pictures=2_000_000), "cnn256": CNN256},

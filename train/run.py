@@ -87,13 +87,17 @@ def _free(task: str) -> Path:
     return next(path for path in map(Path, names) if not path.exists())
 
 
-def build(spec: ModelSpec, batch: int | None = None) -> keras.Model:
-    """The net of a spec, without weights. Raises ModelError when this version does not know its architecture."""
+def build(spec: ModelSpec, batch: int | None = None, free: bool = False) -> keras.Model:
+    """The net of a spec, without weights. Raises ModelError when this version does not know its architecture.
+
+    `free`: one that takes pictures of any size, if the net can.
+    """
     archs = ARCHS[spec.task]
     if spec.arch not in archs:
         raise ModelError(f"this edgekit has no {spec.task} net {spec.arch!r}; it has: {', '.join(archs)}")
     classes = () if spec.task == "detector" else (len(spec.labels),)
-    return archs[spec.arch].net(spec.size, *classes, batch=batch)
+    arch = archs[spec.arch]
+    return arch.net((None, None) if free and arch.strides else spec.size, *classes, batch=batch)
 
 
 def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Model, ModelSpec]:
@@ -103,7 +107,7 @@ def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Mod
     one for other classes, begin anew. Raises DataError when hardly anything fits.
     """
     keras.utils.set_random_seed(spec.training["recipe"]["seed"])
-    net, arch = build(spec), ARCHS[spec.task][spec.arch]
+    net, arch = build(spec, free=True), ARCHS[spec.task][spec.arch]
     if resume or not (weights or arch.pretrain):
         return net, spec
     if weights == "shipped" and spec.arch != next(iter(ARCHS[spec.task])):

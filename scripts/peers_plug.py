@@ -1,0 +1,46 @@
+"""Our detector and classifier for a bench of other people's: one class each, without a base, fed OpenCV's B, G, R.
+
+The bench runs them in an interpreter that has edgekit, and asks for `prepare`, `infer` and `finish` apart, so that the
+net's time is comparable with others'.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.device.boxes import decode, suppress
+from edgekit.device.image import Image, fit, to_rgb
+from edgekit.device.interpreter import load
+
+
+class Detector:
+    """A detector with grids. Boxes are [left, top, right, bottom, score], pixels of the frame."""
+
+    filterable = True  # a higher threshold only leaves boxes out
+
+    def __init__(self, path: str, params: int | None = None) -> None:
+        self.loaded = load(Path(path), "detector", threads=1)
+        self.files, self.params = [path], params
+        self.default_thr = self.threshold = self.loaded.spec.threshold
+
+    def set_threshold(self, threshold: float | None) -> None:
+        self.threshold = self.default_thr if threshold is None else threshold
+
+    def prepare(self, bgr: Image) -> Image:
+        canvas, self.scale = fit(to_rgb(bgr), self.loaded.spec.size, self.loaded.canvas)
+        return canvas
+
+    def infer(self, canvas: Image) -> Any:
+        return self.loaded.model(canvas)
+
+    def finish(self, outputs: Any) -> list[list[float]]:
+        boxes, scores = decode(outputs, self.loaded.spec.strides, self.threshold)
+        keep = suppress(boxes, scores, self.loaded.spec.overlap)
+        found = np.concatenate([boxes[keep] / self.scale, scores[keep, np.newaxis]], axis=1)
+        return [[float(number) for number in row] for row in found]
+
+    def detect(self, bgr: Image) -> list[list[float]]:
+        return self.finish(self.infer(self.prepare(bgr)))

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Trains the three detectors that ship, and exports them where TensorFlow is. Killed, the same command goes on.
+#   scripts/train_models.sh FACES.json OUT [options of edgekit train detector, such as --workers 8]
+# With KERAS_BACKEND=torch on a machine with a GPU it only trains; call it again without where TensorFlow is, to export.
+set -euo pipefail
+data=$1 out=$2
+shift 2
+mkdir -p "$out"
+for arch in grid133k grid59k grid320k; do
+  run=$out/$arch
+  if [ ! -e "$run/scores.json" ]; then
+    [ -e "$run/manifest.json" ] && resume=--resume || resume=
+    edgekit train detector --arch "$arch" --data "$data" --out "$run" $resume "$@"
+  fi
+  if [ "${KERAS_BACKEND:-tensorflow}" = tensorflow ] && [ ! -e "$run/detector.tflite" ]; then
+    edgekit export tflite "$run" --calibrate "$data"
+  fi
+done
