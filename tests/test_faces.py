@@ -7,6 +7,7 @@ import pytest
 
 from edgekit.device.boxes import FACE
 from edgekit.device.errors import DataError
+from edgekit.train.augment import turn
 from edgekit.train.faces import NONE, Example, FaceBatches, Faces, at_most_one, hold_out, plain, read_faces
 from edgekit.train.recipe import DETECTOR as RECIPE
 from tests.pictures import DETECTOR, coco, labelme, picture
@@ -219,7 +220,7 @@ def test_boxes_follow_their_faces_through_augmentation(tmp_path: Path) -> None:
     image[80:150, 100:160] = 255
     cv2.imwrite(str(tmp_path / "a.png"), image)
     example = Example(tmp_path / "a.png", np.array([[100, 80, 160, 150]], np.float32))
-    recipe = replace(RECIPE, light=0.0, blemish=0.0, grey=0.0)
+    recipe = replace(RECIPE, light=0.0, blemish=0.0, grey=0.0, dusk=0.0, turned=0.0)
     batches, rng = FaceBatches([example], DETECTOR, recipe), np.random.default_rng(0)
     seen = 0
     for _ in range(100):
@@ -232,3 +233,39 @@ def test_boxes_follow_their_faces_through_augmentation(tmp_path: Path) -> None:
             assert outside.max() < 100
     assert seen > 60
     assert (batches(0).targets[..., 0] == FACE).any()
+
+
+def test_a_turned_face_keeps_a_tight_box() -> None:
+    """A white ellipse on black is the face: the box of the turned one touches it on all four sides."""
+    import cv2
+
+    image = np.zeros((240, 320, 3), np.uint8)
+    cv2.ellipse(image, (150, 120), (40, 55), 0, 0, 360, (255, 255, 255), -1)
+    box = np.array([[110, 65, 191, 176]], np.float32)
+    for degrees in (-30, -11, 0, 7, 25):
+        piece, ((left, top, right, bottom),) = turn(image, box, [20, 10, 300, 220], degrees)
+        assert piece.shape == (210, 280, 3)
+        y, x = np.nonzero(piece[..., 0] > 127)
+        assert np.abs(np.array([left, top, right, bottom]) - [x.min(), y.min(), x.max() + 1, y.max() + 1]).max() < 2
+
+
+def test_the_early_windows_are_half_as_wide_and_show_faces_as_large(tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((240, 320, 3), np.uint8))
+    example = Example(tmp_path / "a.png", np.array([[140, 100, 170, 140]], np.float32))
+    recipe = replace(RECIPE, turned=0.0, zoom=(1.0, 1.0), focus=1.0, early_focus=1.0)
+    spec = replace(DETECTOR, size=(192, 256), strides=(8, 16, 32))
+    for early, size in ((False, (192, 256)), (True, (96, 128))):
+        batches = FaceBatches([example], spec, recipe, early)
+        picture, ((left, top, right, bottom),), _ = batches.sample(example, np.random.default_rng(0))
+        assert picture.shape[:2] == batches.size == size
+        assert (right - left, bottom - top) == pytest.approx((24, 32))
+        assert batches(0).targets.shape[1] == sum(size[0] // s * (size[1] // s) for s in spec.strides)
+
+
+def test_the_rarer_of_masked_and_bare_faces_is_drawn_more_often() -> None:
+    masked, bare = (Example(Path(name), BOX, masked=(kind,)) for name, kind in (("m", 1), ("b", 0)))
+    shares = np.diff(FaceBatches([masked] * 4 + [bare], DETECTOR, RECIPE).odds, prepend=0)
+    assert shares[-1] / shares[0] == pytest.approx(4**0.25)
+    assert np.ptp(np.diff(FaceBatches([masked] * 4, DETECTOR, RECIPE).odds, prepend=0)) < 1e-12

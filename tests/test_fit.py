@@ -10,7 +10,7 @@ import pytest
 from edgekit.device.errors import DataError
 from edgekit.train import fit as module
 from edgekit.train.backend import keras
-from edgekit.train.feed import Draw
+from edgekit.train.feed import Batch, Draw
 from edgekit.train.fit import WEIGHTS, fit
 from edgekit.train.recipe import DETECTOR, Recipe
 from tests.pictures import broken_batch, toy_batch
@@ -20,16 +20,22 @@ pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 RECIPE = replace(DETECTOR, pictures=8 * 60, batch=8, learning_rate=0.1)  # three epochs of 20 steps
 
 
+def other_batch(step: int) -> Batch:
+    """Harder ones: the wanted number is another."""
+    images, targets, skipped = toy_batch(step)
+    return Batch(images, targets + 3, skipped)
+
+
 def squared(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     return keras.ops.mean(keras.ops.square(targets - outputs))
 
 
-def train(folder: Path, draw: Draw = toy_batch) -> Any:
+def train(folder: Path, draw: Draw = toy_batch, early: Draw | None = None, recipe: Recipe = RECIPE) -> Any:
     keras.utils.set_random_seed(0)
     folder.mkdir(exist_ok=True)
     pixels = keras.Input((4,))
     net = keras.Model(pixels, keras.layers.Dense(1)(pixels))
-    fit(net, squared, draw, 160, toy_batch(1000), RECIPE, folder, workers=1)
+    fit(net, squared, draw, 160, toy_batch(1000), recipe, folder, 1, early)
     return net.get_weights()
 
 
@@ -60,6 +66,29 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert (tmp_path / "cut" / WEIGHTS).exists()
     assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    recipe = replace(RECIPE, early=0.34)  # one epoch of three
+    whole = train(tmp_path / "whole", toy_batch, other_batch, recipe)
+    told = module.Told.on_epoch_end
+
+    def kill(self: Any, epoch: int, logs: Any = None) -> None:
+        told(self, epoch, logs)
+        if epoch == last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.Told, "on_epoch_end", kill)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", toy_batch, other_batch, recipe)
+    monkeypatch.undo()
+    for a, b in zip(whole, train(tmp_path / "cut", toy_batch, other_batch, recipe), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    only = train(tmp_path / "only", toy_batch, None, recipe)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(whole, only, strict=True))
 
 
 def test_what_ends_the_feed_is_told_as_it_is(tmp_path: Path) -> None:

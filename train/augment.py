@@ -48,11 +48,13 @@ def photometric(recipe: Recipe, face: bool = False) -> Any:
     )
 
 
-def window(image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator) -> list[int]:
+def window(
+    image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator, part: float = 1.0
+) -> list[int]:
     """A random window [left, top, right, bottom] with the shape of `size`, in pixels of the picture.
 
-    It may be a part of the picture (zoom in) or reach beyond it (zoom out); sides are even in log scale. A `size`
-    smaller than the recipe's gives a smaller window, so that faces are as large in pixels.
+    It may be a part of the picture (zoom in) or reach beyond it (zoom out); sides are even in log scale. Where `size`
+    is only a `part` of the net's input, each way, the window is one too, so that faces stay as large in pixels.
     """
     height, width = image.shape[:2]
     whole = max(width, height * size[1] / size[0])  # width of the frame that the picture fits into
@@ -61,10 +63,10 @@ def window(image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rn
     if recipe.square:
         wide = min(width, height) * recipe.square
     else:
-        wide = whole * np.exp(rng.uniform(*np.log(recipe.zoom))) * size[1] / recipe.size[1]
+        wide = whole * np.exp(rng.uniform(*np.log(recipe.zoom))) * part
     high = wide * size[0] / size[1]
     left, top = (rng.uniform(min(0, room), max(0, room)) for room in (width - wide, height - high))
-    if len(boxes) and rng.random() < (recipe.focus if size == recipe.size else recipe.early_focus):
+    if len(boxes) and rng.random() < (recipe.focus if part == 1 else recipe.early_focus):
         box = boxes[rng.integers(len(boxes))]
         left, top = (
             rng.uniform(far - side, near) if side > far - near else (near + far - side) / 2
@@ -81,26 +83,27 @@ def turn(image: Image, boxes: Boxes, where: list[int], degrees: float) -> tuple[
     left, top, right, bottom = where
     matrix = cv2.getRotationMatrix2D(((left + right) / 2, (top + bottom) / 2), degrees, 1.0)
     matrix[:, 2] -= left, top
-    part = cv2.warpAffine(image, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+    piece = cv2.warpAffine(image, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     half = np.sqrt(np.square((boxes[:, 2:] - boxes[:, :2]) / 2) @ np.square(matrix[:, :2]).T)
-    return np.asarray(part, np.uint8), np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+    return np.asarray(piece, np.uint8), np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
 
 
 def framed(
-    image: Image, boxes: Boxes, ignore: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator
-) -> tuple[Image, Boxes, Boxes]:
+    image: Image, boxes: Boxes, ignore: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator,
+    part: float = 1.0,
+) -> tuple[Image, Boxes, Boxes]:  # fmt: skip
     """A random window of a picture, perhaps turned or mirrored, fitted to `size`; boxes in its pixels.
 
     A face of which less than VISIBLE is left becomes a region to ignore.
     """
-    where = window(image, boxes, size, recipe, rng)
+    where = window(image, boxes, size, recipe, rng, part)
     both = np.concatenate([boxes, ignore])
     if recipe.turned and rng.random() < recipe.turned:
-        part, both = turn(image, both, where, rng.uniform(-recipe.turn, recipe.turn))
+        piece, both = turn(image, both, where, rng.uniform(-recipe.turn, recipe.turn))
     else:
-        part, both = cut(image, *where), both - np.array(where[:2] * 2, np.float32)
-    canvas, scale = fit(part, size)
+        piece, both = cut(image, *where), both - np.array(where[:2] * 2, np.float32)
+    canvas, scale = fit(piece, size)
     moved = both * np.float32(scale)
     kept = np.clip(moved, 0, np.array([size[1], size[0], size[1], size[0]], np.float32))
     area = np.prod(kept[:, 2:] - kept[:, :2], axis=1)

@@ -223,7 +223,8 @@ class FaceBatches:
 
     def sample(self, example: Example, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
         """One augmented picture with its faces and its regions to ignore."""
-        image, boxes, ignore = framed(example.read(), example.boxes, example.ignore, self.size, self.recipe, rng)
+        part = self.size[1] / self.spec.size[1]
+        image, boxes, ignore = framed(example.read(), example.boxes, example.ignore, self.size, self.recipe, rng, part)
         return self.photometric(image=image)["image"], boxes, ignore
 
     def __call__(self, step: int) -> Batch:
