@@ -12,7 +12,7 @@ import click
 
 from edgekit.device.errors import EdgekitError
 
-OWN = "bench", "camera", "config", "data", "demo", "doctor", "info", "run"
+OWN = "bench", "camera", "config", "data", "demo", "doctor", "info", "run", "verify"
 
 PACKAGES = {  # how to get a missing module
     "cv2": "pip install 'edgekit[opencv]', or on a Pi: sudo apt install python3-opencv",

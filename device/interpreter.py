@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,6 +60,7 @@ def load(path: Path, task: str | None = None, threads: int | None = None) -> Loa
     Without a number of threads it runs on as many as are fastest here, measured once and remembered.
     """
     flatbuffer, spec = unpack(path)
+    _demand_version(path, spec)
     if task and spec.task != task:
         raise ModelError(f"{path} is a {spec.task} model, and a {task} model is needed here")
 
@@ -67,6 +69,18 @@ def load(path: Path, task: str | None = None, threads: int | None = None) -> Loa
         return lambda: model(blank)
 
     return Loaded(TfliteModel(flatbuffer, threads or best_threads(spec.sha256, invoke), path), spec)
+
+
+def _demand_version(path: Path, spec: ModelSpec) -> None:
+    """Raise ModelError when this interpreter is older than the file. ai-edge-litert, which counts anew, never is."""
+    name = runtime()[1]
+    package, _, here = name.partition(" ")
+    if package == "tflite-runtime" and here and spec.needs and _version(here) < _version(spec.needs):
+        raise ModelError(f"{path} needs TFLite {spec.needs} or newer, here is {name}; pip install ai-edge-litert")
+
+
+def _version(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)[:3]]
 
 
 class TfliteModel:

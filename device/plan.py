@@ -18,6 +18,7 @@ class Plan:
     detector: Path
     sentiment: Path
     threads: int | None = None  # None: measured
+    verify: bool = True  # models must compute here what they did where they were exported
     fps: float | None = None  # frames a second at most; None: as fast as they come
     every: int = 1  # the detector looks at one frame in so many
     idle: float = 2.0  # frames a second while nothing moves; 0: never rest

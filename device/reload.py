@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from edgekit.device.errors import EdgekitError
+from edgekit.device.golden import demand
 from edgekit.device.interpreter import Loaded, load
 from edgekit.device.plan import Plan
 
@@ -24,8 +25,13 @@ class Found(NamedTuple):
 
 
 def load_models(plan: Plan) -> Models:
-    """Both models of a plan. Raises ModelError."""
-    return load(plan.detector, "detector", plan.threads), load(plan.sentiment, "sentiment", plan.threads)
+    """Both models of a plan. Raises ModelError, also when one computes something else than where it was exported."""
+    paths = plan.detector, plan.sentiment
+    models = load(plan.detector, "detector", plan.threads), load(plan.sentiment, "sentiment", plan.threads)
+    if plan.verify:
+        for model, path in zip(models, paths, strict=True):
+            demand(model, path)
+    return models
 
 
 class Reload:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 from edgekit.device.errors import ModelError
 
@@ -40,6 +41,7 @@ class ModelSpec:
     calibration: dict[str, Any] = field(default_factory=dict)  # pictures that set the int8 ranges
     parity: dict[str, Any] = field(default_factory=dict)  # what export lost against the trained model
     sha256: str = ""  # of the flatbuffer
+    needs: str = ""  # the oldest version of TFLite that has its operators
     format: int = FORMAT
 
     @property
@@ -86,11 +88,16 @@ def _check(spec: ModelSpec) -> None:
             raise ValueError(f"{name} {number!r} is not a share")
 
 
-def pack(flatbuffer: bytes, spec: ModelSpec) -> bytes:
-    """One file: the flatbuffer, and a zip with its manifest behind it. The same input gives the same bytes."""
+def pack(flatbuffer: bytes, spec: ModelSpec, more: Mapping[str, bytes] | None = None) -> bytes:
+    """One file: the flatbuffer, and behind it a zip with its manifest and `more` entries by name.
+
+    The same input gives the same bytes.
+    """
     file = io.BytesIO(flatbuffer)
     with ZipFile(file, "a") as archive:
         archive.writestr(ZipInfo(MANIFEST), spec.to_json())  # ZipInfo has a fixed date
+        for name, data in (more or {}).items():
+            archive.writestr(ZipInfo(name), data, ZIP_DEFLATED, 9)
     return file.getvalue()
 
 

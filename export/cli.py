@@ -35,6 +35,7 @@ def tflite(
     if precision == "int8" and not calibrate:
         raise DataError("int8 needs pictures to set its ranges: --calibrate DATA, the training data will do")
 
+    from edgekit.device import golden
     from edgekit.device.files import write_whole
     from edgekit.device.interpreter import Loaded, TfliteModel
     from edgekit.device.spec import pack
@@ -57,7 +58,7 @@ def tflite(
     converter.demand_clean(flatbuffer, precision)
     spec = replace(
         spec, precision=precision, licence=licence or spec.licence, sha256=sha256(flatbuffer).hexdigest(),
-        calibration=drawn.facts if drawn else {},
+        calibration=drawn.facts if drawn else {}, needs=converter.needs(flatbuffer),
     )  # fmt: skip
     exported = Loaded(TfliteModel(flatbuffer, threads=1, origin=target), spec)
     if drawn:
@@ -67,7 +68,7 @@ def tflite(
         spec = replace(spec, parity=facts)
     else:
         say("no parity check: give --calibrate DATA to have one")
-    write_whole(target, pack(flatbuffer, spec))
+    write_whole(target, pack(flatbuffer, spec, golden.entries(golden.make(exported.model, spec.size))))
     say(f"wrote {target}, {target.stat().st_size:,} bytes")
     suggest("run", f"--{spec.task}", target)
 

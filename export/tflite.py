@@ -56,6 +56,18 @@ def inspect(flatbuffer: bytes, precision: str) -> list[str]:
     return list(dict.fromkeys(wrong))
 
 
+def needs(flatbuffer: bytes) -> str:
+    """The oldest version of TFLite that has all operators, as the converter noted it; "" where it did not."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(flatbuffer, 0)
+    for number in range(model.MetadataLength()):
+        entry = model.Metadata(number)
+        if entry.Name() == b"min_runtime_version":
+            return bytes(model.Buffers(entry.Buffer()).DataAsNumpy()).rstrip(b"\0").decode()
+    return ""
+
+
 def partitions(flatbuffer: bytes) -> int:
     """Into how many pieces XNNPACK takes the graph; each border costs a copy."""
     module, _ = runtime()

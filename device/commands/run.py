@@ -53,6 +53,8 @@ OPTIONS = (
                  help="Where Home Assistant listens for new devices; '' for nowhere."),
     click.option("--mqtt-room", type=Bytes(), default="64MB", show_default=True,
                  help="What events may take on the disk while the broker is away; then the oldest go."),
+    click.option("--verify/--no-verify", default=True, show_default=True,
+                 help="Refuse a model that computes something else here than where it was exported."),
     click.option("--watchdog", type=Number(0), default=20.0, show_default=True,
                  help="Seconds after which a run that is stuck ends itself; 0: never."),
 )  # fmt: skip

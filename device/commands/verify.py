@@ -1,0 +1,52 @@
+"""`edgekit verify`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.device.commands.options import MODELS
+from edgekit.device.errors import EdgekitError, ModelError
+
+
+@click.command()
+@click.argument("models", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def verify(models: tuple[Path, ...], threads: int, as_json: bool) -> None:
+    """Prove that this machine computes what the workstation did when it exported MODELS, bit by bit.
+
+    Without MODELS, those that come with edgekit.
+    """
+    paths = models or tuple(sorted(MODELS.glob("*.tflite")))
+    found = [_verified(path, threads) for path in paths]
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(_line, found)))
+    failed = [row["file"] for row in found if row["verdict"] == "FAILED"]
+    if failed:
+        raise ModelError(f"not to be trusted here: {', '.join(failed)}; try another version of the interpreter")
+
+
+def _verified(path: Path, threads: int) -> dict[str, Any]:
+    from edgekit.device.golden import checked
+    from edgekit.device.interpreter import load, runtime
+
+    try:
+        return {**checked(path, load(path, threads=threads)), "interpreter": runtime()[1]}
+    except EdgekitError as error:
+        return {"file": str(path), "verdict": "FAILED", "where": str(error), "inputs": 0, "interpreter": runtime()[1]}
+
+
+def _line(row: dict[str, Any]) -> str:
+    said = f"{row['file']}: {row['verdict']}"
+    if "values" in row and row["inputs"]:
+        said += f", {row['values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
+        if row["unequal"]:
+            said += f"; {row['unequal']:,} differ, by {row['steps']:.3g} steps at most, in {row['where']}"
+    elif row["where"]:
+        said += f": {row['where']}"
+    else:
+        said += "; export it again to have some"
+    return said

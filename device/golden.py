@@ -1,0 +1,137 @@
+"""Golden inputs: what a model file computes, written into it at export, to ask every machine for the same.
+
+They stand in the zip behind the flatbuffer, as arrays that numpy reads: `golden/0/input.npy` (H, W, 3) uint8, and
+`golden/0/NAME.npy` for each output, as the model wrote it, without batch axis.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgekit.device.errors import ModelError
+from edgekit.device.image import Image
+from edgekit.device.interpreter import Loaded, Model
+
+FOLDER = "golden"
+INPUT = "input"
+FLOAT_STEP = 1e-3  # what counts as one step of an output that is not quantized; machines differ by some 1e-6
+ALLOWED = 1  # steps; tflite-runtime is one apart at times, ai-edge-litert not at all, be it on x86-64 or aarch64
+UNREADABLE = BadZipFile, KeyError, ValueError, EOFError, OSError, RuntimeError, zlib.error
+
+
+class Golden(NamedTuple):
+    """One input and what the model made of it where it was exported."""
+
+    image: Image
+    outputs: dict[str, NDArray[Any]]
+
+
+class Gap(NamedTuple):
+    """How far this machine is from the golden outputs."""
+
+    steps: float  # the largest difference, in steps of the output's quantization
+    unequal: int  # values that differ at all
+    values: int
+    where: str  # "output score_8 of input 0 at (3, 4, 0)"; "" where nothing differs
+
+    @property
+    def verdict(self) -> str:
+        if not self.unequal:
+            return "bit-exact"
+        return f"within {self.steps:.3g} step{'s' if self.steps > 1 else ''}" if self.steps <= ALLOWED else "FAILED"
+
+
+def make(model: Model, size: tuple[int, int]) -> list[Golden]:
+    """Two synthetic inputs that compress well, and what `model` makes of them: patches of colour, and drawn faces."""
+    from edgekit.device.drawn import draw_scene
+
+    rng = np.random.default_rng(0)
+    height, width = size
+    patches = rng.integers(0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
+    scene = draw_scene(rng, (-(-height // 2), -(-width // 2)), 4).image // 16 * 16  # without most of its grain
+    images = [np.kron(small, np.ones((side, side, 1), np.uint8)) for small, side in ((patches, 8), (scene, 2))]
+    inputs = [np.ascontiguousarray(image[:height, :width]) for image in images]
+    return [Golden(image, {name: out.values.copy() for name, out in model(image).items()}) for image in inputs]
+
+
+def entries(goldens: Sequence[Golden]) -> dict[str, bytes]:
+    """What the zip of a model file holds of them, by name."""
+    return {
+        f"{FOLDER}/{number}/{name}.npy": _saved(array)
+        for number, golden in enumerate(goldens)
+        for name, array in ({INPUT: golden.image} | golden.outputs).items()
+    }
+
+
+def _saved(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def read(path: Path, most: int | None = None) -> list[Golden]:
+    """The golden inputs of a model file, `most` at most; none where it has none. Raises ModelError."""
+    found: dict[int, dict[str, NDArray[Any]]] = {}
+    try:
+        with ZipFile(path) as archive:
+            for entry in archive.namelist():
+                if entry.startswith(f"{FOLDER}/"):
+                    number, name = entry.removeprefix(f"{FOLDER}/").removesuffix(".npy").split("/")
+                    if most is None or int(number) < most:
+                        array = np.load(io.BytesIO(archive.read(entry)), allow_pickle=False)
+                        found.setdefault(int(number), {})[name] = array
+        return [Golden(arrays.pop(INPUT), arrays) for _, arrays in sorted(found.items())]
+    except UNREADABLE as error:
+        raise ModelError(f"{path} has damaged golden inputs ({error}); copy or export it again") from error
+
+
+def replay(model: Model, goldens: Sequence[Golden], origin: Path) -> Gap:
+    """Run the golden inputs and lay the outputs beside the golden ones. Raises ModelError where they do not fit."""
+    worst, unequal, values = (0.0, ""), 0, 0
+    for number, golden in enumerate(goldens):
+        try:
+            outputs = model(golden.image)
+        except ValueError as error:
+            raise ModelError(f"{origin} has golden inputs of another model: {error}") from error
+        for name, wanted in golden.outputs.items():
+            found = outputs.get(name)
+            if found is None or found.values.shape != wanted.shape or found.values.dtype != wanted.dtype:
+                raise ModelError(f"{origin} has golden outputs of another model: {name} {wanted.dtype}{wanted.shape}")
+            gap = np.abs(found.values.astype(np.float64) - wanted.astype(np.float64))
+            gap /= FLOAT_STEP * np.maximum(1, np.abs(wanted)) if wanted.dtype.kind == "f" else 1
+            gap = np.nan_to_num(gap, nan=np.inf)
+            unequal += int(np.count_nonzero(gap))
+            values += gap.size
+            if gap.size and gap.max() > worst[0]:
+                place = tuple(int(n) for n in np.unravel_index(int(gap.argmax()), gap.shape))
+                worst = float(gap.max()), f"output {name} of input {number} at {place}"
+    return Gap(worst[0], unequal, values, worst[1])
+
+
+def demand(loaded: Loaded, path: Path) -> None:
+    """Replay one golden input, which takes no longer than one picture. Raises ModelError when it comes out wrong."""
+    goldens = read(path, most=1)
+    if not goldens:
+        return
+    gap = replay(loaded.model, goldens, path)
+    if gap.steps > ALLOWED:
+        raise ModelError(
+            f"{path} computes something else here than where it was exported: {gap.steps:.3g} steps apart in "
+            f"{gap.where}; see: edgekit verify {path}"
+        )
+
+
+def checked(path: Path, loaded: Loaded) -> Mapping[str, Any]:
+    """The report of `edgekit verify` on one model."""
+    goldens = read(path)
+    gap = replay(loaded.model, goldens, path)
+    verdict = gap.verdict if goldens else "has no golden inputs"
+    return {"file": str(path), "inputs": len(goldens), "verdict": verdict, **gap._asdict()}

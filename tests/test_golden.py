@@ -1,0 +1,125 @@
+"""What a model file computes is written into it, and asked of every machine."""
+
+import json
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgekit.device import golden, interpreter
+from edgekit.device.cli import main
+from edgekit.device.commands.options import EXAMPLE, MODELS
+from edgekit.device.errors import ModelError
+from edgekit.device.golden import Golden, entries, make, read, replay
+from edgekit.device.image import Image
+from edgekit.device.interpreter import load
+from edgekit.device.spec import pack, unpack
+from edgekit.device.tensor import Tensor
+from tests.pictures import FACE
+
+SHIPPED = MODELS / "detector.tflite"
+
+
+def with_golden(path: Path, goldens: list[Golden] | None = None, **facts: Any) -> Path:
+    """A copy of a shipped model, with golden inputs of its own or others."""
+    flatbuffer, spec = unpack(SHIPPED)
+    own = make(load(SHIPPED, threads=1).model, spec.size) if goldens is None else goldens
+    path.write_bytes(pack(flatbuffer, replace(spec, **facts), entries(own)))
+    return path
+
+
+def changed(goldens: list[Golden], by: int) -> list[Golden]:
+    """One value of one output, the one nearest to 0, is another."""
+    first = goldens[0]
+    values = first.outputs["box_8"].copy()
+    place = int(np.abs(values.astype(int)).argmin())
+    values.flat[place] += by
+    return [first._replace(outputs=first.outputs | {"box_8": values}), *goldens[1:]]
+
+
+def run(*words: object, status: int = 0) -> str:
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == status, done.output
+    return done.output
+
+
+def test_a_model_computes_what_its_file_says(tmp_path: Path) -> None:
+    path = with_golden(tmp_path / "a.tflite")
+    values = sum(array.size for one in read(path) for array in one.outputs.values())
+    assert f"a.tflite: bit-exact, {values:,} values of 2 inputs on " in run("verify", path)
+
+
+def test_the_shipped_models_have_golden_inputs_and_keep_them() -> None:
+    for row in json.loads(run("verify", "--json")):
+        assert row["inputs"] == 2 and row["verdict"] in ("bit-exact", "within 1 step"), row
+
+
+def test_golden_inputs_are_of_all_kinds_of_values_and_small(tmp_path: Path) -> None:
+    path = with_golden(tmp_path / "a.tflite")
+    assert path.stat().st_size - len(unpack(path)[0]) < 45_000
+    for one in read(path):
+        assert one.image.shape == (*unpack(path)[1].size, 3) and len(np.unique(one.image)) > 10
+        assert all(len(np.unique(values)) > 4 for name, values in one.outputs.items() if name.startswith("box"))
+
+
+@pytest.mark.parametrize(("by", "verdict"), [(1, "within 1 step"), (2, "FAILED"), (-100, "FAILED")])
+def test_a_step_is_forgiven_and_two_are_not(tmp_path: Path, by: int, verdict: str) -> None:
+    goldens = make(load(SHIPPED, threads=1).model, unpack(SHIPPED)[1].size)
+    path = with_golden(tmp_path / "a.tflite", changed(goldens, by))
+    said = run("verify", path, status=int(verdict == "FAILED"))
+    assert f"a.tflite: {verdict}" in said and "in output box_8 of input 0 at (" in said
+    assert ("Error: not to be trusted here" in said) == (verdict == "FAILED")
+
+
+def test_a_run_refuses_a_model_that_computes_something_else_unless_told(tmp_path: Path) -> None:
+    goldens = make(load(SHIPPED, threads=1).model, unpack(SHIPPED)[1].size)
+    path = with_golden(tmp_path / "a.tflite", changed(goldens, 40))
+    words = "run", "--camera", EXAMPLE, "--detector", path, "--threads", 1
+    assert "computes something else here than where it was exported: 40 steps apart" in run(*words, status=1)
+    assert "faces in them: 1 happy" in run(*words, "--no-verify")
+
+
+def test_a_model_without_golden_inputs_runs_and_says_so(tmp_path: Path) -> None:
+    path = with_golden(tmp_path / "a.tflite", [])
+    assert "has no golden inputs; export it again" in run("verify", path)
+    assert "faces in them: 1 happy" in run("run", "--camera", EXAMPLE, "--detector", path, "--threads", 1)
+
+
+def test_damaged_golden_inputs_are_one_line(tmp_path: Path) -> None:
+    path = with_golden(tmp_path / "a.tflite", [])
+    with ZipFile(path, "a") as archive:
+        archive.writestr("golden/0/input.npy", b"nothing")
+    assert "a.tflite has damaged golden inputs" in run("verify", path, status=1)
+    other = with_golden(tmp_path / "b.tflite", [Golden(np.zeros((8, 8, 3), np.uint8), {})])
+    assert "golden inputs of another model" in run("verify", other, status=1)
+
+
+def test_an_interpreter_older_than_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, module = with_golden(tmp_path / "a.tflite", needs="2.17.0"), interpreter.runtime()[0]
+    load(path, threads=1)
+    monkeypatch.setattr(interpreter, "runtime", lambda: (module, "tflite-runtime 2.14.0"))
+    with pytest.raises(ModelError, match=r"needs TFLite 2\.17\.0 or newer, here is tflite-runtime 2\.14\.0"):
+        load(path, threads=1)
+    load(with_golden(tmp_path / "b.tflite", needs="2.9.1"), threads=1)
+
+
+def test_floats_may_differ_a_little_and_not_a_number_never_passes() -> None:
+    def model(image: Image) -> dict[str, Tensor]:
+        return {"logits": Tensor(np.array([100.0, 0.5], np.float32))}
+
+    image, origin = np.zeros((2, 2, 3), np.uint8), Path("m")
+    for values, steps in (([100.0001, 0.5], 0.001), ([100.0, 0.502], 2), ([100.0, np.nan], np.inf)):
+        gap = replay(model, [Golden(image, {"logits": np.array(values, np.float32)})], origin)
+        assert gap.steps == pytest.approx(steps, rel=0.3) and gap.unequal == 1
+        assert (gap.verdict == "FAILED") == (steps > 1)
+
+
+def test_the_bytes_are_the_same_each_time() -> None:
+    a, b = (entries(make(FACE.model, FACE.spec.size)) for _ in range(2))
+    assert [sha256(x).digest() for x in a.values()] == [sha256(x).digest() for x in b.values()]
+    assert golden.FOLDER in next(iter(a))
