@@ -63,12 +63,12 @@ def test_golden_inputs_are_of_all_kinds_of_values_and_small(tmp_path: Path) -> N
     path = with_golden(tmp_path / "a.tflite")
     assert path.stat().st_size - len(unpack(path)[0]) < 45_000
     for one in read(path):
-        assert one.image.shape == (*unpack(path)[1].size, 3) and len(np.unique(one.image)) > 10
+        assert one.image.shape == (*unpack(path)[1].size, 3) and len(np.unique(one.image)) > 5
         assert all(len(np.unique(values)) > 4 for name, values in one.outputs.items() if name.startswith("box"))
 
 
-@pytest.mark.parametrize(("by", "verdict"), [(1, "within 1 step"), (2, "FAILED"), (-100, "FAILED")])
-def test_a_step_is_forgiven_and_two_are_not(tmp_path: Path, by: int, verdict: str) -> None:
+@pytest.mark.parametrize(("by", "verdict"), [(1, "within 1 step"), (14, "within 14 steps"), (-40, "FAILED")])
+def test_what_rounding_does_is_forgiven_and_more_is_not(tmp_path: Path, by: int, verdict: str) -> None:
     goldens = make(load(SHIPPED, threads=1).model, unpack(SHIPPED)[1].size)
     path = with_golden(tmp_path / "a.tflite", changed(goldens, by))
     said = run("verify", path, status=int(verdict == "FAILED"))
@@ -116,7 +116,17 @@ def test_floats_may_differ_a_little_and_not_a_number_never_passes() -> None:
     for values, steps in (([100.0001, 0.5], 0.001), ([100.0, 0.502], 2), ([100.0, np.nan], np.inf)):
         gap = replay(model, [Golden(image, {"logits": np.array(values, np.float32)})], origin)
         assert gap.steps == pytest.approx(steps, rel=0.3) and gap.unequal == 1
-        assert (gap.verdict == "FAILED") == (steps > 1)
+        assert (gap.verdict == "FAILED") == (steps == np.inf)
+
+
+def test_small_differences_everywhere_are_no_rounding() -> None:
+    wanted = np.arange(-100, 100, dtype=np.int8)
+
+    def model(image: Image) -> dict[str, Tensor]:
+        return {"box": Tensor(wanted + np.int8(5), 0.02, -128)}
+
+    gap = replay(model, [Golden(np.zeros((2, 2, 3), np.uint8), {"box": wanted})], Path("m"))
+    assert gap.steps == 5 and gap.mean == 5 and gap.verdict == "FAILED"
 
 
 def test_the_bytes_are_the_same_each_time() -> None:

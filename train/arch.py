@@ -17,18 +17,24 @@ class Arch(NamedTuple):
     net: Callable[..., keras.Model]  # size, number of classes (not for a detector), batch
     loss: Callable[..., Any]  # targets, outputs, recipe
     strides: tuple[int, ...] = ()  # of a detector with grids
+    shipped: str = ""  # the model in models/ that is this net
     pretrain: Callable[[keras.Model, Path | None], bool] | None = None  # gives the net weights to begin with
+
+
+def grids(widths: detector.Widths, shipped: str) -> Arch:
+    """A detector with three grids."""
+    return Arch(partial(detector.grids, widths), detector.loss, detector.STRIDES, shipped)
 
 
 ARCHS = {
     "detector": {
-        "grid133k": Arch(partial(detector.grids, detector.DEFAULT), detector.loss, detector.STRIDES),
-        "grid59k": Arch(partial(detector.grids, detector.TINY), detector.loss, detector.STRIDES),
-        "grid320k": Arch(partial(detector.grids, detector.LARGE), detector.loss, detector.STRIDES),
+        "grid133k": grids(detector.DEFAULT, "detector"),
+        "grid59k": grids(detector.TINY, "detector-tiny"),
+        "grid320k": grids(detector.LARGE, "detector-large"),
         "vgg16": Arch(tutorials.vgg16, tutorials.vgg16_loss, pretrain=tutorials.pretrain),
     },
     "sentiment": {
-        "crop76k": Arch(sentiment.crop76k, sentiment.loss),
+        "crop76k": Arch(sentiment.crop76k, sentiment.loss, shipped="sentiment"),
         "crop80k": Arch(sentiment.crop80k, sentiment.loss),
         "cnn256": Arch(tutorials.cnn256, tutorials.cnn256_loss),
     },

@@ -51,7 +51,7 @@ def patches(x: Any, filters: int, side: int = 4) -> Any:
     return layers.ReLU(6.0)(BatchNormalization(momentum=0.97)(x))
 
 
-class Beside(layers.Layer):
+class Beside(keras.layers.Layer):
     """(B, H, W, C) -> (B, H, W / side, side * C), of any height and width."""
 
     def __init__(self, side: int, **options: Any) -> None:

@@ -110,7 +110,7 @@ def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Mod
     net, arch = build(spec, free=True), ARCHS[spec.task][spec.arch]
     if resume or not (weights or arch.pretrain):
         return net, spec
-    if weights == "shipped" and spec.arch != next(iter(ARCHS[spec.task])):
+    if weights == "shipped" and not arch.shipped:
         raise DataError(f"no weights of {spec.arch} are shipped; give a file or a run folder by --weights")
     if arch.pretrain and not (weights and Path(weights).is_dir()):
         if not arch.pretrain(net, Path(weights) if weights else None):
@@ -124,7 +124,7 @@ def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Mod
 
 def _weights_file(spec: ModelSpec, weights: str) -> Path:
     if weights == "shipped":
-        return Path(str(files("edgekit.models"))) / f"{spec.task}.weights.h5"
+        return Path(str(files("edgekit.models"))) / f"{ARCHS[spec.task][spec.arch].shipped}.weights.h5"
     path = Path(weights)
     return path / WEIGHTS if path.is_dir() else path
 

@@ -51,6 +51,17 @@ class File(click.Path):
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
+class Detector(File):
+    """A model file, or `tiny` or `large` for those that come with edgekit."""
+
+    name = "FILE|tiny|large"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in ("tiny", "large") and not Path(value).exists():
+            return MODELS / f"detector-{value}.tflite"
+        return super().convert(value, param, ctx)
+
+
 class Bytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """10MB on the command line, a number of bytes within."""
 
@@ -72,8 +83,8 @@ def model_options(command: Any) -> Any:
         click.option("--size", type=Size(), default="640x480", show_default=True, help="Asked of a live camera."),
         click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS / "sentiment.tflite",
                      help="The classifier.  [default: the one that comes with edgekit]"),
-        click.option("--detector", type=click.Path(path_type=Path), default=MODELS / "detector.tflite",
-                     help="The detector.  [default: the one that comes with edgekit]"),
+        click.option("--detector", type=Detector(), default=MODELS / "detector.tflite",
+                     help="The detector, tiny or large for others that come with edgekit.  [default: the middle one]"),
     ):  # fmt: skip
         command = option(command)
     return command

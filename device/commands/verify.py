@@ -44,7 +44,8 @@ def _line(row: dict[str, Any]) -> str:
     if "values" in row and row["inputs"]:
         said += f", {row['values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
         if row["unequal"]:
-            said += f"; {row['unequal']:,} differ, by {row['steps']:.3g} steps at most, in {row['where']}"
+            said += f"; {row['unequal']:,} differ, by {row['steps']:.3g} steps at most, in {row['where']}, "
+            said += f"and {row['mean']:.2g} on average"
     elif row["where"]:
         said += f": {row['where']}"
     else:
