@@ -1,12 +1,11 @@
 """Golden inputs: what a model file computes, written into it at export, to ask every machine for the same.
 
-They stand in the zip behind the flatbuffer, as arrays that numpy reads: `golden/0/input.npy` (H, W, 3) uint8, and
-`golden/0/NAME.npy` for each output, as the model wrote it, without batch axis.
+They stand in the zip behind the flatbuffer, as plain bytes: `golden/0/input` is (H, W, 3) uint8, and `golden/0/NAME`
+an output as the model wrote it, without batch axis.
 """
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.device.errors import ModelError
-from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded, Model
 
 FOLDER = "golden"
@@ -28,10 +26,10 @@ UNREADABLE = BadZipFile, KeyError, ValueError, EOFError, OSError, RuntimeError, 
 
 
 class Golden(NamedTuple):
-    """One input and what the model made of it where it was exported."""
+    """One input and what the model made of it where it was exported, as bytes."""
 
-    image: Image
-    outputs: dict[str, NDArray[Any]]
+    image: bytes
+    outputs: dict[str, bytes]
 
 
 class Gap(NamedTuple):
@@ -64,62 +62,64 @@ def make(model: Model, size: tuple[int, int]) -> list[Golden]:
     scene = draw_scene(rng, (-(-height // 2), -(-width // 2)), 4).image // 32 * 32  # without its grain
     images = [np.kron(small, np.ones((side, side, 1), np.uint8)) for small, side in ((patches, 8), (scene, 2))]
     inputs = [np.ascontiguousarray(image[:height, :width]) for image in images]
-    return [Golden(image, {name: out.values.copy() for name, out in model(image).items()}) for image in inputs]
+    return [Golden(i.tobytes(), {name: out.values.tobytes() for name, out in model(i).items()}) for i in inputs]
 
 
 def entries(goldens: Sequence[Golden]) -> dict[str, bytes]:
     """What the zip of a model file holds of them, by name."""
     return {
-        f"{FOLDER}/{number}/{name}.npy": _saved(array)
+        f"{FOLDER}/{number}/{name}": data
         for number, golden in enumerate(goldens)
-        for name, array in ({INPUT: golden.image} | golden.outputs).items()
+        for name, data in ({INPUT: golden.image} | golden.outputs).items()
     }
-
-
-def _saved(array: NDArray[Any]) -> bytes:
-    file = io.BytesIO()
-    np.save(file, array, allow_pickle=False)
-    return file.getvalue()
 
 
 def read(path: Path, most: int | None = None) -> list[Golden]:
     """The golden inputs of a model file, `most` at most; none where it has none. Raises ModelError."""
-    found: dict[int, dict[str, NDArray[Any]]] = {}
+    found: dict[int, dict[str, bytes]] = {}
     try:
         with ZipFile(path) as archive:
             for entry in archive.namelist():
                 if entry.startswith(f"{FOLDER}/"):
-                    number, name = entry.removeprefix(f"{FOLDER}/").removesuffix(".npy").split("/")
+                    number, name = entry.removeprefix(f"{FOLDER}/").split("/")
                     if most is None or int(number) < most:
-                        array = np.load(io.BytesIO(archive.read(entry)), allow_pickle=False)
-                        found.setdefault(int(number), {})[name] = array
-        return [Golden(arrays.pop(INPUT), arrays) for _, arrays in sorted(found.items())]
+                        found.setdefault(int(number), {})[name] = archive.read(entry)
+        return [Golden(parts.pop(INPUT), parts) for _, parts in sorted(found.items())]
     except UNREADABLE as error:
         raise ModelError(f"{path} has damaged golden inputs ({error}); copy or export it again") from error
 
 
-def replay(model: Model, goldens: Sequence[Golden], origin: Path) -> Gap:
+def replay(loaded: Loaded, goldens: Sequence[Golden], origin: Path) -> Gap:
     """Run the golden inputs and lay the outputs beside the golden ones. Raises ModelError where they do not fit."""
     worst, mean, unequal, values = (0.0, ""), 0.0, 0, 0
     for number, golden in enumerate(goldens):
-        try:
-            outputs = model(golden.image)
-        except ValueError as error:
-            raise ModelError(f"{origin} has golden inputs of another model: {error}") from error
-        for name, wanted in golden.outputs.items():
-            found = outputs.get(name)
-            if found is None or found.values.shape != wanted.shape or found.values.dtype != wanted.dtype:
-                raise ModelError(f"{origin} has golden outputs of another model: {name} {wanted.dtype}{wanted.shape}")
-            gap = np.abs(found.values.astype(np.float64) - wanted.astype(np.float64))
-            gap /= FLOAT_STEP * np.maximum(1, np.abs(wanted)) if wanted.dtype.kind == "f" else 1
-            gap = np.nan_to_num(gap, nan=np.inf)
+        image = _array(golden.image, np.zeros((*loaded.spec.size, 3), np.uint8), origin)
+        outputs = loaded.model(image)
+        if outputs.keys() != golden.outputs.keys():
+            raise ModelError(f"{origin} has golden outputs of another model; export it again")
+        for name, found in outputs.items():
+            gap = _steps(found.values, _array(golden.outputs[name], found.values, origin))
             unequal += int(np.count_nonzero(gap))
             values += gap.size
             mean = max(mean, float(gap.mean()))
-            if gap.size and gap.max() > worst[0]:
+            if gap.max() > worst[0]:
                 place = tuple(int(n) for n in np.unravel_index(int(gap.argmax()), gap.shape))
                 worst = float(gap.max()), f"output {name} of input {number} at {place}"
     return Gap(worst[0], mean, unequal, values, worst[1])
+
+
+def _array(data: bytes, like: NDArray[Any], origin: Path) -> NDArray[Any]:
+    if len(data) != like.nbytes:
+        raise ModelError(f"{origin} has golden inputs or outputs of another size; export it again")
+    return np.frombuffer(data, like.dtype).reshape(like.shape)
+
+
+def _steps(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
+    """Absolute differences in steps. What is not a number is infinitely far away."""
+    gap = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
+    if wanted.dtype.kind == "f":
+        gap /= FLOAT_STEP * np.maximum(1, np.abs(wanted))
+    return np.nan_to_num(gap, nan=np.inf)
 
 
 def demand(loaded: Loaded, path: Path) -> None:
@@ -127,7 +127,7 @@ def demand(loaded: Loaded, path: Path) -> None:
     goldens = read(path, most=1)
     if not goldens:
         return
-    gap = replay(loaded.model, goldens, path)
+    gap = replay(loaded, goldens, path)
     if gap.failed:
         raise ModelError(
             f"{path} computes something else here than where it was exported: {gap.steps:.3g} steps apart in "
@@ -138,6 +138,6 @@ def demand(loaded: Loaded, path: Path) -> None:
 def checked(path: Path, loaded: Loaded) -> Mapping[str, Any]:
     """The report of `edgekit verify` on one model."""
     goldens = read(path)
-    gap = replay(loaded.model, goldens, path)
+    gap = replay(loaded, goldens, path)
     verdict = gap.verdict if goldens else "has no golden inputs"
     return {"file": str(path), "inputs": len(goldens), "verdict": verdict, **gap._asdict()}

@@ -1,0 +1,232 @@
+"""Damaged model files, manifests, golden inputs, pictures and settings: a clear error or a right answer, nothing else.
+
+    python scripts/fuzz.py [--count 20000] [--seed 0] [--kind model]
+
+Each damaged file is tried in a child process, so that a crash or a hang counts as what it is. What fails is kept in
+--keep. Flatbuffers whose sum was made right again (`forged`) are tried too, but only counted: nothing can know them
+from good ones before the interpreter reads them, so a file is to be trusted as far as its maker.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import click
+import numpy as np
+
+from edgekit.device import golden
+from edgekit.device.commands.options import EXAMPLE, MODELS
+from edgekit.device.commands.run import plan_of, run
+from edgekit.device.detector import detect
+from edgekit.device.errors import EdgekitError
+from edgekit.device.image import read_image
+from edgekit.device.interpreter import load
+from edgekit.device.spec import MANIFEST, pack, unpack
+
+Rng = np.random.Generator
+Make = Callable[[Rng], bytes]  # a damaged file
+Try = Callable[[Path], bool]  # what a user would do with it; whether the answer is right
+
+GOOD, REFUSED, WRONG, BUG = range(4)  # exit status of a child
+PATIENCE = 10.0  # seconds
+MODEL = MODELS / "sentiment.tflite"
+STRANGE = (
+    None,
+    True,
+    "",
+    "x" * 5000,
+    -1,
+    0,
+    1,
+    2**63,
+    1e308,
+    float("nan"),
+    [],
+    {},
+    [[]],
+    ["happy"],
+    {"a": []},
+    "../../x",
+)
+SETTINGS = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
+
+
+def damaged(data: bytes, rng: Rng) -> bytes:
+    """One to four of: bits turned, bytes overwritten, cut out, put in twice, or the end missing."""
+    found = bytearray(data)
+    for _ in range(int(rng.integers(1, 5))):
+        at, long = int(rng.integers(len(found) + 1)), int(2 ** rng.uniform(0, 10))
+        match int(rng.integers(6)):
+            case 0 if found:
+                found[at % len(found)] ^= 1 << int(rng.integers(8))
+            case 1:
+                found[at : at + long] = rng.bytes(min(long, len(found) - at))
+            case 2:
+                del found[at : at + long]
+            case 3:
+                found[at:at] = found[at : at + long]
+            case 4:
+                found[at : at + 4] = int(rng.choice([0, 1, 2**31 - 1, 2**32 - 1])).to_bytes(4, "little")
+            case _:
+                del found[int(len(found) * rng.uniform(0.2, 1)) :]
+    return bytes(found)
+
+
+def model(rng: Rng) -> bytes:
+    return damaged(MODEL.read_bytes(), rng)
+
+
+def forged(rng: Rng) -> bytes:
+    flatbuffer, spec = unpack(MODEL)
+    broken = damaged(flatbuffer, rng)
+    return pack(broken, replace(spec, sha256=sha256(broken).hexdigest()))
+
+
+def manifest(rng: Rng) -> bytes:
+    """One to three facts missing, of another kind, or beyond all bounds."""
+    flatbuffer, spec = unpack(MODEL)
+    facts = json.loads(spec.to_json())
+    for _ in range(int(rng.integers(1, 4))):
+        key = str(rng.choice(list(facts)))
+        if rng.random() < 0.2:
+            facts.pop(key)
+        else:
+            facts[key if rng.random() < 0.9 else "more"] = STRANGE[int(rng.integers(len(STRANGE)))]
+        if not facts:
+            break
+    file = io.BytesIO(flatbuffer)
+    with ZipFile(file, "a") as archive:
+        archive.writestr(MANIFEST, json.dumps(facts))
+    return file.getvalue()
+
+
+def goldens(rng: Rng) -> bytes:
+    flatbuffer, spec = unpack(MODEL)
+    entries = golden.entries(golden.read(MODEL))
+    name = str(rng.choice(list(entries)))
+    return pack(flatbuffer, spec, entries | {name: damaged(entries[name], rng)})
+
+
+def picture(rng: Rng) -> bytes:
+    return damaged(EXAMPLE.read_bytes(), rng)
+
+
+def settings(rng: Rng) -> bytes:
+    return damaged(SETTINGS, rng)
+
+
+def try_model(path: Path) -> bool:
+    """Load it, replay what it says it computes, look at one picture; the same as the undamaged one's, if it runs."""
+    loaded = load(path, "sentiment", threads=1)
+    golden.demand(loaded, path)
+    blank = np.full((*loaded.spec.size, 3), 90, np.uint8)
+    outputs, wanted = loaded.model(blank), load(MODEL, threads=1).model(blank)
+    return all((outputs[name].values == wanted[name].values).all() for name in wanted)
+
+
+def try_forged(path: Path) -> bool:
+    loaded = load(path, "sentiment", threads=1)
+    loaded.model(np.full((*loaded.spec.size, 3), 90, np.uint8))
+    return True
+
+
+def try_picture(path: Path) -> bool:
+    image = read_image(path)
+    detect(image, load(MODELS / "detector.tflite", "detector", threads=1))
+    return image.ndim == 3
+
+
+def try_settings(path: Path) -> bool:
+    try:
+        plan_of(run.make_context("run", ["--config", str(path)]).params)
+    except click.ClickException as error:
+        raise EdgekitError(error.format_message()) from error
+    return True
+
+
+KINDS: dict[str, tuple[Make, Try, str]] = {
+    "model": (model, try_model, "m.tflite"),
+    "manifest": (manifest, try_model, "m.tflite"),
+    "golden": (goldens, try_model, "m.tflite"),
+    "picture": (picture, try_picture, "p.jpg"),
+    "settings": (settings, try_settings, "s.toml"),
+    "forged": (forged, try_forged, "m.tflite"),
+}
+
+
+def child(attempt: Try, path: Path) -> int:
+    """What became of it, as exit status; negative: the signal that killed the child, or -SIGALRM for a hang."""
+    pid = os.fork()
+    if pid == 0:
+        status = BUG
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(os.open(path.with_suffix(".said"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+            signal.alarm(int(PATIENCE))
+            status = GOOD if attempt(path) else WRONG
+        except EdgekitError as error:
+            status = REFUSED if str(error) and "\n" not in str(error) else BUG
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    _, code = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(code)
+
+
+def fuzz(kind: str, count: int, seed: int, keep: Path) -> Counter[str]:
+    """Try `count` damaged files of a kind; how many ended in which way."""
+    make, attempt, name = KINDS[kind]
+    found: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        for number in range(count):
+            path.write_bytes(make(np.random.default_rng([seed, number])))
+            status = child(attempt, path)
+            ways = {GOOD: "right", REFUSED: "refused", WRONG: "wrong", BUG: "bug", -signal.SIGALRM: "hang"}
+            way = ways.get(status, f"crash {status}")
+            found[way] += 1
+            if status not in (GOOD, REFUSED):
+                keep.mkdir(parents=True, exist_ok=True)
+                path.rename(keep / f"{kind}-{seed}-{number}-{way.replace(' ', '')}{path.suffix}")
+                if (said := path.with_suffix(".said")).exists() and said.stat().st_size:
+                    said.rename(keep / f"{kind}-{seed}-{number}.txt")
+    return found
+
+
+@click.command()
+@click.option("--count", default=20_000, show_default=True, help="Files in all; settings and pictures among them.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--kind", type=click.Choice(list(KINDS)), multiple=True, help="Only this kind.  [default: all]")
+@click.option("--keep", type=click.Path(path_type=Path), default=Path("fuzz"), show_default=True)
+def main(count: int, seed: int, kind: tuple[str, ...], keep: Path) -> None:
+    """Exit status 1 if anything but `forged` ended badly."""
+    bad = 0
+    for name in kind or tuple(KINDS):
+        begun = time.monotonic()
+        found = fuzz(name, count // len(kind or KINDS), seed, keep)
+        ended: Any = ", ".join(f"{way} {number:,}" for way, number in sorted(found.items()))
+        click.echo(f"{name:9} {sum(found.values()):,}: {ended} ({time.monotonic() - begun:.0f} s)")
+        if name != "forged":
+            bad += sum(number for way, number in found.items() if way not in ("right", "refused"))
+    if bad:
+        sys.exit(f"{bad} ended badly; they are in {keep}")
+
+
+if __name__ == "__main__":
+    main()
