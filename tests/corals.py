@@ -1,0 +1,82 @@
+"""A Coral that is none: files as its compiler makes them, and a library in the place of libedgetpu."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import flatbuffers
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.device.spec import ModelSpec, pack, unpack
+
+CUSTOM = "edgetpu-custom-op"
+
+
+def graph(flatbuffer: bytes) -> Any:
+    """A flatbuffer as objects that can be changed."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
+
+
+def packed(model: Any) -> bytes:
+    """The flatbuffer of such objects."""
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def compiled(flatbuffer: bytes, signature: bool = True) -> bytes:
+    """All operators in one of the Edge TPU's, as its compiler writes it when it maps everything."""
+    model = graph(flatbuffer)
+    (part,) = model.subgraphs
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode, code.version = CUSTOM.encode(), 1
+    operator.opcodeIndex, operator.inputs, operator.outputs = 0, list(part.inputs), list(part.outputs)
+    operator.customOptions = list(b"the weights and the program")
+    model.operatorCodes, part.operators = [code], [operator]
+    if not signature:
+        model.signatureDefs = None
+    return packed(model)
+
+
+def names(flatbuffer: bytes) -> dict[str, str]:
+    """The tensor of each output."""
+    model = graph(flatbuffer)
+    tensors = model.subgraphs[0].tensors
+    return {o.name.decode(): tensors[o.tensorIndex].name.decode() for o in model.signatureDefs[0].outputs}
+
+
+def write_compiled(plain: Path, path: Path, signature: bool = True, **facts: object) -> Path:
+    """The compiled file of a plain one, with its manifest."""
+    flatbuffer, spec = unpack(plain)
+    found = compiled(flatbuffer, signature)
+    told = {"for": "edgetpu", "from": spec.sha256, "outputs": names(flatbuffer), **facts}
+    path.write_bytes(pack(found, replace(spec, sha256=sha256(found).hexdigest(), compiled=told)))
+    return path
+
+
+def write_plain(model: Any, spec: ModelSpec, path: Path) -> Path:
+    """A file of ours with a changed graph."""
+    flatbuffer = packed(model)
+    path.write_bytes(pack(flatbuffer, replace(spec, sha256=sha256(flatbuffer).hexdigest())))
+    return path
+
+
+@cache
+def library() -> Path:
+    """The stand-in, compiled once. Skips the test where there is no C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs cc: sudo apt install gcc libc6-dev")
+    target = Path(mkdtemp(prefix="edgekit")) / "libfake.so"
+    source = Path(__file__).with_name("edgetpu.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", target, source], check=True)
+    return target
