@@ -162,9 +162,7 @@ def _no_device(device: str) -> str:
         return f"there is no Coral {number}: {len(found)} plugged in, and they count from 0"
     if trouble := coral.trouble(found[int(number or 0)]):
         return f"the Coral cannot be opened: {trouble[0]}: {trouble[1]}"
-    return (
-        "the Coral is plugged in but does not open: end the program that holds it, or replug it; then: edgekit doctor"
-    )
+    return "the Coral is plugged in but does not open: end the program that holds it, or replug it"
 
 
 def _misfit(compiled: Path, error: Exception) -> str:
@@ -195,11 +193,8 @@ class Keeper:
 
     def due(self, now: float) -> None:
         """Try it again when that is due. Cheap to call."""
-        if (
-            now < self.next
-            or not any(switch.why for switch in self.switches)
-            or (self.thread and self.thread.is_alive())
-        ):
+        going = self.thread and self.thread.is_alive()
+        if now < self.next or going or not any(switch.why for switch in self.switches):
             return
         self.thread = threading.Thread(target=self._try, args=(self.switches,), name="coral", daemon=True)
         self.thread.start()
@@ -212,10 +207,9 @@ class Keeper:
 
     def _try(self, switches: list[Switch]) -> None:
         """All models or none: they share the device, and it is opened anew only when nobody holds it any more."""
-        why = next(switch.why for switch in switches if switch.why)
         for switch in switches:
             if switch.fallback and not switch.why:
-                switch.leave(why.partition(";")[0])
+                switch.leave("another model has lost the Coral")
         try:
             opened = [switch.open() for switch in switches]
         except ModelError:

@@ -32,16 +32,20 @@ def packed(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def compiled(flatbuffer: bytes, signature: bool = True) -> bytes:
-    """All operators in one of the Edge TPU's, as its compiler writes it when it maps everything."""
+def compiled(flatbuffer: bytes, signature: bool = True, left: int = 0) -> bytes:
+    """All operators but the last `left` in one of the Edge TPU's, as its compiler writes it."""
     model = graph(flatbuffer)
     (part,) = model.subgraphs
+    split = len(part.operators) - left
+    made = {index for each in part.operators[:split] for index in each.outputs}
+    wanted = [index for each in part.operators[split:] for index in each.inputs] + list(part.outputs)
     code, operator = schema.OperatorCodeT(), schema.OperatorT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
     code.customCode, code.version = CUSTOM.encode(), 1
-    operator.opcodeIndex, operator.inputs, operator.outputs = 0, list(part.inputs), list(part.outputs)
+    operator.opcodeIndex, operator.inputs = len(model.operatorCodes), list(part.inputs)
+    operator.outputs = [index for index in dict.fromkeys(wanted) if index in made]
     operator.customOptions = list(b"the weights and the program")
-    model.operatorCodes, part.operators = [code], [operator]
+    model.operatorCodes, part.operators = [*model.operatorCodes, code], [operator, *part.operators[split:]]
     if not signature:
         model.signatureDefs = None
     return packed(model)
