@@ -87,6 +87,7 @@ class Switch:
         self.now = self.plain
         self.why = "it was not opened yet"  # the Coral does not run it; "": it does
         self.changes = 0
+        self.gone: Model | None = None  # the one that failed: to let it go closes the device, which may take long
         self.lost: Callable[[str], None] = _nobody
 
     def __call__(self, image: Image) -> Mapping[str, Tensor]:
@@ -102,7 +103,8 @@ class Switch:
 
     def leave(self, why: str) -> None:
         """Run on the CPU from the next call on."""
-        self.now = self.plain
+        if self.now is not self.plain:
+            self.gone, self.now = self.now, self.plain
         self.changes += 1
         self.why = f"{why}; the CPU runs {plain_of(self.compiled).name}" if self.fallback else why
 
@@ -210,6 +212,7 @@ class Keeper:
         for switch in switches:
             if switch.fallback and not switch.why:
                 switch.leave("another model has lost the Coral")
+            switch.gone = None
         try:
             opened = [switch.open() for switch in switches]
         except ModelError:

@@ -77,8 +77,8 @@ def read_graph(flatbuffer: bytes) -> Graph:
         custom = number == schema.BuiltinOperator.CUSTOM
         name = _text(code.customCode) if custom else kinds.get(number, f"operator {number}")
         options = vars(each.builtinOptions) if each.builtinOptions else {}
-        sides = (tuple(tensors[i] for i in side if i >= 0) for side in (each.inputs, each.outputs))
-        operators.append(Operator(name, code.version, *sides, options, custom))
+        inputs, outputs = (tuple(tensors[i] for i in side if i >= 0) for side in (each.inputs, each.outputs))
+        operators.append(Operator(name, code.version, inputs, outputs, options, custom))
     signature = model.signatureDefs[0].outputs if model.signatureDefs else []
     named = {_text(output.name): tensors[output.tensorIndex] for output in signature}
     return Graph(operators, [tensors[i] for i in graph.outputs], named, len(model.subgraphs))

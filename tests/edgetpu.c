@@ -1,7 +1,7 @@
 /* A delegate library that stands in for libedgetpu.so.1: it takes the operators named "edgetpu-custom-op" and fills what
  * they give with one value. Files steer it, in the folder that FAKE_CORAL names:
  *   plugged   is there while the device is; without it opening finds nothing and running fails
- *   slow      opening takes a second
+ *   slow      opening does not end while it is there, for 10 s at most
  *   idle      it takes no operator, as a library that does not fit
  *   opened    a line for each opening, with its options
  *   closed    a line for each closing
@@ -105,7 +105,7 @@ Delegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count
     size_t used = strlen(line);
     snprintf(line + used, sizeof line - used, "%s=%s ", keys[i], values[i]);
   }
-  if (there("slow")) sleep(1);
+  for (int i = 0; i < 1000 && there("slow"); i++) usleep(10000);
   if (!there("plugged")) return NULL; /* libedgetpu reports nothing */
   note("opened", line);
   Delegate* delegate = calloc(1, sizeof(Delegate));
