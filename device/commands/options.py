@@ -68,7 +68,7 @@ class Bytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 class DelegateName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """auto, cpu or edgetpu; the last with a bus and a number behind, when there are several."""
 
-    name = "auto|cpu|edgetpu[:usb|:pci][:N]"
+    name = "delegate"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"auto|cpu|edgetpu(:usb|:pci)?(:\d{1,2})?", value):
@@ -81,6 +81,7 @@ def model_options(command: Any) -> Any:
     for option in (
         click.option("--threads", type=click.IntRange(1, 64), help="For each model.  [default: the fastest]"),
         click.option("--delegate", type=DelegateName(), default="auto", show_default=True,
+                     metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
                      help="What runs the models; auto: a Coral, where there is one and a file compiled for it."),
         click.option("--size", type=Size(), default="640x480", show_default=True, help="Asked of a live camera."),
         click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS / "sentiment.tflite",
