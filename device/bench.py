@@ -20,13 +20,15 @@ import numpy as np
 from edgekit.device.boxes import Box
 from edgekit.device.camera import Camera, Frame, open_camera
 from edgekit.device.detector import detect
-from edgekit.device.errors import CameraError
+from edgekit.device.edgetpu import changes, load_on, runs_on
+from edgekit.device.errors import CameraError, ModelError
 from edgekit.device.image import SUFFIXES, Image, read_image
-from edgekit.device.interpreter import Loaded, load, runtime
+from edgekit.device.interpreter import Loaded, runtime
 from edgekit.device.pipeline import STAGES
 from edgekit.device.plan import Plan
 from edgekit.device.run import watching
 from edgekit.device.sentiment import classify
+from edgekit.device.spec import unpack
 from edgekit.device.timing import Laps
 
 PERCENTILES = 50, 90, 95, 99
@@ -43,6 +45,8 @@ def measure(plan: Plan, warmup: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         endless = replace(plan, log=(f"{folder}/bench.jsonl",), frames=None)
         with watching(endless, _again(plan.camera)) as run:
+            models = run.pipeline.detector, run.pipeline.sentiment
+            places, changed = [runs_on(model) for model in models], changes(models)
             begun, cpu = time.perf_counter(), time.process_time()
             while len(rows) != plan.frames and run.step(_no_beat):
                 if run.watched.frames <= warmup:
@@ -51,7 +55,7 @@ def measure(plan: Plan, warmup: int) -> dict[str, Any]:
                     rows.append(run.state.latest.ms)
                     faces += len(run.state.latest.faces)
             seconds, busy = time.perf_counter() - begun, time.process_time() - cpu
-            models = run.pipeline.detector, run.pipeline.sentiment
+    _demand_steady(models, changed)
     return {
         "stages": summary(rows),
         "frames": len(rows),
@@ -60,9 +64,18 @@ def measure(plan: Plan, warmup: int) -> dict[str, Any]:
         "cpu_ms_a_frame": round(1000 * busy / len(rows), 3),
         "memory_mb": {"peak": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1), "now": _memory()},
         "source": plan.camera,
-        "models": {m.spec.task: {"sha256": m.spec.sha256, "precision": m.spec.precision} for m in models},
+        "models": {
+            m.spec.task: {"sha256": m.spec.sha256, "precision": m.spec.precision, "runs_on": place}
+            for m, place in zip(models, places, strict=True)
+        },
         "machine": machine(),
     }
+
+
+def _demand_steady(models: Sequence[Loaded], changed: int) -> None:
+    """Raise ModelError when a Coral came or went since then: times of two machines are no times."""
+    if changes(models) != changed:
+        raise ModelError("a Coral came or went while it was measured; measure again, or with --delegate cpu")
 
 
 def _again(source: str) -> Camera | None:
@@ -79,15 +92,17 @@ def _no_beat(doing: str) -> None:
 
 
 def side_by_side(
-    paths: Sequence[Path], source: str, size: tuple[int, int], threads: int | None, rounds: int, warmup: int
-) -> dict[str, Any]:
+    paths: Sequence[Path], source: str, size: tuple[int, int], threads: int | None, rounds: int, warmup: int,
+    delegate: str = "auto",
+) -> dict[str, Any]:  # fmt: skip
     """Each model alone on the first frame of a source, in turn, so that what disturbs one disturbs all.
 
     Returns per model file, task, arch, bytes, p50 to p99 of its stage in milliseconds, and the ratio of its p50 to
-    that of the first. A classifier gets the middle of the frame.
+    that of the first, and what runs it. A classifier gets the middle of the frame.
     """
     image = _first_image(source, size)
-    loaded = [load(path, threads=threads) for path in paths]
+    loaded = [_load_alone(path, threads, delegate) for path in paths]
+    places, changed = [runs_on(model) for model in loaded], changes(loaded)
     times: list[list[float]] = [[] for _ in paths]
     for number in range(warmup + rounds):
         for model, ms in zip(loaded, times, strict=True):
@@ -95,14 +110,22 @@ def side_by_side(
             stage = _pass(model, image, laps)
             if number >= warmup:
                 ms.append(laps.ms[stage])
+    _demand_steady(loaded, changed)
     first = float(np.median(times[0]))
     rows = [
         {"file": str(path), "task": model.spec.task, "arch": model.spec.arch, "bytes": path.stat().st_size}
         | {f"p{p}": round(float(np.percentile(ms, p)), 4) for p in PERCENTILES}
-        | {"ratio": round(float(np.median(ms)) / first, 3)}
-        for path, model, ms in zip(paths, loaded, times, strict=True)
+        | {"ratio": round(float(np.median(ms)) / first, 3), "runs_on": place}
+        for path, model, ms, place in zip(paths, loaded, times, places, strict=True)
     ]
     return {"models": rows, "rounds": rounds, "threads": threads, "source": source, "machine": machine()}
+
+
+def _load_alone(path: Path, threads: int | None, delegate: str) -> Loaded:
+    """The very file: by itself a compiled one runs on the Coral, and a plain one on the CPU."""
+    if delegate == "auto":
+        delegate = "edgetpu" if unpack(path)[1].compiled else "cpu"
+    return load_on(delegate, path, threads=threads)
 
 
 def _first_image(source: str, size: tuple[int, int]) -> Image:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from edgekit.device.camera import Camera
+from edgekit.device.edgetpu import Keeper
 from edgekit.device.events import Faults
 from edgekit.device.health.board import Gauges, Watcher
 from edgekit.device.health.clock import Jumps
@@ -27,6 +28,7 @@ class Chores:
         files = [Path(target).parent for target in plan.log if target != "-" and "://" not in target]
         self.watcher = Watcher(faults.tell, state, Gauges(next(iter(files), Path())).read)
         self.jumps = Jumps()
+        self.coral = Keeper(faults.tell)
         self.cooling: Cooling | None = None
         self.cool(plan.cool)
         self.looking: threading.Thread | None = None
@@ -45,6 +47,7 @@ class Chores:
         self._second = now + SECOND
         if (jump := self.jumps.look()) is not None:
             self.faults.happened("clock set", f"by {jump:+.1f} s; durations do not depend on it")
+        self.coral.due(now)
         if now >= self._board:
             self._board = now + BOARD
             self._look_at_the_board()

@@ -14,12 +14,13 @@ from edgekit.device.spec import unpack
 def describe(path: Path) -> dict[str, Any]:
     """Manifest, input, outputs, operators, size in bytes and interpreter. Raises ModelError."""
     flatbuffer, spec = unpack(path)
-    model = TfliteModel(flatbuffer, threads=1, origin=path)
+    compiled = spec.compiled
+    model = TfliteModel(flatbuffer, 1, path, names=compiled.get("outputs"), ready=not compiled)
     details = {detail["index"]: detail for detail in model.interpreter.get_output_details()}
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "interpreter": model.runtime,
+        "interpreter": model.runtime + (" and a Coral" if compiled else ""),
         "input": _tensor(model.input),
         "outputs": {name: _tensor(details[index]) for name, (index, *_) in sorted(model.outputs.items())},
         "operators": operators(model),

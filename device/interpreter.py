@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -22,6 +23,7 @@ from edgekit.device.tuning import best_threads
 
 Model = Callable[[Image], Mapping[str, Tensor]]  # what the rest of the runtime sees; tests pass a plain function
 
+REPORT = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 RUNTIMES = {"ai_edge_litert.interpreter": "ai-edge-litert", "tflite_runtime.interpreter": "tflite-runtime"}
 
 
@@ -61,8 +63,9 @@ def load(path: Path, task: str | None = None, threads: int | None = None) -> Loa
     """
     flatbuffer, spec = unpack(path)
     _demand_version(path, spec)
-    if task and spec.task != task:
-        raise ModelError(f"{path} is a {spec.task} model, and a {task} model is needed here")
+    demand_task(spec, task, path)
+    if spec.compiled:
+        raise ModelError(f"{path} was compiled for a Coral, the CPU cannot run it; give the file it was compiled from")
 
     def invoke(count: int) -> Callable[[], object]:
         model, blank = TfliteModel(flatbuffer, count, path), np.zeros((*spec.size, 3), np.uint8)
@@ -83,23 +86,80 @@ def _version(text: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", text)[:3]]
 
 
-class TfliteModel:
-    """A flatbuffer, opened once: image (H, W, 3) uint8 in, named outputs without batch axis out."""
+def demand_task(spec: ModelSpec, task: str | None, path: Path) -> None:
+    """Raise ModelError when a model was made for another task than `task`."""
+    if task and spec.task != task:
+        raise ModelError(f"{path} is a {spec.task} model, and a {task} model is needed here")
 
-    def __init__(self, flatbuffer: bytes, threads: int, origin: Path) -> None:
+
+class Delegate:
+    """What a shared library offers in the place of the CPU, as the interpreter takes it.
+
+    The runtime's own `load_delegate` does the same, but holds Python's lock meanwhile: a device that takes seconds to
+    open, or never answers, would hold up everything else. Raises OSError when there is no such library, ValueError when
+    the library finds no device; libedgetpu does not say why.
+    """
+
+    def __init__(self, library: str, options: Mapping[str, str]) -> None:
+        self.pointer: int | None = None
+        self.library = ctypes.CDLL(library)
+        try:
+            create, self.destroy = (
+                self.library[f"tflite_plugin_{verb}_delegate"] for verb in ("create", "destroy")
+            )  # each its own, to have types of its own
+        except AttributeError as error:
+            raise OSError(f"{library} is no library of a delegate") from error
+        texts = ctypes.c_char_p * len(options)
+        create.argtypes = texts, texts, ctypes.c_size_t, REPORT
+        create.restype, self.destroy.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
+        self.destroy.restype = None
+        said: list[bytes] = []
+        keys, values = (texts(*(text.encode() for text in side)) for side in (options.keys(), options.values()))
+        self.pointer = create(keys, values, len(options), REPORT(said.append))
+        if not self.pointer:
+            raise ValueError(b" ".join(said).decode(errors="replace"))
+
+    def _get_native_delegate_pointer(self) -> int | None:  # the name that the interpreter calls
+        return self.pointer
+
+    def __del__(self) -> None:
+        if self.pointer:
+            self.destroy(self.pointer)
+
+
+class TfliteModel:
+    """A flatbuffer, opened once: image (H, W, 3) uint8 in, named outputs without batch axis out.
+
+    `names` gives for each output the name of its tensor, for a file that lost its signature when it was compiled.
+    Without `ready` it can be looked at but not run, so that a file for a Coral can be looked at anywhere.
+    """
+
+    def __init__(
+        self, flatbuffer: bytes, threads: int, origin: Path, delegates: Sequence[Delegate] = (),
+        names: Mapping[str, str] | None = None, ready: bool = True,
+    ) -> None:  # fmt: skip
         module, self.runtime = runtime()
         try:
             with quiet():  # it announces its delegate every time
-                self.interpreter = module.Interpreter(model_content=flatbuffer, num_threads=threads)
-                self.interpreter.allocate_tensors()
+                self.interpreter = module.Interpreter(
+                    model_content=flatbuffer, num_threads=threads, experimental_delegates=list(delegates)
+                )
+                if ready:
+                    self.interpreter.allocate_tensors()
             (self.input,) = self.interpreter.get_input_details()
-            details = self.interpreter.get_signature_runner().get_output_details()  # by name; their order is random
-            self.outputs = {name: (out["index"], *_scale(out)) for name, out in details.items()}
-        except (ValueError, RuntimeError) as error:
+            self.outputs = {name: (out["index"], *_scale(out)) for name, out in self._outputs(names or {}).items()}
+        except (ValueError, RuntimeError, KeyError) as error:
             raise ModelError(f"{origin} does not load in {self.runtime}: {str(error).splitlines()[0]}") from error
         self.bytes_in = self.input["dtype"] == np.int8
         if self.bytes_in and self.input["quantization"] != (1.0, -128):
             raise ModelError(f"{origin} does not take a pixel as pixel - 128; export it again with edgekit")
+
+    def _outputs(self, names: Mapping[str, str]) -> dict[str, Any]:
+        """Details of the outputs by name; their order is random."""
+        if names and not self.interpreter.get_signature_list():
+            tensors = {out["name"]: out for out in self.interpreter.get_output_details()}
+            return {name: tensors[tensor] for name, tensor in names.items()}
+        return dict(self.interpreter.get_signature_runner().get_output_details())
 
     def __call__(self, image: Image) -> dict[str, Tensor]:
         view = self.interpreter.tensor(self.input["index"])()[0]

@@ -43,6 +43,7 @@ class Plan:
     mqtt_discovery: str = "homeassistant"  # prefix; "" for none
     mqtt_room: int = 64_000_000  # bytes of events that wait for the broker
     watchdog: float = 20.0  # seconds without a beat after which the process ends itself; 0: never
+    delegate: str = "auto"  # or "cpu", or "edgetpu", with :usb or :pci and a number behind
 
     def limits(self, live: bool) -> Limits:
         """How much room a log takes: of a camera within limits, of files all it needs, unless it was said."""

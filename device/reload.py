@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
+from edgekit.device.edgetpu import beside, load_on
 from edgekit.device.errors import EdgekitError
 from edgekit.device.golden import demand
-from edgekit.device.interpreter import Loaded, load
+from edgekit.device.interpreter import Loaded
 from edgekit.device.plan import Plan
 
 Again = Callable[[], Plan]  # reads the settings once more
@@ -27,7 +28,8 @@ class Found(NamedTuple):
 def load_models(plan: Plan) -> Models:
     """Both models of a plan. Raises ModelError, also when one computes something else than where it was exported."""
     paths = plan.detector, plan.sentiment
-    models = load(plan.detector, "detector", plan.threads), load(plan.sentiment, "sentiment", plan.threads)
+    detector = load_on(plan.delegate, plan.detector, "detector", plan.threads)
+    models = detector, load_on(plan.delegate, plan.sentiment, "sentiment", plan.threads)
     if plan.verify:
         for model, path in zip(models, paths, strict=True):
             demand(model, path)
@@ -38,7 +40,7 @@ class Reload:
     """A thread for each reading, since models may take seconds to load, and longer to be measured."""
 
     def __init__(self, plan: Plan, again: Again) -> None:
-        self.again, self.threads, self.loaded = again, plan.threads, _stamps(plan)
+        self.again, self.first, self.loaded = again, plan, _stamps(plan)
         self.thread: threading.Thread | None = None
         self.found: Found | EdgekitError | None = None
 
@@ -61,7 +63,8 @@ class Reload:
         try:
             plan = self.again()
             stamps = _stamps(plan)
-            models = load_models(replace(plan, threads=self.threads)) if stamps != self.loaded else None
+            fixed = replace(plan, threads=self.first.threads, delegate=self.first.delegate)
+            models = load_models(fixed) if stamps != self.loaded else None
             self.found, self.loaded = Found(plan, models), stamps
         except EdgekitError as error:
             self.found = error
@@ -70,7 +73,7 @@ class Reload:
 def _stamps(plan: Plan) -> list[object]:
     """What differs when a model file is another one, or was replaced."""
     stamps: list[object] = []
-    for path in (plan.detector, plan.sentiment):
+    for path in (plan.detector, plan.sentiment, beside(plan.detector), beside(plan.sentiment)):
         stamps.append(path)
         with suppress(OSError):
             status = path.stat()

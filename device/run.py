@@ -116,6 +116,7 @@ class Run:
         self.pipeline = Pipeline(*models, plan.zones, plan.every)
         self.events = Events(self.numbered)
         self.chores = Chores(plan, self.state, self.faults)
+        self.chores.coral.adopt(models)
         self.pace = Pace(None, 0)
         self._set_pace()
         self.bar = stack.enter_context(Bar(None if "-" in plan.log else plan.frames or self.camera.length))
@@ -203,6 +204,7 @@ class Run:
         self.plan = replace(self.plan, **{name: new[name] for name in CHANGES})
         if found.models:
             self.pipeline.detector, self.pipeline.sentiment = found.models
+            self.chores.coral.adopt(found.models)
             self.state.labels = found.models[1].spec.answers
             for track in self.pipeline.tracker.tracks:
                 track.steady = None  # it remembers the classes of the model before

@@ -40,6 +40,7 @@ class ModelSpec:
     training: dict[str, Any] = field(default_factory=dict)  # data, recipe, versions
     calibration: dict[str, Any] = field(default_factory=dict)  # pictures that set the int8 ranges
     parity: dict[str, Any] = field(default_factory=dict)  # what export lost against the trained model
+    compiled: dict[str, Any] = field(default_factory=dict)  # for an Edge TPU: by what, from which file; {}: for the CPU
     sha256: str = ""  # of the flatbuffer
     needs: str = ""  # the oldest version of TFLite that has its operators
     format: int = FORMAT
@@ -82,6 +83,8 @@ def _check(spec: ModelSpec) -> None:
         raise ValueError("labels do not begin with the answers")
     if not all(isinstance(n, int) and n > 0 for n in spec.strides):
         raise ValueError(f"strides {spec.strides} are not pixels")
+    if not isinstance(spec.compiled, dict) or not isinstance(spec.compiled.get("outputs", {}), dict):
+        raise ValueError("compiled does not say how")
     for name in ("threshold", "overlap", "margin"):
         number = getattr(spec, name)
         if not isinstance(number, int | float) or not 0 <= number <= 4:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.device.errors import DataError
+from edgekit.device.errors import DataError, ModelError, ParityError
 
+if TYPE_CHECKING:
+    from edgekit.export.edgetpu import Verdict
+
+TASKS = "detector", "sentiment"
 PRECISIONS = "int8", "float32", "float16", "dynamic"
 PATH = click.Path(path_type=Path)
 CALIBRATE = "Sets the int8 ranges, which demand it: data as for training, or, for a detector, a folder of pictures."
@@ -71,6 +77,86 @@ def tflite(
     write_whole(target, pack(flatbuffer, spec, golden.entries(golden.make(exported.model, spec.size))))
     say(f"wrote {target}, {target.stat().st_size:,} bytes")
     suggest("run", f"--{spec.task}", target)
+
+
+@export.command()
+@click.argument("source", metavar="RUN_OR_MODEL", type=PATH)
+@click.option("--allow-cpu", default=0, show_default=True, type=click.IntRange(0), metavar="N",
+              help="Operators that may stay on the CPU.")  # fmt: skip
+@click.option("--out", type=PATH, help="The file to write.  [default: MODEL_edgetpu.tflite beside it]")
+def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
+    """Compile an int8 .tflite for a Coral, or say what of it would stay on the CPU.
+
+    The check needs nothing but edgekit; compiling needs Coral's edgetpu_compiler.
+    """
+    from edgekit.device import golden
+    from edgekit.device.edgetpu import beside
+    from edgekit.device.files import write_whole
+    from edgekit.device.spec import pack, unpack
+    from edgekit.export import compiler
+    from edgekit.export.edgetpu import judge
+    from edgekit.export.graph import read_graph
+    from edgekit.train.say import console, say, suggest
+
+    plain = exported(source)
+    flatbuffer, spec = unpack(plain)
+    if spec.compiled:
+        raise DataError(f"{plain} is compiled already; give the file it was compiled from")
+    verdicts = judge(read_graph(flatbuffer))
+    console.print(_verdicts(verdicts))
+    program = compiler.find()
+    if program is None:
+        demand_few(verdicts, allow_cpu)
+        maybe = sum(bool(verdict.note) for verdict in verdicts)
+        raise ModelError(f"the check passed, with {maybe} of {len(verdicts)} operators left open; {compiler.absent()}")
+    with console.status(f"compiling {plain}"):
+        compiled, report = compiler.compile_model(flatbuffer, plain.stem, program)
+    compiler.demand_mapped(report, allow_cpu)
+    facts = {
+        "for": "edgetpu", "compiler": report.version, "from": spec.sha256, "mapped": report.mapped,
+        "on_cpu": report.on_cpu, "outputs": compiler.match_outputs(flatbuffer, compiled),
+    }  # fmt: skip
+    target = out or beside(plain)
+    spec = replace(spec, sha256=sha256(compiled).hexdigest(), compiled=facts)
+    write_whole(target, pack(compiled, spec, golden.entries(golden.read(plain))))
+    say(f"wrote {target}, {target.stat().st_size:,} bytes, {report.mapped} operators on the Edge TPU, "
+        f"{report.on_cpu} on the CPU")  # fmt: skip
+    suggest("run", f"--{spec.task}", plain)
+
+
+def exported(source: Path) -> Path:
+    """The model file of a run, or the file itself. Raises DataError when there is none, or more than one."""
+    if not source.is_dir():
+        return source
+    found = [path for path in (source / f"{task}.tflite" for task in TASKS) if path.exists()]
+    if len(found) != 1:
+        has = f"has {' and '.join(path.name for path in found)}: name one" if found else "has no exported model"
+        raise DataError(f"{source} {has}; one is made with: edgekit export tflite RUN --calibrate DATA")
+    return found[0]
+
+
+def demand_few(verdicts: Sequence[Verdict], allowed: int) -> None:
+    """Raise ParityError, naming the operators, when more would run on the CPU than may."""
+    fallen = Counter(f"{v.operator.name} {v.why}" for v in verdicts if v.why)
+    count = fallen.total()
+    if count > allowed:
+        named = "; ".join(f"{n} {name}" if n > 1 else name for name, n in fallen.items())
+        raise ParityError(f"{count} of {len(verdicts)} operators would run on the CPU: {named}")
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> Any:
+    """The check for people: a line for each kind of operator and fate."""
+    from rich.table import Table
+
+    table = Table(title="check: what the Edge TPU would run, by Coral's list", title_justify="left")
+    for column in ("operator", "version", "count"):
+        table.add_column(column, justify="left" if column == "operator" else "right")
+    table.add_column("runs on")
+    rows = Counter((v.operator.name, v.operator.version, v.why, v.note) for v in verdicts)
+    for (name, version, why, note), count in rows.items():
+        fate = f"CPU: {why}" if why else f"Edge TPU{f', perhaps: {note}' if note else ''}"
+        table.add_row(name, str(version), str(count), fate)
+    return table
 
 
 def _table(facts: dict[str, Any]) -> Any:

@@ -81,9 +81,50 @@ def test_a_coral(tmp_path: Path) -> None:
         steps.append((finding.level, finding.cure.split(";")[0]))
         if path:
             plant(tmp_path, **{path: ""})
-    assert steps == [("warn", "sudo apt install libedgetpu1-std"), ("warn", "replug it"), ("ok", "")]
-    refused = hardware.coral(tmp_path, lambda path: False)
-    assert refused and "plugdev" in refused.cure
+    assert [(level, cure.split(",")[0]) for level, cure in steps] == [
+        ("warn", "sudo apt install libedgetpu1-std"), ("warn", "replug it"), ("ok", ""),
+    ]  # fmt: skip
+
+
+def test_a_coral_that_this_user_may_not_use(tmp_path: Path) -> None:
+    plant(tmp_path, **{
+        "sys/bus/usb/devices/2-1/idVendor": "18d1", "sys/bus/usb/devices/2-1/idProduct": "9302",
+        "sys/bus/usb/devices/2-1/busnum": "2", "sys/bus/usb/devices/2-1/devnum": "11",
+        "dev/bus/usb/002/011": "", "usr/lib/libedgetpu.so.1": "",
+        "lib/udev/rules.d/60-libedgetpu1-std.rules": 'ATTRS{idVendor}=="1a6e",GROUP="plugdev"',
+    })  # fmt: skip
+    half = hardware.coral(tmp_path, lambda path: False)
+    assert half and half.says == "Coral on USB, but no udev rule gives it to a group, under both of its names"
+    assert "18d1" in half.cure and "60-coral.rules" in half.cure
+    plant(tmp_path, **{"etc/udev/rules.d/60-coral.rules": 'ATTRS{idVendor}=="18d1",GROUP="plugdev"'})
+    ruled = hardware.coral(tmp_path, lambda path: False)
+    assert ruled and (ruled.level, ruled.says) == ("warn", "Coral on USB, but this user may not use it")
+    assert ruled.cure.startswith("sudo usermod -aG plugdev $USER")
+
+
+def test_a_coral_on_pcie(tmp_path: Path) -> None:
+    plant(tmp_path, **{
+        "sys/bus/pci/devices/0000:01:00.0/vendor": "0x1ac1", "sys/bus/pci/devices/0000:01:00.0/device": "0x089a",
+        "usr/local/lib/libedgetpu.so.1": "",
+    })  # fmt: skip
+    driverless = hardware.coral(tmp_path)
+    assert driverless and driverless.cure == "load its driver: sudo apt install gasket-dkms"
+    plant(tmp_path, **{"dev/apex_0": ""})
+    refused, fine = hardware.coral(tmp_path, lambda path: False), hardware.coral(tmp_path)
+    assert refused and "-aG apex" in refused.cure
+    assert fine and (fine.level, fine.says) == ("ok", "Coral on PCIe, libedgetpu installed, this user may use it")
+
+
+def test_a_coral_that_is_awaited_and_not_plugged_in(tmp_path: Path) -> None:
+    compiled = tmp_path / "detector_edgetpu.tflite"
+    assert hardware.coral(tmp_path, compiled=[compiled]) is None
+    plant(tmp_path, **{"usr/lib/x86_64-linux-gnu/libedgetpu.so.1": ""})
+    library = hardware.coral(tmp_path, compiled=[compiled])
+    assert library and library.says == "none is plugged in, though libedgetpu.so.1 is here; the CPU does the work"
+    compiled.touch()
+    awaited = hardware.coral(tmp_path, compiled=[compiled])
+    assert awaited and (awaited.level, "detector_edgetpu.tflite is here" in awaited.says) == ("warn", True)
+    assert "1a6e:089a or 18d1:9302" in awaited.cure
 
 
 QUIET = Board(temperature=48.0, throttled=False, under_voltage=False)

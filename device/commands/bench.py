@@ -21,7 +21,7 @@ from edgekit.device.commands.options import EXAMPLE, model_options
 @model_options
 def bench(
     models: tuple[Path, ...], camera: str, frames: int, warmup: int, as_json: bool, detector: Path, sentiment: Path,
-    size: tuple[int, int], threads: int | None,
+    size: tuple[int, int], threads: int | None, delegate: str,
 ) -> None:  # fmt: skip
     """Measure latency on this machine, stage by stage, through the same pipeline as run.
 
@@ -31,10 +31,11 @@ def bench(
     from edgekit.device.plan import Plan
 
     if models:
-        result = side_by_side(models, camera, size, threads, frames, warmup)
+        result = side_by_side(models, camera, size, threads, frames, warmup, delegate)
         click.echo(json.dumps(result, indent=2) if as_json else _models_table(result))
         return
-    result = measure(Plan(camera, size, detector, sentiment, threads, frames=frames, idle=0), warmup)
+    plan = Plan(camera, size, detector, sentiment, threads, frames=frames, idle=0, delegate=delegate)
+    result = measure(plan, warmup)
     click.echo(json.dumps(result, indent=2) if as_json else _bench_table(result))
 
 
@@ -47,14 +48,17 @@ def _models_table(result: dict[str, Any]) -> str:
     lines += [f"{'ms':28}{'bytes':>12}" + "".join(f"{p:>9}" for p in ("p50", "p90", "p95", "p99", "ratio"))]
     for row in result["models"]:
         numbers = "".join(f"{row[p]:9.3f}" for p in ("p50", "p90", "p95", "p99", "ratio"))
-        lines += [f"{row['task'] + ' ' + row['arch']:28}{row['bytes']:12,}{numbers}   {row['file']}"]
+        lines += [
+            f"{row['task'] + ' ' + row['arch']:28}{row['bytes']:12,}{numbers}   {row['file']} on {row['runs_on']}"
+        ]
     return "\n".join(lines)
 
 
 def _bench_table(result: dict[str, Any]) -> str:
     machine, stages = result["machine"], result["stages"]
     lines = [f"{machine['board']}, {machine['cores']} cores, {machine['interpreter']}, Python {machine['python']}"]
-    lines += [f"{result['frames']} frames of {result['source']}, {result['faces_a_frame']} faces a frame", ""]
+    lines += [f"{result['frames']} frames of {result['source']}, {result['faces_a_frame']} faces a frame"]
+    lines += [", ".join(f"{task} on {facts['runs_on']}" for task, facts in result["models"].items()), ""]
     lines += [f"{'ms':10}" + "".join(f"{p:>9}" for p in ("p50", "p90", "p95", "p99"))]
     lines += [
         f"{name:10}" + "".join(f"{row[p]:9.3f}" for p in ("p50", "p90", "p95", "p99")) for name, row in stages.items()

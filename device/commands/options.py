@@ -76,10 +76,24 @@ class Bytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return round(float(found[1]) * {"k": 1e3, "m": 1e6, "g": 1e9}[found[2].lower()])
 
 
+class DelegateName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """auto, cpu or edgetpu; the last with a bus and a number behind, when there are several."""
+
+    name = "delegate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"auto|cpu|edgetpu(:usb|:pci)?(:\d{1,2})?", value):
+            self.fail(f"{value!r} is none of auto, cpu, edgetpu, edgetpu:usb, edgetpu:pci, edgetpu:usb:1", param, ctx)
+        return str(value)
+
+
 def model_options(command: Any) -> Any:
     """Which models, and on how many threads: the same for every command that runs the pipeline."""
     for option in (
         click.option("--threads", type=click.IntRange(1, 64), help="For each model.  [default: the fastest]"),
+        click.option("--delegate", type=DelegateName(), default="auto", show_default=True,
+                     metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
+                     help="What runs the models; auto: a Coral, where there is one and a file compiled for it."),
         click.option("--size", type=Size(), default="640x480", show_default=True, help="Asked of a live camera."),
         click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS / "sentiment.tflite",
                      help="The classifier.  [default: the one that comes with edgekit]"),

@@ -8,33 +8,42 @@ from typing import Any
 
 import click
 
-from edgekit.device.commands.options import MODELS
+from edgekit.device.commands.options import MODELS, DelegateName
 from edgekit.device.errors import EdgekitError, ModelError
 
 
 @click.command()
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option(
+    "--delegate",
+    type=DelegateName(),
+    default="cpu",
+    show_default=True,
+    metavar="cpu|edgetpu[:usb|:pci][:N]",
+    help="What runs them; edgetpu: the file that was compiled for it, beside.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def verify(models: tuple[Path, ...], threads: int, as_json: bool) -> None:
+def verify(models: tuple[Path, ...], threads: int, delegate: str, as_json: bool) -> None:
     """Prove that this machine computes what the workstation did when it exported MODELS, bit by bit.
 
     Without MODELS, those that come with edgekit.
     """
     paths = models or tuple(sorted(MODELS.glob("*.tflite")))
-    found = [_verified(path, threads) for path in paths]
+    found = [_verified(path, threads, delegate) for path in paths]
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(_line, found)))
     failed = [row["file"] for row in found if row["verdict"] == "FAILED"]
     if failed:
         raise ModelError(f"not to be trusted here: {', '.join(failed)}; try another version of the interpreter")
 
 
-def _verified(path: Path, threads: int) -> dict[str, Any]:
+def _verified(path: Path, threads: int, delegate: str) -> dict[str, Any]:
+    from edgekit.device.edgetpu import load_on
     from edgekit.device.golden import checked
-    from edgekit.device.interpreter import load, runtime
+    from edgekit.device.interpreter import runtime
 
     try:
-        return {**checked(path, load(path, threads=threads)), "interpreter": runtime()[1]}
+        return {**checked(path, load_on(delegate, path, threads=threads)), "interpreter": runtime()[1]}
     except EdgekitError as error:
         return {"file": str(path), "verdict": "FAILED", "where": str(error), "inputs": 0, "interpreter": runtime()[1]}
 

@@ -17,6 +17,7 @@ def checks(
     here, board = machine(), hardware.told_by_firmware(read_board(folder))
     pi = "raspberry pi" in (here.model or "").lower()
     folder = folder.absolute()
+    compiled = [path.with_name(f"{path.stem}_edgetpu.tflite") for path in (detector, sentiment)]
     return [
         ("board", lambda: hardware.board(here)),
         ("Python", packages.python),
@@ -26,7 +27,7 @@ def checks(
         ("picamera2", lambda: packages.picamera2(pi)),
         ("camera", lambda: hardware.camera(pi)),
         ("rights", hardware.groups),
-        ("Coral", hardware.coral),
+        ("Coral", lambda: hardware.coral(compiled=compiled)),
         ("heat", lambda: hardware.heat(board)),
         ("power", lambda: hardware.power(board)),
         ("disk", lambda: system.disk(board, folder)),

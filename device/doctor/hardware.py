@@ -14,11 +14,11 @@ from pathlib import Path
 from edgekit.device.doctor.finding import Finding
 from edgekit.device.doctor.texts import RIBBON, RUNTIME
 from edgekit.device.health.board import HOT, SINCE_BOOT, Board, Machine, meaning, text
+from edgekit.device.health.coral import LIBRARY, PLUG, Allowed, corals, installed, may_write
+from edgekit.device.health.coral import trouble as not_ours
 
 ROOT = Path("/")
 NO_CAMERAS = "bcm2835-", "pispbe", "rpi-", "rpivid"  # video devices of a Pi that decode or convert
-CORALS = ("1a6e", "089a"), ("18d1", "9302")  # on USB: before, and after, its first use
-CORAL_PCIE = "0x1ac1", "0x089a"
 SUPPLY = "use the supply made for this board and a short, thick cable; unplug what hangs on its USB ports"
 
 
@@ -92,34 +92,20 @@ def _join(path: Path) -> str:
     return f"sudo usermod -aG {group.gr_name} {user}, then log out and in again"
 
 
-def coral(root: Path = ROOT, allowed: Callable[[Path], bool] = lambda path: os.access(path, os.W_OK)) -> Finding | None:
-    """Where a Coral is plugged in: can it be used?"""
-    usb = [
-        folder
-        for folder in sorted(root.glob("sys/bus/usb/devices/*"))
-        if (text(folder / "idVendor"), text(folder / "idProduct")) in CORALS
-    ]
-    pcie = [
-        folder
-        for folder in sorted(root.glob("sys/bus/pci/devices/*"))
-        if (text(folder / "vendor"), text(folder / "device")) == CORAL_PCIE
-    ]
-    if not usb and not pcie:
-        return None
-    where = "Coral on USB" if usb else "Coral on PCIe"
-    if not [*root.glob("usr/lib/*/libedgetpu.so.1"), *root.glob("usr/lib/libedgetpu.so.1")]:
+def coral(root: Path = ROOT, allowed: Allowed = may_write, compiled: Iterable[Path] = ()) -> Finding | None:
+    """Where a Coral is plugged in, or files were compiled for one: can it be used? A run may hold it: not opened."""
+    found, here = corals(root), installed(root)
+    if not found:
+        waiting = [path.name for path in compiled if path.exists()] + [LIBRARY] * here
+        says = f"none is plugged in, though {waiting[0]} is here" if waiting else ""
+        return Finding("Coral", "warn", f"{says}; the CPU does the work", PLUG) if waiting else None
+    where = f"{len(found)} plugged in, " * (len(found) > 1) + f"Coral on {found[0].bus}"
+    if not here:
         return Finding("Coral", "warn", f"{where}, but libedgetpu is not installed", RUNTIME)
-    device = root / "dev/apex_0"
-    if usb:
-        bus, number = int(text(usb[0] / "busnum") or 0), int(text(usb[0] / "devnum") or 0)
-        device = root / f"dev/bus/usb/{bus:03}/{number:03}"
-    if not device.exists():
-        cure = "load its driver: sudo apt install gasket-dkms" if pcie else "replug it; then: lsusb"
-        return Finding("Coral", "warn", f"{where}, but /{device.relative_to(root)} is not there", cure)
-    if not allowed(device):
-        cure = "sudo usermod -aG plugdev $USER (PCIe: apex), log in again, and replug it"
-        return Finding("Coral", "warn", f"{where}, but this user may not use it", cure)
-    return Finding("Coral", "ok", f"{where}, libedgetpu installed")
+    for each in found:
+        if trouble := not_ours(each, root, allowed):
+            return Finding("Coral", "warn", f"Coral on {each.bus}, but {trouble[0]}", trouble[1])
+    return Finding("Coral", "ok", f"{where}, libedgetpu installed, this user may use it")
 
 
 def board(machine: Machine) -> Finding:

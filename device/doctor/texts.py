@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
+from edgekit.device.health.coral import INSTALL
+
 SYSTEM_SITE = "python3 -m venv --system-site-packages YOUR_VENV (over the old one), and run: edgekit doctor"
 NUMPY_1 = "pip uninstall tflite-runtime; pip install 'edgekit[board]' (or, on 32 bits: pip install 'numpy<2')"
 APT_NUMPY = "pip uninstall numpy in this environment, so that apt's numpy is seen, for which apt's picamera2 was built"
 NEWER = "the model is newer than the interpreter: pip install --upgrade ai-edge-litert"
-RUNTIME = "sudo apt install libedgetpu1-std"
+RUNTIME = f"{INSTALL}, from Coral's packages; on newer systems a build that fits (see Coral in device/README.md)"
 BUSY = "another program holds the camera; edgekit doctor names it; the service: sudo systemctl stop edgekit"
 RIBBON = "switch off, seat both ends of the ribbon, then: rpicam-hello --list-cameras"
 HEADLESS = "pip uninstall opencv-python, pip install opencv-python-headless; it needs no screen"

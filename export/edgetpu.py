@@ -1,0 +1,211 @@
+"""What of a model a Coral's Edge TPU would run, by the list of its makers, without their compiler.
+
+The list: coral.ai/docs/edgetpu/models-intro, "Supported operations". Versions are not documented; those that the last
+compiler, 16.0.384591198, was seen to refuse are from reports of its users: google-coral/edgetpu 631, 845 and 879,
+google-coral/libedgetpu 71.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgekit.export.graph import Graph, Operator
+
+LARGE = 1 << 16  # elements; the list says "large" and no number
+LONGEST_SOFTMAX = 16_000
+REFUSED = {"CONV_2D": 6, "EXP": 2, "QUANTIZE": 3, "TRANSPOSE_CONV": 4}  # these versions, and all above
+KEPT = 9  # of FULLY_CONNECTED, which the compiler was seen to leave to the CPU
+SEEN = {  # versions that our exports hold; no report says that they are refused, none that they are taken
+    "ADD": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "LOGISTIC": 2, "MEAN": 2, "QUANTIZE": 1,
+    "RESIZE_BILINEAR": 3, "SOFTMAX": 2, "TRANSPOSE_CONV": 2,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of one operator."""
+
+    operator: Operator
+    why: str = ""  # it would run on the CPU; "": on the Edge TPU
+    note: str = ""  # what the list leaves open
+
+
+def judge(graph: Graph) -> list[Verdict]:
+    """A verdict an operator, in the order of the graph.
+
+    The compiler takes one piece: it begins at the first operator that it can map and ends before the next that it
+    cannot. A file that it refuses is refused whole.
+    """
+    if refused := _refused(graph):
+        return [Verdict(operator, refused) for operator in graph.operators]
+    own = [_reason(operator) for operator in graph.operators]
+    begin = next((n for n, why in enumerate(own) if not why), len(own))
+    end = next((n for n in range(begin, len(own)) if own[n]), len(own))
+    return [
+        Verdict(op, why or ("comes after one that is not mapped" if n > end else ""), "" if why else _note(op))
+        for n, (op, why) in enumerate(zip(graph.operators, own, strict=True))
+    ]
+
+
+def _refused(graph: Graph) -> str:
+    """Why the compiler would not even read the file."""
+    if graph.subgraphs > 1:
+        return f"the file has {graph.subgraphs} subgraphs, and one is supported"
+    for op in graph.operators:
+        if op.version >= REFUSED.get(op.name, op.version + 1):
+            return (
+                f"the compiler refuses files with {op.name} version {op.version}; it knows up to {REFUSED[op.name] - 1}"
+            )
+    return ""
+
+
+def _reason(op: Operator) -> str:
+    """Why an operator by itself would not be mapped; "" when nothing speaks against it."""
+    if op.custom or op.name not in RULES:
+        return "not on Coral's list"
+    return _tensors(op) or RULES[op.name](op)
+
+
+def _tensors(op: Operator) -> str:
+    """What holds for all: 8 bits, fixed sizes, three dimensions."""
+    for tensor in (*op.inputs, *op.outputs):
+        if tensor.dynamic:
+            return "has a dynamic size"
+        allowed = ("INT8", "UINT8", "INT32") if tensor.constant else ("INT8", "UINT8")
+        if tensor.type not in allowed:
+            return f"works on {tensor.type}"
+    for tensor in op.computed:
+        if any(n > 1 for n in tensor.shape[:-3]):
+            return f"only the three innermost dimensions may exceed 1, this is {_size(tensor.shape)}"
+    return ""
+
+
+def _note(op: Operator) -> str:
+    if op.name == "RESHAPE" and op.outputs[0].count >= LARGE:
+        return "certain reshapes of large tensors are not mapped"
+    if op.name.startswith("RESIZE_"):
+        return "may stay on the CPU, depending on the sizes"
+    if op.version > SEEN.get(op.name, op.version):
+        return f"version {op.version} was not seen yet"
+    return ""
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _fine(op: Operator) -> str:
+    return ""
+
+
+def _weights(op: Operator) -> str:
+    """Of a layer: they stand in the file."""
+    parameters = op.inputs[:2] if op.name == "TRANSPOSE_CONV" else op.inputs[1:]
+    return "" if all(tensor.constant for tensor in parameters) else "its weights are computed"
+
+
+def _convolution(op: Operator) -> str:
+    if op.options.get("dilationWFactor", 1) != op.options.get("dilationHFactor", 1):
+        return "dilates differently in x and y"
+    pixels, weights = op.inputs[:2]
+    if op.name == "CONV_2D" and weights.shape[-1] != pixels.shape[-1]:
+        return f"a grouped convolution: {weights.shape[-1]} of {pixels.shape[-1]} channels"
+    return _weights(op)
+
+
+def _plain(op: Operator) -> str:
+    return "has a fused activation" if op.options.get("fusedActivationFunction") else ""
+
+
+def _concatenation(op: Operator) -> str:
+    constants = [tensor for tensor in op.inputs if tensor.constant]
+    zero = all(bool((tensor.numbers == tensor.quantum[1]).all()) for tensor in constants)
+    if constants and (len(op.inputs) != 2 or not zero):
+        return "joins a constant that is not zeros to one input"
+    return _plain(op)
+
+
+def _dense(op: Operator) -> str:
+    shape = op.outputs[0].shape
+    if op.version >= KEPT:
+        return f"version {op.version}, which keeps its dimensions"
+    if any(n > 1 for n in shape[:-1]):
+        return f"its output must have one dimension, this is {_size(shape)}"
+    return "its weights have a special format" if op.options.get("weightsFormat") else _weights(op)
+
+
+def _axes(op: Operator) -> set[int]:
+    """What a reduction reduces, counted from the front."""
+    rank = len(op.inputs[0].shape)
+    return {int(axis) % rank for axis in op.inputs[1].numbers} if rank else set()
+
+
+def _reduction(op: Operator) -> str:
+    rank = len(op.inputs[0].shape)
+    if rank == 4 and 0 in _axes(op):
+        return "reduces the batch"
+    depth = op.inputs[0].shape[-1] if rank else 0
+    if op.name == "MEAN" and rank - 1 in _axes(op) and depth % 4:
+        return f"a mean over {depth} channels: they must be a multiple of 4"
+    return ""
+
+
+def _pad(op: Operator) -> str:
+    padding = op.inputs[1].numbers
+    return "pads the batch" if len(op.inputs[0].shape) == 4 and padding[:2].any() else ""
+
+
+def _pack(op: Operator) -> str:
+    return "packs the batch" if op.options.get("axis") == 0 and len(op.outputs[0].shape) == 4 else ""
+
+
+def _prelu(op: Operator) -> str:
+    return "has more than one alpha a channel" if any(n > 1 for n in op.inputs[1].shape[:-1]) else ""
+
+
+def _softmax(op: Operator) -> str:
+    shape = op.inputs[0].shape
+    if any(n > 1 for n in shape[:-1]) or shape[-1] > LONGEST_SOFTMAX:
+        return f"takes one dimension of {LONGEST_SOFTMAX} at most, this is {_size(shape)}"
+    return ""
+
+
+def _squeeze(op: Operator) -> str:
+    """Ones may go from the front only: [1, 5, 10] to [5, 10], not [5, 1, 10]."""
+    shape, given = op.inputs[0].shape, op.options.get("squeezeDims")
+    rank = len(shape)
+    gone = {n for n in range(rank) if shape[n] == 1} if given is None else {int(n) % rank for n in given}
+    lead = next((n for n in range(rank) if shape[n] > 1), rank)
+    return "squeezes more than the ones in front" if any(n > lead for n in gone) else ""
+
+
+def _slice(op: Operator) -> str:
+    strided = any(int(n) != 1 for n in op.inputs[3].numbers) if len(op.inputs) > 3 else False
+    if strided or op.options.get("ellipsisMask") or op.options.get("newAxisMask"):
+        return "takes strides of 1 only, without ellipsis or new axis"
+    return ""
+
+
+RULES: dict[str, Callable[[Operator], str]] = {
+    **dict.fromkeys(
+        (
+            "ADD EXPAND_DIMS L2_NORMALIZATION LOGISTIC MAXIMUM MINIMUM MUL QUANTIZE RELU RELU6 RELU_N1_TO_1 "
+            "RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RSQRT SLICE SPACE_TO_DEPTH SPLIT SQUARED_DIFFERENCE SUB "
+            "TANH TRANSPOSE UNIDIRECTIONAL_SEQUENCE_LSTM"
+        ).split(),
+        _fine,
+    ),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _convolution),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), _plain),
+    **dict.fromkeys(("MEAN", "REDUCE_MAX", "REDUCE_MIN", "SUM"), _reduction),
+    "TRANSPOSE_CONV": _weights,
+    "CONCATENATION": _concatenation,
+    "FULLY_CONNECTED": _dense,
+    "PACK": _pack,
+    "PAD": _pad,
+    "PRELU": _prelu,
+    "SOFTMAX": _softmax,
+    "SQUEEZE": _squeeze,
+    "STRIDED_SLICE": _slice,
+}

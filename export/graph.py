@@ -1,0 +1,104 @@
+"""A .tflite as plain values: what its operators are, and what they work on. Needs no TensorFlow and runs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What flows between operators, or stands in the file."""
+
+    name: str
+    type: str  # as TFLite writes it: INT8, FLOAT32
+    shape: tuple[int, ...]
+    dynamic: bool  # its size is not known before it runs
+    quantum: tuple[float, int]  # scale and zero of the first channel; (0, 0): not quantized
+    data: bytes | None  # None: it is computed
+
+    @property
+    def constant(self) -> bool:
+        return self.data is not None
+
+    @property
+    def numbers(self) -> NDArray[Any]:
+        """The values of a constant of integers; none of one that is computed."""
+        kinds = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64}
+        return np.frombuffer(self.data or b"", kinds.get(self.type, np.uint8)).ravel()
+
+    @property
+    def count(self) -> int:
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One step of the graph."""
+
+    name: str  # as TFLite writes it: CONV_2D; of a custom one its own name
+    version: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    options: dict[str, Any]  # strides, fused activation and the like, named as in TFLite's schema
+    custom: bool = False
+
+    @property
+    def computed(self) -> tuple[Tensor, ...]:
+        """Inputs and outputs that do not stand in the file."""
+        return tuple(tensor for tensor in (*self.inputs, *self.outputs) if not tensor.constant)
+
+
+class Graph(NamedTuple):
+    """The first subgraph of a file, and how many there are."""
+
+    operators: list[Operator]
+    outputs: list[Tensor]
+    named: dict[str, Tensor]  # outputs by the names of the signature; {}: it has none
+    subgraphs: int
+
+
+def read_graph(flatbuffer: bytes) -> Graph:
+    """Parse a flatbuffer of ours; its sum must have been checked, for the parser trusts what it reads."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
+    kinds, types = _names(schema.BuiltinOperator), _names(schema.TensorType)
+    (graph, *_) = model.subgraphs
+    tensors = [_tensor(tensor, types, model.buffers) for tensor in graph.tensors]
+    operators = []
+    for each in graph.operators:
+        code = model.operatorCodes[each.opcodeIndex]
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)  # the older field ends at 127
+        custom = number == schema.BuiltinOperator.CUSTOM
+        name = _text(code.customCode) if custom else kinds.get(number, f"operator {number}")
+        options = vars(each.builtinOptions) if each.builtinOptions else {}
+        inputs, outputs = (tuple(tensors[i] for i in side if i >= 0) for side in (each.inputs, each.outputs))
+        operators.append(Operator(name, code.version, inputs, outputs, options, custom))
+    signature = model.signatureDefs[0].outputs if model.signatureDefs else []
+    named = {_text(output.name): tensors[output.tensorIndex] for output in signature}
+    return Graph(operators, [tensors[i] for i in graph.outputs], named, len(model.subgraphs))
+
+
+def _tensor(found: Any, types: dict[int, str], buffers: list[Any]) -> Tensor:
+    shape = () if found.shape is None else tuple(int(n) for n in found.shape)
+    signature = shape if found.shapeSignature is None else found.shapeSignature
+    data = buffers[found.buffer].data
+    quantum = found.quantization
+    scale, zero = (0.0, 0) if quantum is None or quantum.scale is None else (quantum.scale[0], quantum.zeroPoint[0])
+    return Tensor(
+        _text(found.name), types.get(found.type, f"type {found.type}"), shape, any(int(n) < 0 for n in signature),
+        (float(scale), int(zero)), None if data is None else bytes(bytearray(data)),
+    )  # fmt: skip
+
+
+def _names(kinds: type) -> dict[int, str]:
+    return {number: name for name, number in vars(kinds).items() if isinstance(number, int)}
+
+
+def _text(name: bytes | str | None) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else name or ""

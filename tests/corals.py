@@ -1,0 +1,130 @@
+"""A Coral that is none: files as its compiler makes them, and a library in the place of libedgetpu."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import flatbuffers
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.device import edgetpu
+from edgekit.device.commands.options import MODELS
+from edgekit.device.health import coral
+from edgekit.device.spec import ModelSpec, pack, unpack
+
+CUSTOM = "edgetpu-custom-op"
+
+
+def graph(flatbuffer: bytes) -> Any:
+    """A flatbuffer as objects that can be changed."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
+
+
+def packed(model: Any) -> bytes:
+    """The flatbuffer of such objects."""
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def operator(model: Any, kind: str) -> Any:
+    """The last operator of a kind, and nothing else of that kind is touched."""
+    number = getattr(schema.BuiltinOperator, kind)
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    return next(op for op in reversed(model.subgraphs[0].operators) if codes[op.opcodeIndex] == number)
+
+
+def become(model: Any, kind: str, other: str | None, name: str = "", version: int = 1) -> None:
+    """Make the last operator of a kind another."""
+    code = schema.OperatorCodeT()
+    code.builtinCode = getattr(schema.BuiltinOperator, other) if other else schema.BuiltinOperator.CUSTOM
+    code.deprecatedBuiltinCode, code.customCode = min(code.builtinCode, 127), name.encode() or None
+    code.version = version
+    model.operatorCodes.append(code)
+    operator(model, kind).opcodeIndex = len(model.operatorCodes) - 1
+
+
+def compiled(flatbuffer: bytes, signature: bool = True, left: int = 0) -> bytes:
+    """All operators but the last `left` in one of the Edge TPU's, as its compiler writes it."""
+    model = graph(flatbuffer)
+    (part,) = model.subgraphs
+    split = len(part.operators) - left
+    made = {index for each in part.operators[:split] for index in each.outputs}
+    wanted = [index for each in part.operators[split:] for index in each.inputs] + list(part.outputs)
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode, code.version = CUSTOM.encode(), 1
+    operator.opcodeIndex, operator.inputs = len(model.operatorCodes), list(part.inputs)
+    operator.outputs = [index for index in dict.fromkeys(wanted) if index in made]
+    operator.customOptions = list(b"the weights and the program")
+    model.operatorCodes, part.operators = [*model.operatorCodes, code], [operator, *part.operators[split:]]
+    if not signature:
+        model.signatureDefs = None
+    return packed(model)
+
+
+def names(flatbuffer: bytes) -> dict[str, str]:
+    """The tensor of each output."""
+    model = graph(flatbuffer)
+    tensors = model.subgraphs[0].tensors
+    return {o.name.decode(): tensors[o.tensorIndex].name.decode() for o in model.signatureDefs[0].outputs}
+
+
+def write_compiled(plain: Path, path: Path, signature: bool = True, origin: str = "") -> Path:
+    """The compiled file of a plain one, with its manifest; `origin` in the place of the sum of the plain one."""
+    flatbuffer, spec = unpack(plain)
+    found = compiled(flatbuffer, signature)
+    told = {"for": "edgetpu", "from": origin or spec.sha256, "outputs": names(flatbuffer)}
+    path.write_bytes(pack(found, replace(spec, sha256=sha256(found).hexdigest(), compiled=told)))
+    return path
+
+
+def write_plain(model: Any, spec: ModelSpec, path: Path) -> Path:
+    """A file of ours with a changed graph."""
+    flatbuffer = packed(model)
+    path.write_bytes(pack(flatbuffer, replace(spec, sha256=sha256(flatbuffer).hexdigest())))
+    return path
+
+
+@cache
+def library() -> Path:
+    """The stand-in, compiled once. Skips the test where there is no C compiler."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs cc: sudo apt install gcc libc6-dev")
+    target = Path(mkdtemp(prefix="edgekit")) / "libfake.so"
+    source = Path(__file__).with_name("edgetpu.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", target, source], check=True)
+    return target
+
+
+def write_pairs(folder: Path) -> Path:
+    """Both shipped models with their compiled files beside; that of the classifier has lost its signature."""
+    folder.mkdir()
+    for task in ("detector", "sentiment"):
+        plain = Path(shutil.copy(MODELS / f"{task}.tflite", folder))
+        write_compiled(plain, folder / f"{task}_edgetpu.tflite", signature=task == "detector")
+    return folder
+
+
+def plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the stand-in in the place of libedgetpu, with its device plugged in; the folder that steers it."""
+    monkeypatch.setattr(edgetpu, "LIBRARY", str(library()))
+    monkeypatch.setattr(coral, "corals", list)
+    monkeypatch.setenv("FAKE_CORAL", str(folder))
+    folder.mkdir()
+    (folder / "plugged").touch()
+    return folder
+
+
+def unplug(device: Path) -> None:
+    """Take the device away."""
+    (device / "plugged").unlink()

@@ -1,0 +1,346 @@
+"""Models on a Coral: the real interpreter with a library in the place of libedgetpu, and the errors of the field."""
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgekit.device import edgetpu
+from edgekit.device.cli import main
+from edgekit.device.commands.options import MODELS
+from edgekit.device.edgetpu import Keeper, Switch, load_on, runs_on
+from edgekit.device.errors import ModelError
+from edgekit.device.health import coral
+from edgekit.device.image import Image
+from edgekit.device.info import describe
+from edgekit.device.interpreter import Loaded, TfliteModel, load
+from edgekit.device.spec import pack, unpack
+from tests.corals import plug_in, unplug, write_compiled, write_pairs
+
+Told = list[tuple[str, bool, str]]
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder with both models, plain and compiled."""
+    return write_pairs(tmp_path / "models")
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stand-in's folder, with the device plugged in: see edgetpu.c."""
+    return plug_in(tmp_path / "device", monkeypatch)
+
+
+def opened(device: Path) -> list[str]:
+    """The options of each opening."""
+    return (device / "opened").read_text().splitlines() if (device / "opened").exists() else []
+
+
+def blank(loaded: Loaded) -> Image:
+    return np.full((*loaded.spec.size, 3), 90, np.uint8)
+
+
+def answers(loaded: Loaded) -> dict[str, bytes]:
+    return {name: tensor.values.tobytes() for name, tensor in loaded.model(blank(loaded)).items()}
+
+
+def on_coral(loaded: Loaded) -> bool:
+    """The stand-in fills everything with -128, which no real output is."""
+    return all(set(values) == {128} for values in answers(loaded).values())
+
+
+# Which file runs
+
+
+@pytest.mark.parametrize("task", ["detector", "sentiment"])  # with its signature, and without
+def test_the_compiled_file_beside_runs_on_the_coral(models: Path, device: Path, task: str) -> None:
+    plain = load(MODELS / f"{task}.tflite", threads=1)
+    loaded = load_on("auto", models / f"{task}.tflite", task, 1)
+    assert runs_on(loaded) == "edgetpu" and on_coral(loaded)
+    assert set(answers(loaded)) == set(answers(plain))
+    assert loaded.spec == plain.spec
+
+
+@pytest.mark.parametrize(
+    ("delegate", "option"),
+    [("auto", ""), ("edgetpu", ""), ("edgetpu:usb", "device=usb "), ("edgetpu:pci", "device=pci "),
+     ("edgetpu:1", "device=:1 "), ("edgetpu:usb:2", "device=usb:2 ")],
+)  # fmt: skip
+def test_the_device_is_named_as_libedgetpu_names_it(models: Path, device: Path, delegate: str, option: str) -> None:
+    load_on(delegate, models / "detector.tflite", threads=1)
+    assert opened(device) == [option]
+
+
+def test_without_a_compiled_file_nothing_is_opened_and_nothing_stands_between(device: Path) -> None:
+    loaded = load_on("auto", MODELS / "detector.tflite", threads=1)
+    assert isinstance(loaded.model, TfliteModel) and opened(device) == []
+    with pytest.raises(ModelError, match=r"detector_edgetpu.tflite is not there; make it with: edgekit export edgetpu"):
+        load_on("edgetpu", MODELS / "detector.tflite", threads=1)
+
+
+def test_the_cpu_when_it_is_asked_for(models: Path, device: Path) -> None:
+    for name in ("detector.tflite", "detector_edgetpu.tflite"):
+        loaded = load_on("cpu", models / name, threads=1)
+        assert isinstance(loaded.model, TfliteModel) and not on_coral(loaded)
+    assert opened(device) == []
+    (models / "detector.tflite").unlink()
+    with pytest.raises(ModelError, match="was compiled for a Coral, the CPU cannot run it"):
+        load_on("cpu", models / "detector_edgetpu.tflite", threads=1)
+
+
+def test_a_compiled_file_alone_has_no_fallback(models: Path, device: Path) -> None:
+    (models / "detector.tflite").unlink()
+    loaded = load_on("auto", models / "detector_edgetpu.tflite", "detector", 1)
+    assert on_coral(loaded)
+    unplug(device)
+    with pytest.raises(
+        ModelError, match=r"the Coral failed in detector_edgetpu.tflite: .*; no plain file that the CPU"
+    ):
+        loaded.model(blank(loaded))
+    with pytest.raises(ModelError, match="no Coral is plugged in"):
+        load_on("auto", models / "detector_edgetpu.tflite", "detector", 1)
+
+
+def test_a_compiled_file_with_its_plain_one_beside_falls_back(models: Path, device: Path) -> None:
+    loaded = load_on("edgetpu", models / "detector_edgetpu.tflite", "detector", 1)
+    unplug(device)
+    assert not on_coral(loaded) and runs_on(loaded) == "cpu"
+
+
+def test_a_compiled_file_of_another_model_is_not_taken_for_this_one(models: Path, device: Path) -> None:
+    write_compiled(models / "detector.tflite", models / "detector_edgetpu.tflite", origin="another")
+    loaded = load_on("auto", models / "detector.tflite", threads=1)
+    assert not on_coral(loaded)
+    with pytest.raises(ModelError, match=r"was not compiled from detector\.tflite; make it again with: edgekit export"):
+        load_on("edgetpu", models / "detector.tflite", threads=1)
+    shutil.copy(models / "sentiment.tflite", models / "detector.tflite")
+    with pytest.raises(ModelError, match="is a sentiment model"):
+        load_on("auto", models / "detector.tflite", "detector", 1)
+
+
+def test_a_manifest_that_says_nonsense_about_its_compiler(tmp_path: Path) -> None:
+    flatbuffer, spec = unpack(MODELS / "detector.tflite")
+    for nonsense in ("yes", {"outputs": 3}):
+        path = tmp_path / "m.tflite"
+        path.write_bytes(pack(flatbuffer, replace(spec, compiled=nonsense)))  # type: ignore[arg-type]
+        with pytest.raises(ModelError, match="malformed manifest"):
+            load(path)
+
+
+def test_info_needs_no_coral(models: Path) -> None:
+    found = describe(models / "sentiment_edgetpu.tflite")
+    assert found["operators"] == {"edgetpu-custom-op": 1}
+    assert found["outputs"]["logits"]["shape"] == [1, 5]
+    assert found["interpreter"].endswith(" and a Coral")
+    assert "compiled" in CliRunner().invoke(main, ["info", str(models / "detector_edgetpu.tflite")]).output
+
+
+# What keeps it from running
+
+
+FIELD = [
+    (OSError("libedgetpu.so.1: cannot open shared object file: No such file or directory"), [],
+     "libedgetpu.so.1 is not installed: sudo apt install libedgetpu1-std"),
+    (OSError("libusb-1.0.so.0: cannot open shared object file: No such file or directory"), [],
+     "libedgetpu.so.1 does not load (libusb-1.0.so.0: cannot open"),
+    (OSError("/lib/libc.so.6: version `GLIBC_2.34' not found (required by libedgetpu.so.1)"), [],
+     "take the build for this system"),
+    (ValueError(""), [], "no Coral is plugged in: plug it into a blue USB port"),
+    (ValueError(""), [("USB", "dev")], "/dev is not there: replug it"),
+    (ValueError(""), [("PCIe", "apex")], "/apex is not there: load its driver: sudo apt install gasket-dkms"),
+    (ValueError(""), [("USB", "proc/1/mem")], "no udev rule gives it to a group"),
+    (ValueError(""), [("USB", "dev/null")], "does not open: end the program that holds it, or replug it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "plugged", "says"), FIELD)
+def test_each_error_of_the_field_has_its_cure(
+    models: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, plugged: list[tuple[str, str]], says: str
+) -> None:
+    def fails(library: str, options: dict[str, str]) -> None:
+        raise error
+
+    def trouble(found: coral.Coral) -> tuple[str, str] | None:
+        there = str(found.device) in ("/dev/null", "/proc/1/mem")
+        root = Path("/") if there else Path("/nowhere")
+        device = found.device if there else root / found.device.relative_to("/")
+        return seen(coral.Coral(found.bus, device), root, lambda path: path == Path("/dev/null"))
+
+    seen = coral.trouble
+    monkeypatch.setattr(coral, "trouble", trouble)
+    monkeypatch.setattr(coral, "corals", lambda: [coral.Coral(bus, Path("/") / path) for bus, path in plugged])
+    monkeypatch.setattr(coral, "RULES", ())
+    monkeypatch.setattr(edgetpu, "Delegate", fails)
+    with pytest.raises(ModelError) as raised:
+        load_on("edgetpu", models / "detector.tflite", threads=1)
+    assert says in str(raised.value) and "\n" not in str(raised.value)
+    loaded = load_on("auto", models / "detector.tflite", threads=1)
+    assert isinstance(loaded.model, Switch) and says in loaded.model.why
+    assert loaded.model.why.endswith("; the CPU runs detector.tflite")
+    assert runs_on(loaded) == "cpu" and not on_coral(loaded)
+
+
+def test_a_bus_or_a_number_that_is_not_there(models: Path, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unplug(device)
+    monkeypatch.setattr(coral, "corals", lambda: [coral.Coral("USB", Path("/dev/null"))])
+    with pytest.raises(ModelError, match="no Coral is plugged in on PCIe"):
+        load_on("edgetpu:pci", models / "detector.tflite", threads=1)
+    with pytest.raises(ModelError, match="there is no Coral 1: 1 plugged in, and they count from 0"):
+        load_on("edgetpu:usb:1", models / "detector.tflite", threads=1)
+
+
+def test_a_library_that_is_missing_or_no_delegate(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.so"
+    broken.write_text("no library")
+    for name, says in [("libedgekit-no-such.so.1", "is not installed"), (str(broken), "does not load"),
+                       ("libc.so.6", "is no library of a delegate")]:  # fmt: skip
+        monkeypatch.setattr(edgetpu, "LIBRARY", name)
+        with pytest.raises(ModelError, match=says):
+            load_on("edgetpu", models / "detector.tflite", threads=1)
+    assert capfd.readouterr().err == ""  # the runtime's own class complains from its destructor
+
+
+def test_a_library_that_takes_nothing_does_not_fit(models: Path, device: Path) -> None:
+    (device / "idle").touch()
+    with pytest.raises(ModelError, match=r"leaves .*detector_edgetpu.tflite to the CPU, so it does not fit"):
+        load_on("edgetpu", models / "detector.tflite", threads=1)
+
+
+# It vanishes, and comes back
+
+
+def both(models: Path, delegate: str = "auto") -> tuple[Loaded, Loaded]:
+    return (load_on(delegate, models / "detector.tflite", "detector", 1),
+            load_on(delegate, models / "sentiment.tflite", "sentiment", 1))  # fmt: skip
+
+
+def keeper(pair: tuple[Loaded, Loaded]) -> tuple[Keeper, Told]:
+    """One that tells a list, each fault once, as Faults does."""
+    told: Told = []
+
+    def tell(what: str, begun: bool, detail: str) -> None:
+        if begun != bool(told and told[-1][1]):
+            told.append((what, begun, detail))
+
+    found = Keeper(tell)
+    found.adopt(pair)
+    return found, told
+
+
+def try_again(found: Keeper) -> None:
+    """Do what is due, as if enough time had passed."""
+    found.due(found.next)
+    if found.thread:
+        found.thread.join()
+
+
+def test_a_coral_that_vanishes_costs_no_frame_and_is_told_once(models: Path, device: Path) -> None:
+    pair = both(models)
+    _, told = keeper(pair)
+    assert told == []
+    unplug(device)
+    expected = answers(load(MODELS / "detector.tflite", threads=1))
+    assert answers(pair[0]) == expected  # of the same frame
+    assert [answers(model) for model in pair] and [runs_on(model) for model in pair] == ["cpu", "cpu"]
+    assert len(told) == 1
+    assert told[0][:2] == ("Coral lost", True)
+    assert "USB transfer error 5" in told[0][2] and told[0][2].endswith("the CPU runs detector.tflite")
+
+
+def test_it_is_tried_again_later_and_later_and_taken_when_it_is_back(models: Path, device: Path) -> None:
+    pair = both(models)
+    found, told = keeper(pair)
+    unplug(device)
+    on_coral(pair[0])
+    assert not (device / "closed").exists()  # that may take long
+    waits = []
+    for _ in range(8):
+        waits.append(found.wait)
+        try_again(found)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert found.next > time.monotonic() + 50 and len(told) == 1
+    assert runs_on(pair[1]) == "cpu"
+    assert len((device / "closed").read_text().split("\n")) == 3  # nobody holds the device that shall be opened anew
+    (device / "plugged").touch()
+    assert len(opened(device)) == 2
+    try_again(found)
+    assert on_coral(pair[0]) and on_coral(pair[1]) and len(opened(device)) == 4
+    assert told[1:] == [("Coral lost", False, "the models run on it again")]
+    unplug(device)
+    on_coral(pair[0])
+    assert found.wait == 60  # it did not hold: no hurry
+    found.back -= edgetpu.STEADY
+    (device / "plugged").touch()
+    try_again(found)
+    found.back -= edgetpu.STEADY
+    unplug(device)
+    on_coral(pair[0])
+    assert found.wait == 1  # it had held for long
+
+
+def test_nothing_is_tried_before_its_time_or_without_need(models: Path, device: Path) -> None:
+    pair = both(models)
+    found, _ = keeper(pair)
+    found.due(found.next)
+    assert found.thread is None
+    unplug(device)
+    on_coral(pair[0])
+    found.due(found.next - 0.01)
+    assert found.thread is None
+
+
+def test_a_coral_that_is_missing_at_the_start_is_told_and_taken_when_it_comes(models: Path, device: Path) -> None:
+    unplug(device)
+    pair = both(models)
+    found, told = keeper(pair)
+    assert len(told) == 1 and "no Coral is plugged in" in told[0][2]
+    (device / "plugged").touch()
+    try_again(found)
+    assert [runs_on(model) for model in pair] == ["edgetpu", "edgetpu"] and told[-1][1] is False
+
+
+def test_other_models_end_the_fault(models: Path, device: Path) -> None:
+    unplug(device)
+    found, told = keeper(both(models))
+    found.adopt(both(models, "cpu"))
+    assert [begun for _, begun, _ in told] == [True, False]
+    found.due(found.next)
+    assert found.thread is None
+
+
+def test_a_device_that_opens_slowly_holds_up_nothing(models: Path, device: Path) -> None:
+    pair = both(models)
+    found, _ = keeper(pair)
+    unplug(device)
+    on_coral(pair[0])
+    (device / "plugged").touch()
+    (device / "slow").touch()
+    found.due(found.next)
+    assert found.thread
+    for _ in range(20):
+        pair[0].model(blank(pair[0]))
+    assert found.thread.is_alive()  # it waits in the library, and frames went on meanwhile
+    (device / "slow").unlink()
+    found.thread.join()
+    assert on_coral(pair[0])
+
+
+def test_an_error_of_the_plain_model_is_not_taken_for_a_lost_coral(models: Path, device: Path) -> None:
+    unplug(device)
+    loaded = load_on("auto", models / "detector.tflite", threads=1)
+    assert isinstance(loaded.model, Switch)
+
+    def fails(image: Image) -> dict[str, Any]:
+        raise RuntimeError("a bug")
+
+    loaded.model.plain = loaded.model.now = fails
+    with pytest.raises(RuntimeError, match="a bug"):
+        loaded.model(blank(loaded))
