@@ -20,6 +20,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -129,24 +130,34 @@ def settings(rng: Rng) -> bytes:
     return damaged(SETTINGS, rng)
 
 
+@cache  # before the first child, so that each has them
+def good() -> tuple[Any, Any]:
+    """The undamaged model's outputs for one picture, and a detector."""
+    model = load(MODEL, threads=1)
+    return model.model(_blank(model)), load(MODELS / "detector.tflite", "detector", threads=1)
+
+
+def _blank(model: Any) -> Any:
+    return np.full((*model.spec.size, 3), 90, np.uint8)
+
+
 def try_model(path: Path) -> bool:
     """Load it, replay what it says it computes, look at one picture; the same as the undamaged one's, if it runs."""
     loaded = load(path, "sentiment", threads=1)
     golden.demand(loaded, path)
-    blank = np.full((*loaded.spec.size, 3), 90, np.uint8)
-    outputs, wanted = loaded.model(blank), load(MODEL, threads=1).model(blank)
+    outputs, wanted = loaded.model(_blank(loaded)), good()[0]
     return all((outputs[name].values == wanted[name].values).all() for name in wanted)
 
 
 def try_forged(path: Path) -> bool:
     loaded = load(path, "sentiment", threads=1)
-    loaded.model(np.full((*loaded.spec.size, 3), 90, np.uint8))
+    loaded.model(_blank(loaded))
     return True
 
 
 def try_picture(path: Path) -> bool:
     image = read_image(path)
-    detect(image, load(MODELS / "detector.tflite", "detector", threads=1))
+    detect(image, good()[1])
     return image.ndim == 3
 
 
@@ -193,6 +204,7 @@ def fuzz(kind: str, count: int, seed: int, keep: Path) -> Counter[str]:
     """Try `count` damaged files of a kind; how many ended in which way."""
     make, attempt, name = KINDS[kind]
     found: Counter[str] = Counter()
+    good()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         for number in range(count):

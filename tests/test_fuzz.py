@@ -1,0 +1,19 @@
+"""Damaged files: a clear error or a right answer. scripts/fuzz.py tries 20,000; here are some of each kind."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "fuzz.py"
+
+
+def test_damaged_files_are_refused_or_do_no_harm(tmp_path: Path) -> None:
+    words = [sys.executable, SCRIPT, "--count", "360", "--seed", "1", "--keep", tmp_path / "kept"]
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ways = dict(re.findall(r"^(\w+) +60: (.*) \(", done.stdout, re.MULTILINE))
+    assert set(ways) == {"model", "manifest", "golden", "picture", "settings", "forged"}
+    assert ways["model"] == "refused 60"  # the sum tells
+    assert all("refused" in way for way in ways.values())
+    assert all("right" in ways[kind] for kind in ("manifest", "golden", "picture"))
