@@ -74,6 +74,7 @@ class TfliteModel:
 
     def __init__(self, flatbuffer: bytes, threads: int, origin: Path) -> None:
         module, self.runtime = runtime()
+        self.threads = threads
         try:
             with quiet():  # it announces its delegate every time
                 self.interpreter = module.Interpreter(model_content=flatbuffer, num_threads=threads)
