@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from edgekit.device.bench.machine import VERSION
-from edgekit.device.bench.statistics import numbers, ratio_of_medians
+from edgekit.device.bench.statistics import ratio_of_medians
 from edgekit.device.bench.words import of_model, of_stage
 from edgekit.device.errors import DataError
 
 Report = Mapping[str, Any]
 
 KINDS = "run", "models"
-FEW = 50  # samples: with fewer a median says little
+FEW = 5  # sittings; with fewer their spread is hardly known
 BOARD = "board", "cores", "architecture"  # what must be the same for a ratio to speak of the software
 STATE = "governor", "kernel", "os", "interpreter", "python", "numpy", "opencv", "edgekit"  # what may explain one
+BUSY = 0.75  # load a core; our own runs before count in it, on one core
 STAGE = {"detector": "detect", "sentiment": "classify"}  # where a model's time is, in a run
 
 
@@ -45,11 +47,12 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def _check(report: Report) -> None:
     """Raise on what `compare` could not use."""
-    _ = [report["machine"][key] for key in BOARD], report["source"]
+    _ = [report["machine"][key] for key in BOARD], report["source"], float(report["load"])
     for model in report["models"]:
         _ = [model[key] for key in ("task", "arch", "precision", "file", "threads", "sha256")], model["accuracy"].keys()
-    for name, ms in _series(report).items():
-        if not ms or not all(isinstance(x, int | float) and x >= 0 for x in ms) or not numbers(ms)["p50"] > 0:
+    for name, sittings in _series(report).items():
+        times = [x for ms in sittings for x in ms]
+        if not all(sittings) or not all(isinstance(x, int | float) and x >= 0 for x in times) or not median(times) > 0:
             raise ValueError(f"samples of {name} are no times")
 
 
@@ -66,10 +69,15 @@ def compare(old: Report, new: Report, anyway: bool = False) -> dict[str, Any]:
     rows = _stages(old, new) if old["kind"] == "run" else _models(old, new)
     if not rows:
         raise DataError("the two reports have no stage and no task in common")
-    fewest = min(row["n"] for row in rows)
-    if fewest < FEW:
-        warnings.append(f"only {fewest} samples: measure more --frames, 300 or so")
+    if min(row["sittings"] for row in rows) < FEW:
+        warnings.append(f"measured in fewer than {FEW} sittings: how a start differs from the next is not known; "
+                        "a picture as --camera and --frames 500 make it known")  # fmt: skip
     words = [line for row in rows for line in row["words"]]
+    for name, report in (("old", old), ("new", new)):
+        if report["load"] > BUSY * report["machine"]["cores"]:
+            warnings.append(
+                f"the machine had other work at the {name} one (a load of {report['load']:.1f}), which may be all"
+            )
     return {"v": VERSION, "kind": "comparison", "warnings": warnings, "differs": _differs(old, new), "rows": rows,
             "words": words}  # fmt: skip
 
@@ -103,7 +111,7 @@ def _differs(old: Report, new: Report) -> list[str]:
     return [f"{key}: {a or 'unknown'}, then {b or 'unknown'}" for key, a, b in pairs if a != b]
 
 
-def _series(report: Report) -> dict[str, list[float]]:
+def _series(report: Report) -> dict[str, list[list[float]]]:
     """What was timed, by name: stages, or model files."""
     if report["kind"] == "run":
         return dict(report["samples"])
@@ -118,7 +126,9 @@ def _stages(old: Report, new: Report) -> list[dict[str, Any]]:
             row = _row(stage, old["samples"][stage], ms)
             words = [of_stage(stage, row["verdict"], row["ratio"], row["hidden"])]
             if stage in before.keys() & after.keys():
-                words += [line for line in [of_model(after[stage], before[stage], row["verdict"], row["hidden"])] if line]
+                words += [
+                    line for line in [of_model(after[stage], before[stage], row["verdict"], row["hidden"])] if line
+                ]
             rows.append(row | {"words": words})
     return rows
 
@@ -150,10 +160,11 @@ def _pairs(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[tup
             yield other, model
 
 
-def _row(name: str, old: list[float], new: list[float]) -> dict[str, Any]:
+def _row(name: str, old: list[list[float]], new: list[list[float]]) -> dict[str, Any]:
     found = ratio_of_medians(new, old)
+    a, b = (median([x for ms in sittings for x in ms]) for sittings in (old, new))
     return {
-        "name": name, "old_p50": numbers(old)["p50"], "new_p50": numbers(new)["p50"], "n": min(len(old), len(new)),
+        "name": name, "old_p50": round(a, 4), "new_p50": round(b, 4), "sittings": min(len(old), len(new)),
         "ratio": round(found.ratio, 4), "interval": [round(found.low, 4), round(found.high, 4)],
         "verdict": found.verdict, "hidden": round(found.hidden, 4),
     }  # fmt: skip

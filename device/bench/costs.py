@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 
-UNCOUNTED = "BATCH_MATMUL", "CONV_3D", "UNIDIRECTIONAL_SEQUENCE_LSTM", "WHILE", "CUSTOM"  # sums of products all the same
+UNCOUNTED = (
+    "BATCH_MATMUL",
+    "CONV_3D",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "WHILE",
+    "CUSTOM",
+)  # sums of products all the same
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ VERSION = 1  # of the reports' form; device/README.md describes it
 
 
 def report(kind: str) -> dict[str, Any]:
-    """The head of every report."""
-    return {"v": VERSION, "kind": kind, "time": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine()}
+    """The head of every report. "load" is the system's own figure, of processes that wanted to run in the last minute."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"v": VERSION, "kind": kind, "time": now, "machine": machine(), "load": round(os.getloadavg()[0], 2)}
 
 
 def machine(root: Path = ROOT) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from typing import Any
 
 from edgekit.device.bench.machine import facts, memory, peak_memory, report, source_sum
 from edgekit.device.bench.start import first_steps
-from edgekit.device.bench.statistics import kept, summary
+from edgekit.device.bench.statistics import kept, shares, summary
 from edgekit.device.bench.sustained import Looks
-from edgekit.device.bench.warmup import Warmup
+from edgekit.device.bench.warmup import Warmup, warmed
 from edgekit.device.camera import Camera, Frame
 from edgekit.device.errors import CameraError
 from edgekit.device.image import SUFFIXES, read_image
@@ -35,13 +35,18 @@ class Tally:
     faces: int = 0
     seconds: float = 0.0
     cpu: float = 0.0  # seconds, of all threads
-    times: dict[str, array[float]] = field(default_factory=lambda: {stage: array("f") for stage in STAGES})  # ms
+    times: dict[str, list[array[float]]] = field(default_factory=dict)  # stage -> ms, an array a sitting
+
+    def sit(self) -> None:
+        """Begin a sitting."""
+        for stage in STAGES:
+            self.times.setdefault(stage, []).append(array("f"))
 
     def add(self, record: Record) -> None:
         self.frames += 1
         self.faces += len(record.faces)
         for stage, ms in record.ms.items():
-            self.times[stage].append(ms)
+            self.times[stage][-1].append(ms)
 
     def report(self) -> dict[str, Any]:
         """Raises CameraError when nothing was counted."""
@@ -59,25 +64,28 @@ class Tally:
 def measure(plan: Plan, warmup: int | None, seconds: float | None = None) -> dict[str, Any]:
     """Do what `edgekit run` does with `plan`; count `plan.frames` frames, or `seconds`, once it is warm.
 
-    A picture comes again and again. `warmup` is a number of frames, in place of the rule. Returns the report "run" of
-    device/README.md.
+    A picture comes again and again, in several sittings; what is no picture, or goes on for `seconds`, is measured in
+    one. `warmup` is a number of frames a sitting, in place of the rule. Returns the report "run" of device/README.md.
     """
     paths = plan.detector, plan.sentiment
     imported, steps = first_steps(paths, plan.threads)
-    tally = Tally()
-    with opened(plan) as run:
-        warm, first = warm_up(run, warmup)
-        looks = Looks(seconds) if seconds else None
-        collect(run, tally, inf if seconds else plan.frames or inf, seconds or inf, looks)
-        held, name = memory(), run.camera.name
-        loaded = run.pipeline.detector, run.pipeline.sentiment
-        models = [{**facts(*one), **step} for *one, step in zip(paths, loaded, steps, strict=True)]
+    tally, looks = Tally(), Looks(seconds) if seconds else None
+    goals = shares(plan.frames or 1) if is_picture(plan.camera) and not seconds else [plan.frames]
+    warm, first, held = [], None, None
+    for goal in goals:
+        with opened(plan) as run:
+            found, begin = warm_up(run, warmup)
+            first, warm = first or begin, [*warm, found]
+            collect(run, tally, inf if seconds else goal or inf, seconds or inf, looks)
+            held = held or {"peak": peak_memory(), "steady": memory()}  # of one run, as `edgekit run` is
+            name, loaded = run.camera.name, (run.pipeline.detector, run.pipeline.sentiment)
+    models = [{**facts(*one), **step} for *one, step in zip(paths, loaded, steps, strict=True)]
     return {
         **report("run"), "source": name, "source_sha256": source_sum(plan.camera), "models": models,
-        "import_ms": imported, "first_frame_ms": first, "warmup": warm.report(), **tally.report(),
-        "memory_mb": {"peak": peak_memory(), "steady": held},
+        "import_ms": imported, "first_frame_ms": first, "warmup": warmed(warm), **tally.report(),
+        "memory_mb": held,
         **({"over_time": looks.rows} if looks else {}),
-        "samples": {stage: kept(ms) for stage, ms in tally.times.items() if ms},
+        "samples": {stage: kept(ms) for stage, ms in tally.times.items() if any(ms)},
     }  # fmt: skip
 
 
@@ -106,7 +114,8 @@ def warm_up(run: Run, asked: int | None) -> tuple[Warmup, float | None]:
 def collect(
     run: Run, tally: Tally, frames: float, seconds: float = inf, looks: Looks | None = None, skip: int = 0
 ) -> None:  # fmt: skip
-    """Count so many frames of a run, or those of so many seconds, after the first `skip`."""
+    """A sitting: count so many frames of a run, or those of so many seconds, after the first `skip`."""
+    tally.sit()
     _drop(run, skip)
     begun, cpu = time.perf_counter(), time.process_time()
     goal = tally.frames + frames

@@ -10,8 +10,8 @@ from typing import Any
 
 from edgekit.device.bench.machine import facts, report, source_sum
 from edgekit.device.bench.start import first_steps
-from edgekit.device.bench.statistics import kept, numbers, ratio_of_medians
-from edgekit.device.bench.warmup import Warmup
+from edgekit.device.bench.statistics import Sittings, kept, ratio_of_medians, shares, summary
+from edgekit.device.bench.warmup import Warmup, warmed
 from edgekit.device.bench.words import of_model
 from edgekit.device.boxes import Box
 from edgekit.device.camera import open_camera
@@ -28,20 +28,27 @@ def side_by_side(
 ) -> dict[str, Any]:
     """Each model's own stage on the first frame of a source; a classifier gets the middle of the frame.
 
-    Returns the report "models" of device/README.md; ratios are to the first model.
+    In several sittings, for each of which the models are loaded anew. Returns the report "models" of device/README.md;
+    ratios are to the first model.
     """
     name, image = _first_image(source, size)
     imported, steps = first_steps(paths, threads)
-    loaded = [load(path, threads=threads) for path in paths]
-    times, warm = in_turn(loaded, image, rounds, warmup)
+    times: list[list[list[float]]] = [[] for _ in paths]  # a model, a sitting, a round: ms
+    warm = []
+    for share in shares(rounds):
+        loaded = [load(path, threads=threads) for path in paths]
+        found, left_out = in_turn(loaded, image, share, warmup)
+        warm.append(left_out)
+        for sittings, ms in zip(times, found, strict=True):
+            sittings.append(ms)
     rows = [
-        {**facts(path, model), **step, **numbers(ms), **_against(ms, times[0]), "samples": kept(ms)}
+        {**facts(path, model), **step, **summary({"": ms})[""], **_against(ms, times[0]), "samples": kept(ms)}
         for path, model, step, ms in zip(paths, loaded, steps, times, strict=True)
     ]
     words = [line for row in rows[1:] if (line := of_model(row, rows[0], row["verdict"], row["hidden"]))]
     return {
         **report("models"), "source": name, "source_sha256": source_sum(source), "import_ms": imported,
-        "rounds": rounds, "warmup": warm.report(), "models": rows, "words": words,
+        "rounds": rounds, "warmup": warmed(warm), "models": rows, "words": words,
     }  # fmt: skip
 
 
@@ -59,7 +66,7 @@ def in_turn(
     return times, warm
 
 
-def _against(ms: list[float], first: list[float]) -> dict[str, Any]:
+def _against(ms: Sittings, first: Sittings) -> dict[str, Any]:
     found = ratio_of_medians(ms, first, in_turn=True)
     return {
         "ratio": round(found.ratio, 4), "interval": [round(found.low, 4), round(found.high, 4)],

@@ -65,7 +65,8 @@ def _score(model: Report) -> str:
 
 def _warmup(found: Report) -> str:
     why = {"asked": "as asked", "settled": "until they became no faster", "not settled": "and it had not settled"}
-    return f"{found['frames']} left out to warm up ({found['seconds']:.1f} s, {why[found['how']]})"
+    sittings = f"{found['sittings']} sittings, " if found["sittings"] > 1 else ""
+    return sittings + f"{found['frames']} left out to warm up ({found['seconds']:.1f} s, {why[found['how']]})"
 
 
 def _table(head: str, rows: dict[str, Report], columns: tuple[str, ...] = COLUMNS) -> list[str]:
@@ -97,7 +98,9 @@ def _over_time(rows: list[Report]) -> list[str]:
         heat = "-" if row["temperature"] is None else f"{row['temperature']:.1f}"
         mhz = "-" if row["mhz"] is None else f"{row['mhz']:.0f}"
         said = "".join(f"{_yes(row[key]):>{width}}" for key, width in (("throttled", 8), ("under_voltage", 13)))
-        lines += [f"{row['s']:8.0f}{row['frames_a_second']:9.1f}{row['p50']:9.3f}{row['p99']:9.3f}{heat:>8}{mhz:>8}{said}"]
+        lines += [
+            f"{row['s']:8.0f}{row['frames_a_second']:9.1f}{row['p50']:9.3f}{row['p99']:9.3f}{heat:>8}{mhz:>8}{said}"
+        ]
     return [*lines, "", verdict(rows)]
 
 
@@ -150,7 +153,9 @@ def _operators(profile: Report) -> list[str]:
         f"{'':>4} {'operator':24}{'output':>16}{'us':>10}{'+-':>7}{'share':>8}{'MMAC':>9}{'GMAC/s':>9}",
     ]
     for row in profile["rows"]:
-        rate = f"{row['macs'] / row['us'] / 1000:9.1f}" if row["macs"] and row["us"] > 2 * row["noise_us"] else f"{'-':>9}"
+        rate = (
+            f"{row['macs'] / row['us'] / 1000:9.1f}" if row["macs"] and row["us"] > 2 * row["noise_us"] else f"{'-':>9}"
+        )
         shape = "x".join(map(str, row["shape"][1:]))
         lines += [f"{row['index']:4} {row['op']:24}{shape:>16}{row['us']:10.2f}{row['noise_us']:7.2f}{row['share']:8.1%}"
                   f"{row['macs'] / 1e6:9.3f}{rate}"]  # fmt: skip

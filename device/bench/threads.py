@@ -9,6 +9,7 @@ from typing import Any
 
 from edgekit.device.bench.machine import report, source_sum
 from edgekit.device.bench.measure import Tally, collect, is_picture, opened, warm_up
+from edgekit.device.bench.warmup import warmed
 from edgekit.device.errors import SettingsError
 from edgekit.device.plan import Plan
 from edgekit.device.tuning import WORTH, cores, fastest
@@ -30,7 +31,7 @@ def sweep(plan: Plan, counts: Sequence[int], warmup: int | None) -> dict[str, An
         for _ in range(max(1, -(-(plan.frames or BLOCK) // BLOCK))):
             for count, run in runs.items():
                 collect(run, tallies[count], min(BLOCK, plan.frames or BLOCK), skip=SKIP)
-    rows = [{"threads": n, "warmup": warm[n].report(), **tally.report()} for n, tally in tallies.items()]
+    rows = [{"threads": n, "warmup": warmed([warm[n]]), **tally.report()} for n, tally in tallies.items()]
     return {
         **report("threads"), "source": plan.camera, "source_sha256": source_sum(plan.camera), "counts": rows,
         **recommend(rows, cores()),

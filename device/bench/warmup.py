@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,18 @@ class Warmup:
         last = self.medians[-3:]
         return len(last) == 3 and all(b >= (1 - FALL) * a for a, b in zip(last, last[1:], strict=False))
 
-    def report(self) -> dict[str, Any]:
-        """How many frames were left out, for how long, and why no more."""
-        how = "asked" if self.asked is not None else "settled" if self.settled else "not settled"
-        return {"frames": self.frames, "seconds": round(self.seconds, 3), "how": how}
+    @property
+    def how(self) -> str:
+        """Why no more frames were left out."""
+        return "asked" if self.asked is not None else "settled" if self.settled else "not settled"
+
+
+def warmed(sittings: Sequence[Warmup]) -> dict[str, Any]:
+    """How many sittings there were, and how many frames were left out in all of them; "how" is that of the worst."""
+    hows = {warm.how for warm in sittings}
+    return {
+        "sittings": len(sittings),
+        "frames": sum(warm.frames for warm in sittings),
+        "seconds": round(sum(warm.seconds for warm in sittings), 3),
+        "how": "not settled" if "not settled" in hows else hows.pop(),
+    }

@@ -12,7 +12,7 @@ import click
 from edgekit.device.commands.options import EXAMPLE, Counts, Seconds, model_options
 from edgekit.device.errors import SettingsError
 
-FRAMES = 300
+FRAMES = 500
 
 
 class WithCompare(click.Command):
@@ -32,7 +32,7 @@ class WithCompare(click.Command):
 @click.option("--for", "seconds", type=Seconds(), help="Instead of --frames: 10min, to see what heat does.")
 @click.option("--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the run of --for over time.")
 @click.option("--warmup", type=click.IntRange(0),
-              help="Frames before counting starts.  [default: until frames become no faster]")  # fmt: skip
+              help="Frames a sitting before counting starts.  [default: until frames become no faster]")  # fmt: skip
 @click.option("--ops", is_flag=True, help="Also what each operator of the models takes.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, and for compare.")
 @partial(model_options, threads=Counts(), which="For each model; several, as 1,2,4, are compared.")
