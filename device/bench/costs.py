@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-
 UNCOUNTED = (
     "BATCH_MATMUL",
     "CONV_3D",
@@ -66,7 +65,7 @@ def _macs(op: str, reads: list[tuple[int, ...]], out: tuple[int, ...]) -> int:
     if op == "DEPTHWISE_CONV_2D":
         return prod(out) * prod(reads[1][1:3])
     if op == "FULLY_CONNECTED":
-        return prod(out) * reads[1][-1]
+        return prod(out) * reads[1][1]
     if op == "TRANSPOSE_CONV":
         return prod(reads[2]) * prod(reads[1][:3])
     return 0
@@ -77,4 +76,4 @@ def _shape(detail: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _bytes(detail: dict[str, Any]) -> int:
-    return prod(_shape(detail)) * np.dtype(detail["dtype"]).itemsize
+    return prod(_shape(detail)) * int(np.dtype(detail["dtype"]).itemsize)

@@ -22,7 +22,7 @@ VERSION = 1  # of the reports' form; device/README.md describes it
 
 
 def report(kind: str) -> dict[str, Any]:
-    """The head of every report. "load" is the system's own figure, of processes that wanted to run in the last minute."""
+    """The head of every report. "load": how many processes wanted to run in the last minute, as the system tells."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {"v": VERSION, "kind": kind, "time": now, "machine": machine(), "load": round(os.getloadavg()[0], 2)}
 

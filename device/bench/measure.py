@@ -71,7 +71,8 @@ def measure(plan: Plan, warmup: int | None, seconds: float | None = None) -> dic
     imported, steps = first_steps(paths, plan.threads)
     tally, looks = Tally(), Looks(seconds) if seconds else None
     goals = shares(plan.frames or 1) if is_picture(plan.camera) and not seconds else [plan.frames]
-    warm, first, held = [], None, None
+    warm: list[Warmup] = []
+    first, held = None, None
     for goal in goals:
         with opened(plan) as run:
             found, begin = warm_up(run, warmup)
@@ -79,7 +80,9 @@ def measure(plan: Plan, warmup: int | None, seconds: float | None = None) -> dic
             collect(run, tally, inf if seconds else goal or inf, seconds or inf, looks)
             held = held or {"peak": peak_memory(), "steady": memory()}  # of one run, as `edgekit run` is
             name, loaded = run.camera.name, (run.pipeline.detector, run.pipeline.sentiment)
-    models = [{**facts(*one), **step} for *one, step in zip(paths, loaded, steps, strict=True)]
+            if run.stop.is_set():  # by a signal: what is there counts
+                break
+    models = [{**facts(path, model), **step} for path, model, step in zip(paths, loaded, steps, strict=True)]
     return {
         **report("run"), "source": name, "source_sha256": source_sum(plan.camera), "models": models,
         "import_ms": imported, "first_frame_ms": first, "warmup": warmed(warm), **tally.report(),

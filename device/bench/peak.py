@@ -1,7 +1,7 @@
 """The most multiply-adds a second that the interpreter reaches here: the floor under every model.
 
-Measured on a net that suits it best: one convolution of 1x1, with weights that stay in the cache and many sums at a time.
-Its flatbuffer is written here, since no board has a library for that.
+Measured on a net that suits it best: one convolution of 1x1, with weights that stay in the cache and many sums at
+a time. Its flatbuffer is written here, since no board has a library for that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgekit.device.quiet import quiet
 SIDE, CHANNELS = 32, 256  # of the picture, and in and out
 MACS = SIDE * SIDE * CHANNELS * CHANNELS
 ROUNDS = 30
-TOLD = f"convolution of 1x1, {SIDE}x{SIDE}x{CHANNELS} to {CHANNELS} channels, made in memory"
+TOLD = f"a convolution of 1x1, {SIDE}x{SIDE}x{CHANNELS} to {CHANNELS} channels, made in memory"
 CONV_2D, FLOAT32, INT32, INT8 = 3, 0, 2, 9  # numbers of TFLite's schema
 
 Fields = dict[int, Any]  # of a table: number -> what it holds; see `_write`
@@ -35,7 +35,7 @@ def peak(precision: str, threads: int) -> dict[str, Any]:
     values = np.random.default_rng(0).integers(-100, 100, entry["shape"]).astype(entry["dtype"])
     interpreter.set_tensor(entry["index"], values)
     fastest = float(in_turn((interpreter.invoke,), ROUNDS).min()) / 1e6
-    return {"kind": kind, "threads": threads, "macs_a_second": round(MACS / fastest), "net": f"a {kind} {TOLD}"}
+    return {"kind": kind, "threads": threads, "macs_a_second": round(MACS / fastest), "net": f"{kind}: {TOLD}"}
 
 
 def convolution(kind: str) -> bytes:

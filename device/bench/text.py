@@ -52,8 +52,9 @@ def _model_lines(models: Iterable[Report]) -> list[str]:
     for model in models:
         delegate = f"{model['delegate']} in {model['partitions']} part(s)" if model["partitions"] else "no delegate"
         lines += [
-            f"{model['task']:10}{model['arch']} {model['precision']} {model['sha256'][:12]}, {model['threads']} thread(s), "
-            f"{delegate}; loads in {model['load_ms']:.1f} ms, first inference {model['first_ms']:.2f} ms{_score(model)}"
+            f"{model['task']:10}{model['arch']} {model['precision']} {model['sha256'][:12]}, "
+            f"{model['threads']} thread(s), {delegate}; "
+            f"loads in {model['load_ms']:.1f} ms, first inference {model['first_ms']:.2f} ms{_score(model)}"
         ]
     return lines
 
@@ -82,8 +83,9 @@ def _run(result: Report) -> list[str]:
     first = result["first_frame_ms"]
     memory = result["memory_mb"]
     lines = [*_head(result), *_model_lines(result["models"]), ""]
+    began = f"; the first frame took {first:.2f} ms" if first else ""
     lines += [f"{result['frames']} frames of {result['source']}, {result['faces_a_frame']} faces a frame; "
-              f"{_warmup(result['warmup'])}" + (f"; the first frame took {first:.2f} ms" if first else ""), ""]  # fmt: skip
+              f"{_warmup(result['warmup'])}{began}", ""]  # fmt: skip
     lines += _table("ms", result["stages"])
     lines += ["", f"{result['frames_a_second']} frames a second, {result['cpu_ms_a_frame']} ms of CPU a frame, "
               f"{memory['peak']} MB at most, {memory['steady']} MB at the end"]  # fmt: skip
@@ -157,6 +159,6 @@ def _operators(profile: Report) -> list[str]:
             f"{row['macs'] / row['us'] / 1000:9.1f}" if row["macs"] and row["us"] > 2 * row["noise_us"] else f"{'-':>9}"
         )
         shape = "x".join(map(str, row["shape"][1:]))
-        lines += [f"{row['index']:4} {row['op']:24}{shape:>16}{row['us']:10.2f}{row['noise_us']:7.2f}{row['share']:8.1%}"
-                  f"{row['macs'] / 1e6:9.3f}{rate}"]  # fmt: skip
+        lines += [f"{row['index']:4} {row['op']:24}{shape:>16}{row['us']:10.2f}{row['noise_us']:7.2f}"
+                  f"{row['share']:8.1%}{row['macs'] / 1e6:9.3f}{rate}"]  # fmt: skip
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Warmup:
     def settled(self) -> bool:
         """Whether the rule holds."""
         last = self.medians[-3:]
-        return len(last) == 3 and all(b >= (1 - FALL) * a for a, b in zip(last, last[1:], strict=False))
+        return len(last) == 3 and all(b >= (1 - FALL) * a for a, b in pairwise(last))
 
     @property
     def how(self) -> str:

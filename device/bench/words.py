@@ -41,7 +41,7 @@ def _names(new: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[str, str]:
 
 def _quantized(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Whether the new one was made to be faster: whole numbers instead of float."""
-    return new["precision"] == "int8" != old["precision"]
+    return bool(new["precision"] == "int8" != old["precision"])
 
 
 def _accuracy(new: Mapping[str, Any], old: Mapping[str, Any]) -> str:

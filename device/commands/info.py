@@ -55,8 +55,8 @@ def _costs_text(found: dict[str, Any]) -> str:
     if found["uncounted"]:
         lines += [f"not counted: the multiply-adds of {', '.join(found['uncounted'])}"]
     lines += [
-        f"peak         {rate['macs_a_second'] / 1e9:.1f} billion multiply-adds a second on {rate['threads']} thread(s), "
-        f"measured here with {rate['net']}",
+        f"peak         {rate['macs_a_second'] / 1e9:.1f} billion multiply-adds a second, {rate['threads']} thread(s), "
+        f"measured with {rate['net']}",
         f"floor        {found['floor_ms']:.3f} ms at that rate; the model takes {found['ms']:.3f} ms, "
         f"{found['times_floor']:.1f} times as long",
     ]

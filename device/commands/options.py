@@ -97,7 +97,7 @@ class Counts(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 ONE = click.IntRange(1, THREADS)
 
 
-def model_options(command: Any, threads: click.ParamType = ONE, which: str = "For each model.") -> Any:
+def model_options(command: Any, threads: Any = ONE, which: str = "For each model.") -> Any:
     """Which models, and on how many threads: the same for every command that runs the pipeline."""
     for option in (
         click.option("--threads", type=threads, help=f"{which}  [default: the fastest]"),
