@@ -120,6 +120,16 @@ def test_bench_says_how_many_threads_to_take() -> None:
     assert "--threads " in edgekit(*words).output
 
 
+def test_every_key_of_a_report_is_described() -> None:
+    told = (ROOT / "device" / "README.md").read_text().partition("### Its JSON")[2].partition("\n## ")[0]
+    for words in (["--ops"], ["--threads", "1,2"], [MODELS / "sentiment.tflite"]):
+        found = json.loads(edgekit("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
+        rows = [*found.get("models", []), *found.get("counts", []), *found.get("operators", [])]
+        rows += [found["machine"], found["warmup"]] if "warmup" in found else [found["machine"]]
+        for key in {key for row in (found, *rows) for key in row}:
+            assert f"`{key}`" in told, key
+
+
 def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
     chart = tmp_path / "heat.png"
     found = json.loads(edgekit("bench", "--for", "3.5s", "--warmup", 0, "--chart", chart, "--json").output)

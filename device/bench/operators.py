@@ -8,6 +8,7 @@ no foregone conclusion. The way whose sum is nearer to the whole model's time is
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from edgekit.device.bench.costs import Cost, costs
 from edgekit.device.bench.cut import cut
+from edgekit.device.errors import ModelError
 from edgekit.device.interpreter import TfliteModel, runtime
 from edgekit.device.quiet import quiet
 from edgekit.device.spec import unpack
@@ -39,7 +41,13 @@ def profile(path: Path, threads: int) -> dict[str, Any]:
     chain = [step for step in steps if step.inputs]
 
     def part(chosen: Sequence[Cost]) -> Call:
-        return _open(_cut(flatbuffer, chosen, steps, ends), threads)
+        try:
+            return _open(_cut(flatbuffer, chosen, steps, ends), threads)
+        except (ValueError, RuntimeError, struct.error) as error:
+            where = f"{path}, operator {chosen[-1].index} ({chosen[-1].op})"
+            raise ModelError(
+                f"{where} does not run as a part: {str(error).splitlines()[0]}; leave --ops out"
+            ) from error
 
     rounds = _rounds(whole.interpreter.invoke, len(chain))
     before: Call = _nothing

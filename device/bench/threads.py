@@ -31,6 +31,8 @@ def sweep(plan: Plan, counts: Sequence[int], warmup: int | None) -> dict[str, An
         for _ in range(max(1, -(-(plan.frames or BLOCK) // BLOCK))):
             for count, run in runs.items():
                 collect(run, tallies[count], min(BLOCK, plan.frames or BLOCK), skip=SKIP)
+            if any(run.stop.is_set() for run in runs.values()):  # by a signal: what is there counts
+                break
     rows = [{"threads": n, "warmup": warmed([warm[n]]), **tally.report()} for n, tally in tallies.items()]
     return {
         **report("threads"), "source": plan.camera, "source_sha256": source_sum(plan.camera), "counts": rows,

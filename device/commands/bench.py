@@ -65,9 +65,9 @@ def bench(
         result = measure(plan, warmup, seconds)
     if ops:
         result["operators"] = [profile(Path(model["file"]), model["threads"]) for model in result["models"]]
-    if chart:
-        write_chart(chart, result["over_time"], title(result))
     _say(result, as_json, as_text)
+    if chart:  # last, so that a chart that cannot be written costs no numbers
+        write_chart(chart, result["over_time"], title(result))
 
 
 def _check(
