@@ -10,7 +10,7 @@ import pytest
 from edgekit.device.bench import models as models_module
 from edgekit.device.bench import threads as threads_module
 from edgekit.device.bench.chart import write_chart
-from edgekit.device.bench.machine import clock, machine, source_sum
+from edgekit.device.bench.machine import busy, clock, machine, source_sum
 from edgekit.device.bench.measure import Tally, measure
 from edgekit.device.bench.models import side_by_side
 from edgekit.device.bench.statistics import KEPT, kept, numbers, ratio_of_medians, shares, summary
@@ -239,6 +239,10 @@ def test_the_machine_is_read_from_the_kernels_files(tmp_path: Path) -> None:
         ("ai", "tflite")
     )
     assert clock(tmp_path) == 1800.0
+
+
+def test_a_machine_with_other_work_is_told() -> None:
+    assert not busy({"load": 1.4, "machine": {"cores": 2}}) and busy({"load": 1.6, "machine": {"cores": 2}})
 
 
 def test_a_pc_has_a_processor_for_a_board(tmp_path: Path) -> None:

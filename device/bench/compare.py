@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edgekit.device.bench.machine import VERSION
+from edgekit.device.bench.machine import VERSION, busy
 from edgekit.device.bench.statistics import ratio_of_medians
 from edgekit.device.bench.words import of_model, of_stage
 from edgekit.device.errors import DataError
@@ -19,7 +19,6 @@ KINDS = "run", "models"
 FEW = 5  # sittings; with fewer their spread is hardly known
 BOARD = "board", "cores", "architecture"  # what must be the same for a ratio to speak of the software
 STATE = "governor", "kernel", "os", "interpreter", "python", "numpy", "opencv", "edgekit"  # what may explain one
-BUSY = 0.75  # load a core; our own runs before count in it, on one core
 STAGE = {"detector": "detect", "sentiment": "classify"}  # where a model's time is, in a run
 
 
@@ -74,7 +73,7 @@ def compare(old: Report, new: Report, anyway: bool = False) -> dict[str, Any]:
                         "a picture as --camera and --frames 500 make it known")  # fmt: skip
     words = [line for row in rows for line in row["words"]]
     for name, report in (("old", old), ("new", new)):
-        if report["load"] > BUSY * report["machine"]["cores"]:
+        if busy(report):
             warnings.append(
                 f"the machine had other work at the {name} one (a load of {report['load']:.1f}), which may be all"
             )

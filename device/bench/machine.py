@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import file_digest
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from edgekit.device.health.board import ROOT, text
 from edgekit.device.info import operators
 from edgekit.device.interpreter import Loaded, TfliteModel, runtime
 
+BUSY = 0.75  # load a core; our own runs before count in it, on one core
 VERSION = 1  # of the reports' form; device/README.md describes it
 
 
@@ -25,6 +27,11 @@ def report(kind: str) -> dict[str, Any]:
     """The head of every report. "load": how many processes wanted to run in the last minute, as the system tells."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {"v": VERSION, "kind": kind, "time": now, "machine": machine(), "load": round(os.getloadavg()[0], 2)}
+
+
+def busy(report: Mapping[str, Any]) -> bool:
+    """Whether the machine had other work when a report was begun."""
+    return bool(report["load"] > BUSY * report["machine"]["cores"])
 
 
 def machine(root: Path = ROOT) -> dict[str, Any]:

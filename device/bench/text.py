@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from edgekit.device.bench.machine import busy
 from edgekit.device.bench.operators import WAYS
 from edgekit.device.bench.statistics import LEVEL
 from edgekit.device.bench.sustained import verdict
@@ -41,9 +42,11 @@ def _head(result: Report) -> list[str]:
     """What it was measured on."""
     m = result["machine"]
     governor = f", governor {m['governor']}" if m["governor"] else ""
+    work = [f"the machine has other work (a load of {result['load']:.1f}): do not believe differences"]
     return [
         f"{m['board'] or 'a board without a name'}, {m['cores']} cores, {m['architecture']}{governor}",
         f"{m['os']}, kernel {m['kernel']}, Python {m['python']}, {m['interpreter']}, edgekit {m['edgekit']}",
+        *(work if busy(result) else ()),
     ]
 
 
