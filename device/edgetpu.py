@@ -73,6 +73,13 @@ def runs_on(loaded: Loaded) -> str:
     return "edgetpu" if isinstance(loaded.model, Switch) and not loaded.model.why else "cpu"
 
 
+def running(loaded: Loaded) -> TfliteModel:
+    """The interpreter that runs a model now."""
+    model = loaded.model.now if isinstance(loaded.model, Switch) else loaded.model
+    assert isinstance(model, TfliteModel)
+    return model
+
+
 def changes(models: Iterable[Loaded]) -> int:
     """How often these models went to the Coral or left it."""
     return sum(loaded.model.changes for loaded in models if isinstance(loaded.model, Switch))

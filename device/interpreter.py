@@ -139,6 +139,7 @@ class TfliteModel:
         names: Mapping[str, str] | None = None, ready: bool = True,
     ) -> None:  # fmt: skip
         module, self.runtime = runtime()
+        self.threads = threads
         try:
             with quiet():  # it announces its delegate every time
                 self.interpreter = module.Interpreter(

@@ -17,7 +17,7 @@ from typing import Any
 import click
 import numpy as np
 
-from edgekit.device.bench import machine
+from edgekit.device.bench.machine import machine
 from edgekit.device.camera import Camera, Frame
 from edgekit.device.commands.options import EXAMPLE, MODELS
 from edgekit.device.image import Image, cut, read_image, resize

@@ -16,7 +16,7 @@ from typing import Any
 import click
 import numpy as np
 
-from edgekit.device.bench import machine
+from edgekit.device.bench.machine import machine
 from edgekit.device.commands.options import MODELS
 from edgekit.device.plan import Plan
 from edgekit.device.run import watching

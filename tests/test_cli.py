@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from edgekit.device.cli import main
 from edgekit.device.commands.options import EXAMPLE, MODELS
+from edgekit.device.image import read_image
 from tests.pictures import coco, picture
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +96,8 @@ def test_bench_counts_every_stage_of_the_pipeline() -> None:
     assert found["frames"] == 20
     assert all(row["p50"] <= row["p90"] <= row["p95"] <= row["p99"] for row in found["stages"].values())
     assert found["machine"]["interpreter"].startswith(("ai-edge-litert", "tflite-runtime"))
-    assert "p99" in edgekit("bench", "--frames", 2, "--warmup", 0).output
+    text = edgekit("bench", "--frames", 2, "--warmup", 0, "--ops").output
+    assert "p99" in text and "operators of" in text and "their sum is" in text and "MB at most" in text
 
 
 def test_bench_measures_models_in_turn_against_the_first(tmp_path: Path) -> None:
@@ -105,8 +107,57 @@ def test_bench_measures_models_in_turn_against_the_first(tmp_path: Path) -> None
     assert (first["task"], second["arch"], first["ratio"]) == ("detector", "crop76k", 1.0)
     assert second["ratio"] == pytest.approx(second["p50"] / first["p50"], abs=0.01)
     assert first["p50"] <= first["p90"] <= first["p99"] and found["rounds"] == 20
-    assert "ratio" in edgekit("bench", models[0], "--frames", 2).output
+    assert "ratio" in edgekit("bench", models[0], "--frames", 2, "--warmup", 0).output
     assert "cannot be read" in error("bench", tmp_path / "no.tflite")
+
+
+def test_bench_says_how_many_threads_to_take() -> None:
+    words = "bench", "--threads", "1,2", "--frames", 4, "--warmup", 0
+    found = json.loads(edgekit(*words, "--json").output)
+    assert (found["v"], found["kind"]) == (1, "threads")
+    assert [(row["threads"], row["frames"]) for row in found["counts"]] == [(1, 4), (2, 4)]
+    assert found["why"].startswith(f"--threads {found['recommended']}: ")
+    assert "--threads " in edgekit(*words).output
+
+
+def test_every_key_of_a_report_is_described() -> None:
+    told = (ROOT / "device" / "README.md").read_text().partition("### Its JSON")[2].partition("\n## ")[0]
+    for words in (["--ops"], ["--threads", "1,2"], [MODELS / "sentiment.tflite"]):
+        found = json.loads(edgekit("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
+        rows = [*found.get("models", []), *found.get("counts", []), *found.get("operators", [])]
+        rows += [found["machine"], found["warmup"]] if "warmup" in found else [found["machine"]]
+        for key in {key for row in (found, *rows) for key in row}:
+            assert f"`{key}`" in told, key
+
+
+def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
+    chart = tmp_path / "heat.png"
+    found = json.loads(edgekit("bench", "--for", "3.5s", "--warmup", 0, "--chart", chart, "--json").output)
+    keys = {"s", "frames_a_second", "p50", "p99", "temperature", "mhz", "throttled", "under_voltage", "bits"}
+    assert len(found["over_time"]) > 1 and all(row.keys() == keys for row in found["over_time"])
+    assert read_image(chart).shape[1] == 900
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--frames", 3, "--for", "1min"], "either --frames or --for"),
+        (["--chart", "a.png"], "say for how long"),
+        (["--for", "1min", "--threads", "1,2"], "--for measures one run"),
+        (["--for", "1min", MODELS / "detector.tflite"], "--for measures one run"),
+        (["--threads", "1,2", MODELS / "detector.tflite"], "leave MODELS out"),
+        (["--threads", "1,2", "--ops"], "one number of --threads"),
+        (["--threads", "1,2", "--camera", "synthetic:fast"], "need a picture"),
+    ],
+)
+def test_bench_with_options_that_contradict_each_other(words: list[object], said: str) -> None:
+    assert said in error("bench", *words)
+
+
+@pytest.mark.parametrize("words", [["--for", "10"], ["--for", "0s"], ["--threads", "0"], ["--threads", "1,1"]])
+def test_bench_with_values_that_cannot_be(words: list[str]) -> None:
+    found = edgekit("bench", *words)
+    assert found.exit_code == 2 and "is not like" in found.output
 
 
 def test_bench_on_a_source_that_ends(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device import bench
+from edgekit.device.bench import measure as module
+from edgekit.device.bench.measure import measure
+from edgekit.device.bench.models import side_by_side
 from edgekit.device.camera import Camera, Frame
 from edgekit.device.cli import main
 from edgekit.device.commands.options import EXAMPLE
@@ -109,12 +111,11 @@ def test_a_delegate_that_is_none(word: str) -> None:
 def test_bench_says_what_ran(models: Path, device: Path) -> None:
     plan = Plan(str(EXAMPLE), (240, 320), models / "detector.tflite", models / "sentiment.tflite", 1, frames=2, idle=0,
                 verify=False)  # fmt: skip
-    found = bench.measure(plan, 1)["models"]
-    assert [found[task]["runs_on"] for task in ("detector", "sentiment")] == ["edgetpu", "edgetpu"]
-    assert bench.measure(replace(plan, delegate="cpu"), 1)["models"]["detector"]["runs_on"] == "cpu"
+    assert [model["delegate"] for model in measure(plan, 1)["models"]] == ["edgetpu", "edgetpu"]
+    assert measure(replace(plan, delegate="cpu"), 1)["models"][0]["delegate"] == "XNNPACK"
     paths = [models / "detector.tflite", models / "detector_edgetpu.tflite"]
-    rows = bench.side_by_side(paths, str(EXAMPLE), (240, 320), 1, 2, 1)["models"]
-    assert [row["runs_on"] for row in rows] == ["cpu", "edgetpu"]  # the very files
+    rows = side_by_side(paths, str(EXAMPLE), (240, 320), 1, 2, 1)["models"]
+    assert [row["delegate"] for row in rows] == ["XNNPACK", "edgetpu"]  # the very files
 
 
 def test_bench_does_not_mix_two_machines(models: Path, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,11 +125,11 @@ def test_bench_does_not_mix_two_machines(models: Path, device: Path, monkeypatch
                 unplug(device)
             yield frame
 
-    monkeypatch.setattr(bench, "_again", lambda source: Camera(unplugged_at_the_third(), source))
+    monkeypatch.setattr(module, "again", lambda source: Camera(unplugged_at_the_third(), source))
     plan = Plan("x", (240, 320), models / "detector.tflite", models / "sentiment.tflite", 1, frames=5, idle=0,
                 verify=False)  # fmt: skip
     with pytest.raises(ModelError, match="a Coral came or went while it was measured"):
-        bench.measure(plan, 1)
+        measure(plan, 1)
 
 
 def test_a_coral_that_computes_something_else_is_refused(models: Path, device: Path) -> None:

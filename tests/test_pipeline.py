@@ -5,11 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.bench import summary
 from edgekit.device.boxes import Box
 from edgekit.device.camera import Frame
 from edgekit.device.detector import detect
-from edgekit.device.errors import CameraError
 from edgekit.device.follow.zones import read_zone
 from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded
@@ -120,16 +118,3 @@ def test_a_face_that_is_neither_is_unsure() -> None:
 def test_softmax_reads_int8_logits() -> None:
     scores = softmax(Tensor(np.array([10, -10], np.int8), 0.1, 0))
     assert scores == pytest.approx([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))], abs=1e-6)
-
-
-def test_percentiles_are_of_sorted_times_and_of_the_frames_that_had_the_stage() -> None:
-    rows = [{"detect": float(ms), "whole": 1.0, "write": 0.0} for ms in (9, 1, 8, 2, 7, 3, 6, 4, 5)]
-    rows[0]["crop"] = 3.0
-    found = summary(rows)
-    assert (found["detect"]["p50"], found["detect"]["n"], found["crop"]["n"]) == (5, 9, 1)
-    assert "classify" not in found
-
-
-def test_nothing_measured_is_an_error() -> None:
-    with pytest.raises(CameraError, match="lower --warmup"):
-        summary([])

@@ -1,69 +1,109 @@
-"""`edgekit bench`."""
+"""`edgekit bench`, and `edgekit bench compare`."""
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgekit.device.commands.options import EXAMPLE, model_options
+from edgekit.device.commands.options import EXAMPLE, Counts, Seconds, model_options
+from edgekit.device.errors import SettingsError
+
+FRAMES = 500
 
 
-@click.command()
+class WithCompare(click.Command):
+    """Measures, unless its first word is `compare`, which is a command of its own."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        if args[:1] == ["compare"]:
+            return compare.make_context(f"{info_name} compare", args[1:], *rest, **extra)
+        return super().make_context(info_name, args, *rest, **extra)
+
+
+@click.command(cls=WithCompare)
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--camera", default=str(EXAMPLE), metavar="SOURCE",
               help="As for run.  [default: a picture with one face, 320x240, again and again]")  # fmt: skip
-@click.option("--frames", default=300, show_default=True, type=click.IntRange(1))
-@click.option("--warmup", default=30, show_default=True, type=click.IntRange(0), help="Frames before counting starts.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-@model_options
+@click.option("--frames", type=click.IntRange(1), help=f"How many are counted.  [default: {FRAMES}]")
+@click.option("--for", "seconds", type=Seconds(), help="Instead of --frames: 10min, to see what heat does.")
+@click.option("--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the run of --for over time.")
+@click.option("--warmup", type=click.IntRange(0),
+              help="Frames a sitting before counting starts.  [default: until frames become no faster]")  # fmt: skip
+@click.option("--ops", is_flag=True, help="Also what each operator of the models takes.")
+@click.option("--json", "as_json", is_flag=True, help="For programs, and for compare.")
+@partial(model_options, threads=Counts(), which="For each model; several, as 1,2,4, are compared.")
 def bench(
-    models: tuple[Path, ...], camera: str, frames: int, warmup: int, as_json: bool, detector: Path, sentiment: Path,
-    size: tuple[int, int], threads: int | None, delegate: str,
+    models: tuple[Path, ...], camera: str, frames: int | None, seconds: float | None, chart: Path | None,
+    warmup: int | None, ops: bool, as_json: bool, detector: Path, sentiment: Path, size: tuple[int, int],
+    threads: tuple[int, ...] | None, delegate: str,
 ) -> None:  # fmt: skip
     """Measure latency on this machine, stage by stage, through the same pipeline as run.
 
     With MODELS only those, each alone, in turn in one run.
+
+    `edgekit bench compare OLD.json NEW.json` says what became faster or slower.
     """
-    from edgekit.device.bench import measure, side_by_side
+    from edgekit.device.bench.chart import write_chart
+    from edgekit.device.bench.measure import measure
+    from edgekit.device.bench.models import side_by_side
+    from edgekit.device.bench.operators import profile
+    from edgekit.device.bench.text import as_text, title
+    from edgekit.device.bench.threads import sweep
     from edgekit.device.plan import Plan
 
+    _check(models, frames, seconds, chart, ops, threads)
+    count = threads[0] if threads else None
+    plan = Plan(camera, size, detector, sentiment, count, frames=frames or FRAMES, idle=0, delegate=delegate)
     if models:
-        result = side_by_side(models, camera, size, threads, frames, warmup, delegate)
-        click.echo(json.dumps(result, indent=2) if as_json else _models_table(result))
-        return
-    plan = Plan(camera, size, detector, sentiment, threads, frames=frames, idle=0, delegate=delegate)
-    result = measure(plan, warmup)
-    click.echo(json.dumps(result, indent=2) if as_json else _bench_table(result))
+        result = side_by_side(models, camera, size, count, frames or FRAMES, warmup, delegate)
+    elif threads and len(threads) > 1:
+        result = sweep(plan, threads, warmup)
+    else:
+        result = measure(plan, warmup, seconds)
+    if ops:
+        result["operators"] = [profile(Path(model["file"]), model["threads"]) for model in result["models"]]
+    _say(result, as_json, as_text)
+    if chart:  # last, so that a chart that cannot be written costs no numbers
+        write_chart(chart, result["over_time"], title(result))
 
 
-def _models_table(result: dict[str, Any]) -> str:
-    machine = result["machine"]
-    lines = [
-        f"{machine['board']}, {result['threads'] or 'the fastest number of'} thread(s), {machine['interpreter']}",
-        "",
-    ]
-    lines += [f"{'ms':28}{'bytes':>12}" + "".join(f"{p:>9}" for p in ("p50", "p90", "p95", "p99", "ratio"))]
-    for row in result["models"]:
-        numbers = "".join(f"{row[p]:9.3f}" for p in ("p50", "p90", "p95", "p99", "ratio"))
-        lines += [
-            f"{row['task'] + ' ' + row['arch']:28}{row['bytes']:12,}{numbers}   {row['file']} on {row['runs_on']}"
-        ]
-    return "\n".join(lines)
+def _check(
+    models: tuple[Path, ...], frames: int | None, seconds: float | None, chart: Path | None, ops: bool,
+    threads: tuple[int, ...] | None,
+) -> None:  # fmt: skip
+    """Raise SettingsError where options contradict each other."""
+    several = len(threads or ()) > 1
+    for wrong, words in (
+        (seconds and frames, "say either --frames or --for"),
+        (seconds and (models or several), "--for measures one run: without MODELS, on one number of --threads"),
+        (chart and not seconds, "--chart draws a run over time: say for how long, as in --for 10min"),
+        (several and models, "several numbers of --threads are compared in a run: leave MODELS out, or say one number"),
+        (several and ops, "--ops goes with one number of --threads"),
+    ):
+        if wrong:
+            raise SettingsError(words)
 
 
-def _bench_table(result: dict[str, Any]) -> str:
-    machine, stages = result["machine"], result["stages"]
-    lines = [f"{machine['board']}, {machine['cores']} cores, {machine['interpreter']}, Python {machine['python']}"]
-    lines += [f"{result['frames']} frames of {result['source']}, {result['faces_a_frame']} faces a frame"]
-    lines += [", ".join(f"{task} on {facts['runs_on']}" for task, facts in result["models"].items()), ""]
-    lines += [f"{'ms':10}" + "".join(f"{p:>9}" for p in ("p50", "p90", "p95", "p99"))]
-    lines += [
-        f"{name:10}" + "".join(f"{row[p]:9.3f}" for p in ("p50", "p90", "p95", "p99")) for name, row in stages.items()
-    ]
-    memory = result["memory_mb"]
-    lines += ["", f"{result['frames_a_second']} frames a second, {result['cpu_ms_a_frame']} ms of CPU a frame, "
-              f"{memory['peak']} MB at most"]  # fmt: skip
-    return "\n".join(lines)
+@click.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--anyway", is_flag=True, help="Also of two machines, sources or numbers of threads.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def compare(old: Path, new: Path, anyway: bool, as_json: bool) -> None:
+    """Say what is faster or slower in NEW than in OLD, both by `edgekit bench --json`.
+
+    What differs by less than two runs of the same thing do is not told apart.
+    """
+    from edgekit.device.bench import compare as module
+    from edgekit.device.bench.text import as_text
+
+    _say(module.compare(module.read_report(old), module.read_report(new), anyway), as_json, as_text)
+
+
+def _say(result: dict[str, Any], as_json: bool, as_text: Any) -> None:
+    from edgekit.device.bench.text import as_json as to_json
+
+    click.echo(to_json(result) if as_json else as_text(result))

@@ -8,16 +8,26 @@ from typing import Any
 
 import click
 
+from edgekit.device.commands.options import ONE
+
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
+@click.option("--macs", is_flag=True, help="Also what each operator has to do, and how far from the least time it is.")
+@click.option("--threads", type=ONE, help="Of --macs.  [default: the fastest]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def info(model: Path, as_json: bool) -> None:
+def info(model: Path, macs: bool, threads: int | None, as_json: bool) -> None:
     """Show what a model file holds and what would run it."""
+    from edgekit.device.bench.floor import from_floor
     from edgekit.device.info import describe
 
     found = describe(model)
-    click.echo(json.dumps(found, indent=2) if as_json else _info_text(found))
+    if macs:
+        found["costs"] = from_floor(model, threads)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(_info_text(found) + (f"\n\n{_costs_text(found['costs'])}" if macs else ""))
 
 
 def _info_text(found: dict[str, Any]) -> str:
@@ -31,4 +41,23 @@ def _info_text(found: dict[str, Any]) -> str:
         lines += [f"{name:12} {tensor['dtype']} {'x'.join(map(str, tensor['shape']))}{quantum}"]
     lines += [f"operators    {', '.join(f'{n} {name}' for name, n in found['operators'].items())}", ""]
     lines += [f"{name:12} {value}" for name, value in manifest.items() if value not in ("", {}, (), [])]
+    return "\n".join(lines)
+
+
+def _costs_text(found: dict[str, Any]) -> str:
+    lines = [f"{'':>4} {'operator':24}{'output':>16}{'MACs':>14}{'weights':>12}{'activations':>13} bytes"]
+    for step in found["operators"]:
+        shape = "x".join(map(str, step["shape"][1:]))
+        lines += [f"{step['index']:4} {step['op']:24}{shape:>16}{step['macs']:14,}{step['weights']:12,}"
+                  f"{step['activations']:13,}"]  # fmt: skip
+    total, rate = found["total"], found["peak"]
+    lines += [f"{'':4} {'in all':40}{total['macs']:14,}{total['weights']:12,}{total['activations']:13,}", ""]
+    if found["uncounted"]:
+        lines += [f"not counted: the multiply-adds of {', '.join(found['uncounted'])}"]
+    lines += [
+        f"peak         {rate['macs_a_second'] / 1e9:.1f} billion multiply-adds a second, {rate['threads']} thread(s), "
+        f"measured with {rate['net']}",
+        f"floor        {found['floor_ms']:.3f} ms at that rate; the model takes {found['ms']:.3f} ms, "
+        f"{found['times_floor']:.1f} times as long",
+    ]
     return "\n".join(lines)

@@ -13,6 +13,7 @@ import click
 
 MODELS = Path(str(files("edgekit.models")))
 EXAMPLE = MODELS / "example.jpg"
+THREADS = 64  # at most
 
 
 class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not a generic before click 8.4
@@ -87,10 +88,41 @@ class DelegateName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return str(value)
 
 
-def model_options(command: Any) -> Any:
+class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """10min on the command line, a number of seconds within."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return value
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", value)
+        if not found or not float(found[1]):
+            self.fail(f"{value!r} is not like 90s, 10min or 1h", param, ctx)
+        return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
+
+
+class Counts(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """1,2,4 on the command line, different numbers of threads within."""
+
+    name = "N[,N...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        words = value.split(",")
+        if not all(word.isdecimal() and 1 <= int(word) <= THREADS for word in words) or len({*words}) < len(words):
+            self.fail(f"{value!r} is not like 2, or 1,2,4: numbers from 1 to {THREADS}, each once", param, ctx)
+        return tuple(map(int, words))
+
+
+ONE = click.IntRange(1, THREADS)
+
+
+def model_options(command: Any, threads: Any = ONE, which: str = "For each model.") -> Any:
     """Which models, and on how many threads: the same for every command that runs the pipeline."""
     for option in (
-        click.option("--threads", type=click.IntRange(1, 64), help="For each model.  [default: the fastest]"),
+        click.option("--threads", type=threads, help=f"{which}  [default: the fastest]"),
         click.option("--delegate", type=DelegateName(), default="auto", show_default=True,
                      metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
                      help="What runs the models; auto: a Coral, where there is one and a file compiled for it."),

@@ -1,0 +1,79 @@
+"""What each operator of a model has to do: multiply-adds, and bytes. Counted from shapes, whatever runs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+UNCOUNTED = (
+    "BATCH_MATMUL",
+    "CONV_3D",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "WHILE",
+    "CUSTOM",
+)  # sums of products all the same
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one operator, as they stand in the file."""
+
+    index: int
+    op: str
+    inputs: tuple[int, ...]  # tensors that are computed, by number; none: it makes a constant
+    constants: tuple[int, ...]
+    outputs: tuple[int, ...]
+    shape: tuple[int, ...]  # of its first output
+    macs: int  # multiply-adds; 0 for operators that are not a sum of products
+    weights: int  # bytes of constants that it reads at each inference; what makes a constant does it once
+    activations: int  # bytes that it reads and writes of what is computed
+
+
+def costs(interpreter: Any) -> list[Cost]:
+    """Of a loaded model, in its order. What a delegate took over is counted all the same, the delegate is not."""
+    tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    nodes = [node for node in interpreter._get_ops_details() if node["op_name"] != "DELEGATE"]
+    computed = {detail["index"] for detail in interpreter.get_input_details()}
+    for node in nodes:
+        if computed.intersection(node["inputs"].tolist()):  # else it makes a constant, as of weights in float16
+            computed.update(node["outputs"].tolist())
+    return [_cost(node, tensors, computed) for node in nodes]
+
+
+def _cost(node: dict[str, Any], tensors: dict[int, Any], computed: set[int]) -> Cost:
+    reads = [int(index) for index in node["inputs"] if index >= 0]  # -1: an optional one that is not there
+    writes = tuple(int(index) for index in node["outputs"])
+    inputs = tuple(index for index in reads if index in computed)
+    constants = tuple(index for index in reads if index not in computed)
+    return Cost(
+        index=node["index"], op=node["op_name"], inputs=inputs, constants=constants, outputs=writes,
+        shape=_shape(tensors[writes[0]]),
+        macs=_macs(node["op_name"], [_shape(tensors[index]) for index in reads], _shape(tensors[writes[0]])),
+        weights=sum(_bytes(tensors[index]) for index in constants if inputs),
+        activations=sum(_bytes(tensors[index]) for index in (*inputs, *writes)),
+    )  # fmt: skip
+
+
+def _macs(op: str, reads: list[tuple[int, ...]], out: tuple[int, ...]) -> int:
+    """By the shape of the weights: (out, height, width, in) of CONV_2D, where groups make "in" smaller,
+    (1, height, width, out) of DEPTHWISE_CONV_2D, (out, in) of FULLY_CONNECTED; TRANSPOSE_CONV spreads each input."""
+    if op == "CONV_2D":
+        return prod(out) * prod(reads[1][1:])
+    if op == "DEPTHWISE_CONV_2D":
+        return prod(out) * prod(reads[1][1:3])
+    if op == "FULLY_CONNECTED":
+        return prod(out) * reads[1][1]
+    if op == "TRANSPOSE_CONV":
+        return prod(reads[2]) * prod(reads[1][:3])
+    return 0
+
+
+def _shape(detail: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(int(n) for n in detail["shape"])
+
+
+def _bytes(detail: dict[str, Any]) -> int:
+    return prod(_shape(detail)) * int(np.dtype(detail["dtype"]).itemsize)
