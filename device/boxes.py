@@ -50,28 +50,42 @@ def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence
     RADIUS. A box of at least the first stride, and at most 5 times as long as wide, gets a cell even where others
     crowd it out, as long as there is one that no other needs. One that gets none is ignored as `ignore` is.
     """
-    points = [centers(size, s) for s in strides]
-    stride = np.repeat(np.array(strides, np.float32), [len(p) for p in points])[:, None]  # (cells, 1)
-    xy = np.concatenate(points)[:, None]  # (cells, 1, 2)
-    cells = np.zeros((len(xy), 5), np.float32)
-    owner = np.full(len(xy), -1)
+    x, y, stride = _cells(size, tuple(strides))  # (cells, 1) each
+    cells = np.zeros((len(x), 5), np.float32)
     if len(boxes):
-        distances = np.concatenate([xy - boxes[:, :2], boxes[:, 2:] - xy], axis=-1) / stride[..., None]  # (cells, N, 4)
-        held = (distances.min(-1) >= 0) & (distances.max(-1) <= REACH)
-        offset = np.abs(distances[..., 2:] - distances[..., :2]).max(-1) / 2  # from the box's centre, in strides
-        longer = (boxes[:, 2:] - boxes[:, :2]).max(-1) / stride
+        left, top, right, bottom = boxes.T  # (N,) each
+        sides = (x - left) / stride, (y - top) / stride, (right - x) / stride, (bottom - y) / stride  # (cells, N) each
+        held = (_each(np.minimum, sides) >= 0) & (_each(np.maximum, sides) <= REACH)
+        offset = np.maximum(np.abs(sides[2] - sides[0]), np.abs(sides[3] - sides[1])) / 2  # from the box's centre
+        longer = np.maximum(right - left, bottom - top) / stride
         learned = ((longer >= SPAN[0]) | (stride == min(strides))) & ((longer <= SPAN[1]) | (stride == max(strides)))
-        owner = _owners(held, learned, offset, np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        owner = _owners(held, learned, offset, (right - left) * (bottom - top))
         ignore = np.concatenate([ignore, np.delete(boxes, owner[owner >= 0], axis=0)])
+        (taken,) = np.nonzero(owner >= 0)
+        for column, side in enumerate(sides, 1):
+            cells[taken, column] = side[taken, owner[taken]]
     if len(ignore):
-        reach = stride[..., None] / 2  # at least one cell, however small the region
-        inside = (xy >= ignore[:, :2] - reach) & (xy <= ignore[:, 2:] + reach)
-        cells[inside.all(-1).any(-1), 0] = IGNORED
-    (taken,) = np.nonzero(owner >= 0)
-    if len(taken):
+        reach = stride / 2  # at least one cell, however small the region
+        across = (x >= ignore[:, 0] - reach) & (x <= ignore[:, 2] + reach)
+        inside = across & (y >= ignore[:, 1] - reach) & (y <= ignore[:, 3] + reach)
+        cells[inside.any(-1), 0] = IGNORED
+    if len(boxes):
         cells[taken, 0] = FACE
-        cells[taken, 1:] = distances[taken, owner[taken]]
     return cells
+
+
+def _each(function: np.ufunc, sides: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Of four arrays, cell by cell."""
+    return np.asarray(function(function(sides[0], sides[1]), function(sides[2], sides[3])))
+
+
+@lru_cache(maxsize=16)
+def _cells(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[NDArray[np.float32], ...]:
+    """x, y and stride of all cells, (cells, 1) each, pixels, the grids one after the other."""
+    points = [centers(size, stride) for stride in strides]
+    stride = np.repeat(np.array(strides, np.float32), [len(each) for each in points])
+    xy = np.concatenate(points)
+    return xy[:, :1].copy(), xy[:, 1:].copy(), stride[:, None]
 
 
 def _owners(

@@ -26,6 +26,7 @@ from edgekit.train.feed import Batch
 from edgekit.train.recipe import Recipe
 
 NONE = np.empty((0, 4), np.float32)
+KEPT = 1_000_000_000  # bytes of decoded pictures in the memory of each process that makes batches
 
 
 @dataclass(frozen=True)
@@ -218,13 +219,28 @@ class FaceBatches:
         return np.cumsum(weight) / weight.sum()
 
     @cached_property
+    def pixels(self) -> dict[Path, Image]:
+        """Pictures that were decoded once, about KEPT bytes in a process."""
+        return {}
+
+    def read(self, example: Example) -> Image:
+        image = self.pixels.get(example.path)
+        if image is None:
+            image = example.read()
+            if len(self.pixels) * image.nbytes < KEPT:
+                self.pixels[example.path] = image
+        return image
+
+    @cached_property
     def photometric(self) -> Any:
         return photometric(self.recipe)
 
     def sample(self, example: Example, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
         """One augmented picture with its faces and its regions to ignore."""
         part = self.size[1] / self.spec.size[1]
-        image, boxes, ignore = framed(example.read(), example.boxes, example.ignore, self.size, self.recipe, rng, part)
+        image, boxes, ignore = framed(
+            self.read(example), example.boxes, example.ignore, self.size, self.recipe, rng, part
+        )
         return self.photometric(image=image)["image"], boxes, ignore
 
     def __call__(self, step: int) -> Batch:
