@@ -6,7 +6,7 @@ set -euo pipefail
 data=$1 out=$2
 shift 2
 mkdir -p "$out"
-for arch in grid133k grid59k grid320k; do
+for arch in grid133k grid50k grid320k; do
   run=$out/$arch
   if [ ! -e "$run/scores.json" ]; then
     [ -e "$run/manifest.json" ] && resume=--resume || resume=

@@ -29,7 +29,7 @@ def grids(widths: detector.Widths, shipped: str) -> Arch:
 ARCHS = {
     "detector": {
         "grid133k": grids(detector.DEFAULT, "detector"),
-        "grid59k": grids(detector.TINY, "detector-tiny"),
+        "grid50k": grids(detector.TINY, "detector-tiny"),
         "grid320k": grids(detector.LARGE, "detector-large"),
         "vgg16": Arch(tutorials.vgg16, tutorials.vgg16_loss, pretrain=tutorials.pretrain),
     },

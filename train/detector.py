@@ -70,17 +70,16 @@ class Beside(keras.layers.Layer):
 class Widths(NamedTuple):
     """Filters of a net: of its patches, and of its convolutions on grids of 8, 16 and 32 pixels."""
 
-    side: int  # of a patch, pixels: 4, or 8 for the first grid at once
-    patches: int
+    patches: int  # of 4x4 pixels
     fine: tuple[int, ...]  # full convolutions: where the grid is fine they cost no more time than separable ones
     middle: tuple[int, ...]  # the first is full
     coarse: tuple[int, ...]
     neck: int  # where the grids meet
 
 
-TINY = Widths(8, 32, (32, 32), (48, 64), (96,), 32)
-DEFAULT = Widths(4, 32, (48, 48), (64, 96, 96), (128, 128), 48)
-LARGE = Widths(4, 32, (64, 64, 64, 64), (96, 128, 128), (192, 192), 64)
+TINY = Widths(16, (16, 24), (64, 96), (128,), 24)
+DEFAULT = Widths(32, (48, 48), (64, 96, 96), (128, 128), 48)
+LARGE = Widths(32, (64, 64, 64, 64), (96, 128, 128), (192, 192), 64)
 
 
 def grids(widths: Widths, size: tuple[int | None, int | None], batch: int | None = None) -> keras.Model:
@@ -89,9 +88,9 @@ def grids(widths: Widths, size: tuple[int | None, int | None], batch: int | None
     A size of None takes pictures of any size whose sides the last stride divides.
     """
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
-    fine = patches(pixels, widths.patches, widths.side)
+    fine = patches(pixels, widths.patches)
     for number, filters in enumerate(widths.fine):
-        fine = conv(fine, filters, 3, 2 if number == 0 and widths.side == 4 else 1)
+        fine = conv(fine, filters, 3, 1 if number else 2)
     middle = conv(fine, widths.middle[0], 3, 2)
     for filters in widths.middle[1:]:
         middle = separable(middle, filters)

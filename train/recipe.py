@@ -68,8 +68,8 @@ VGG16 = Recipe(
 RECIPES = {  # by task and net; the first is the default
     "detector": {
         "grid133k": DETECTOR,
-        "grid59k": replace(DETECTOR, pictures=700_000, size=(192, 256), early=0.8),
-        "grid320k": replace(DETECTOR, pictures=300_000, early=0.8),
+        "grid50k": replace(DETECTOR, pictures=600_000, size=(224, 288), early=0.8),
+        "grid320k": replace(DETECTOR, pictures=240_000, early=0.8),
         "vgg16": VGG16,
     },
     "sentiment": {"crop76k": SENTIMENT, "crop80k": replace(SENTIMENT, pictures=2_000_000), "cnn256": CNN256},
