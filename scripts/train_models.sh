@@ -6,11 +6,12 @@ set -euo pipefail
 data=$1 out=$2
 shift 2
 mkdir -p "$out"
-for arch in grid133k grid50k grid320k; do
+for arch in grid133k grid50k grid133k-512; do  # the last begins with what the first has learned
   run=$out/$arch
+  [ "$arch" = grid133k-512 ] && begin="--weights $out/grid133k" || begin=
   if [ ! -e "$run/scores.json" ]; then
     [ -e "$run/manifest.json" ] && resume=--resume || resume=
-    edgekit train detector --arch "$arch" --data "$data" --out "$run" $resume "$@"
+    edgekit train detector --arch "$arch" --data "$data" --out "$run" $begin $resume "$@"
   fi
   if [ "${KERAS_BACKEND:-tensorflow}" = tensorflow ] && [ ! -e "$run/detector.tflite" ]; then
     edgekit export tflite "$run" --calibrate "$data"

@@ -30,7 +30,7 @@ ARCHS = {
     "detector": {
         "grid133k": grids(detector.DEFAULT, "detector"),
         "grid50k": grids(detector.TINY, "detector-tiny"),
-        "grid320k": grids(detector.LARGE, "detector-large"),
+        "grid133k-512": grids(detector.DEFAULT, "detector-large"),
         "vgg16": Arch(tutorials.vgg16, tutorials.vgg16_loss, pretrain=tutorials.pretrain),
     },
     "sentiment": {

@@ -79,7 +79,6 @@ class Widths(NamedTuple):
 
 TINY = Widths(16, (16, 24), (64, 96), (128,), 24)
 DEFAULT = Widths(32, (48, 48), (64, 96, 96), (128, 128), 48)
-LARGE = Widths(32, (64, 64, 64, 64), (96, 128, 128), (192, 192), 64)
 
 
 def grids(widths: Widths, size: tuple[int | None, int | None], batch: int | None = None) -> keras.Model:

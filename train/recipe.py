@@ -69,7 +69,7 @@ RECIPES = {  # by task and net; the first is the default
     "detector": {
         "grid133k": DETECTOR,
         "grid50k": replace(DETECTOR, pictures=600_000, size=(224, 288), early=0.8),
-        "grid320k": replace(DETECTOR, pictures=240_000, early=0.8),
+        "grid133k-512": replace(DETECTOR, pictures=200_000, size=(384, 512), learning_rate=1e-3, early=0.8),
         "vgg16": VGG16,
     },
     "sentiment": {"crop76k": SENTIMENT, "crop80k": replace(SENTIMENT, pictures=2_000_000), "cnn256": CNN256},
