@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# edgekit on ARM boards that are not at hand: a Raspberry Pi 4, a Pi 5 and a board of 32 bits, as qemu plays their processors.
+# edgekit on ARM boards that are not at hand: a Raspberry Pi 4, a Pi 5 and one of 32 bits, whose processors qemu plays.
 # Doctor, verify and a run on a short clip, from the installed wheel; the log must be that of this machine.
 #
 #   scripts/emulate.sh                   # all three; the first time it builds their systems, without root
 #   scripts/emulate.sh pi4               # or pi5, or armhf
 #
-# OpenCV and numpy are Debian's, as scripts/setup_pi.sh installs them; the interpreter is a wheel. Everything lies in
-# .venv-emulated (or EMULATED) and is used again. Status 75: the package index or Debian's mirror cannot be reached.
+# OpenCV and numpy are Debian's, as scripts/setup_pi.sh installs them; the interpreter is a wheel. OpenCV's own wheel is
+# tried too; it scales otherwise, so its log may differ a little. Everything lies in .venv-emulated (or EMULATED) and is
+# used again. Status 75: the package index or Debian's mirror cannot be reached.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 place=${EMULATED:-$here/.venv-emulated}
 mirror=${MIRROR:-http://deb.debian.org/debian}
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
+quiet=(--quiet --disable-pip-version-check)
 boards=("$@")
 [ $# = 0 ] && boards=(pi4 pi5 armhf)
 
 die() { echo "$1" >&2; exit "${2:-1}"; }
 
-program() { command -v "$1-static" || command -v "$1"; }  # the first where qemu-user-static is, the second where qemu-user is
+program() { command -v "$1-static" || command -v "$1"; }  # of the package qemu-user-static or of qemu-user
 
 check() {
   local missing=()
@@ -32,11 +34,12 @@ check() {
   [ "$(uname -m)" = x86_64 ] || die "this compares with x86-64, and this machine is none: $(uname -m)"
 }
 
-# python_of FROM BELOW: an interpreter of this machine, by its version
+# python_of FROM BELOW: a Python of this machine, by its version
 python_of() {
   for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
     "$candidate" -c "import sys; sys.exit(not $1 <= sys.version_info < $2)" 2>/dev/null && echo "$candidate" && return
   done
+  true
 }
 
 # debian SUITE ARCHITECTURE PACKAGES...: unpacks them, and what they depend on, into $place/ARCHITECTURE. Nothing of it runs
@@ -81,13 +84,11 @@ wheels() {
   shift
   [ "$(cat "$place/$name/complete" 2>/dev/null)" = "$wanted" ] && return
   rm -rf "${place:?}/$name"
-  "$pip" install "${quiet[@]}" --no-compile --only-binary=:all: --implementation cp --target "$place/$name" "$@" 2>&1 |
-    { grep --invert-match 'is ignored: it is neither' || true; } >&2
+  "$pip" install "${quiet[@]}" --no-compile --only-binary=:all: --implementation cp --target "$place/$name" "$@"
   echo "$wanted" >"$place/$name/complete"
 }
 
-# Makes `arm`, that runs python of a system: arm ARCHITECTURE CPU PACKAGES WORDS..., PACKAGES as in PYTHONPATH.
-# Python is told that it is this script, so that its children come back to qemu; the kernel alone would refuse them.
+# arm ARCHITECTURE CPU PACKAGES WORDS...: Python of a system; PACKAGES as in PYTHONPATH
 arm() {
   local root=$place/$1 cpu=$2 packages=$3
   shift 3
@@ -95,8 +96,9 @@ arm() {
     PYTHONPATH="$packages:$root/usr/lib/python3/dist-packages" timeout 600 "$root/python" "$@"
 }
 
-# board NAME ARCHITECTURE QEMU: what a program learns of the machine from /proc; without it the interpreter reads this
-# machine's and crashes.
+# board NAME ARCHITECTURE QEMU: what a program learns of the machine from /proc (an interpreter that reads this machine's
+# crashes), and a Python that takes itself for a script of ours, so that its children come back to qemu: the kernel
+# would refuse them.
 board() {
   local root=$place/$2
   mkdir -p "$root/proc/device-tree"
@@ -110,25 +112,30 @@ board() {
 watch() {
   local log=$place/logs/$1.jsonl
   shift
-  for source in clip/video.mkv clip/pictures; do
-    "$@" run --threads 1 --camera $source
-  done >"$log" 2>"$log.txt" || { cat "$log.txt" >&2; die "edgekit run failed"; }
+  { "$@" run --threads 1 --camera clip/video.mkv && "$@" run --threads 1 --camera clip/pictures; } >"$log" 2>"$log.txt" ||
+    { cat "$log.txt" >&2; die "edgekit run failed"; }
 }
 
-# examine NAME ARCHITECTURE CPU PACKAGES: doctor and verify on a board. A doctor who ran out of patience found nothing wrong.
+# examine NAME ARCHITECTURE CPU PACKAGES: doctor and verify on a board. Where emulation is slow a doctor runs out of patience,
+# which finds nothing wrong.
 examine() {
   local edgekit=(arm "$2" "$3" "$4" "$place/edgekit/bin/edgekit") log=$place/logs/$1-doctor.txt
   "${edgekit[@]}" verify 2>"$log" | sed "s|^.*/|$1 verify: |" || { cat "$log" >&2; die "$1: edgekit verify failed"; }
   "${edgekit[@]}" doctor >"$log" 2>&1 || true
-  grep --extended-regexp '^(ok|warn|fail) +(board|Python|interpreter|OpenCV|models) ' "$log" | sed "s|^|$1 doctor: |; s|$place/||"
-  if grep --extended-regexp '^fail +(board|Python|interpreter|OpenCV|models) ' "$log" | grep --quiet --invert-match 'did not end'; then
+  local checks='(board|Python|interpreter|OpenCV|models) '
+  grep --extended-regexp "^(ok|warn|fail) +$checks" "$log" | sed "s|^|$1 doctor: |; s|$place/||" ||
+    { cat "$log" >&2; die "$1: edgekit doctor failed"; }
+  if grep --extended-regexp "^fail +$checks" "$log" | grep --quiet --invert-match 'did not end'; then
     die "$1: edgekit doctor found something to mend"
   fi
 }
 
 # same NAME REFERENCE [--near]
 same() {
-  echo "$1 run: $("$place/x86-64/bin/python" "$here/scripts/emulate/compare.py" "logs/$2.jsonl" "logs/$1.jsonl" "${@:3}")"
+  local said
+  said=$(x86-64/bin/python "$here/scripts/emulate/compare.py" "logs/$2.jsonl" "logs/$1.jsonl" "${@:3}") ||
+    die "$1: the log is not that of $2"
+  echo "$1 run, beside $2: $said"
 }
 
 pi() {
@@ -143,19 +150,19 @@ pi() {
 
 prepare() {
   mkdir -p "$place"/{logs,home}
-  local python pip_options=(--quiet --disable-pip-version-check)
+  local python
   python=$(python_of '(3, 11)' '(3, 14)')
   [ "$python" ] || die "edgekit needs Python 3.11, 3.12 or 3.13; set PYTHON to one"
-  quiet=("${pip_options[@]}")
   [ -x "$place/x86-64/bin/pip" ] || "$python" -m venv "$place/x86-64" || die "on Debian: sudo apt install python3-venv"
   pip=$place/x86-64/bin/pip
-  "$pip" download "${quiet[@]}" --no-deps --dest "$place/probe" click >/dev/null || die "the package index cannot be reached" 75
+  "$pip" download "${quiet[@]}" --no-deps --dest "$place/probe" click >/dev/null ||
+    die "the package index cannot be reached" 75
   rm -rf "$place"/{probe,edgekit} "$place"/edgekit-*.whl
   "$pip" wheel "${quiet[@]}" --no-deps --wheel-dir "$place" "$here"
   wheel=$(echo "$place"/edgekit-*.whl)
   "$pip" install "${quiet[@]}" --no-compile --no-deps --target "$place/edgekit" "$wheel"
   environment x86-64 "$python" ai-edge-litert opencv-python-headless
-  [ -d clip ] || x86-64/bin/python "$here/scripts/emulate/clip.py" clip
+  x86-64/bin/python "$here/scripts/emulate/clip.py" clip
   watch x86-64 env -i HOME="$place/home" "$place/x86-64/bin/edgekit"
 }
 

@@ -22,7 +22,7 @@ def test_a_pi_4_logs_what_this_machine_logs() -> None:
     assert sum(line.startswith("pi4 verify: ") and "bit-exact" in line for line in said) == 2
     assert any("Raspberry Pi 4 Model B" in line for line in said)
     assert any("aarch64" in line for line in said)
-    assert "pi4 run: 30 of 30 lines equal" in said
+    assert "pi4 run, beside x86-64: 30 of 30 lines equal" in said
 
 
 def test_a_board_that_is_not_there_is_named() -> None:

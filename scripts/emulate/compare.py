@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 TIMES = re.compile(r'"(time|start|id|age|synced|ms)":("[^"]*"|\{[^}]*\}|[^,}]*)')  # id begins with the time
-NEAR = {"box": 2.0, "score": 0.03, "sentiment_score": 0.05}  # pixels; shares
+NEAR = {"box": 4.0, "score": 0.03, "sentiment_score": 0.05}  # pixels, where a neighbouring cell may win; shares
 
 
 def without_times(line: str) -> str:
