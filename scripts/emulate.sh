@@ -93,7 +93,7 @@ arm() {
   local root=$place/$1 cpu=$2 packages=$3
   shift 3
   env -i PATH="$PATH" HOME="$place/home" LC_ALL=C.UTF-8 QEMU_CPU="$cpu" PYTHONHOME="$root/usr" \
-    PYTHONPATH="$packages:$root/usr/lib/python3/dist-packages" timeout 600 "$root/python" "$@"
+    PYTHONPATH="$packages:$root/usr/lib/python3/dist-packages" timeout --foreground 600 "$root/python" "$@"
 }
 
 # board NAME ARCHITECTURE QEMU: what a program learns of the machine from /proc (an interpreter that reads this machine's

@@ -39,8 +39,8 @@ def entry(number: int, **facts: Any) -> dict[str, Any]:
 def compared(folder: Path, wanted: list[Any], found: list[Any], *options: str) -> subprocess.CompletedProcess[str]:
     for name, entries in (("wanted", wanted), ("found", found)):
         (folder / name).write_text("".join(json.dumps(each, separators=(",", ":")) + "\n" for each in entries))
-    command = [sys.executable, SCRIPTS / "emulate" / "compare.py", folder / "wanted", folder / "found", *options]
-    return subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, str(SCRIPTS / "emulate" / "compare.py"), str(folder / "wanted"), str(folder / "found")]
+    return subprocess.run([*command, *options], capture_output=True, text=True)
 
 
 def test_times_may_differ_and_nothing_else(tmp_path: Path) -> None:

@@ -34,13 +34,17 @@ def apart(wanted: Any, found: Any, most: dict[str, float], key: str = "") -> boo
     return bool(wanted != found)
 
 
+def _entry(line: str) -> Any:
+    return json.loads(line.replace(":_", ":0"))  # where a time stood
+
+
 def compare(wanted: list[str], found: list[str], near: bool) -> tuple[int | None, int, dict[str, float]]:
     """The first line that differs, counted from 0, if one does; how many are equal; the largest differences."""
     equal, most = 0, dict[str, float]()
     for number, (one, other) in enumerate(zip(wanted, found, strict=False)):
         if one == other:
             equal += 1
-        elif not near or apart(*(json.loads(line.replace(":_", ":0")) for line in (one, other)), most):
+        elif not near or apart(_entry(one), _entry(other), most):
             return number, equal, most
     return (None if len(wanted) == len(found) else min(len(wanted), len(found))), equal, most
 
@@ -53,7 +57,7 @@ def main(wanted: Path, found: Path, near: bool) -> None:
     lines = [[without_times(line) for line in path.read_text().splitlines()] for path in (wanted, found)]
     if not lines[0]:
         raise click.ClickException(f"{wanted} is empty")
-    number, equal, most = compare(*lines, near)
+    number, equal, most = compare(lines[0], lines[1], near)
     if number is not None:
         pair = [side[number] if number < len(side) else "(ends)" for side in lines]
         raise click.ClickException(f"line {number + 1} differs\n  {wanted}: {pair[0]}\n  {found}: {pair[1]}")
