@@ -4,6 +4,7 @@
 #
 #   scripts/emulate.sh                   # all three; the first time it builds their systems, without root
 #   scripts/emulate.sh pi4               # or pi5, or armhf
+#   scripts/emulate.sh --machine         # boots a whole board with a kernel of its own, and a V4L2 camera that is none
 #
 # OpenCV and numpy are Debian's, as scripts/setup_pi.sh installs them; the interpreter is a wheel. OpenCV's own wheel is
 # tried too; it scales otherwise, so its log may differ a little. Everything lies in .venv-emulated (or EMULATED) and is
@@ -16,6 +17,7 @@ keys=/usr/share/keyrings/debian-archive-keyring.gpg
 quiet=(--quiet --disable-pip-version-check)
 boards=("$@")
 [ $# = 0 ] && boards=(pi4 pi5 armhf)
+[ "$*" = --machine ] && boards=(machine)
 
 die() { echo "$1" >&2; exit "${2:-1}"; }
 
@@ -24,12 +26,17 @@ program() { command -v "$1-static" || command -v "$1"; }  # of the package qemu-
 check() {
   local missing=()
   for board in "${boards[@]}"; do
-    [[ $board =~ ^(pi4|pi5|armhf)$ ]] || die "no board '$board'; there are pi4, pi5 and armhf"
+    [[ $board =~ ^(pi4|pi5|armhf)$ || $* = --machine ]] || die "no board '$board'; there are pi4, pi5 and armhf"
   done
   { program qemu-aarch64 && program qemu-arm; } >/dev/null || missing+=(qemu-user)
   command -v dpkg-deb >/dev/null || missing+=(dpkg)
   command -v apt-get >/dev/null || missing+=(apt)
   [ -e $keys ] || missing+=(debian-archive-keyring)
+  if [ "$*" = --machine ]; then
+    command -v qemu-system-aarch64 >/dev/null || missing+=(qemu-system-arm)
+    command -v cpio >/dev/null || missing+=(cpio)
+    PATH=$PATH:/usr/sbin command -v depmod >/dev/null || missing+=(kmod)
+  fi
   [ ${#missing[@]} = 0 ] || die "this needs programs of Debian: sudo apt install ${missing[*]}"
   [ "$(uname -m)" = x86_64 ] || die "this compares with x86-64, and this machine is none: $(uname -m)"
 }
@@ -42,13 +49,13 @@ python_of() {
   true
 }
 
-# debian SUITE ARCHITECTURE PACKAGES...: unpacks them, and what they depend on, into $place/ARCHITECTURE. Nothing of it runs
-# here, and apt keeps its books in there, so that no root is needed.
+# debian NAME SUITE ARCHITECTURE PACKAGES...: unpacks them, and what they depend on, into $place/NAME. Nothing of it is run
+# for that, and apt keeps its books beside, so that no root is needed.
 debian() {
-  local suite=$1 arch=$2 root=$place/$2 books=$place/$2-apt
-  shift 2
+  local name=$1 suite=$2 arch=$3 root=$place/$1 books=$place/$1-apt
+  shift 3
   [ "$(cat "$root/complete" 2>/dev/null)" = "$suite $*" ] && return
-  echo "$arch: Debian $suite, $*"
+  echo "$name: Debian $suite for $arch, $*"
   rm -rf "$root"
   mkdir -p "$root" "$books"/{lists,archives}/partial
   : >"$books/status"
@@ -61,7 +68,9 @@ debian() {
   )
   "${apt[@]}" update || die "Debian's mirror cannot be reached: $mirror" 75
   "${apt[@]}" install --yes --no-install-recommends --download-only "$@" >/dev/null || die "apt cannot fetch: $*" 75
-  for package in "$books"/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
+  for package in "$books"/archives/*.deb; do
+    dpkg-deb -x "$package" "$root"
+  done
   rm -rf "$books"
   for part in blas lapack; do  # what Debian's alternatives would link
     (cd "$root"/usr/lib/*-linux-gnu*/ && ln -sf "$part/lib$part.so.3" .)
@@ -167,15 +176,19 @@ prepare() {
 }
 
 prepare_arm64() {
+  debian arm64 trixie arm64 base-files libgomp1 libstdc++6 python3 python3-click python3-numpy python3-opencv
+  arm64_wheels
+}
+
+arm64_wheels() {
   local platforms=(--platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64)
-  debian trixie arm64 base-files libgomp1 libstdc++6 python3 python3-click python3-numpy python3-opencv
   wheels arm64-packages --python-version 3.13 "${platforms[@]}" ai-edge-litert
   rm -rf "$place"/arm64-packages/numpy*  # Debian's, as on a Pi
   wheels arm64-opencv --python-version 3.13 "${platforms[@]}" --no-deps opencv-python-headless
 }
 
 prepare_armhf() {
-  debian bookworm armhf base-files python3 python3-click python3-numpy python3-opencv
+  debian armhf bookworm armhf base-files python3 python3-click python3-numpy python3-opencv
   wheels armhf-packages --python-version 3.11 --platform manylinux_2_34_armv7l --no-deps tflite-runtime==2.14.0
 }
 
@@ -193,7 +206,31 @@ armhf() {
   same armhf x86-64-tflite-runtime --near
 }
 
-check
+# A board of qemu's own, Debian's kernel, and its `vivid`, a driver that plays a camera. Its disk is what the kernel unpacks
+# into memory; OpenCV is the wheel, since Debian's takes four times the room.
+machine() {
+  local root=$place/machine log=$place/logs/machine.txt extra=$place/machine-extra
+  debian machine trixie arm64 base-files coreutils dash grep kmod libgomp1 libstdc++6 linux-image-arm64 mount \
+    python3 python3-click python3-numpy
+  arm64_wheels
+  PATH=$PATH:/usr/sbin depmod -b "$root" "$(ls "$root/usr/lib/modules")"
+  rm -rf "$extra"
+  mkdir -p "$extra/opt"
+  cp -a edgekit "$extra/opt/edgekit"
+  cp -a arm64-packages "$extra/opt/packages"
+  cp -a arm64-opencv "$extra/opt/opencv"
+  cp "$here/scripts/emulate/init" "$extra/init"
+  { (cd "$root" && find . \( -path ./boot -o -path ./usr/share \) -prune -o -print0 | cpio -0 --quiet -o -H newc)
+    (cd "$extra" && find . -print0 | cpio -0 --quiet -o -H newc); } >machine.cpio
+  rm -rf "$extra"
+  timeout --foreground 1200 qemu-system-aarch64 -M virt -cpu cortex-a72 -accel tcg,thread=multi -smp 2 -m 3072 -nographic \
+    -nic none -no-reboot -kernel "$root"/boot/vmlinuz-* -initrd machine.cpio \
+    -append "console=ttyAMA0 rdinit=/init quiet panic=1" </dev/null | tr -d '\r' | tee "$log"
+  rm machine.cpio
+  grep --quiet '^run: status 0, 30 frames logged$' "$log" || die "the machine did not run as it should"
+}
+
+check "$@"
 mkdir -p "$place"
 cd "$place"
 place=$PWD
@@ -203,6 +240,7 @@ for board in "${boards[@]}"; do
     pi4) prepare_arm64; pi pi4 cortex-a72 ;;
     pi5) prepare_arm64; pi pi5 cortex-a76 ;;
     armhf) prepare_armhf; armhf ;;
+    machine) machine ;;
   esac
 done
 echo "Times under emulation say nothing about a board."
