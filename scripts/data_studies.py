@@ -22,7 +22,7 @@ from edgekit.device.files import write_whole
 from edgekit.train.report import _pyplot
 
 COUNTS = 100, 300, 1000, 3000
-ARCH = click.option("--arch", default="grid50k", show_default=True)
+ARCH = click.option("--arch", default="grid133k-256", show_default=True)
 PICTURES = click.option("--pictures", default=100_000, show_default=True, help="Seen in each training.")
 PATH = click.Path(path_type=Path)
 

@@ -6,9 +6,9 @@ set -euo pipefail
 data=$1 out=$2
 shift 2
 mkdir -p "$out"
-for arch in grid133k grid50k grid133k-512; do  # the last begins with what the first has learned
+for arch in grid133k grid133k-256 grid133k-512; do  # one net; for other sizes it begins with what it has learned
   run=$out/$arch
-  [ "$arch" = grid133k-512 ] && begin="--weights $out/grid133k" || begin=
+  [ "$arch" = grid133k ] && begin= || begin="--weights $out/grid133k"
   if [ ! -e "$run/scores.json" ]; then
     [ -e "$run/manifest.json" ] && resume=--resume || resume=
     edgekit train detector --arch "$arch" --data "$data" --out "$run" $begin $resume "$@"

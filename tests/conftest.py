@@ -12,6 +12,8 @@ PACKAGES = {
     "unshare": "util-linux",
     "systemd-analyze": "systemd",
     "gst-launch-1.0": GST,
+    "qemu-aarch64": "qemu-user",
+    "qemu-arm": "qemu-user",
 }  # where the package has another name than the program
 
 
@@ -19,5 +21,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Act on `@pytest.mark.debian("Xvfb", "xdotool")`."""
     programs = {str(program) for mark in item.iter_markers("debian") for program in mark.args}
     if missing := sorted(program for program in programs if shutil.which(program, path=PATH) is None):
-        packages = " ".join(PACKAGES.get(program, program) for program in missing)
+        packages = " ".join(dict.fromkeys(PACKAGES.get(program, program) for program in missing))
         pytest.skip(f"needs {', '.join(missing)}: sudo apt install {packages}")

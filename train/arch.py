@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,16 +20,16 @@ class Arch(NamedTuple):
     pretrain: Callable[[keras.Model, Path | None], bool] | None = None  # gives the net weights to begin with
 
 
-def grids(widths: detector.Widths, shipped: str) -> Arch:
-    """A detector with three grids."""
-    return Arch(partial(detector.grids, widths), detector.loss, detector.STRIDES, shipped)
+def grids(shipped: str) -> Arch:
+    """A detector with three grids; the recipe says for how large a picture."""
+    return Arch(detector.grids, detector.loss, detector.STRIDES, shipped)
 
 
 ARCHS = {
     "detector": {
-        "grid133k": grids(detector.DEFAULT, "detector"),
-        "grid50k": grids(detector.TINY, "detector-tiny"),
-        "grid133k-512": grids(detector.DEFAULT, "detector-large"),
+        "grid133k": grids("detector"),
+        "grid133k-256": grids("detector-tiny"),
+        "grid133k-512": grids("detector-large"),
         "vgg16": Arch(tutorials.vgg16, tutorials.vgg16_loss, pretrain=tutorials.pretrain),
     },
     "sentiment": {

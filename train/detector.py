@@ -77,11 +77,10 @@ class Widths(NamedTuple):
     neck: int  # where the grids meet
 
 
-TINY = Widths(16, (16, 24), (64, 96), (128,), 24)
-DEFAULT = Widths(32, (48, 48), (64, 96, 96), (128, 128), 48)
+GRID133K = Widths(32, (48, 48), (64, 96, 96), (128, 128), 48)
 
 
-def grids(widths: Widths, size: tuple[int | None, int | None], batch: int | None = None) -> keras.Model:
+def grids(size: tuple[int | None, int | None], batch: int | None = None, widths: Widths = GRID133K) -> keras.Model:
     """(B, H, W, 3) 0..255 in; score_S (B, h, w, 1), box_S (B, h, w, 4) out for each of STRIDES.
 
     A size of None takes pictures of any size whose sides the last stride divides.

@@ -68,7 +68,7 @@ VGG16 = Recipe(
 RECIPES = {  # by task and net; the first is the default
     "detector": {
         "grid133k": DETECTOR,
-        "grid50k": replace(DETECTOR, pictures=600_000, size=(224, 288), early=0.8),
+        "grid133k-256": replace(DETECTOR, pictures=120_000, size=(192, 256), learning_rate=1e-3, early=0.5),
         "grid133k-512": replace(DETECTOR, pictures=200_000, size=(384, 512), learning_rate=1e-3, early=0.8),
         "vgg16": VGG16,
     },
