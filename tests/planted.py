@@ -55,7 +55,7 @@ def planted(root: Path) -> set[tuple[str, str]]:
     label(train, "typo", box, "d")
     label(train, "empty", [[10, 10], [10, 40]])
     label(train, "outside", [[100, 10], [190, 40]])
-    label(train, "tiny", [[10, 10], [13, 14]])
+    label(train, "tiny", [[10, 10], [12, 13]])
     label(train, "all", [[0, 0], [160, 120]])
     return {
         ("unreadable", "text.png"), ("unreadable", "cut.jpg"), ("wrong ending", "other.jpg"), ("small file", "few.jpg"),

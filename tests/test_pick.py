@@ -150,6 +150,7 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
     model = Path(shutil.copy(MODELS / "detector.tflite", tmp_path / "m.tflite"))
     with ZipFile(model, "a") as archive:
         archive.writestr("golden/a.bin", b"x" * 1000)
+        names = sorted(archive.namelist())
     flatbuffer, spec = unpack(model)
     link = tmp_path / "link.tflite"
     link.symlink_to(model)
@@ -161,7 +162,7 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
     assert changed.training["picked"]["data"] == ["test.json"]
     assert changed == replace(spec, threshold=0.5, training=changed.training)
     with ZipFile(model) as archive:
-        assert sorted(archive.namelist()) == ["golden/a.bin", MANIFEST]
+        assert sorted(archive.namelist()) == names and MANIFEST in names
         assert archive.read("golden/a.bin") == b"x" * 1000
     before = model.read_bytes()
     pick.write(model, picked("recall>=0.6", three_faces()), ["test.json"])
