@@ -79,7 +79,7 @@ def fit(
     for line in validation.skipped:
         say(f"skipped: {line}")
     compile_(trainer, net, recipe, epochs * epoch_steps, epoch_steps)
-    skipped = list(validation.skipped)
+    skipped = dict.fromkeys(validation.skipped)
     border = round(recipe.early * epochs) if early else 0
     for source, last in ((early, border), (draw, epochs)):
         done = _restore(trainer, folder)  # Keras' fit ends by averaging, which is for the very end
@@ -89,7 +89,7 @@ def fit(
             trainer.train_function = None  # or Keras makes one for pictures of any size, which TensorFlow cannot double
             feed = Feed(source, workers, done * epoch_steps, last * epoch_steps)
             _run(trainer, feed, validation, recipe, folder, (done, last, epochs, epoch_steps))
-            skipped += feed.skipped
+            skipped |= feed.skipped
     if trainer.optimizer.use_ema:
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
     if skipped:
