@@ -1,6 +1,6 @@
 """How much a detector gains from more pictures, and what it loses where a source of pictures is new to it.
 
-    python scripts/data_studies.py curve FACES.json TEST.json OUT         # the table and the chart of train/README.md
+    python scripts/data_studies.py curve FACES.json TEST.json OUT         # AP50 against the number of pictures
     python scripts/data_studies.py leave-out FACES.json OUT --source NAME # trained without that source, scored on it
 
 Every training has the same length, so that only the data differ. Killed, the same command goes on.
