@@ -31,12 +31,16 @@ def test_the_shipped_weights_serve_other_classes_but_for_the_last_layer() -> Non
     assert all(same(net.get_weights()[-2:], fresh.get_weights()[-2:]))  # three classes are not the shipped five
 
 
-def test_a_run_folder_serves_as_a_beginning_and_resuming_begins_with_nothing(tmp_path: Path) -> None:
+def test_a_run_folder_serves_as_a_beginning_also_after_a_kill_without_checkpoint(
+    tmp_path: Path,
+) -> None:
     net = build(THREE)
     net.save_weights(tmp_path / WEIGHTS)
     begun, spec = begin(THREE, str(tmp_path), resume=False)
     assert all(same(begun.get_weights(), net.get_weights())) and spec.training["begun_from"] == tmp_path.name
-    begun, spec = begin(THREE, str(tmp_path), resume=True)
+    begun, _ = begin(THREE, str(tmp_path), resume=True)
+    assert all(same(begun.get_weights(), net.get_weights()))
+    begun, spec = begin(THREE, None, resume=True)
     assert spec == THREE and not all(same(begun.get_weights(), net.get_weights()))
 
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgekit.device.commands.config import config
+from edgekit.device.commands.options import MODELS
 from edgekit.device.commands.run import plan_of, run
 from edgekit.device.errors import SettingsError
 from edgekit.device.plan import Plan
@@ -129,3 +130,9 @@ def test_config_show_tells_where_each_setting_comes_from(tmp_path: Path) -> None
     text = CliRunner().invoke(config, ["show", "--config", file]).output
     assert [line.split()[:2] for line in text.splitlines() if line.startswith("fps")] == [["fps", "5.0"]]
     assert len(text.splitlines()) == len(rows)
+
+
+def test_detectors_that_ship_go_by_their_names() -> None:
+    for word in ("tiny", "large"):
+        plan = plan_of(run.make_context("run", ["--detector", word]).params)
+        assert plan.detector == MODELS / f"detector-{word}.tflite" and plan.detector.exists()

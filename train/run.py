@@ -108,7 +108,7 @@ def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Mod
     """
     keras.utils.set_random_seed(spec.training["recipe"]["seed"])
     net, arch = build(spec, free=True), ARCHS[spec.task][spec.arch]
-    if resume or not (weights or arch.pretrain):
+    if not weights and (resume or not arch.pretrain):  # killed before its first checkpoint, it needs them again
         return net, spec
     if weights == "shipped" and not arch.shipped:
         raise DataError(f"no weights of {spec.arch} are shipped; give a file or a run folder by --weights")
