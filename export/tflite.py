@@ -16,6 +16,7 @@ from edgekit.device.image import Image
 from edgekit.device.interpreter import runtime
 from edgekit.device.quiet import quiet
 from edgekit.export.calibration import feed
+from edgekit.export.slim import slim
 
 
 def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
@@ -36,7 +37,7 @@ def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
             converter.representative_dataset = partial(feed, samples)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.int8
-        return bytes(converter.convert())
+        return slim(bytes(converter.convert()))
 
 
 def inspect(flatbuffer: bytes, precision: str) -> list[str]:

@@ -78,7 +78,7 @@ def test_every_photograph_has_one_outcome(tmp_path: Path) -> None:
 
 def test_the_page_shows_photograph_and_face(tmp_path: Path) -> None:
     found, _ = photos(tmp_path)
-    write_page(found, ("happy", "sad"), (96, 128), tmp_path / "failures.html")
+    write_page(found, MOODS.spec, (96, 128), tmp_path / "failures.html")
     page = (tmp_path / "failures.html").read_text()
     assert re.findall(r"<h2>(.*?)</h2>", page) == ["wrong: 2", "no face: 1", "unsure: 1"]
     assert len(re.findall("<img", page)) == 7  # two each, but one where there is no face
@@ -126,7 +126,8 @@ def test_whole_photographs_from_the_command_line(tmp_path: Path) -> None:
     [
         (["pipeline", "--pick", "recall>=0.9"], 2, "for one model"),
         (["pipeline", "--detector", str(MODELS / "sentiment.tflite")], 1, "a detector model is needed here"),
-        ([str(MODELS / "detector.tflite"), "--detector", "x"], 2, "are for: edgekit score pipeline"),
+        ([str(MODELS / "detector.tflite"), "--sentiment", "x"], 2, "is for: edgekit score pipeline"),
+        ([str(MODELS / "detector.tflite"), "--detector", "x"], 1, "is a detector itself"),
         (["pipeline"], 1, "has no folder happy, sad"),
     ],
 )

@@ -13,7 +13,7 @@ from edgekit.device.errors import DataError
 from edgekit.device.interpreter import Loaded
 from edgekit.device.sentiment import Sentiment, classify
 from edgekit.device.spec import ModelSpec
-from edgekit.train.expressions import Portrait, face_box, readable
+from edgekit.train.expressions import Portrait, face_in, readable
 from edgekit.train.score import Numbers, Track, at_least
 
 GRID = np.arange(30, 100) / 100  # thresholds of the trade-off that is reported
@@ -31,7 +31,7 @@ class Named:
 def name(sentiment: Loaded, portraits: Iterable[Portrait], skipped: list[str]) -> Iterator[Named]:
     """Run the classifier on each readable portrait; names of the others go to `skipped`."""
     for portrait, image in readable(portraits, skipped):
-        yield Named(portrait, classify(image, face_box(image, sentiment.spec.margin), sentiment))
+        yield Named(portrait, classify(image, face_in(portrait, image), sentiment))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def photometric(recipe: Recipe, face: bool = False) -> Any:
         return A.Compose([])
     if recipe.augment == "tracker":  # each with its chance of then
         return A.Compose([A.RandomBrightnessContrast(p=0.2), A.RandomGamma(p=0.2), A.RGBShift(p=0.2)])
+    small = [A.Downscale((0.35, 0.8))] if face else []  # as far from the camera
     return A.Compose(
         [
             *(
@@ -41,7 +42,7 @@ def photometric(recipe: Recipe, face: bool = False) -> Any:
             A.HueSaturationValue(8, 40, 0, p=0.3),
             A.RGBShift(12, 12, 12, p=0.2),
             A.ToGray(p=recipe.grey),
-            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7))], p=recipe.blemish),
+            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7)), *small], p=recipe.blemish),
             A.GaussNoise(std_range=(0.01, 0.06), p=recipe.blemish),
             A.ImageCompression(quality_range=(30, 90), p=recipe.blemish),
         ]
@@ -116,3 +117,30 @@ def framed(
         kept[:, [1, 3]] = size[0] - kept[:, [3, 1]]
     face = (np.arange(len(both)) < len(boxes)) & (share >= VISIBLE)
     return canvas, kept[face], kept[~face & (area > 0)]
+
+
+def draw_mask(face: Image, margin: float, rng: np.random.Generator) -> Image:
+    """A crop (H, W, 3) with a mask of cloth drawn over the lower half of its face: any colour, and a little shading."""
+    height, width = face.shape[:2]
+    low, high = margin / (1 + 2 * margin), (1 + margin) / (1 + 2 * margin)  # where the box lies in the crop
+
+    def at(x: float, y: float) -> list[float]:
+        x, y = x + rng.normal(0, 0.02), y + rng.normal(0, 0.02)
+        return [(low + (high - low) * x) * width * 8, (low + (high - low) * y) * height * 8]
+
+    top, chin, wide = rng.uniform(0.42, 0.6), rng.uniform(0.9, 1.05), rng.uniform(0.28, 0.42)
+    middle = rng.normal(0.5, 0.04)
+    corners = [
+        at(middle - wide, top + 0.06), at(middle, top), at(middle + wide, top + 0.06),
+        at(middle + wide * 0.9, chin - 0.18), at(middle + wide * 0.4, chin), at(middle - wide * 0.4, chin),
+        at(middle - wide * 0.9, chin - 0.18),
+    ]  # fmt: skip
+    cover = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(cover, [np.array(corners).round().astype(np.int32)], 255, cv2.LINE_AA, shift=3)
+    colour = 25 if np.ptp(face.reshape(-1, 3), axis=1).max() > 8 else 0  # a grey picture stays one
+    tone = rng.uniform(0, 255) + rng.normal(0, colour, 3)
+    weave = rng.normal(0, rng.uniform(1, 8), (height, width, 1))
+    shade = np.linspace(-1, 1, width)[None, :, None] * rng.normal(0, 30) + weave
+    share = (cover / 255.0)[..., None]
+    drawn = face * (1 - share) + np.clip(tone + shade, 0, 255) * share
+    return np.asarray(drawn.round(), np.uint8)

@@ -14,6 +14,7 @@ from edgekit.device.commands.options import MODELS, Size
 from edgekit.train.recipe import RECIPES, Recipe
 
 PATH = click.Path(path_type=Path)
+ALIGNED = "Finds the face in each picture, so that it is cut as the board will."
 PICK = (
     "Choose the threshold and write it into the model: precision>=0.99, recall>=0.9, 'false_alarms_per_hour<=1 at "
     "10 fps'; of a classifier accuracy_when_sure>=0.97, answered>=0.85, others_called<=0.15."
@@ -105,28 +106,39 @@ def detector(data: Path, **options: Any) -> None:
 @click.option(
     "--others", help="Comma list: folders of faces to be unsure about, as are those whose name starts with _."
 )
-@_training_options("sentiment")  # fmt: skip
+@click.option("--detector", type=PATH, help=f"{ALIGNED}  [default: the one that comes with edgekit]")
+@click.option("--teacher", type=PATH, help="The run folder of a larger net of the same classes, to learn from too.")
+@click.option(
+    "--unlabelled", type=PATH, multiple=True, help="With --teacher: faces in any folders, whose class it says."
+)
+@_training_options("sentiment")
 def sentiment(
-    data: tuple[Path, ...], votes: tuple[Path, ...], classes: str | None, others: str | None, **options: Any
-) -> None:
+    data: tuple[Path, ...], votes: tuple[Path, ...], classes: str | None, others: str | None, detector: Path | None,
+    teacher: Path | None, unlabelled: tuple[Path, ...], **options: Any,
+) -> None:  # fmt: skip
     """Train the classifier of faces: two classes or more."""
-    from edgekit.train.expressions import PortraitBatches, hold_out, plain, read_expressions
+    from edgekit.train import expressions
+    from edgekit.train.aligned import align_parts
 
-    expressions = read_expressions(list(data), list(votes), names(classes), names(others))
-    train, val = hold_out(expressions, RECIPES["sentiment"][options["arch"]].held_out)
+    if unlabelled and not teacher:
+        raise click.UsageError("--unlabelled needs --teacher, who says what they are")
+    found = expressions.read_expressions(list(data), list(votes), names(classes), names(others))
+    train, val = expressions.hold_out(found, RECIPES["sentiment"][options["arch"]].held_out)
+    train = [*train, *expressions.unlabelled(unlabelled, found.classes)] if unlabelled else train
 
-    from edgekit.device.sentiment import MARGIN
     from edgekit.device.spec import ModelSpec
     from edgekit.train import run
-    from edgekit.train.sentiment import THRESHOLD
+    from edgekit.train.sentiment import THRESHOLD, taught
 
-    recipe = _recipe("sentiment", options, len(train))
-    facts = run.provenance(data, recipe, train, val)
+    (train, val), recipe = align_parts((train, val), _recipe("sentiment", options, len(train)), detector)
+    facts = run.provenance([*data, *unlabelled], recipe, train, val) | ({"teacher": teacher.name} if teacher else {})
     spec = ModelSpec(
-        "sentiment", options["arch"], recipe.size, expressions.classes, THRESHOLD, margin=MARGIN, training=facts
+        "sentiment", options["arch"], recipe.size, found.classes, THRESHOLD, margin=recipe.margin, training=facts
     )
-    batches = PortraitBatches(train, spec, recipe)
-    run.finish_sentiment(_fit(spec, batches, plain, (train, val), recipe, options), batches, val)
+    teach = taught(run.teacher_for(spec, teacher), recipe) if teacher else None
+    batches = expressions.PortraitBatches(train, spec, recipe)
+    folder = _fit(spec, batches, expressions.plain, (train, val), recipe, options, teach)
+    run.finish_sentiment(folder, batches, val)
 
 
 def _recipe(task: str, options: dict[str, Any], count: int) -> Recipe:
@@ -142,8 +154,9 @@ def _recipe(task: str, options: dict[str, Any], count: int) -> Recipe:
 
 
 def _fit(
-    spec: Any, batches: Any, plain: Callable[..., Any], parts: Sequence[Any], recipe: Recipe, options: dict[str, Any]
-) -> Path:
+    spec: Any, batches: Any, plain: Callable[..., Any], parts: Sequence[Any], recipe: Recipe, options: dict[str, Any],
+    teach: Any = None,
+) -> Path:  # fmt: skip
     """Train the net of a spec on `batches`; the run folder. `plain` makes the validation batch."""
     from edgekit.train import run
     from edgekit.train.arch import ARCHS
@@ -156,7 +169,7 @@ def _fit(
     early = replace(batches, early=True) if recipe.early else None
     validation = plain(run.few(val, spec), spec)
     workers = options["workers"] or workers_for_this_machine()
-    fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers, early)
+    fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers, early, teach)
     return folder
 
 
@@ -176,7 +189,10 @@ def _fit(
     "--plots", type=PATH, help="A folder for curves, found faces, and failures.html: what went wrong, to look at."
 )
 @click.option("--pick", metavar="PROMISE", help=PICK)
-@click.option("--detector", type=PATH, help="Of the pipeline.  [default: the one that comes with edgekit]")
+@click.option(
+    "--detector", type=PATH,
+    help="Of the pipeline; of a classifier: finds the faces in portraits.  [default: the one that comes with edgekit]",
+)  # fmt: skip
 @click.option("--sentiment", type=PATH, help="Of the pipeline.  [default: the one that comes with edgekit]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def score(
@@ -195,10 +211,10 @@ def score(
             raise click.UsageError("--pick and --votes are for one model, not for the pipeline")
         models = [detector or MODELS / "detector.tflite", sentiment or MODELS / "sentiment.tflite"]
         scores = verdict.pipeline(models, data, frame, plots)
-    elif detector or sentiment:
-        raise click.UsageError("--detector and --sentiment are for: edgekit score pipeline")
+    elif sentiment:
+        raise click.UsageError("--sentiment is for: edgekit score pipeline")
     else:
-        scores = verdict.model(model, data, frame, min_face, votes, plots, pick)
+        scores = verdict.model(model, data, frame, min_face, votes, plots, pick, detector)
     click.echo(json.dumps(scores, indent=2) if as_json else verdict.text(scores))
     if pick:
         write(model, scores["picked"], [path.name for path in data])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +16,16 @@ from edgekit.device.boxes import Box
 from edgekit.device.capture import session_of
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, crop, pictures, read_image
+from edgekit.device.sentiment import MARGIN
 from edgekit.device.spec import ModelSpec
-from edgekit.train.augment import photometric
+from edgekit.train.augment import draw_mask, photometric
 from edgekit.train.faces import draw
 from edgekit.train.feed import Batch
 from edgekit.train.recipe import Recipe
+from edgekit.train.votes import read_votes
 
 PARTS = "train", "val", "test"
+MASKED = "_masked"  # the class of faces that wear a mask
 PRIOR = 2  # votes that a picture's folder counts for
 
 
@@ -35,6 +37,7 @@ class Portrait:
     label: int  # index of its folder's class; -1: a folder that is none of the classes
     odds: tuple[float, ...]  # of each class; from votes where there are some
     voted: int = -1  # index of the class that clearly got most votes; -1: none
+    box: Box | None = None  # of the face, px of the picture; None: the picture is the face, grown by MARGIN
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def read_expressions(
         raise DataError(
             f"{where} has {len(answers)} class folder(s) {', '.join(answers)}; a classifier needs at least two"
         )
-    ballots = {path: counts for file in votes for path, counts in _read_votes(file, names).items()}
+    ballots = {path: counts for file in votes for path, counts in read_votes(file, names).items()}
     parts: dict[str, list[Portrait]] = {}
     for name, tree in trees:
         for folder in subfolders(tree):
@@ -85,6 +88,14 @@ def read_expressions(
         if not any(p.label == label for portraits in parts.values() for p in portraits):
             raise DataError(f"{where}: the class folder {name} holds no pictures")
     return Expressions(parts, names)
+
+
+def unlabelled(folders: Sequence[Path], classes: tuple[str, ...]) -> list[Portrait]:
+    """Faces whose class nobody knows: all pictures in folders, however deep. A teacher will say the odds."""
+    found = [path for folder in folders for path in pictures(folder)]
+    if folders and not found:
+        raise DataError(f"{', '.join(map(str, folders))} holds no pictures")
+    return [Portrait(path, -1, (0.0,) * len(classes)) for path in found]
 
 
 def _silent(name: str) -> str:
@@ -121,7 +132,7 @@ def subfolders(tree: Path) -> list[Path]:
 
 
 def _portrait(path: Path, label: int, ballot: NDArray[np.float64] | None, count: int) -> Portrait:
-    """`ballot` is a row of `_read_votes` for `count` classes.
+    """`ballot` is a row of `read_votes` for `count` classes.
 
     The folder counts as PRIOR votes, so that a picture nobody voted on has the odds of its folder.
     """
@@ -136,40 +147,13 @@ def _portrait(path: Path, label: int, ballot: NDArray[np.float64] | None, count:
     return Portrait(path, label, tuple((votes / max(votes.sum(), 1)).tolist()), voted)
 
 
-def _read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.float64]]:
-    """For each picture the votes of each class, and behind them the highest count of any other column.
-
-    A column belongs to the class of its name, or else to the one that starts with the same three letters, "_" aside.
-    A class that is no answer may go without one.
-    """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
-        heads = [name for name in rows[0] if name != "file"]
-        columns = {c: _columns(c, heads) for c in classes}
-        if wrong := [c for c, names in columns.items() if len(names) > 1 or not (names or c.startswith("_"))]:
-            raise DataError(f"{file} has not exactly one column for {', '.join(wrong)}; it has: {', '.join(rows[0])}")
-        ours = {name for names in columns.values() for name in names}
-        ballots = {}
-        for row in rows:
-            counts = [float(row[names[0]]) if names else 0.0 for names in columns.values()]
-            counts.append(max((float(row[name]) for name in heads if name not in ours), default=0.0))
-            if not all(0 <= count < float("inf") for count in counts):
-                raise ValueError(f"a count for {row['file']} is not a number of votes")
-            ballots[(file.parent / row["file"]).resolve()] = np.array(counts)
-        return ballots
-    except (OSError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(f"{file} is not a table of votes with a column `file`: {error!r}") from error
-
-
-def _columns(name: str, heads: list[str]) -> list[str]:
-    bare = name.lstrip("_").lower()
-    same = [head for head in heads if head.lower() == bare]
-    return same or [head for head in heads if head[:3].lower() == bare[:3]]
+def face_in(portrait: Portrait, image: Image) -> Box:
+    """The box of the face in a portrait: the one that was found, or what the whole picture stands for."""
+    return portrait.box or face_box(image, MARGIN)
 
 
 def face_box(image: Image, margin: float) -> Box:
-    """The box of the face in a portrait: `crop` with the same margin gives the whole picture back.
+    """The box of which `crop` with the same margin gives the whole picture back.
 
     One that is not square gets black bars, so that its face keeps shape and size.
     """
@@ -179,8 +163,8 @@ def face_box(image: Image, margin: float) -> Box:
 
 
 def jittered(box: Box, recipe: Recipe, rng: np.random.Generator) -> Box:
-    """The box as a detector might have found it: shifted and scaled."""
-    side = box.right - box.left
+    """The box as a detector might have found it: shifted and scaled. A square of its longer side."""
+    side = max(box.right - box.left, box.bottom - box.top)
     half = side * np.exp(rng.uniform(-recipe.scale, recipe.scale)) / 2
     x = (box.left + box.right) / 2 + side * rng.uniform(-recipe.shift, recipe.shift)
     y = (box.top + box.bottom) / 2 + side * rng.uniform(-recipe.shift, recipe.shift)
@@ -206,11 +190,18 @@ class PortraitBatches:
     def photometric(self) -> Any:
         return photometric(self.recipe, face=True)
 
-    def sample(self, portrait: Portrait, rng: np.random.Generator) -> Image:
-        """One augmented crop."""
+    @cached_property
+    def masked(self) -> tuple[float, ...]:
+        """The odds of a face with a mask; none where no class is named so."""
+        return tuple(float(label == MASKED) for label in self.spec.labels)
+
+    def sample(self, portrait: Portrait, rng: np.random.Generator, mask: bool = False) -> Image:
+        """One augmented crop, perhaps with a mask drawn over mouth and nose."""
         image = read_image(portrait.path)
-        box = jittered(face_box(image, self.spec.margin), self.recipe, rng)
+        box = jittered(face_in(portrait, image), self.recipe, rng)
         face = crop(image, box, self.spec.margin, self.spec.size)
+        if mask:
+            face = draw_mask(face, self.spec.margin, rng)
         if rng.random() < self.recipe.flip:
             face = np.ascontiguousarray(face[:, ::-1])
         augmented: Image = self.photometric(image=face)["image"]
@@ -223,14 +214,15 @@ class PortraitBatches:
         targets, skipped = [], []
         while len(images) < self.recipe.batch:
             portrait = self.examples[int(np.searchsorted(self.odds, rng.random(), side="right"))]
+            mask = any(self.masked) and rng.random() < self.recipe.mask
             try:
-                images.append(self.sample(portrait, rng))
+                images.append(self.sample(portrait, rng, mask))
             except DataError as error:
                 skipped.append(str(error))
                 if len(skipped) > max(100, 10 * self.recipe.batch):
                     raise DataError(f"hardly any picture can be read; the last: {error}") from error
                 continue
-            targets.append(portrait.odds)
+            targets.append(self.masked if mask else portrait.odds)
         return Batch(np.stack(images), np.array(targets, np.float32), skipped)
 
 
@@ -250,7 +242,7 @@ def plain(portraits: list[Portrait], spec: ModelSpec) -> Batch:
     images, targets = [], []
     skipped: list[str] = []
     for portrait, image in readable(portraits, skipped):
-        images.append(crop(image, face_box(image, spec.margin), spec.margin, spec.size))
+        images.append(crop(image, face_in(portrait, image), spec.margin, spec.size))
         targets.append(portrait.odds)
     if not images:
         raise DataError(f"none of {len(portraits)} pictures can be read; {skipped[0] if skipped else 'there are none'}")

@@ -44,14 +44,18 @@ def machine() -> str:
 
 
 Loss = Callable[[Any, Any, Recipe], Any]  # targets, the net's outputs, recipe -> one number
+Teach = Callable[[Any, Any], Any]  # targets, pictures -> targets
 
 
 class Trainer(keras.Model):
-    """A net together with its loss; only the net is saved."""
+    """A net together with its loss; only the net is saved.
 
-    def __init__(self, net: keras.Model, objective: Loss, recipe: Recipe) -> None:
+    `teach`, if there is a teacher, makes the targets from those of the data and from the pictures.
+    """
+
+    def __init__(self, net: keras.Model, objective: Loss, recipe: Recipe, teach: Teach | None = None) -> None:
         super().__init__()
-        self.net, self.objective, self.recipe = net, objective, recipe
+        self.net, self.objective, self.recipe, self.teach = net, objective, recipe, teach
         self.built = True  # or Keras refuses to load a checkpoint into it
 
     def call(self, images: Any, training: bool = False) -> Any:
@@ -60,19 +64,19 @@ class Trainer(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        return self.objective(y, y_pred, self.recipe)
+        return self.objective(self.teach(y, x) if self.teach else y, y_pred, self.recipe)
 
 
 def fit(
     net: keras.Model, loss: Loss, draw: Draw, size: int, validation: Batch, recipe: Recipe, folder: Path, workers: int,
-    early: Draw | None = None,
+    early: Draw | None = None, teach: Teach | None = None,
 ) -> None:  # fmt: skip
     """Train `net` and leave its averaged weights in `folder`. Goes on from a checkpoint there.
 
     `size` is the number of training pictures: an epoch is one pass over them, but at least 20 steps. The first epochs,
     `recipe.early` of all, learn from `early` if it is given.
     """
-    trainer = Trainer(net, loss, recipe)
+    trainer = Trainer(net, loss, recipe, teach)
     epoch_steps = max(20, size // recipe.batch)
     epochs = max(1, round(recipe.pictures / recipe.batch / epoch_steps))
     epoch_steps = max(1, round(recipe.pictures / recipe.batch / epochs))

@@ -45,6 +45,10 @@ class Recipe:
     scale: float = 0.14  # largest relative change of the crop's side
     smoothing: float = 0.03  # probability taken from the label and spread over all classes
     cover: float = 0.3  # chance that a part of the face is hidden
+    mask: float = 0.0  # chance that a mask is drawn over it, where there is a class for those
+    aligned: bool = False  # faces are cut where the detector finds them; else the picture is the face
+    margin: float = 0.14  # around the box on each side, in its longer sides: what the board cuts
+    trust: float = 0.7  # share of the teacher's odds in the targets, where there is one
 
 
 DETECTOR = Recipe(  # a frame of 320x240 as it is, and 16 rows to spare
@@ -52,6 +56,7 @@ DETECTOR = Recipe(  # a frame of 320x240 as it is, and 16 rows to spare
 )  # fmt: skip
 SENTIMENT = Recipe(
     pictures=700_000, batch=64, size=(64, 64), learning_rate=2e-3, average=0.9995, weight_decay=0.05, blemish=0.15,
+    mask=0.06, aligned=True, margin=0.04,
 )  # fmt: skip
 
 # The two tutorials. What one left to chance or got wrong, and what is done here, stands in README.md.
@@ -72,5 +77,11 @@ RECIPES = {  # by task and net; the first is the default
         "grid133k-512": replace(DETECTOR, pictures=200_000, size=(384, 512), learning_rate=1e-3, early=0.8),
         "vgg16": VGG16,
     },
-    "sentiment": {"crop76k": SENTIMENT, "crop80k": replace(SENTIMENT, pictures=2_000_000), "cnn256": CNN256},
+    "sentiment": {
+        "crop80k": replace(SENTIMENT, pictures=2_000_000),
+        "crop870k": replace(SENTIMENT, pictures=500_000),
+        "crop71k": replace(SENTIMENT, pictures=2_000_000),
+        "crop76k": SENTIMENT,
+        "cnn256": CNN256,
+    },
 }

@@ -162,6 +162,18 @@ def load_run(folder: Path, batch: int | None = None) -> tuple[keras.Model, Model
     return net, spec
 
 
+def teacher_for(spec: ModelSpec, folder: Path) -> keras.Model:
+    """The net of a run folder that one of `spec` learns from. Raises DataError when it sees or says something else."""
+    net, its = load_run(folder)
+    for fact in ("task", "size", "labels", "margin"):
+        if getattr(its, fact) != getattr(spec, fact):
+            raise DataError(
+                f"{folder} is no teacher here: its {fact} is {getattr(its, fact)}, not {getattr(spec, fact)}"
+            )
+    net.trainable = False
+    return net
+
+
 def as_model(net: keras.Model, spec: ModelSpec) -> Loaded:
     """A Keras net in the board's form, so that the board's code can run it."""
 

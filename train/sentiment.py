@@ -28,6 +28,17 @@ def crop80k(size: tuple[int, int], classes: int, batch: int | None = None) -> ke
     return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
 
 
+def crop71k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
+    """71 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
+    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
+    x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
+    x = _stage(conv(x, 24, 3, 2), 32, 1, 2)
+    for filters, blocks in ((64, 3), (96, 3), (112, 2)):
+        x = _stage(x, filters, 2, blocks)
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
+
+
 def crop76k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
     """The default net, 76 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
@@ -36,6 +47,17 @@ def crop76k(size: tuple[int, int], classes: int, batch: int | None = None) -> ke
     for filters, blocks in ((64, 3), (96, 3), (128, 2)):
         x = _stage(x, filters, 2, blocks)
     x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
+
+
+def crop870k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
+    """A teacher for the others, 1.4 million parameters, too slow for a board: (B, H, W, 3) 0..255 in; logits out."""
+    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
+    x = conv(layers.Rescaling(1 / 255)(pixels), 24, 3, 2)
+    for filters, stride in ((24, 1), (48, 2), (96, 2), (160, 2)):
+        x = conv(x, filters, 3, stride) if stride > 1 else x
+        x = layers.Add()([x, conv(conv(x, filters, 3), filters, 3)])
+    x = layers.Dropout(0.4)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
 
 
@@ -53,3 +75,14 @@ def loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
         targets, outputs["logits"], from_logits=True, label_smoothing=recipe.smoothing
     )
     return ops.mean(each)
+
+
+def taught(teacher: keras.Model, recipe: Recipe) -> Any:
+    """Targets (B, classes) that a teacher makes: its odds, mixed with those of the data where they say something."""
+
+    def teach(targets: Any, pixels: Any) -> Any:
+        odds = ops.stop_gradient(ops.softmax(teacher(pixels, training=False)["logits"]))
+        known = ops.sum(targets, axis=-1, keepdims=True)  # 1, or 0 where nobody knows
+        return known * ((1 - recipe.trust) * targets + recipe.trust * odds) + (1 - known) * odds
+
+    return teach

@@ -11,6 +11,7 @@ from edgekit.device.errors import DataError, ModelError
 from edgekit.device.interpreter import Loaded, TfliteModel
 from edgekit.device.spec import ModelSpec, unpack
 from edgekit.train import answers, mistakes, pick, report, score, whole
+from edgekit.train.aligned import as_trained
 from edgekit.train.answers import Judged, Named
 from edgekit.train.expressions import read_expressions
 from edgekit.train.faces import Example, read_faces
@@ -40,13 +41,15 @@ def scoring(items: Any) -> Any:
 
 def model(
     path: Path, data: Sequence[Path], frame: tuple[int, int] | None, smallest: float, votes: Sequence[Path],
-    plots: Path | None, asked: str | None,
+    plots: Path | None, asked: str | None, finder: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores of one model of either task."""
+    """Scores of one model of either task. `finder` is the detector that finds the faces in portraits."""
     loaded = open_model(path)
     if loaded.spec.task == "detector":
+        if finder:
+            raise DataError(f"{path} is a detector itself; --detector is for classifiers and the pipeline")
         return detector(loaded, data, frame or score.FRAME, smallest, plots, asked)
-    return sentiment(loaded, data, votes, plots, asked)
+    return sentiment(loaded, data, votes, plots, asked, finder)
 
 
 def detector(
@@ -87,14 +90,16 @@ def draw_detector(looked: score.Looked, scores: dict[str, Any], folder: Path) ->
 
 
 def sentiment(
-    loaded: Loaded, data: Sequence[Path], votes: Sequence[Path], plots: Path | None = None, asked: str | None = None
-) -> dict[str, Any]:
+    loaded: Loaded, data: Sequence[Path], votes: Sequence[Path], plots: Path | None = None, asked: str | None = None,
+    finder: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Scores of a classifier, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
     promise = pick.parse(asked, "sentiment") if asked else None
     parts = read_expressions(list(data), list(votes), loaded.spec.answers, part="test").parts
     part = _part(parts, PICKING if promise else PARTS)
     skipped: list[str] = []
-    named = list(answers.name(loaded, scoring(parts[part]), skipped))
+    portraits = as_trained(parts[part], loaded.spec, finder)
+    named = list(answers.name(loaded, scoring(portraits), skipped))
     judged = answers.judge(named, len(loaded.spec.answers), bool(votes))
     picked = pick.pick_sentiment(promise, judged, loaded.spec.threshold) if promise else None
     spec = replace(loaded.spec, threshold=picked["threshold"]) if picked else loaded.spec
@@ -150,7 +155,7 @@ def pipeline(
     scores = {"part": part, "frame": [frame[1], frame[0]], **whole.measure(photos, labels), "skipped": skipped}
     if plots:
         _make(plots)
-        whole.write_page(photos, labels, frame, plots / PAGE)
+        whole.write_page(photos, loaded[1].spec, frame, plots / PAGE)
     return scores
 
 

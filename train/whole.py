@@ -17,7 +17,8 @@ from edgekit.device.errors import DataError
 from edgekit.device.files import write_whole
 from edgekit.device.image import crop, fit, read_image
 from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import MARGIN, UNSURE, Sentiment, classify
+from edgekit.device.sentiment import UNSURE, Sentiment, classify
+from edgekit.device.spec import ModelSpec
 from edgekit.train.expressions import Portrait
 from edgekit.train.page import encoded, opening, picture, small
 from edgekit.train.report import BLUE, boxed
@@ -122,14 +123,14 @@ def text(scores: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_page(photos: Sequence[Photo], labels: Sequence[str], frame: tuple[int, int], target: Path) -> None:
+def write_page(photos: Sequence[Photo], spec: ModelSpec, frame: tuple[int, int], target: Path) -> None:
     """Write a page with what went wrong, the surest first. Raises DataError when it cannot be written."""
-    write_whole(target, "\n".join(_page(photos, labels, frame)))
+    write_whole(target, "\n".join(_page(photos, spec, frame)))
 
 
-def _page(photos: Sequence[Photo], labels: Sequence[str], frame: tuple[int, int]) -> Iterator[str]:
+def _page(photos: Sequence[Photo], spec: ModelSpec, frame: tuple[int, int]) -> Iterator[str]:
     yield opening("What a user would get from these photographs")
-    ours = [photo for photo in photos if 0 <= photo.portrait.label < len(labels) or photo.outcome == "wrong"]
+    ours = [photo for photo in photos if 0 <= photo.portrait.label < len(spec.answers) or photo.outcome == "wrong"]
     for outcome, what in (
         ("wrong", "The surest first."),
         ("no face", "Look whether there is one to be found: turned away, hidden, small, cut off."),
@@ -138,14 +139,14 @@ def _page(photos: Sequence[Photo], labels: Sequence[str], frame: tuple[int, int]
         chosen = sorted((p for p in ours if p.outcome == outcome), key=lambda p: -(p.answer.score if p.answer else 0))
         yield f"<h2>{outcome}: {len(chosen)}</h2><p>{what}</p>"
         yield '<div class="tiles">'
-        yield from (_tile(photo, labels, frame) for photo in chosen[:MOST])
+        yield from (_tile(photo, spec, frame) for photo in chosen[:MOST])
         yield "</div>"
 
 
-def _tile(photo: Photo, labels: Sequence[str], frame: tuple[int, int]) -> str:
+def _tile(photo: Photo, spec: ModelSpec, frame: tuple[int, int]) -> str:
     path = photo.portrait.path
     name = escape(f"{path.parent.name}/{path.name}")
-    said = f"{escape(labels[photo.answer.best])} {photo.answer.score:.2f}<br>" if photo.answer else ""
+    said = f"{escape(spec.labels[photo.answer.best])} {photo.answer.score:.2f}<br>" if photo.answer else ""
     try:
         image = read_image(path)
     except DataError:
@@ -156,5 +157,5 @@ def _tile(photo: Photo, labels: Sequence[str], frame: tuple[int, int]) -> str:
         framed, to_frame = fit(image, frame)
         box = np.array(photo.box, np.float32) * (scale / to_frame)
         shown = picture(encoded(boxed(tile, [(box, BLUE)])), name)
-        shown += picture(encoded(crop(framed, photo.box, MARGIN, FACE)), f"the face in {name}")
+        shown += picture(encoded(crop(framed, photo.box, spec.margin, FACE)), f"the face in {name}")
     return f"<figure><div>{shown}</div><figcaption>{said}{name}</figcaption></figure>"

@@ -11,8 +11,8 @@ import numpy as np
 from edgekit.device.annotate import GREY
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, fit, read_image
-from edgekit.device.sentiment import MARGIN
 from edgekit.device.spec import ModelSpec
+from edgekit.train.aligned import align, finder
 from edgekit.train.data.survey import survey
 from edgekit.train.expressions import Portrait, PortraitBatches, read_expressions
 from edgekit.train.faces import Example, FaceBatches, read_faces
@@ -77,11 +77,15 @@ def _marked(fitted: tuple[Image, float], boxes: Any, ignore: Any) -> Image:
 def _portraits(data: Path, augment: bool, count: int, recipe: Recipe, rng: np.random.Generator) -> Drawn:
     found = read_expressions([data], [])
     portraits = [portrait for part in found.parts.values() for portrait in part]
-    spec = ModelSpec("sentiment", "", recipe.size, found.classes, 0.5, margin=MARGIN)
+    spec = ModelSpec("sentiment", "", recipe.size, found.classes, 0.5, margin=recipe.margin)
     batches, tile = PortraitBatches(portraits, spec, recipe), (144, 144)
     batches.photometric.set_random_seed(int(rng.integers(2**31)))
 
+    detector = finder(None) if recipe.aligned else None
+
     def versions(portrait: Portrait) -> list[Image]:
+        if detector:
+            (portrait,) = align([portrait], detector)
         made = [read_image(portrait.path)] + [batches.sample(portrait, rng) for _ in range(VERSIONS * augment)]
         tiles = [fit(image, tile)[0].copy() for image in made]
         _tag(tiles[0], portrait.path.parent.name)

@@ -1,0 +1,57 @@
+"""Faces cut from pictures with labelled boxes, as more data for the classifier of expressions.
+
+    python scripts/face_crops.py FACES.json OUT
+
+OUT/_masked holds those that wear a mask, which the classifier should be unsure about; OUT/bare all others, whose
+expression nobody labelled. Each is cut with room around its box, since training finds the face again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import click
+import numpy as np
+
+from edgekit.device.boxes import Box
+from edgekit.device.errors import DataError, EdgekitError
+from edgekit.device.files import write_jpeg
+from edgekit.device.image import crop
+from edgekit.train.faces import read_faces
+from edgekit.train.say import bar
+
+ROOM = 0.3  # around the box, in its longer sides
+LEAST = 20.0  # px: longer side of the smallest face that is cut
+LARGEST = 144  # px: larger crops are scaled down
+
+
+@click.command()
+@click.argument("faces", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+def main(faces: Path, out: Path) -> None:
+    """Cut every face of a COCO file, or of a labelme folder."""
+    if out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} holds files already; choose another folder")
+    count: Counter[str] = Counter()
+    for example in bar([e for part in read_faces(faces).parts.values() for e in part], what="cutting"):
+        sides = (example.boxes[:, 2:] - example.boxes[:, :2]).max(1, initial=0)
+        if not (sides >= LEAST).any():
+            continue
+        image = example.read()
+        masked = example.masked or (-1,) * len(sides)
+        for number in np.flatnonzero(sides >= LEAST).tolist():
+            kind = "_masked" if masked[number] == 1 else "bare"
+            (out / kind).mkdir(parents=True, exist_ok=True)
+            side = min(LARGEST, round(float(sides[number]) * (1 + 2 * ROOM)))
+            face = crop(image, Box(*example.boxes[number].tolist()), ROOM, (side, side))
+            write_jpeg(out / kind / f"{example.path.stem}_{number}.jpg", face)
+            count[kind] += 1
+    click.echo(", ".join(f"{n} {kind}" for kind, n in sorted(count.items())))
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=False)
+    except EdgekitError as error:
+        raise SystemExit(f"Error: {error}") from None
