@@ -22,13 +22,14 @@ from edgekit.device.spec import ModelSpec
 from edgekit.device.tensor import Tensor
 from edgekit.train.answers import Judged, Named, calibration_error, judge
 from edgekit.train.expressions import Portrait, face_box, readable
-from edgekit.train.pick import parse, pick_sentiment, settle
+from edgekit.train.pick import UNASKED, parse, pick_sentiment, settle
 from edgekit.train.say import say
 from edgekit.train.score import Numbers, Track
 from edgekit.train.slices import FEW
 from edgekit.train.verdict import scoring
 
 BOUNDS = 0.25, 4.0  # a temperature beyond them says that something else is wrong
+TOLERABLE = 0.05  # calibration error
 
 
 def begin(spec: ModelSpec, asked: str | None, votes: Sequence[Path]) -> ModelSpec:
@@ -75,6 +76,8 @@ def make_sure(
     """
     spec, skipped = exported.spec, list[str]()
     seen, logits = weigh(exported, unseen, skipped, track)
+    if not any(portrait.label < len(spec.labels) for portrait in seen):
+        raise DataError(f"none of {len(unseen)} pictures that training held out can be read; {skipped[0]}")
     odds = np.array([portrait.odds for portrait in seen], np.float64)[:, : len(spec.labels)]
     known = odds.sum(1) > 0  # a class that the net has not got tells nothing about its scores
     facts = fitted(logits[known], odds[known] / odds[known].sum(1, keepdims=True), len(spec.answers))
@@ -152,7 +155,8 @@ def choose(judged: Judged, spec: ModelSpec, asked: str | None) -> dict[str, Any]
     """The threshold that keeps what was asked now; or else what the run was picked by, if that can be kept here."""
     if asked:
         return pick_sentiment(parse(asked, "sentiment"), judged, spec.threshold)
-    if before := spec.training.get("picked", {}).get("asked"):
+    before = spec.training.get("picked", {}).get("asked", UNASKED)
+    if before != UNASKED:  # which `settle` keeps too
         with suppress(DataError):
             return pick_sentiment(parse(before, "sentiment"), judged, spec.threshold)
     return settle(judged, spec.threshold)
@@ -179,6 +183,9 @@ def _text(spec: ModelSpec, facts: dict[str, Any], picked: dict[str, Any]) -> lis
     if spec.temperature in BOUNDS:
         way = "low" if spec.temperature == BOUNDS[0] else "high"
         lines.append(f"its scores are still too {way}, but no temperature goes further: are the labels right?")
+    if after > max(before, TOLERABLE):
+        lines.append("no temperature mends that: these labels are of another kind than those it learned from, or other "
+                     "classes are frequent; was it trained with --votes?")  # fmt: skip
     return lines
 
 
