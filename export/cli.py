@@ -14,6 +14,8 @@ import click
 from edgekit.device.errors import DataError, ModelError, ParityError
 
 if TYPE_CHECKING:
+    from edgekit.device.interpreter import Loaded
+    from edgekit.export.calibration import Calibration
     from edgekit.export.edgetpu import Verdict
 
 TASKS = "detector", "sentiment"
@@ -50,7 +52,7 @@ def tflite(
     from edgekit.device.files import write_whole
     from edgekit.device.interpreter import Loaded, TfliteModel
     from edgekit.device.spec import pack
-    from edgekit.export import calibration, certainty, parity
+    from edgekit.export import calibration, certainty
     from edgekit.export import tflite as converter
     from edgekit.train.backend import keras
     from edgekit.train.run import as_model, load_run
@@ -73,16 +75,24 @@ def tflite(
     )  # fmt: skip
     exported = Loaded(TfliteModel(flatbuffer, threads=1, origin=target), spec)
     if calibrate:
-        samples = drawn.samples[:50] + drawn.samples[-2:]
-        facts = parity.compare(as_model(net, spec), exported, samples, drawn.held_out)
-        console.print(_table(facts))
-        parity.demand(facts, limit)
+        facts = _prove(as_model(net, spec), exported, drawn, limit)
         spec = replace(certainty.finish(exported, drawn.unseen, pick, votes), parity=facts)
     else:
         say("no parity check: give --calibrate DATA to have one")
     write_whole(target, pack(flatbuffer, spec, golden.entries(golden.make(exported.model, spec.size))))
     say(f"wrote {target}, {target.stat().st_size:,} bytes")
     suggest("run", f"--{spec.task}", target)
+
+
+def _prove(trained: Loaded, exported: Loaded, drawn: Calibration, limit: float | None) -> dict[str, Any]:
+    """The parity report, printed too. Raises ParityError when more was lost than `limit`."""
+    from edgekit.export import parity
+    from edgekit.train.say import console
+
+    facts = parity.compare(trained, exported, drawn.samples[:50] + drawn.samples[-2:], drawn.held_out)
+    console.print(_table(facts))
+    parity.demand(facts, limit)
+    return facts
 
 
 @export.command()
