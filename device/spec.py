@@ -35,6 +35,7 @@ class ModelSpec:
     strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid; none: it finds one box at most
     overlap: float = 0.0  # detector: intersection over union above which two boxes are one face
     margin: float = 0.0  # sentiment: how far the crop reaches beyond the box on each side, in its longer side
+    temperature: float = 1.0  # sentiment: what logits are divided by, so that scores are as often right as they say
     precision: str = "float32"  # of weights and arithmetic
     licence: str = ""  # of the weights, with the terms of the pictures they learned from
     training: dict[str, Any] = field(default_factory=dict)  # data, recipe, versions
@@ -89,6 +90,9 @@ def _check(spec: ModelSpec) -> None:
         number = getattr(spec, name)
         if not isinstance(number, int | float) or not 0 <= number <= 4:
             raise ValueError(f"{name} {number!r} is not a share")
+    heat = spec.temperature
+    if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0.01 <= heat <= 100:
+        raise ValueError(f"temperature {heat!r} is not a number from 0.01 to 100")
 
 
 def pack(flatbuffer: bytes, spec: ModelSpec, more: Mapping[str, bytes] | None = None) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, crop, fit, pictures, read_image
 from edgekit.device.spec import ModelSpec
-from edgekit.train.expressions import Portrait, face_box, read_expressions
+from edgekit.train.expressions import Expressions, Portrait, face_box, hold_out, read_expressions
 from edgekit.train.faces import NONE, Example, read_faces
+from edgekit.train.recipe import SENTIMENT
+from edgekit.train.slices import FEW
 
 COUNT = 300  # pictures that set the int8 ranges
 HELD_OUT = 300  # pictures for parity
@@ -26,20 +28,24 @@ HELD_OUT = 300  # pictures for parity
 class Calibration:
     """What one data set gives to an export."""
 
-    samples: list[Image]  # model inputs; the last two are all black and all white
-    facts: dict[str, Any]  # for the manifest
-    held_out: list[Any]  # Example or Portrait, none of them a sample; empty where the pictures carry no labels
-    skipped: list[str]  # pictures that cannot be read
+    samples: list[Image] = field(default_factory=list)  # model inputs; the last two are all black and all white
+    facts: dict[str, Any] = field(default_factory=dict)  # for the manifest
+    held_out: list[Any] = field(default_factory=list)  # Example or Portrait, none a sample; none where without labels
+    skipped: list[str] = field(default_factory=list)  # pictures that cannot be read
+    unseen: list[Portrait] = field(default_factory=list)  # all that a classifier's training held out; none where few
 
 
-def read_calibration(spec: ModelSpec, data: Sequence[Path], count: int = COUNT) -> Calibration:
+def read_calibration(
+    spec: ModelSpec, data: Sequence[Path], votes: Sequence[Path] = (), count: int = COUNT
+) -> Calibration:
     """Draw samples from labelled data, as for training, or for a detector from a plain folder of pictures.
 
-    The same files give the same samples. Raises DataError when nothing can be read.
+    What training held out proves the export of a classifier, where it is enough; else, and for a detector, what is no
+    sample does. The same files give the same samples. Raises DataError when nothing can be read.
     """
-    items = _portraits(spec, data) if spec.task == "sentiment" else _examples(data)
-    order = np.random.default_rng(0).permutation(len(items))
-    drawn = _balanced([items[n] for n in order])
+    items: list[Any]
+    items, unseen = _portraits(spec, data, votes) if spec.task == "sentiment" else (_examples(data), [])
+    drawn = _shuffled(items)
     count = min(count, max(1, len(drawn) // 2))  # of few, half prove what the other half has set
     samples: list[Image] = []
     used: list[Any] = []
@@ -52,7 +58,7 @@ def read_calibration(spec: ModelSpec, data: Sequence[Path], count: int = COUNT) 
             skipped.append(str(error))
     if not samples:
         raise DataError(f"{', '.join(map(str, data))} holds no picture to calibrate with")
-    rest = drawn[count : count + HELD_OUT]
+    rest = (_shuffled(_said(unseen, spec)) if unseen else drawn[count:])[:HELD_OUT]
     extremes = [np.full((*spec.size, 3), grey, np.uint8) for grey in (0, 255)]  # so that a pixel is exactly one step
     samples += extremes
     facts = {
@@ -62,7 +68,7 @@ def read_calibration(spec: ModelSpec, data: Sequence[Path], count: int = COUNT) 
         "balance": dict(sorted(Counter(_kind(item, spec) for item in used).items())),
     }
     labelled = [item for item in rest if isinstance(item, Portrait) or item.labelled]
-    return Calibration(samples, facts, labelled, skipped)
+    return Calibration(samples, facts, labelled, skipped, unseen)
 
 
 @dataclass(frozen=True)
@@ -86,13 +92,24 @@ def _examples(data: Sequence[Path]) -> list[Drawn]:
     return found
 
 
-def _portraits(spec: ModelSpec, data: Sequence[Path]) -> list[Portrait]:
-    parts = read_expressions(list(data), [], spec.answers).parts
-    return [p for part in parts.values() for p in part if 0 <= p.label < len(spec.answers)]
+def _portraits(spec: ModelSpec, data: Sequence[Path], votes: Sequence[Path]) -> tuple[list[Portrait], list[Portrait]]:
+    """Answers that the training learned from, and all faces that it held out: none when they are too few."""
+    found = read_expressions(list(data), list(votes), spec.answers, silent=spec.labels[len(spec.answers) :])
+    if not found.parts.get("train"):  # such as a part for testing alone
+        found = Expressions({"train": [p for part in found.parts.values() for p in part]}, found.classes)
+    train, val = hold_out(found, spec.training.get("recipe", {}).get("held_out", SENTIMENT.held_out))
+    unseen = val if val is not train and len(_said(val, spec)) >= FEW else []
+    every = [p for part in found.parts.values() for p in part]
+    return _said(train if unseen else every, spec), unseen
 
 
-def _balanced(items: list[Any]) -> list[Any]:
-    """Portraits taken in turn from each class; examples as they are."""
+def _said(portraits: Sequence[Portrait], spec: ModelSpec) -> list[Portrait]:
+    return [p for p in portraits if 0 <= p.label < len(spec.answers)]
+
+
+def _shuffled(items: list[Any]) -> list[Any]:
+    """In a random order, always the same; portraits in turn from each class."""
+    items = [items[n] for n in np.random.default_rng(0).permutation(len(items))]
     if not items or not isinstance(items[0], Portrait):
         return items
     classes = sorted({item.label for item in items})

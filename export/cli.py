@@ -14,12 +14,15 @@ import click
 from edgekit.device.errors import DataError, ModelError, ParityError
 
 if TYPE_CHECKING:
+    from edgekit.device.interpreter import Loaded
+    from edgekit.export.calibration import Calibration
     from edgekit.export.edgetpu import Verdict
 
 TASKS = "detector", "sentiment"
 PRECISIONS = "int8", "float32", "float16", "dynamic"
 PATH = click.Path(path_type=Path)
 CALIBRATE = "Sets the int8 ranges, which demand it: data as for training, or, for a detector, a folder of pictures."
+PICK = "Classifier: what its threshold must keep.  [default: others_called<=0.1, where there are other faces]"
 
 
 @click.group()
@@ -32,20 +35,24 @@ def export() -> None:
 @click.option("--calibrate", type=PATH, multiple=True, help=CALIBRATE)
 @click.option("--format", "precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
 @click.option("--limit", type=click.FloatRange(0, 1), help="Largest loss of AP50 or accuracy.  [default: 0.01, 0.005]")
+@click.option("--votes", type=PATH, multiple=True, help="Classifier: as for its training.")
+@click.option("--pick", metavar="PROMISE", help=PICK)
 @click.option("--licence", help="Terms of the weights, for the manifest.")
 @click.option("--out", type=PATH, help="The file to write.  [default: RUN/detector.tflite or RUN/sentiment.tflite]")
 def tflite(
-    run: Path, calibrate: tuple[Path, ...], precision: str, limit: float | None, licence: str | None, out: Path | None
-) -> None:
+    run: Path, calibrate: tuple[Path, ...], precision: str, limit: float | None, votes: tuple[Path, ...],
+    pick: str | None, licence: str | None, out: Path | None,
+) -> None:  # fmt: skip
     """Write one .tflite with its manifest inside, proved against the trained model."""
-    if precision == "int8" and not calibrate:
-        raise DataError("int8 needs pictures to set its ranges: --calibrate DATA, the training data will do")
+    if not calibrate and (precision == "int8" or votes or pick):
+        what = "--votes and --pick need pictures" if votes or pick else "int8 needs pictures to set its ranges"
+        raise DataError(f"{what}: --calibrate DATA, the training data will do")
 
     from edgekit.device import golden
     from edgekit.device.files import write_whole
     from edgekit.device.interpreter import Loaded, TfliteModel
     from edgekit.device.spec import pack
-    from edgekit.export import calibration, parity
+    from edgekit.export import calibration, certainty
     from edgekit.export import tflite as converter
     from edgekit.train.backend import keras
     from edgekit.train.run import as_model, load_run
@@ -54,29 +61,38 @@ def tflite(
     if keras.backend.backend() != "tensorflow":
         raise DataError("only TensorFlow exports; unset KERAS_BACKEND, the weights are the same")
     net, spec = load_run(run, batch=1)
+    spec = certainty.begin(spec, pick, votes)
     target = out or run / f"{spec.task}.tflite"
-    drawn = calibration.read_calibration(spec, calibrate) if calibrate else None
-    samples = drawn.samples if drawn else []
-    for line in drawn.skipped if drawn else []:
+    drawn = calibration.read_calibration(spec, calibrate, votes) if calibrate else calibration.Calibration()
+    for line in drawn.skipped:
         say(f"skipped: {line}")
     with console.status(f"converting {run} to {precision}"):
-        flatbuffer = converter.convert(net, precision, samples)
+        flatbuffer = converter.convert(net, precision, drawn.samples)
     converter.demand_clean(flatbuffer, precision)
     spec = replace(
         spec, precision=precision, licence=licence or spec.licence, sha256=sha256(flatbuffer).hexdigest(),
-        calibration=drawn.facts if drawn else {}, needs=converter.needs(flatbuffer),
+        calibration=drawn.facts, needs=converter.needs(flatbuffer),
     )  # fmt: skip
     exported = Loaded(TfliteModel(flatbuffer, threads=1, origin=target), spec)
-    if drawn:
-        facts = parity.compare(as_model(net, spec), exported, samples[:50] + samples[-2:], drawn.held_out)
-        console.print(_table(facts))
-        parity.demand(facts, limit)
-        spec = replace(spec, parity=facts)
+    if calibrate:
+        facts = _prove(as_model(net, spec), exported, drawn, limit)
+        spec = replace(certainty.finish(exported, drawn.unseen, pick, votes), parity=facts)
     else:
         say("no parity check: give --calibrate DATA to have one")
     write_whole(target, pack(flatbuffer, spec, golden.entries(golden.make(exported.model, spec.size))))
     say(f"wrote {target}, {target.stat().st_size:,} bytes")
     suggest("run", f"--{spec.task}", target)
+
+
+def _prove(trained: Loaded, exported: Loaded, drawn: Calibration, limit: float | None) -> dict[str, Any]:
+    """The parity report, printed too. Raises ParityError when more was lost than `limit`."""
+    from edgekit.export import parity
+    from edgekit.train.say import console
+
+    facts = parity.compare(trained, exported, drawn.samples[:50] + drawn.samples[-2:], drawn.held_out)
+    console.print(_table(facts))
+    parity.demand(facts, limit)
+    return facts
 
 
 @export.command()

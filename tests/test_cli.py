@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from edgekit.device.cli import main
 from edgekit.device.commands.options import EXAMPLE, MODELS
 from edgekit.device.image import read_image
+from edgekit.device.spec import pack, unpack
 from tests.pictures import coco, picture
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +180,13 @@ def test_info_shows_what_a_model_holds(task: str) -> None:
     assert found["operators"]["delegate"] == 1  # all of it in one XNNPACK partition
     assert found["manifest"]["licence"]
     assert "operators" in edgekit("info", path).output
+
+
+def test_info_shows_a_temperature_where_there_is_one(tmp_path: Path) -> None:
+    flatbuffer, spec = unpack(MODELS / "sentiment.tflite")
+    for heat in (1.0, 1.25):
+        (tmp_path / "m.tflite").write_bytes(pack(flatbuffer, replace(spec, temperature=heat)))
+        assert ("temperature  1.25\n" in edgekit("info", tmp_path / "m.tflite").output) == (heat != 1)
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:

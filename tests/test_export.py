@@ -17,6 +17,7 @@ from edgekit.export import parity
 from edgekit.export.calibration import read_calibration
 from edgekit.export.tflite import convert, demand_clean
 from edgekit.train.backend import keras
+from edgekit.train.expressions import hold_out, read_expressions
 from edgekit.train.run import as_model, build
 from tests.pictures import labelme, picture
 
@@ -141,6 +142,25 @@ def test_a_detector_calibrates_on_any_folder_but_proves_itself_on_labels_only(tm
         labelme(tmp_path / "labelled", name, [[10, 10], [30, 40]])
     labelled = read_calibration(DETECTOR, [tmp_path / "labelled"])
     assert labelled.facts["balance"] == {"with faces": 2} and len(labelled.held_out) == 2
+
+
+def test_a_classifier_is_proved_on_what_its_training_held_out(tmp_path: Path) -> None:
+    for name in ("happy", "sad", "neutral"):
+        for number in range(200):
+            picture(tmp_path / name / f"{number}.png", (16, 16), seed=number)
+    spec = replace(SENTIMENT, labels=("happy", "sad", "_neutral"), training={"recipe": {"held_out": 0.2}})
+    found = read_calibration(spec, [tmp_path], count=50)
+    held = hold_out(read_expressions([tmp_path], [], ("happy", "sad"), ("neutral",)), 0.2)[1]
+    assert found.unseen == held and {p.label for p in held} == {0, 1, 2}
+    assert sorted(found.held_out, key=str) == sorted((p for p in held if p.label < 2), key=str)
+    assert found.facts["balance"] == {"happy": 25, "sad": 25}
+    few = read_calibration(replace(spec, training={"recipe": {"held_out": 0.01}}), [tmp_path], count=50)
+    assert few.unseen == [] and len(few.held_out) == 300
+    (tmp_path / "all").mkdir()
+    for name in ("happy", "sad", "neutral"):
+        (tmp_path / name).rename(tmp_path / "all" / name)
+    (tmp_path / "all").rename(tmp_path / "val")  # no part to train on: a share of what there is
+    assert len(read_calibration(spec, [tmp_path]).unseen) == len(held)
 
 
 def test_nothing_to_calibrate_with_is_an_error(tmp_path: Path) -> None:

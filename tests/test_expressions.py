@@ -48,6 +48,14 @@ def test_folders_that_are_none_of_the_classes(tmp_path: Path) -> None:
     assert {p.path.parent.name: p.label for p in left if p.label < 0} == {"neutral": -1}
 
 
+def test_a_models_silent_classes_keep_their_order_and_need_no_folder(tmp_path: Path) -> None:
+    folders(tmp_path, sad=1, happy=1, neutral=1, angry=1, _strange=1)
+    known = read_expressions([tmp_path], [], ("happy", "sad"), silent=("_surprise", "_neutral"))
+    assert known.classes == ("happy", "sad", "_surprise", "_neutral", "_strange")
+    by = {p.path.parent.name: p.label for p in known.parts["train"]}
+    assert by == {"happy": 0, "sad": 1, "neutral": 3, "_strange": 4, "angry": -1}
+
+
 def test_votes_make_labels_soft_and_the_folder_counts_as_two(tmp_path: Path) -> None:
     folders(tmp_path, happy=2, sad=1)
     (tmp_path / "votes.csv").write_text("file,happiness,sadness,neutral\nhappy/0.png,4,2,4\nsad/0.png,0,3,7\n")

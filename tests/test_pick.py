@@ -15,7 +15,7 @@ from edgekit.device.errors import DataError
 from edgekit.device.sentiment import Sentiment
 from edgekit.device.spec import MANIFEST, unpack
 from edgekit.train import pick
-from edgekit.train.answers import Judged, Named, judge
+from edgekit.train.answers import Judged, Named, best_certainty, judge
 from edgekit.train.expressions import Portrait
 from edgekit.train.score import Looked
 from tests.pictures import DETECTOR, coco
@@ -144,6 +144,23 @@ def test_others_must_be_there_to_be_promised() -> None:
     ours = replace(answers(), others=np.zeros(6, bool))
     with pytest.raises(DataError, match="no folder of other faces"):
         pick.pick_sentiment(pick.parse("others_called<=0.1", "sentiment"), ours, 0.5)
+
+
+def test_what_nobody_asked_for_serves_best_and_calls_few_others() -> None:
+    found = pick.settle(answers(), 0.5)
+    assert (found["asked"], found["threshold"]) == ("others_called<=0.1", 0.9)
+    ours = replace(answers(), others=np.zeros(6, bool))
+    alone = pick.settle(ours, 0.5)
+    assert (alone["asked"], alone["threshold"]) == ("", best_certainty(ours))
+    easy = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.75, 0.1, 0.2]))
+    assert pick.settle(easy, 0.5)["threshold"] == 0.71  # 0.2 would do for the others, not for the wrong one
+
+
+def test_where_an_others_face_is_the_surest_nothing_is_promised() -> None:
+    lost = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.5, 0.95, 0.95]))
+    assert pick.settle(lost, 0.5)["asked"] == ""
+    with pytest.raises(DataError, match="no threshold keeps it"):
+        pick.pick_sentiment(pick.parse("others_called<=0.1", "sentiment"), lost, 0.5)
 
 
 def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:

@@ -115,6 +115,18 @@ def test_a_face_that_is_neither_is_unsure() -> None:
     assert (answer.label, answer.best) == ("unsure", 0)
 
 
-def test_softmax_reads_int8_logits() -> None:
-    scores = softmax(Tensor(np.array([10, -10], np.int8), 0.1, 0))
+def test_a_temperature_makes_it_less_sure_or_more_but_not_of_another_label() -> None:
+    for heat, label, score in ((1, "happy", 0.731), (2, "unsure", 0.622), (0.5, "happy", 0.881)):
+        answer = classify(FRAME, Box(0, 0, 50, 50), answering([1.0, 0.0], temperature=heat, threshold=0.7))
+        assert (answer.label, answer.best) == (label, 0)
+        assert answer.score == pytest.approx(score, abs=1e-3)
+
+
+def test_softmax_reads_int8_logits_and_leaves_them_as_they_are() -> None:
+    logits = Tensor(np.array([10, -10], np.int8), 0.1, 0)
+    real = Tensor(np.array([1.0, -1.0], np.float32))
+    for tensor in (logits, real):
+        assert softmax(tensor, 2.0) == pytest.approx([1 / (1 + np.exp(-1)), 1 / (1 + np.exp(1))], abs=1e-6)
+    assert logits.values.tolist() == [10, -10] and real.values.tolist() == [1, -1]
+    scores = softmax(logits)
     assert scores == pytest.approx([1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))], abs=1e-6)

@@ -77,12 +77,21 @@ def test_a_flatbuffer_that_is_none_is_refused_in_one_line(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("fact", "value"),
     [("format", 2), ("task", "poet"), ("size", [192]), ("size", ["a", "b"]), ("labels", []), ("threshold", "high"),
-     ("strides", [0]), ("margin", -1), ("colour", "red")],
+     ("strides", [0]), ("margin", -1), ("temperature", 0), ("temperature", -1), ("temperature", "hot"),
+     ("temperature", True), ("temperature", float("nan")), ("temperature", float("inf")), ("colour", "red")],
 )  # fmt: skip
 def test_a_manifest_that_cannot_be_true_is_refused(fact: str, value: object) -> None:
     facts = json.loads(SPEC.to_json()) | {fact: value}
     with pytest.raises(ModelError, match=r"here\.tflite"):
         ModelSpec.from_json(json.dumps(facts), Path("here.tflite"))
+
+
+def test_a_temperature_stays_with_its_model_and_older_models_have_none(tmp_path: Path) -> None:
+    hot = replace(SPEC, temperature=1.32)
+    assert unpack(write(tmp_path / "m.tflite", spec=hot))[1] == hot
+    facts = json.loads(SPEC.to_json())
+    del facts["temperature"]
+    assert ModelSpec.from_json(json.dumps(facts), tmp_path).temperature == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", "{}", '{"format": 1}', "\0"])

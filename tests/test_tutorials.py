@@ -66,6 +66,10 @@ def test_the_tracker_gives_one_face_at_most_in_pixels_of_the_frame() -> None:
 
 def test_a_score_of_the_second_class_is_read_as_two() -> None:
     assert probabilities({"score": Tensor(np.array([64], np.int8), 1 / 256, -128)}) == pytest.approx([0.25, 0.75])
+    hot = probabilities({"score": Tensor(np.array([0.9], np.float32))}, 2.0)
+    assert hot == pytest.approx([1 / (1 + 3), 3 / (1 + 3)])  # odds of 9 become their root
+    ends = [probabilities({"score": Tensor(np.array([end], np.int8), 1 / 256, -128)}, 2.0) for end in (-128, 127)]
+    assert 0 < ends[0][1] < ends[1][0] < 0.1 and all(end.sum() == pytest.approx(1) for end in ends)
     spec = ModelSpec("sentiment", "cnn256", (256, 256), ("happy", "sad"), 0.7)
     for value, label in ((0.1, "happy"), (0.9, "sad"), (0.4, "unsure")):
         outputs = {"score": Tensor(np.array([value], np.float32))}

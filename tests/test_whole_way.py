@@ -106,6 +106,9 @@ def test_a_run_folder_holds_pictures_and_facts(way: Way, task: str) -> None:
     assert spec.calibration["pictures"] > 100 and len(spec.calibration["sha256"]) == 64
     assert spec.parity["loss"] <= 0.02
     assert spec.training["recipe"]["batch"]
+    if task == "sentiment":
+        assert spec.calibration["certainty"]["pictures"] == spec.training["val_pictures"] >= 80
+        assert spec.temperature == spec.calibration["certainty"]["temperature"]
 
 
 def test_a_training_is_not_overwritten_and_a_finished_one_resumes_to_the_same(way: Way) -> None:

@@ -100,6 +100,7 @@ def measure(judged: Judged, spec: ModelSpec) -> dict[str, Any]:
         "labels": list(labels),
         "images": int(ours.sum()),
         "threshold": spec.threshold,
+        "temperature": spec.temperature,
         "unsure_rate": round(float((~sure)[ours].mean()), 4),
         "accuracy_when_sure": round(float(judged.right[both].mean()), 4) if both.any() else None,
         "others": int(others.sum()),
@@ -120,8 +121,11 @@ def tradeoff(judged: Judged, thresholds: Numbers) -> dict[str, Numbers]:
     return {"answered": answered, "wrong": wrong, "others_called": others}
 
 
-def calibration_error(scores: Numbers, right: NDArray[np.bool_]) -> float:
-    """How far scores are from the shares of right answers (ECE, 15 bins of equal width: Guo et al. 2017)."""
+def calibration_error(scores: Numbers, right: NDArray[np.bool_] | Numbers) -> float:
+    """How far scores are from the shares of right answers (ECE, 15 bins of equal width: Guo et al. 2017).
+
+    Where people voted, an answer may be right in part.
+    """
     bins = np.clip((scores * BINS).astype(int), 0, BINS - 1)
     gaps = np.bincount(bins, scores, BINS) - np.bincount(bins, right, BINS)
     return float(np.abs(gaps).sum() / max(len(scores), 1))

@@ -54,18 +54,20 @@ def read_expressions(
     classes: tuple[str, ...] = (),
     others: tuple[str, ...] = (),
     part: str = "train",
+    silent: tuple[str, ...] = (),
 ) -> Expressions:
     """Read folders of class folders, perhaps within train/, val/ and test/; without those all is `part`.
 
     `classes` chooses some of the class folders as answers. Those named in `others`, or whose name starts with "_",
     are classes too, but no answers: they come last, with a "_" before their names. What is left gets label -1. A votes
-    file is a CSV table: a column `file` (relative to it), and columns of counts for the classes. Raises DataError.
+    file is a CSV table: a column `file` (relative to it), and columns of counts for the classes. `silent` are classes
+    of a model that are no answers: they keep their order, and need no folder. Raises DataError.
     """
     trees = [(name, tree) for folder in folders for name, tree in _trees(folder, part)]
     found = sorted({path.name for _, tree in trees for path in subfolders(tree)})
     rest = sorted({_silent(name) for name in found if name in others or name.startswith("_")})
     answers = classes or tuple(name for name in found if _silent(name) not in rest)
-    names = (*answers, *rest)
+    names = (*answers, *dict.fromkeys((*silent, *rest)))
     where = ", ".join(map(str, folders))
     if missing := [name for name in (*answers, *others) if name not in found]:
         raise DataError(f"{where} has no folder {', '.join(missing)}; there are: {', '.join(found) or 'none'}")
@@ -85,7 +87,7 @@ def read_expressions(
     if votes and not known & set(ballots):
         raise DataError(f"{', '.join(map(str, votes))} votes on none of the pictures of {where}")
     for label, name in enumerate(names):
-        if not any(p.label == label for portraits in parts.values() for p in portraits):
+        if name not in silent and not any(p.label == label for portraits in parts.values() for p in portraits):
             raise DataError(f"{where}: the class folder {name} holds no pictures")
     return Expressions(parts, names)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -14,7 +16,7 @@ import numpy as np
 from edgekit.device.errors import DataError
 from edgekit.device.files import write_whole
 from edgekit.device.spec import MANIFEST, ModelSpec, pack, unpack
-from edgekit.train.answers import Judged
+from edgekit.train.answers import Judged, best_certainty
 from edgekit.train.answers import tradeoff as answers_tradeoff
 from edgekit.train.match import Spot
 from edgekit.train.score import Looked, Numbers, at_least, scores_of, tradeoff
@@ -24,6 +26,7 @@ PROMISES = {  # what each task can promise, by example
     "detector": ("precision>=0.99", "recall>=0.9", "false_alarms_per_hour<=1 at 10 fps"),
     "sentiment": ("accuracy_when_sure>=0.97", "answered>=0.85", "others_called<=0.15"),
 }
+UNASKED = "others_called<=0.1"  # of a classifier that knows faces to be unsure about
 FALLING = "recall", "answered"  # with the threshold: of those that keep the promise the highest costs least
 FORM = re.compile(r"(?P<what>\w+)\s*(?P<sign>>=|<=)\s*(?P<limit>[\d.]+)(?:\s+at\s+(?P<fps>[\d.]+)\s*fps)?")
 
@@ -112,7 +115,7 @@ def pick_detector(promise: Promise, looked: Looked, was: float) -> dict[str, Any
     threshold = promise.best(levels, figures(levels)[promise.what])
     at = np.array([threshold])
     right, wrong = int(at_least(found, at)[0]), int(at_least(alarms, at)[0])
-    facts = _facts(promise, threshold, was, figures)
+    facts = _facts(promise.text, threshold, was, figures)
     facts["precision_95"] = [round(end, 4) for end in wilson(right, right + wrong)]
     if promise.fps:
         facts |= {"alarms": int(at_least(scores_of(counted), at)[0]), "of_pictures": pictures}
@@ -123,21 +126,36 @@ def pick_sentiment(promise: Promise, judged: Judged, was: float) -> dict[str, An
     """The threshold that keeps the promise, and the figures at it and at the one that was. Raises DataError."""
     if promise.what == "others_called" and not judged.others.any():
         raise DataError(f"--pick {promise.text}: the data has no folder of other faces, such as _neutral")
-
-    def figures(thresholds: Numbers) -> dict[str, Numbers]:
-        table = answers_tradeoff(judged, thresholds)
-        sure = 1 - table["wrong"] / np.maximum(table["answered"], 1e-9)
-        others = {"others_called": table["others_called"]} if judged.others.any() else {}
-        return {"accuracy_when_sure": np.where(table["answered"] > 0, sure, 0), "answered": table["answered"]} | others
-
     levels = np.unique(judged.scores)
-    return _facts(promise, promise.best(levels, figures(levels)[promise.what]), was, figures)
+    threshold = promise.best(levels, _answers(judged, levels)[promise.what])
+    return _facts(promise.text, threshold, was, partial(_answers, judged))
 
 
-def _facts(promise: Promise, threshold: float, was: float, figures: Any) -> dict[str, Any]:
+def settle(judged: Judged, was: float) -> dict[str, Any]:
+    """The threshold of a classifier that nobody asked to promise anything, and the figures as of `pick_sentiment`.
+
+    It is the one that serves best, raised to where UNASKED is kept if there are other faces; "asked" is "" where not.
+    """
+    threshold, asked = best_certainty(judged), ""
+    if judged.others.any():
+        with suppress(DataError):  # of few the surest may be another's face: then none keeps it
+            threshold = max(threshold, pick_sentiment(parse(UNASKED, "sentiment"), judged, was)["threshold"])
+            asked = UNASKED
+    return _facts(asked, threshold, was, partial(_answers, judged))
+
+
+def _answers(judged: Judged, thresholds: Numbers) -> dict[str, Numbers]:
+    """What a classifier can promise, at each threshold."""
+    table = answers_tradeoff(judged, thresholds)
+    sure = 1 - table["wrong"] / np.maximum(table["answered"], 1e-9)
+    others = {"others_called": table["others_called"]} if judged.others.any() else {}
+    return {"accuracy_when_sure": np.where(table["answered"] > 0, sure, 0), "answered": table["answered"]} | others
+
+
+def _facts(asked: str, threshold: float, was: float, figures: Any) -> dict[str, Any]:
     both = {key: [round(float(v), 4) for v in values] for key, values in figures(np.array([was, threshold])).items()}
     return {
-        "asked": promise.text,
+        "asked": asked,
         "threshold": threshold,
         "threshold_before": was,
         "before": {key: values[0] for key, values in both.items()},

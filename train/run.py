@@ -25,7 +25,7 @@ from edgekit.device.image import Image
 from edgekit.device.interpreter import Loaded
 from edgekit.device.spec import MANIFEST, ModelSpec
 from edgekit.device.tensor import Tensor
-from edgekit.train import answers, report, score, verdict
+from edgekit.train import answers, pick, report, score, verdict
 from edgekit.train.arch import ARCHS
 from edgekit.train.backend import keras
 from edgekit.train.fit import HISTORY, WEIGHTS, machine
@@ -211,7 +211,7 @@ def finish_sentiment(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     skipped: list[str] = []
     named = list(answers.name(as_model(net, spec), verdict.scoring(val), skipped))
     judged = answers.judge(named, len(spec.answers))
-    spec = replace(spec, threshold=answers.best_certainty(judged))
+    spec = replace(spec, threshold=pick.settle(judged, spec.threshold)["threshold"])
     (folder / MANIFEST).write_text(spec.to_json())
     scores = verdict.sentiment_scores(named, judged, spec) | {"skipped": skipped}
     _write(folder, scores)

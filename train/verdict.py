@@ -230,7 +230,7 @@ def _sentiment_text(scores: dict[str, Any]) -> list[str]:
     for row, label in enumerate(labels):
         numbers = "".join(f"{scores[kind][label]:10.3f}" for kind in ("precision", "recall", "f1"))
         lines.append(f"{label:{wide}}{numbers}   {', '.join(map(str, scores['confusion'][row]))}")
-    calibration = f"calibration error (ECE) {scores['ece']:.3f}"
+    calibration = f"calibration error (ECE) {scores['ece']:.3f} at temperature {scores['temperature']:.2f}"
     if scores["others"]:
         lines.append(f"{scores['others']} faces of other folders: {scores['others_called']:.1%} got a label")
         calibration += f", without those {scores['ece_of_answers']:.3f}"

@@ -40,7 +40,10 @@ def _info_text(found: dict[str, Any]) -> str:
         quantum = f"  scale {tensor['scale']:.6g}, zero {tensor['zero']}" if tensor["scale"] else ""
         lines += [f"{name:12} {tensor['dtype']} {'x'.join(map(str, tensor['shape']))}{quantum}"]
     lines += [f"operators    {', '.join(f'{n} {name}' for name, n in found['operators'].items())}", ""]
-    lines += [f"{name:12} {value}" for name, value in manifest.items() if value not in ("", {}, (), [])]
+    said = {name: value for name, value in manifest.items() if value not in ("", {}, (), [])}
+    if said["temperature"] == 1:
+        del said["temperature"]
+    lines += [f"{name:12} {value}" for name, value in said.items()]
     return "\n".join(lines)
 
 
