@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edgekit.device.errors import DataError
 from edgekit.device.image import Image, crop, fit, pictures, read_image
 from edgekit.device.spec import ModelSpec
-from edgekit.train.expressions import Expressions, Portrait, face_box, hold_out, read_expressions
+from edgekit.train.aligned import as_trained
+from edgekit.train.expressions import Expressions, Portrait, face_in, hold_out, read_expressions
 from edgekit.train.faces import NONE, Example, read_faces
 from edgekit.train.recipe import SENTIMENT
 from edgekit.train.slices import FEW
@@ -32,25 +33,33 @@ class Calibration:
     facts: dict[str, Any] = field(default_factory=dict)  # for the manifest
     held_out: list[Any] = field(default_factory=list)  # Example or Portrait, none a sample; none where without labels
     skipped: list[str] = field(default_factory=list)  # pictures that cannot be read
-    unseen: list[Portrait] = field(default_factory=list)  # all that a classifier's training held out; none where few
+    unseen: Sequence[Portrait] = field(
+        default_factory=list
+    )  # all that a classifier's training held out; none where few
 
 
 def read_calibration(
-    spec: ModelSpec, data: Sequence[Path], votes: Sequence[Path] = (), count: int = COUNT
+    spec: ModelSpec, data: Sequence[Path], votes: Sequence[Path] = (), detector: Path | None = None, count: int = COUNT
 ) -> Calibration:
     """Draw samples from labelled data, as for training, or for a detector from a plain folder of pictures.
 
     What training held out proves the export of a classifier, where it is enough; else, and for a detector, what is no
-    sample does. The same files give the same samples. Raises DataError when nothing can be read.
+    sample does. `detector` finds the faces in portraits, as for training. The same files give the same samples. Raises
+    DataError when nothing can be read.
     """
     items: list[Any]
     items, unseen = _portraits(spec, data, votes) if spec.task == "sentiment" else (_examples(data), [])
     drawn = _shuffled(items)
     count = min(count, max(1, len(drawn) // 2))  # of few, half prove what the other half has set
+    chosen, rest = drawn[:count], drawn[count : count + HELD_OUT]
+    if spec.task == "sentiment":
+        unseen = as_trained(unseen, spec, detector)
+        rest = _shuffled(_said(unseen, spec))[:HELD_OUT] if unseen else as_trained(rest, spec, detector)
+        chosen = as_trained(chosen, spec, detector)
     samples: list[Image] = []
     used: list[Any] = []
     skipped: list[str] = []
-    for item in drawn[:count]:
+    for item in chosen:
         try:
             samples.append(_input(item, spec))
             used.append(item)
@@ -58,7 +67,6 @@ def read_calibration(
             skipped.append(str(error))
     if not samples:
         raise DataError(f"{', '.join(map(str, data))} holds no picture to calibrate with")
-    rest = (_shuffled(_said(unseen, spec)) if unseen else drawn[count:])[:HELD_OUT]
     extremes = [np.full((*spec.size, 3), grey, np.uint8) for grey in (0, 255)]  # so that a pixel is exactly one step
     samples += extremes
     facts = {
@@ -124,7 +132,7 @@ def _shuffled(items: list[Any]) -> list[Any]:
 def _input(item: Any, spec: ModelSpec) -> Image:
     if isinstance(item, Portrait):
         image = read_image(item.path)
-        return crop(image, face_box(image, spec.margin), spec.margin, spec.size)
+        return crop(image, face_in(item, image), spec.margin, spec.size)
     return fit(item.read(), spec.size)[0]
 
 

@@ -21,7 +21,7 @@ from edgekit.device.interpreter import Loaded
 from edgekit.device.spec import ModelSpec
 from edgekit.device.tensor import Tensor
 from edgekit.train.answers import Judged, Named, calibration_error, judge
-from edgekit.train.expressions import Portrait, face_box, readable
+from edgekit.train.expressions import Portrait, face_in, readable
 from edgekit.train.pick import UNASKED, parse, pick_sentiment, settle
 from edgekit.train.say import say
 from edgekit.train.score import Numbers, Track
@@ -44,6 +44,9 @@ def begin(spec: ModelSpec, asked: str | None, votes: Sequence[Path]) -> ModelSpe
         )
     if asked:
         parse(asked, "sentiment")
+    known = spec.training.get("votes", [])
+    if known and not votes:
+        say(f"it learned from the votes in {', '.join(known)}: give them by --votes, or its temperature will not fit")
     return replace(spec, temperature=1.0)
 
 
@@ -110,7 +113,7 @@ def weigh(
     cold = Loaded(loaded.model, replace(loaded.spec, temperature=1.0))
     seen, rows = [], []
     for portrait, image in readable(track(portraits), skipped):
-        rows.append(board.weigh(image, face_box(image, loaded.spec.margin), cold))
+        rows.append(board.weigh(image, face_in(portrait, image), cold))
         seen.append(portrait)
     found = np.array(rows, np.float64).reshape(len(rows), len(loaded.spec.labels))
     return seen, np.log(np.maximum(found, np.finfo(np.float32).tiny))

@@ -36,12 +36,13 @@ def export() -> None:
 @click.option("--format", "precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
 @click.option("--limit", type=click.FloatRange(0, 1), help="Largest loss of AP50 or accuracy.  [default: 0.01, 0.005]")
 @click.option("--votes", type=PATH, multiple=True, help="Classifier: as for its training.")
+@click.option("--detector", type=PATH, help="Classifier: as for its training.")
 @click.option("--pick", metavar="PROMISE", help=PICK)
 @click.option("--licence", help="Terms of the weights, for the manifest.")
 @click.option("--out", type=PATH, help="The file to write.  [default: RUN/detector.tflite or RUN/sentiment.tflite]")
 def tflite(
     run: Path, calibrate: tuple[Path, ...], precision: str, limit: float | None, votes: tuple[Path, ...],
-    pick: str | None, licence: str | None, out: Path | None,
+    detector: Path | None, pick: str | None, licence: str | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Write one .tflite with its manifest inside, proved against the trained model."""
     if not calibrate and (precision == "int8" or votes or pick):
@@ -63,7 +64,7 @@ def tflite(
     net, spec = load_run(run, batch=1)
     spec = certainty.begin(spec, pick, votes)
     target = out or run / f"{spec.task}.tflite"
-    drawn = calibration.read_calibration(spec, calibrate, votes) if calibrate else calibration.Calibration()
+    drawn = calibration.read_calibration(spec, calibrate, votes, detector) if calibrate else calibration.Calibration()
     for line in drawn.skipped:
         say(f"skipped: {line}")
     with console.status(f"converting {run} to {precision}"):

@@ -22,7 +22,7 @@ class Sharing(flatbuffers.Builder):  # type: ignore[misc,unused-ignore]
         super().__init__(size)
         self.written: dict[tuple[str, bytes], int] = {}
 
-    def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802 - the name that the schema's code calls
+    def CreateNumpyVector(self, x: Any) -> int:
         """Offset of the vector; bytes, which are buffers, are aligned."""
         key = x.dtype.str, x.tobytes()
         if key not in self.written:

@@ -58,7 +58,7 @@ def align_parts(
     return done, recipe
 
 
-def as_trained(portraits: Sequence[Portrait], spec: ModelSpec, detector: Path | None = None) -> Sequence[Portrait]:
+def as_trained(portraits: list[Portrait], spec: ModelSpec, detector: Path | None = None) -> list[Portrait]:
     """The portraits as a net was trained on them: with the boxes of their faces, or as they are. Raises ModelError."""
     aligned = spec.training.get("recipe", {}).get("aligned")
     return _shown(portraits, detector) if aligned else portraits

@@ -43,6 +43,7 @@ class Judged:
     scores: Numbers  # its probability
     ours: NDArray[np.bool_]  # the truth is one of the answers
     others: NDArray[np.bool_]  # the folder is none of the answers: a face to be unsure about
+    folders: NDArray[np.str_]  # their names, "_" aside
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -63,7 +64,9 @@ def judge(named: Sequence[Named], answers: int, by_votes: bool = False) -> Judge
     others = ~ours & ((folders < 0) | (folders >= answers))
     scores = np.array([n.answer.score for n in named], np.float64)
     best = np.array([n.answer.best for n in named], int)
-    return Judged(truths, best, scores, ours, others)
+    return Judged(
+        truths, best, scores, ours, others, np.array([n.portrait.path.parent.name.lstrip("_") for n in named])
+    )
 
 
 def score_sentiment(
@@ -105,6 +108,11 @@ def measure(judged: Judged, spec: ModelSpec) -> dict[str, Any]:
         "accuracy_when_sure": round(float(judged.right[both].mean()), 4) if both.any() else None,
         "others": int(others.sum()),
         "others_called": round(float(sure[others].mean()), 4) if others.any() else None,
+        "others_by_folder": {
+            str(folder): {"faces": int(here.sum()), "called": round(float(sure[here].mean()), 4)}
+            for folder in np.unique(judged.folders[others])
+            for here in [others & (judged.folders == folder)]
+        },
         "ece": round(calibration_error(judged.scores[ours | others], judged.right[ours | others]), 4),
         "ece_of_answers": round(calibration_error(judged.scores[ours], judged.right[ours]), 4),
         "tradeoff": {"threshold": GRID.tolist()}

@@ -33,7 +33,7 @@ ARCHS = {
         "vgg16": Arch(tutorials.vgg16, tutorials.vgg16_loss, pretrain=tutorials.pretrain),
     },
     "sentiment": {
-        "crop71k": Arch(sentiment.crop71k, sentiment.loss),
+        "crop78k": Arch(sentiment.crop78k, sentiment.loss),
         "crop76k": Arch(sentiment.crop76k, sentiment.loss, shipped="sentiment"),
         "crop80k": Arch(sentiment.crop80k, sentiment.loss),
         "crop870k": Arch(sentiment.crop870k, sentiment.loss),

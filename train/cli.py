@@ -131,7 +131,10 @@ def sentiment(
     from edgekit.train.sentiment import THRESHOLD, taught
 
     (train, val), recipe = align_parts((train, val), _recipe("sentiment", options, len(train)), detector)
-    facts = run.provenance([*data, *unlabelled], recipe, train, val) | ({"teacher": teacher.name} if teacher else {})
+    facts = run.provenance([*data, *unlabelled], recipe, train, val)
+    facts |= ({"votes": [file.name for file in votes]} if votes else {}) | (
+        {"teacher": teacher.name} if teacher else {}
+    )
     spec = ModelSpec(
         "sentiment", options["arch"], recipe.size, found.classes, THRESHOLD, margin=recipe.margin, training=facts
     )

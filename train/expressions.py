@@ -26,6 +26,7 @@ from edgekit.train.votes import read_votes
 
 PARTS = "train", "val", "test"
 MASKED = "_masked"  # the class of faces that wear a mask
+EVEN = 0.65  # a folder is drawn by this power of its size
 PRIOR = 2  # votes that a picture's folder counts for
 
 
@@ -183,9 +184,9 @@ class PortraitBatches:
 
     @cached_property
     def odds(self) -> Any:
-        """Cumulative: a folder is drawn by the root of its size, so that small sources and classes are not drowned."""
+        """Cumulative: large folders are drawn less than their size, so that small sources and classes do not drown."""
         size = Counter(p.path.parent for p in self.examples)
-        weight = np.array([size[p.path.parent] ** -0.5 for p in self.examples])
+        weight = np.array([size[p.path.parent] ** (EVEN - 1) for p in self.examples])
         return np.cumsum(weight) / weight.sum()
 
     @cached_property

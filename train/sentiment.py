@@ -28,13 +28,15 @@ def crop80k(size: tuple[int, int], classes: int, batch: int | None = None) -> ke
     return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
 
 
-def crop71k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """71 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
+def crop78k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
+    """78 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
-    x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
-    x = _stage(conv(x, 24, 3, 2), 32, 1, 2)
-    for filters, blocks in ((64, 3), (96, 3), (112, 2)):
-        x = _stage(x, filters, 2, blocks)
+    x = patches(pixels, 16, 2)
+    for filters in (24, 40):
+        x = conv(x, filters, 3, 2)
+        for _ in range(2):
+            x = layers.Add()([x, conv(x, filters, 3)])
+    x = separable(conv(x, 56, 3, 2), 96)
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
 

@@ -232,6 +232,7 @@ def _sentiment_text(scores: dict[str, Any]) -> list[str]:
         lines.append(f"{label:{wide}}{numbers}   {', '.join(map(str, scores['confusion'][row]))}")
     calibration = f"calibration error (ECE) {scores['ece']:.3f} at temperature {scores['temperature']:.2f}"
     if scores["others"]:
-        lines.append(f"{scores['others']} faces of other folders: {scores['others_called']:.1%} got a label")
+        each = ", ".join(f"{row['called']:.1%} of {row['faces']} {n}" for n, row in scores["others_by_folder"].items())
+        lines.append(f"{scores['others']} faces of other folders: {scores['others_called']:.1%} got a label: {each}")
         calibration += f", without those {scores['ece_of_answers']:.3f}"
     return [*lines, calibration, f"{len(scores['suspects'])} faces may lie in the wrong folder"]
