@@ -1,4 +1,5 @@
 import json
+import subprocess
 import zipfile
 from dataclasses import replace
 from hashlib import sha256
@@ -112,6 +113,20 @@ def test_what_an_older_or_shorter_manifest_does_not_say_is_as_usual() -> None:
     del facts["steadiness"]
     assert ModelSpec.from_json(json.dumps(facts), Path("old.tflite")) == CLASSIFIER
     assert with_steadiness(CLASSIFIER, {"dwell": 1}).steadiness == replace(Steadiness(), dwell=1)
+
+
+@pytest.mark.debian("unzip", "zip")
+def test_facts_of_a_model_file_can_be_changed_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(pack(BUFFER, CLASSIFIER, {"golden/a.bin": b"x" * 1000}))
+    for dwell in (1.5, 0.0):
+        subprocess.run("unzip -p m.tflite manifest.json > manifest.json", shell=True, check=True, cwd=tmp_path)
+        facts = json.loads((tmp_path / MANIFEST).read_text())
+        facts["steadiness"]["dwell"] = dwell
+        (tmp_path / MANIFEST).write_text(json.dumps(facts))
+        subprocess.run(["zip", "-q", "m.tflite", "manifest.json"], check=True, cwd=tmp_path)
+        assert unpack(path) == (BUFFER, replace(CLASSIFIER, steadiness=replace(Steadiness(), dwell=dwell)))
+        assert zipfile.ZipFile(path).read("golden/a.bin") == b"x" * 1000
 
 
 def test_a_detector_has_no_steadiness() -> None:
