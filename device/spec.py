@@ -28,7 +28,7 @@ class Steadiness:
     """How what is said of a followed face is kept from flapping."""
 
     memory: float = 0.6  # seconds after which a frame still counts by 1/e; 0: only the last one counts
-    slack: float = 0.12  # 0..1: how far below the threshold a label that was said may fall before it is taken back
+    slack: float = 0.12  # 0..1: how far a label that was said may fall below the threshold, or behind another
     dwell: float = 0.4  # seconds for which another label must hold before it is said
 
 

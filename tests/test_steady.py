@@ -94,3 +94,15 @@ def test_a_longer_memory_follows_later() -> None:
     ]
     assert 20 < at[0] < at[1] < at[2]
     assert at[2] - 20 > 4 * (at[0] - 20)
+
+
+def test_two_labels_above_a_low_threshold_do_not_take_turns() -> None:
+    low = replace(SENTIMENT, threshold=0.4)
+    noise = np.random.default_rng(2).normal(0.5, 0.03, 600).tolist()
+
+    def said(steadiness: Steadiness) -> list[str]:
+        steady = Steady(replace(low, steadiness=steadiness))
+        return [steady.update(odds(share), number / 20).label for number, share in enumerate(noise)]
+
+    assert changes(said(Steadiness(memory=0.1, slack=0, dwell=0))) > 50
+    assert changes(said(Steadiness(memory=0.1, slack=0.12, dwell=0))) == 0

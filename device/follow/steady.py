@@ -11,7 +11,8 @@ LEAST = 1e-4  # a probability counts as no smaller, or one frame could outweigh 
 
 
 class Steady:
-    """Exponential average of log-probabilities; a label is said at the threshold and taken back below it.
+    """Exponential average of log-probabilities; a label is said at the threshold, and taken back when it falls by the
+    spec's slack below it, or behind another that has reached it.
 
     Plain numbers: for a few classes arrays take longer.
     """
@@ -43,8 +44,8 @@ class Steady:
     def _wanted(self, scores: list[float]) -> str:
         high, least = max(scores), self.spec.threshold
         if self.said != UNSURE:
-            said = scores[self.spec.labels.index(self.said)]
-            if said >= least - self.spec.steadiness.slack and (said == high or high < least):
+            said, slack = scores[self.spec.labels.index(self.said)], self.spec.steadiness.slack
+            if said >= least - slack and (high < least or high - said <= slack):
                 return self.said
         return self.spec.labels[scores.index(high)] if high >= least else UNSURE
 
