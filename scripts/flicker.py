@@ -35,7 +35,7 @@ from edgekit.device.image import Image, pictures, read_image, resize, to_rgb
 from edgekit.device.interpreter import Loaded, load
 from edgekit.device.pipeline import Pipeline
 from edgekit.device.record import Record
-from edgekit.device.sentiment import MARGIN, Probabilities, name, probabilities
+from edgekit.device.sentiment import MARGIN, Probabilities, name, weigh
 from edgekit.device.spec import ModelSpec, Steadiness
 from edgekit.device.timing import Laps
 from edgekit.train.say import bar
@@ -95,12 +95,13 @@ def scene_of(picture: Image, side: float, detector: Loaded) -> Image:
     height, width = picture.shape[:2]
     found = detect(picture, detector)
     box = found[0].box if found else Box(0, 0, width, height)
-    long = max(box.right - box.left, box.bottom - box.top) / (1 if found else 1 + 2 * MARGIN)
-    scale = FINE * side / long
-    pasted = resize(picture, (max(1, round(height * scale)), max(1, round(width * scale))))
-    left = round(columns / 2 - scale * (box.left + box.right) / 2)
-    top = round(rows / 2 - scale * (box.top + box.bottom) / 2)
-    scene = resize(resize(picture, (3, 4)), (rows, columns)).copy()
+    scale = FINE * side / max(box.right - box.left, box.bottom - box.top) * (1 if found else 1 + 2 * MARGIN)
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    left, top = max(0, int(x - columns / 2 / scale)), max(0, int(y - rows / 2 / scale))
+    seen = picture[top : math.ceil(y + rows / 2 / scale), left : math.ceil(x + columns / 2 / scale)]
+    pasted = resize(seen, (max(1, round(seen.shape[0] * scale)), max(1, round(seen.shape[1] * scale))))
+    left, top = round(columns / 2 - scale * (x - left)), round(rows / 2 - scale * (y - top))
+    scene = resize(resize(picture, (3, 4)), (rows, columns))
     inside = scene[max(top, 0) : top + pasted.shape[0], max(left, 0) : left + pasted.shape[1]]
     inside[:] = pasted[max(-top, 0) :, max(-left, 0) :][: inside.shape[0], : inside.shape[1]]
     return scene
@@ -110,9 +111,9 @@ def watch(frames: Iterator[Frame], detector: Loaded, sentiment: Loaded) -> Film:
     """What the pipeline makes of the face in the middle of each frame."""
     odds: list[Probabilities] = []
 
-    def overheard(image: Image) -> Any:
-        outputs = sentiment.model(image)
-        odds.append(probabilities(outputs))
+    def overheard(face: Image) -> Any:
+        outputs = sentiment.model(face)
+        odds.append(weigh(face, Box(0, 0, *face.shape[1::-1]), Loaded(lambda again: outputs, sentiment.spec)))
         return outputs
 
     pipeline = Pipeline(detector, Loaded(overheard, sentiment.spec))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgekit.device.commands.options import EXAMPLE, MODELS
+from edgekit.device.detector import detect
 from edgekit.device.image import Image, read_image
 from edgekit.device.interpreter import Loaded, load
 from edgekit.device.spec import ModelSpec, Steadiness
@@ -100,6 +101,27 @@ def test_the_same_seed_gives_the_same_frames(script: ModuleType, detector: Loade
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
     assert not (one[0] == one[1]).all() and not (one[0] == three[0]).all()
     assert all(image.shape == (240, 320, 3) and 1 < np.abs(one[0] - image.astype(float)).mean() < 20 for image in three)
+
+
+@pytest.mark.parametrize("side", [20, 90, 300])
+def test_a_scene_has_its_face_in_the_middle_at_the_size_that_was_asked(
+    script: ModuleType, detector: Loaded, side: int
+) -> None:
+    frame = script.Camera(0, 10).take(script.scene_of(read_image(EXAMPLE), side, detector), 0)
+    if side < 200:  # else the face is larger than the frame
+        (face, *_) = detect(frame.image, detector)
+        left, top, right, bottom = face.box
+        assert abs(left + right - 320) / 2 < 0.15 * side and abs(top + bottom - 240) / 2 < 0.15 * side
+        assert max(right - left, bottom - top) == pytest.approx(side, rel=0.3)
+    assert frame.image.shape == (240, 320, 3)
+
+
+def test_a_picture_without_a_face_is_taken_for_a_crop_of_one(script: ModuleType, detector: Loaded) -> None:
+    stripes = np.zeros((50, 50, 3), np.uint8)
+    stripes[:, ::2] = 255  # nothing of the ground, which is blurred, is as bright
+    still = script.scene_of(stripes, 100, detector)
+    rows, columns = np.nonzero((still > 250).all(axis=2))
+    assert np.ptp(rows) == pytest.approx(4 * 128, rel=0.1) and np.ptp(columns) == pytest.approx(4 * 128, rel=0.1)
 
 
 def run(*words: object, status: int = 0) -> str:
