@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def describe(path: Path) -> dict[str, Any]:
         "input": _tensor(model.input),
         "outputs": {name: _tensor(details[index]) for name, (index, *_) in sorted(model.outputs.items())},
         "operators": operators(model),
-        "manifest": asdict(spec),
+        "manifest": spec.facts(),
     }
 
 

@@ -24,6 +24,15 @@ TASKS = "detector", "sentiment"
 
 
 @dataclass(frozen=True)
+class Steadiness:
+    """How what is said of a followed face is kept from flapping."""
+
+    memory: float = 0.6  # seconds after which a frame still counts by 1/e; 0: only the last one counts
+    slack: float = 0.12  # 0..1: how far a label that was said may fall below the threshold, or behind another
+    dwell: float = 0.4  # seconds for which another label must hold before it is said
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """Facts about one model, written by training and completed by export. Nothing here is an option on the board."""
 
@@ -36,6 +45,7 @@ class ModelSpec:
     overlap: float = 0.0  # detector: intersection over union above which two boxes are one face
     margin: float = 0.0  # sentiment: how far the crop reaches beyond the box on each side, in its longer side
     temperature: float = 1.0  # sentiment: what logits are divided by, so that scores are as often right as they say
+    steadiness: Steadiness = Steadiness()  # sentiment: of the label over time
     precision: str = "float32"  # of weights and arithmetic
     licence: str = ""  # of the weights, with the terms of the pictures they learned from
     training: dict[str, Any] = field(default_factory=dict)  # data, recipe, versions
@@ -51,8 +61,15 @@ class ModelSpec:
         """The labels that may be said; a class whose name starts with "_" is known so as to be unsure about it."""
         return tuple(label for label in self.labels if not label.startswith("_"))
 
+    def facts(self) -> dict[str, Any]:
+        """All that the manifest holds; a detector says nothing that would have to be steady."""
+        found = asdict(self)
+        if self.task == "detector":
+            del found["steadiness"]
+        return found
+
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return json.dumps(self.facts(), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, origin: Path) -> Self:
@@ -61,15 +78,22 @@ class ModelSpec:
             found = json.loads(text)
             if found["format"] != FORMAT:
                 raise ModelError(f"{origin} has manifest format {found['format']}, this edgekit reads {FORMAT}")
-            known = {f.name for f in fields(cls)}
-            if strange := sorted(set(found) - known):
+            known = {f.name for f in fields(cls)} - ({"steadiness"} if found["task"] == "detector" else set())
+            if strange := sorted(set(found) - known) + _strange(steady := found.get("steadiness", {})):
                 raise ModelError(f"{origin} has unknown facts in its manifest: {', '.join(strange)}")
             facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-            spec = cls(**facts)
+            spec = cls(**facts | {"steadiness": Steadiness(**steady)})
             _check(spec)
         except (ValueError, TypeError, KeyError) as error:
             raise ModelError(f"{origin} has a malformed manifest ({error}); export the model again") from error
         return spec
+
+
+def _strange(steadiness: object) -> list[str]:
+    """What of it is not known. Raises ValueError when it has no names at all."""
+    if not isinstance(steadiness, dict):
+        raise ValueError(f"steadiness {steadiness!r} does not name memory, slack and dwell")
+    return [f"steadiness {name}" for name in sorted(set(steadiness) - {f.name for f in fields(Steadiness)})]
 
 
 def _check(spec: ModelSpec) -> None:
@@ -93,6 +117,10 @@ def _check(spec: ModelSpec) -> None:
     heat = spec.temperature
     if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0.01 <= heat <= 100:
         raise ValueError(f"temperature {heat!r} is not a number from 0.01 to 100")
+    for name, most, unit in ("memory", 3600, "seconds"), ("slack", 1, "a share"), ("dwell", 3600, "seconds"):
+        number = getattr(spec.steadiness, name)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
+            raise ValueError(f"steadiness {name} {number!r} is not {unit}, 0 to {most}")
 
 
 def pack(flatbuffer: bytes, spec: ModelSpec, more: Mapping[str, bytes] | None = None) -> bytes:

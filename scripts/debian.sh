@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # What some tests need beside Python: a broker, a browser, an RTSP server, a service manager, a clock that can be set,
-# a virtual screen, a mouse for it, processors of ARM boards, and what labelme's Qt loads from the system.
+# a virtual screen, a mouse for it, processors of ARM boards, a packer, and what labelme's Qt loads from the system.
 # Installs it where it can, on Debian, Ubuntu or Raspberry Pi OS as root; elsewhere says what is left out.
 # Those tests are skipped without it.
 set -euo pipefail
 packages=(
-  chromium debian-archive-keyring faketime mosquitto openssl qemu-user systemd util-linux xdotool xvfb
+  chromium debian-archive-keyring faketime mosquitto openssl qemu-user systemd unzip util-linux xdotool xvfb zip
   gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-tools python3-gi
   libdbus-1-3 libegl1 libfontconfig1 libgl1 libglib2.0-0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0
   libxcb-render-util0 libxcb-shape0 libxcb-sync1 libxcb-xfixes0 libxcb-xinerama0 libxcb-xkb1 libxkbcommon-x11-0

@@ -1,4 +1,5 @@
 import json
+import subprocess
 import zipfile
 from dataclasses import replace
 from hashlib import sha256
@@ -8,12 +9,14 @@ import pytest
 
 from edgekit.device.errors import ModelError
 from edgekit.device.interpreter import load
-from edgekit.device.spec import MANIFEST, ModelSpec, pack, unpack
+from edgekit.device.spec import MANIFEST, ModelSpec, Steadiness, pack, unpack
 
 BUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 SPEC = ModelSpec(
     "detector", "net", (192, 256), ("face",), 0.5, strides=(8, 16), overlap=0.4, sha256=sha256(BUFFER).hexdigest()
 )
+
+CLASSIFIER = ModelSpec("sentiment", "net", (64, 64), ("happy", "sad"), 0.5, sha256=sha256(BUFFER).hexdigest())
 
 
 def write(path: Path, flatbuffer: bytes = BUFFER, spec: ModelSpec = SPEC) -> Path:
@@ -98,3 +101,67 @@ def test_a_temperature_stays_with_its_model_and_older_models_have_none(tmp_path:
 def test_what_is_no_manifest_is_refused(text: str) -> None:
     with pytest.raises(ModelError, match=r"here\.tflite"):
         ModelSpec.from_json(text, Path("here.tflite"))
+
+
+def with_steadiness(spec: ModelSpec, steadiness: object) -> ModelSpec:
+    facts = json.loads(spec.to_json()) | {"steadiness": steadiness}
+    return ModelSpec.from_json(json.dumps(facts), Path("here.tflite"))
+
+
+def test_a_classifier_says_how_steady_its_label_is(tmp_path: Path) -> None:
+    calm = replace(CLASSIFIER, steadiness=Steadiness(memory=2, slack=0.2, dwell=0))
+    path = write(tmp_path / "m.tflite", spec=calm)
+    assert unpack(path) == (BUFFER, calm)
+    written = json.loads(zipfile.ZipFile(path).read(MANIFEST))["steadiness"]
+    assert written == {"memory": 2, "slack": 0.2, "dwell": 0}
+    assert with_steadiness(CLASSIFIER, written) == calm
+
+
+def test_what_an_older_or_shorter_manifest_does_not_say_is_as_usual() -> None:
+    facts = json.loads(CLASSIFIER.to_json())
+    del facts["steadiness"]
+    assert ModelSpec.from_json(json.dumps(facts), Path("old.tflite")) == CLASSIFIER
+    assert with_steadiness(CLASSIFIER, {"dwell": 1}).steadiness == replace(Steadiness(), dwell=1)
+
+
+@pytest.mark.debian("unzip", "zip")
+def test_facts_of_a_model_file_can_be_changed_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(pack(BUFFER, CLASSIFIER, {"golden/a.bin": b"x" * 1000}))
+    for dwell in (1.5, 0.0):
+        subprocess.run("unzip -p m.tflite manifest.json > manifest.json", shell=True, check=True, cwd=tmp_path)
+        facts = json.loads((tmp_path / MANIFEST).read_text())
+        facts["steadiness"]["dwell"] = dwell
+        (tmp_path / MANIFEST).write_text(json.dumps(facts))
+        subprocess.run(["zip", "-q", "m.tflite", "manifest.json"], check=True, cwd=tmp_path)
+        assert unpack(path) == (BUFFER, replace(CLASSIFIER, steadiness=replace(Steadiness(), dwell=dwell)))
+        assert zipfile.ZipFile(path).read("golden/a.bin") == b"x" * 1000
+
+
+def test_a_detector_has_no_steadiness() -> None:
+    assert "steadiness" not in json.loads(SPEC.to_json())
+    with pytest.raises(ModelError, match=r"here\.tflite has unknown facts in its manifest: steadiness$"):
+        with_steadiness(SPEC, {"memory": 1})
+
+
+@pytest.mark.parametrize(
+    ("steadiness", "says"),
+    [
+        ({"memory": -0.1}, "steadiness memory -0.1 is not seconds, 0 to 3600"),
+        ({"memory": float("inf")}, "steadiness memory inf is not seconds"),
+        ({"dwell": float("nan")}, "steadiness dwell nan is not seconds"),
+        ({"dwell": "1 s"}, "steadiness dwell '1 s' is not seconds"),
+        ({"dwell": 10**400}, "is not seconds"),
+        ({"slack": 1.5}, "steadiness slack 1.5 is not a share, 0 to 1"),
+        ({"slack": True}, "steadiness slack True is not a share"),
+        ({"slack": None}, "steadiness slack None is not a share"),
+        ({"calm": 1}, "unknown facts in its manifest: steadiness calm"),
+        ([0.6, 0.1, 0.4], "does not name memory, slack and dwell"),
+        (None, "does not name memory, slack and dwell"),
+        ("calm", "does not name memory, slack and dwell"),
+    ],
+)
+def test_a_steadiness_that_cannot_be_is_refused(steadiness: object, says: str) -> None:
+    with pytest.raises(ModelError, match=r"here\.tflite") as raised:
+        with_steadiness(CLASSIFIER, steadiness)
+    assert says in str(raised.value) and "\n" not in str(raised.value)

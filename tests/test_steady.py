@@ -1,9 +1,12 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgekit.device.follow.steady import Steady
+from edgekit.device.sentiment import name
+from edgekit.device.spec import Steadiness
 from tests.pictures import SENTIMENT
 
 
@@ -11,9 +14,9 @@ def odds(happy: float) -> NDArray[np.float32]:
     return np.array([happy, 1 - happy], np.float32)
 
 
-def labels(shares: list[float], fps: float = 20) -> list[str]:
+def labels(shares: list[float], fps: float = 20, steadiness: Steadiness = SENTIMENT.steadiness) -> list[str]:
     """What is said of a face whose probability of happy goes through `shares`; the threshold is 0.6."""
-    steady = Steady(SENTIMENT)
+    steady = Steady(replace(SENTIMENT, steadiness=steadiness))
     return [steady.update(odds(share), number / fps).label for number, share in enumerate(shares)]
 
 
@@ -62,3 +65,44 @@ def test_probabilities_of_zero_are_no_trouble() -> None:
     for number in range(1, 60):
         answer = steady.update(odds(0.0), number / 20)
     assert answer.label == "sad" and np.isfinite(answer.score)
+
+
+def test_without_memory_slack_and_dwell_each_frame_is_named_by_itself() -> None:
+    shares = np.random.default_rng(1).uniform(0.05, 0.95, 200).round(3).tolist()
+    alone = [name(odds(share), SENTIMENT).label for share in shares]
+    assert len(set(alone)) == 3
+    assert labels(shares, steadiness=Steadiness(memory=0, slack=0, dwell=0)) == alone
+
+
+def test_a_label_is_said_after_its_dwell() -> None:
+    for dwell in (0.25, 0.5, 2.0):
+        said = labels([0.95] * 10 + [0.05] * 60, 20, Steadiness(memory=0, slack=0, dwell=dwell))
+        assert said.index("sad") == 10 + dwell * 20
+
+
+def test_a_label_is_kept_within_its_slack() -> None:
+    def falls_to(share: float, slack: float) -> str:
+        return labels([0.9] * 5 + [share] * 40, 20, Steadiness(memory=0, slack=slack, dwell=0))[-1]
+
+    assert (falls_to(0.55, 0.0), falls_to(0.55, 0.04), falls_to(0.55, 0.06)) == ("unsure", "unsure", "happy")
+
+
+def test_a_longer_memory_follows_later() -> None:
+    at = [
+        labels([0.95] * 20 + [0.05] * 200, 20, Steadiness(memory=memory, slack=0, dwell=0)).index("sad")
+        for memory in (0.3, 1.0, 3.0)
+    ]
+    assert 20 < at[0] < at[1] < at[2]
+    assert at[2] - 20 > 4 * (at[0] - 20)
+
+
+def test_two_labels_above_a_low_threshold_do_not_take_turns() -> None:
+    low = replace(SENTIMENT, threshold=0.4)
+    noise = np.random.default_rng(2).normal(0.5, 0.03, 600).tolist()
+
+    def said(steadiness: Steadiness) -> list[str]:
+        steady = Steady(replace(low, steadiness=steadiness))
+        return [steady.update(odds(share), number / 20).label for number, share in enumerate(noise)]
+
+    assert changes(said(Steadiness(memory=0.1, slack=0, dwell=0))) > 50
+    assert changes(said(Steadiness(memory=0.1, slack=0.12, dwell=0))) == 0

@@ -77,7 +77,7 @@ def _changed(before: ModelSpec, now: ModelSpec) -> list[str]:
     old, new = (json.loads(spec.to_json()) for spec in (before, now))
     for facts in (old, new):
         facts |= {f"training {key}": value for key, value in facts.pop("training").items()}
-        for free in ("threshold", "training keras", "training backend", "training begun_from"):
+        for free in ("threshold", "steadiness", "training keras", "training backend", "training begun_from"):
             facts.pop(free, None)  # chosen at the end, or free to change
     return [key for key in new if old.get(key) != new[key]]
 

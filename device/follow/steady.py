@@ -7,14 +7,12 @@ from math import exp, log
 from edgekit.device.sentiment import UNSURE, Probabilities, Sentiment
 from edgekit.device.spec import ModelSpec
 
-MEMORY = 0.6  # seconds after which a frame still counts by 1/e
-SLACK = 0.12  # how far below the threshold a label that was said may fall before it is taken back
 LEAST = 1e-4  # a probability counts as no smaller, or one frame could outweigh all
-DWELL = 0.4  # seconds for which another label must hold before it is said
 
 
 class Steady:
-    """Exponential average of log-probabilities; a label is said at the threshold and taken back below it by SLACK.
+    """Exponential average of log-probabilities; a label is said at the threshold, and taken back when it falls by the
+    spec's slack below it, or behind another that has reached it.
 
     Plain numbers: for a few classes arrays take longer.
     """
@@ -32,7 +30,8 @@ class Steady:
         if not self.logs:
             self.logs, self.last = logs, now
             self.said = self.next = self._wanted(odds[: self.answers])
-        fresh = 1 - exp(-max(now - self.last, 0.0) / MEMORY)
+        memory = self.spec.steadiness.memory
+        fresh = 1 - exp(-max(now - self.last, 0.0) / memory) if memory else 1.0
         self.logs = [old + fresh * (new - old) for old, new in zip(self.logs, logs, strict=True)]
         self.last = now
         powers = [exp(value) for value in self.logs]
@@ -45,13 +44,13 @@ class Steady:
     def _wanted(self, scores: list[float]) -> str:
         high, least = max(scores), self.spec.threshold
         if self.said != UNSURE:
-            said = scores[self.spec.labels.index(self.said)]
-            if said >= least - SLACK and (said == high or high < least):
+            said, slack = scores[self.spec.labels.index(self.said)], self.spec.steadiness.slack
+            if said >= least - slack and (high < least or high - said <= slack):
                 return self.said
         return self.spec.labels[scores.index(high)] if high >= least else UNSURE
 
     def _say(self, wanted: str, now: float) -> None:
         if wanted != self.next:
             self.next, self.since = wanted, now
-        if self.next != self.said and now - self.since >= DWELL:
+        if self.next != self.said and now - self.since >= self.spec.steadiness.dwell:
             self.said = self.next
