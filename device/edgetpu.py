@@ -156,8 +156,8 @@ def _first(error: Exception) -> str:
 def _no_library(error: OSError) -> str:
     if "No such file" in str(error) and LIBRARY in str(error):
         return f"{LIBRARY} is not installed: {coral.INSTALL}, or for a newer system a build that fits {runtime()[1]} " \
-               "(see Coral in device/README.md)"  # fmt: skip
-    return f"{LIBRARY} does not load ({_first(error)}): take the build for this system (see Coral in device/README.md)"
+               "(see device/CORAL.md)"  # fmt: skip
+    return f"{LIBRARY} does not load ({_first(error)}): take the build for this system (see device/CORAL.md)"
 
 
 def _no_device(device: str) -> str:
@@ -177,7 +177,7 @@ def _no_device(device: str) -> str:
 def _misfit(compiled: Path, error: Exception) -> str:
     if "unresolved custom op" in str(error):
         return f"{LIBRARY} leaves {compiled} to the CPU, so it does not fit {runtime()[1]}: take the build for it " \
-               "(see Coral in device/README.md)"  # fmt: skip
+               "(see device/CORAL.md)"  # fmt: skip
     return f"{compiled} does not run on this Coral: {_first(error)}; replug it, or take a newer libedgetpu"
 
 

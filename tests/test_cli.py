@@ -121,7 +121,7 @@ def test_bench_says_how_many_threads_to_take() -> None:
 
 
 def test_every_key_of_a_report_is_described() -> None:
-    told = (ROOT / "device" / "README.md").read_text().partition("### Its JSON")[2].partition("\n## ")[0]
+    told = (ROOT / "device" / "bench" / "README.md").read_text().partition("## Its JSON")[2].partition("\n## ")[0]
     for words in (["--ops"], ["--threads", "1,2"], [MODELS / "sentiment.tflite"]):
         found = json.loads(edgekit("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
         rows = [*found.get("models", []), *found.get("counts", []), *found.get("operators", [])]

@@ -56,7 +56,7 @@ def _check(report: Report) -> None:
 
 
 def compare(old: Report, new: Report, anyway: bool = False) -> dict[str, Any]:
-    """What the new report says against the old one; the report "comparison" of device/README.md.
+    """What the new report says against the old one; the report "comparison" of bench/README.md.
 
     Raises DataError when they are of different kinds, machines, threads or sources, the last three unless `anyway`.
     """
