@@ -70,7 +70,7 @@ def measure(plan: Plan, warmup: int | None, seconds: float | None = None) -> dic
     one. `warmup` is a number of frames a sitting, in place of the rule. Returns the report "run" of bench/README.md.
     """
     paths = plan.detector, plan.sentiment
-    imported, steps = first_steps(paths, plan.threads, [plan.delegate] * len(paths))
+    imported, steps = first_steps(paths, plan.threads, [plan.delegate] * len(paths), plan.verify)
     tally, looks = Tally(), Looks(seconds) if seconds else None
     goals = shares(plan.frames or 1) if is_picture(plan.camera) and not seconds else [plan.frames]
     warm: list[Warmup] = []
