@@ -143,6 +143,7 @@ def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
     [
         (["--frames", 3, "--for", "1min"], "either --frames or --for"),
         (["--chart", "a.png"], "say for how long"),
+        (["--chart", "nowhere/a.png", "--for", "10min"], "the folder of nowhere/a.png is not there"),
         (["--for", "1min", "--threads", "1,2"], "--for measures one run"),
         (["--for", "1min", MODELS / "detector.tflite"], "--for measures one run"),
         (["--threads", "1,2", MODELS / "detector.tflite"], "leave MODELS out"),

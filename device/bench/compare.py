@@ -29,7 +29,7 @@ def read_report(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{path} is not JSON; make it with: edgekit bench --json > {path.name}") from error
+        raise DataError(f"{path} is not JSON; compare takes what edgekit bench --json wrote") from error
     cure = f"make it again with: edgekit bench --json > {path.name}"
     if not isinstance(found, dict) or "v" not in found:
         raise DataError(f"{path} is no report of edgekit bench; {cure}")
