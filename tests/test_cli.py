@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import cv2
 import pytest
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from edgekit.device.cli import main
 from edgekit.device.commands.options import EXAMPLE, MODELS
 from edgekit.device.image import read_image
+from edgekit.device.spec import MANIFEST, unpack
 from tests.pictures import coco, picture
 
 ROOT = Path(__file__).parents[1]
@@ -128,6 +130,15 @@ def test_every_key_of_a_report_is_described() -> None:
         rows += [found["machine"], found["warmup"]] if "warmup" in found else [found["machine"]]
         for key in {key for row in (found, *rows) for key in row}:
             assert f"`{key}`" in told, key
+
+
+def test_an_error_is_one_line_whatever_a_file_holds_or_is_called(tmp_path: Path) -> None:
+    flatbuffer, spec = unpack(MODELS / "sentiment.tflite")
+    path = tmp_path / "a\nb\udcff.tflite"
+    path.write_bytes(flatbuffer)
+    with ZipFile(path, "a") as archive:
+        archive.writestr(MANIFEST, json.dumps(json.loads(spec.to_json()) | {"size": "\x1b[2J\nfine"}))
+    assert r"a\nb\udcff.tflite has a malformed manifest (" in (line := error("info", path)) and r"\x1b[2J\nfine" in line
 
 
 def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
