@@ -79,7 +79,12 @@ def settings(data: bytes, path: Path) -> None:
     try:
         plan_of(run.make_context("run", ["--config", str(path)]).params)
     except click.ClickException as error:
-        raise EdgekitError(error.format_message()) from error
+        _demand_line(error.format_message())
+
+
+def _demand_line(message: str) -> None:
+    if not message or not message.isprintable():
+        raise RuntimeError(f"no clear line: {message!r}")
 
 
 GOOD = unpack(MODELS / "sentiment.tflite")
@@ -102,8 +107,7 @@ def main() -> None:
         try:
             attempt(data, path)
         except EdgekitError as error:
-            if not str(error) or "\n" in str(error):
-                raise RuntimeError(f"no clear line: {error!r}") from error
+            _demand_line(str(error))
 
     atheris.Setup([sys.argv[0], *sys.argv[2:], str(folder / "corpus")], once)
     atheris.Fuzz()
