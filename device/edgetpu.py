@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.device.errors import ModelError
+from edgekit.device.golden import demand
 from edgekit.device.health import coral
 from edgekit.device.health.coral import LIBRARY
 from edgekit.device.image import Image
@@ -39,10 +40,13 @@ def plain_of(compiled: Path) -> Path:
     return compiled.with_name(compiled.stem.removesuffix(SUFFIX) + compiled.suffix)
 
 
-def load_on(delegate: str, path: Path, task: str | None = None, threads: int | None = None) -> Loaded:
+def load_on(
+    delegate: str, path: Path, task: str | None = None, threads: int | None = None, verify: bool = False
+) -> Loaded:  # fmt: skip
     """As `load`, of a plain file or a compiled one; `delegate` as the option --delegate has it.
 
     "auto" takes the Coral where there is a compiled file and a Coral, else the CPU; "edgetpu" raises ModelError else.
+    With `verify` a Coral whose golden output is wrong counts as none, now and whenever it is opened again.
     """
     spec = unpack(path)[1]
     compiled = path if spec.compiled else beside(path)
@@ -52,7 +56,7 @@ def load_on(delegate: str, path: Path, task: str | None = None, threads: int | N
             raise ModelError(f"{compiled} is not there; make it with: edgekit export edgetpu {path}")
         return load(plain if plain.exists() else path, task, threads)
     fallback = load(plain, task, threads) if plain != compiled and plain.exists() else None
-    switch = Switch(compiled, fallback, task, _device(delegate))
+    switch = Switch(compiled, fallback, task, _device(delegate), verify)
     try:
         switch.take(switch.open())
     except ModelError as error:
@@ -88,8 +92,10 @@ def changes(models: Iterable[Loaded]) -> int:
 class Switch:
     """A model that has two files. Each call runs one of them, in one thread; any thread may say which comes next."""
 
-    def __init__(self, compiled: Path, fallback: Loaded | None, task: str | None, device: str) -> None:
-        self.compiled, self.fallback, self.task, self.device = compiled, fallback, task, device
+    def __init__(
+        self, compiled: Path, fallback: Loaded | None, task: str | None, device: str, verify: bool
+    ) -> None:  # fmt: skip
+        self.compiled, self.fallback, self.task, self.device, self.verify = compiled, fallback, task, device, verify
         self.plain: Model = fallback.model if fallback else self._none
         self.now = self.plain
         self.why = "it was not opened yet"  # the Coral does not run it; "": it does
@@ -121,7 +127,7 @@ class Switch:
         self.changes += 1
 
     def open(self) -> Model:
-        """The compiled file on the Coral, proved by one run. May take seconds. Raises ModelError, with the cure."""
+        """The compiled file on the Coral, proved by running it. May take seconds. Raises ModelError, with the cure."""
         flatbuffer, spec = unpack(self.compiled)
         demand_task(spec, self.task, self.compiled)
         if self.fallback and spec.compiled.get("from") != self.fallback.spec.sha256:
@@ -139,7 +145,15 @@ class Switch:
             model(np.zeros((*spec.size, 3), np.uint8))  # sends the weights, too
         except (ModelError, RuntimeError) as error:
             raise ModelError(_misfit(self.compiled, error)) from error
+        if self.verify:
+            self._prove(Loaded(model, spec))
         return model
+
+    def _prove(self, loaded: Loaded) -> None:
+        try:
+            demand(loaded, plain_of(self.compiled) if self.fallback else self.compiled, coral=True)
+        except RuntimeError as error:  # it vanished meanwhile
+            raise ModelError(_misfit(self.compiled, error)) from error
 
     def _none(self, image: Image) -> Mapping[str, Tensor]:
         raise ModelError(f"{self.why}; no plain file that the CPU could run lies beside {self.compiled}")
@@ -156,8 +170,8 @@ def _first(error: Exception) -> str:
 def _no_library(error: OSError) -> str:
     if "No such file" in str(error) and LIBRARY in str(error):
         return f"{LIBRARY} is not installed: {coral.INSTALL}, or for a newer system a build that fits {runtime()[1]} " \
-               "(see Coral in device/README.md)"  # fmt: skip
-    return f"{LIBRARY} does not load ({_first(error)}): take the build for this system (see Coral in device/README.md)"
+               "(see device/CORAL.md)"  # fmt: skip
+    return f"{LIBRARY} does not load ({_first(error)}): take the build for this system (see device/CORAL.md)"
 
 
 def _no_device(device: str) -> str:
@@ -177,7 +191,7 @@ def _no_device(device: str) -> str:
 def _misfit(compiled: Path, error: Exception) -> str:
     if "unresolved custom op" in str(error):
         return f"{LIBRARY} leaves {compiled} to the CPU, so it does not fit {runtime()[1]}: take the build for it " \
-               "(see Coral in device/README.md)"  # fmt: skip
+               "(see device/CORAL.md)"  # fmt: skip
     return f"{compiled} does not run on this Coral: {_first(error)}; replug it, or take a newer libedgetpu"
 
 

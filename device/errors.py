@@ -14,6 +14,10 @@ EdgekitError
 class EdgekitError(Exception):
     """Base class. The command line prints it as one line and exits with status 1."""
 
+    def __str__(self) -> str:
+        r"""One line, whatever a damaged file or its name holds: what a terminal would obey is written out, as \x1b."""
+        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in super().__str__())
+
 
 class ModelError(EdgekitError):
     """A model cannot be used. The message names the file and the command that makes a good one."""

@@ -122,16 +122,20 @@ def _steps(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
     return np.nan_to_num(gap, nan=np.inf)
 
 
-def demand(loaded: Loaded, path: Path) -> None:
-    """Replay one golden input, which takes no longer than one picture. Raises ModelError when it comes out wrong."""
+def demand(loaded: Loaded, path: Path, coral: bool = False) -> None:
+    """Replay one golden input, which takes no longer than one picture. Raises ModelError when it comes out wrong.
+
+    `coral` says what to blame: what runs the model is a Coral.
+    """
     goldens = read(path, most=1)
     if not goldens:
         return
     gap = replay(loaded, goldens, path)
     if gap.failed:
+        here, option = ("on this Coral", " --delegate edgetpu") if coral else ("here", "")
         raise ModelError(
-            f"{path} computes something else here than where it was exported: {gap.steps:.3g} steps apart in "
-            f"{gap.where}; see: edgekit verify {path}"
+            f"{path} computes something else {here} than where it was exported: {gap.steps:.3g} steps apart in "
+            f"{gap.where}; see: edgekit verify {path}{option}"
         )
 
 

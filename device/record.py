@@ -12,7 +12,7 @@ from typing import Any
 from edgekit.device.boxes import Box
 from edgekit.device.sentiment import Sentiment
 
-Entry = dict[str, Any]  # ready for JSON; the keys stand in device/README.md
+Entry = dict[str, Any]  # ready for JSON; the keys stand in device/sinks/README.md
 VERSION = 1  # of the entries
 
 

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
-from edgekit.device.edgetpu import beside, load_on
+from edgekit.device.edgetpu import beside, load_on, runs_on
 from edgekit.device.errors import EdgekitError
 from edgekit.device.golden import demand
 from edgekit.device.interpreter import Loaded
@@ -27,13 +28,14 @@ class Found(NamedTuple):
 
 def load_models(plan: Plan) -> Models:
     """Both models of a plan. Raises ModelError, also when one computes something else than where it was exported."""
-    paths = plan.detector, plan.sentiment
-    detector = load_on(plan.delegate, plan.detector, "detector", plan.threads)
-    models = detector, load_on(plan.delegate, plan.sentiment, "sentiment", plan.threads)
-    if plan.verify:
-        for model, path in zip(models, paths, strict=True):
-            demand(model, path)
-    return models
+    return _load(plan, plan.detector, "detector"), _load(plan, plan.sentiment, "sentiment")
+
+
+def _load(plan: Plan, path: Path, task: str) -> Loaded:
+    loaded = load_on(plan.delegate, path, task, plan.threads, plan.verify)
+    if plan.verify and runs_on(loaded) == "cpu":  # a Coral was asked when it was opened
+        demand(loaded, path)
+    return loaded
 
 
 class Reload:

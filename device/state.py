@@ -60,7 +60,7 @@ class State:
             return self._count, [entry for number, entry in self._entries if number > since]
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything at once, ready for JSON; the keys stand in device/README.md."""
+        """Everything at once, ready for JSON: what `/api/state` shows."""
         with self._lock:
             recent, record = list(self._ms), self.latest
             minutes = [(minute, dict(counts)) for minute, counts in self._minutes]

@@ -19,7 +19,7 @@ import click
 import numpy as np
 
 from edgekit.device.files import write_whole
-from edgekit.train.report import _pyplot
+from edgekit.train.report import pyplot
 
 COUNTS = 100, 300, 1000, 3000
 ARCH = click.option("--arch", default="grid133k-256", show_default=True)
@@ -89,7 +89,7 @@ def curve(faces: Path, test: Path, out: Path, arch: str, pictures: int) -> None:
 
 
 def draw(points: list[tuple[int, int, float, float]], target: Path) -> None:
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     counts, values = [p[0] for p in points], [p[2] for p in points]
     axes.plot(counts, values, "o-")

@@ -1,6 +1,6 @@
 """Damaged model files, manifests, golden inputs, pictures and settings: a clear error or a right answer, nothing else.
 
-    python scripts/fuzz.py [--count 20000] [--seed 0] [--kind model]
+    python scripts/fuzz.py [--count 20000] [--seed 0] [--kind model] [--subject detector]
 
 Each damaged file is tried in a child process, so that a crash or a hang counts as what it is. What fails is kept in
 --keep. Flatbuffers whose sum was made right again (`forged`) are tried too, but only counted: nothing can know them
@@ -39,12 +39,12 @@ from edgekit.device.interpreter import load
 from edgekit.device.spec import MANIFEST, pack, unpack
 
 Rng = np.random.Generator
-Make = Callable[[Rng], bytes]  # a damaged file
-Try = Callable[[Path], bool]  # what a user would do with it; whether the answer is right
+Make = Callable[[Rng, Path], bytes]  # a damaged file, of a good model where it is one
+Try = Callable[[Path, str], bool]  # what a user would do with it, a model for a task; whether the answer is right
 
 GOOD, REFUSED, WRONG, BUG = range(4)  # exit status of a child
 PATIENCE = 10.0  # seconds
-MODEL = MODELS / "sentiment.tflite"
+SUBJECTS = "sentiment", "detector"
 STRANGE = (
     None,
     True,
@@ -87,19 +87,19 @@ def damaged(data: bytes, rng: Rng) -> bytes:
     return bytes(found)
 
 
-def model(rng: Rng) -> bytes:
-    return damaged(MODEL.read_bytes(), rng)
+def model(rng: Rng, subject: Path) -> bytes:
+    return damaged(subject.read_bytes(), rng)
 
 
-def forged(rng: Rng) -> bytes:
-    flatbuffer, spec = unpack(MODEL)
+def forged(rng: Rng, subject: Path) -> bytes:
+    flatbuffer, spec = unpack(subject)
     broken = damaged(flatbuffer, rng)
     return pack(broken, replace(spec, sha256=sha256(broken).hexdigest()))
 
 
-def manifest(rng: Rng) -> bytes:
+def manifest(rng: Rng, subject: Path) -> bytes:
     """One to three facts missing, of another kind, or beyond all bounds."""
-    flatbuffer, spec = unpack(MODEL)
+    flatbuffer, spec = unpack(subject)
     facts = json.loads(spec.to_json())
     for _ in range(int(rng.integers(1, 4))):
         key = str(rng.choice(list(facts)))
@@ -115,53 +115,53 @@ def manifest(rng: Rng) -> bytes:
     return file.getvalue()
 
 
-def goldens(rng: Rng) -> bytes:
-    flatbuffer, spec = unpack(MODEL)
-    entries = golden.entries(golden.read(MODEL))
+def goldens(rng: Rng, subject: Path) -> bytes:
+    flatbuffer, spec = unpack(subject)
+    entries = golden.entries(golden.read(subject))
     name = str(rng.choice(list(entries)))
     return pack(flatbuffer, spec, entries | {name: damaged(entries[name], rng)})
 
 
-def picture(rng: Rng) -> bytes:
+def picture(rng: Rng, subject: Path) -> bytes:
     return damaged(EXAMPLE.read_bytes(), rng)
 
 
-def settings(rng: Rng) -> bytes:
+def settings(rng: Rng, subject: Path) -> bytes:
     return damaged(SETTINGS, rng)
 
 
-@cache  # before the first child, so that each has them
-def good() -> tuple[Any, Any]:
-    """The undamaged model's outputs for one picture, and a detector."""
-    model = load(MODEL, threads=1)
-    return model.model(_blank(model)), load(MODELS / "detector.tflite", "detector", threads=1)
+@cache  # before the first child, so that each has it
+def good(task: str) -> tuple[Any, Any]:
+    """An undamaged model, and its outputs for one picture."""
+    model = load(MODELS / f"{task}.tflite", task, threads=1)
+    return model, model.model(_blank(model))
 
 
 def _blank(model: Any) -> Any:
     return np.full((*model.spec.size, 3), 90, np.uint8)
 
 
-def try_model(path: Path) -> bool:
+def try_model(path: Path, task: str) -> bool:
     """Load it, replay what it says it computes, look at one picture; the same as the undamaged one's, if it runs."""
-    loaded = load(path, "sentiment", threads=1)
+    loaded = load(path, task, threads=1)
     golden.demand(loaded, path)
-    outputs, wanted = loaded.model(_blank(loaded)), good()[0]
+    outputs, wanted = loaded.model(_blank(loaded)), good(task)[1]
     return all((outputs[name].values == wanted[name].values).all() for name in wanted)
 
 
-def try_forged(path: Path) -> bool:
-    loaded = load(path, "sentiment", threads=1)
+def try_forged(path: Path, task: str) -> bool:
+    loaded = load(path, task, threads=1)
     loaded.model(_blank(loaded))
     return True
 
 
-def try_picture(path: Path) -> bool:
+def try_picture(path: Path, task: str) -> bool:
     image = read_image(path)
-    detect(image, good()[1])
+    detect(image, good("detector")[0])
     return image.ndim == 3
 
 
-def try_settings(path: Path) -> bool:
+def try_settings(path: Path, task: str) -> bool:
     try:
         plan_of(run.make_context("run", ["--config", str(path)]).params)
     except click.ClickException as error:
@@ -179,7 +179,7 @@ KINDS: dict[str, tuple[Make, Try, str]] = {
 }
 
 
-def child(attempt: Try, path: Path) -> int:
+def child(attempt: Try, path: Path, task: str) -> int:
     """What became of it, as exit status; negative: the signal that killed the child, or -SIGALRM for a hang."""
     pid = os.fork()
     if pid == 0:
@@ -188,7 +188,7 @@ def child(attempt: Try, path: Path) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(os.open(path.with_suffix(".said"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
             signal.alarm(int(PATIENCE))
-            status = GOOD if attempt(path) else WRONG
+            status = GOOD if attempt(path, task) else WRONG
         except EdgekitError as error:
             status = REFUSED if str(error) and "\n" not in str(error) else BUG
         except BaseException:
@@ -200,16 +200,16 @@ def child(attempt: Try, path: Path) -> int:
     return os.waitstatus_to_exitcode(code)
 
 
-def fuzz(kind: str, count: int, seed: int, keep: Path) -> Counter[str]:
-    """Try `count` damaged files of a kind; how many ended in which way."""
+def fuzz(kind: str, count: int, seed: int, keep: Path, task: str) -> Counter[str]:
+    """Try `count` damaged files of a kind, of the model for a task; how many ended in which way."""
     make, attempt, name = KINDS[kind]
     found: Counter[str] = Counter()
-    good()
+    good(task), good("detector")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         for number in range(count):
-            path.write_bytes(make(np.random.default_rng([seed, number])))
-            status = child(attempt, path)
+            path.write_bytes(make(np.random.default_rng([seed, number]), MODELS / f"{task}.tflite"))
+            status = child(attempt, path, task)
             ways = {GOOD: "right", REFUSED: "refused", WRONG: "wrong", BUG: "bug", -signal.SIGALRM: "hang"}
             way = ways.get(status, f"crash {status}")
             found[way] += 1
@@ -225,13 +225,14 @@ def fuzz(kind: str, count: int, seed: int, keep: Path) -> Counter[str]:
 @click.option("--count", default=20_000, show_default=True, help="Files in all; settings and pictures among them.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--kind", type=click.Choice(list(KINDS)), multiple=True, help="Only this kind.  [default: all]")
+@click.option("--subject", type=click.Choice(SUBJECTS), default=SUBJECTS[0], show_default=True, help="Which model.")
 @click.option("--keep", type=click.Path(path_type=Path), default=Path("fuzz"), show_default=True)
-def main(count: int, seed: int, kind: tuple[str, ...], keep: Path) -> None:
+def main(count: int, seed: int, kind: tuple[str, ...], subject: str, keep: Path) -> None:
     """Exit status 1 if anything but `forged` ended badly."""
     bad = 0
     for name in kind or tuple(KINDS):
         begun = time.monotonic()
-        found = fuzz(name, count // len(kind or KINDS), seed, keep)
+        found = fuzz(name, count // len(kind or KINDS), seed, keep, subject)
         ended: Any = ", ".join(f"{way} {number:,}" for way, number in sorted(found.items()))
         click.echo(f"{name:9} {sum(found.values()):,}: {ended} ({time.monotonic() - begun:.0f} s)")
         if name != "forged":

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edgekit.train.report import _pyplot
+from edgekit.train.report import pyplot
 
 PATH = click.Path(path_type=Path)
 NAMES = {
@@ -37,7 +37,7 @@ def main(result: Path, target: Path, size: str, reference: str) -> None:
     """Draw it, and print the table that it shows."""
     peers: dict[str, Any] = json.loads(result.read_text())["peers"]
     unit = _ms(peers[reference]["sizes"][size])
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
     for peer, facts in sorted(peers.items(), key=lambda item: _ms(item[1]["sizes"][size])):
         found = facts["sizes"][size]

@@ -1,7 +1,11 @@
-"""Programs that come by apt, not by pip: a test names those it needs, and is skipped, with the cure, without them."""
+"""Programs that come by apt, not by pip: a test names those it needs, and is skipped, with the cure, without them.
+
+And what tests of several files need.
+"""
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +27,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if missing := sorted(program for program in programs if shutil.which(program, path=PATH) is None):
         packages = " ".join(dict.fromkeys(PACKAGES.get(program, program) for program in missing))
         pytest.skip(f"needs {', '.join(missing)}: sudo apt install {packages}")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder with both models, plain and compiled."""
+    from tests.corals import write_pairs
+
+    return write_pairs(tmp_path / "models")
+
+
+@pytest.fixture
+def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The stand-in's folder, with the device plugged in: see edgetpu.c."""
+    from tests.corals import plug_in
+
+    return plug_in(tmp_path / "device", monkeypatch)

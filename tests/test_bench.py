@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.device.bench import models as models_module
 from edgekit.device.bench import threads as threads_module
-from edgekit.device.bench.chart import write_chart
+from edgekit.device.bench.chart import axis, write_chart
 from edgekit.device.bench.machine import busy, clock, machine, source_sum
 from edgekit.device.bench.measure import Tally, measure
 from edgekit.device.bench.models import side_by_side
@@ -212,6 +212,14 @@ def test_a_machine_that_tells_nothing_is_looked_at_all_the_same(tmp_path: Path) 
     assert verdict(looks.rows) == "it kept its speed; this machine does not tell its temperature"
     write_chart(tmp_path / "a.png", looks.rows, "no board")
     assert read_image(tmp_path / "a.png").shape[1] == 900
+
+
+@pytest.mark.parametrize(
+    ("told", "low"), [([0.5, 80.0], 0.0), ([-4.0, 6.0], -4.5), ([40.0, 60.0], 38.8), ([0.0, 0.0], 0.0)]
+)
+def test_an_axis_of_a_chart_goes_below_zero_only_for_what_does(told: list[float], low: float) -> None:
+    found = axis(told)
+    assert found[0] == pytest.approx(low) and found[1] > max(told)
 
 
 def test_a_chart_shows_where_the_board_slowed_itself_down(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZipFile
 
 import cv2
 import pytest
@@ -17,7 +18,7 @@ from click.testing import CliRunner, Result
 from edgekit.device.cli import main
 from edgekit.device.commands.options import EXAMPLE, MODELS
 from edgekit.device.image import read_image
-from edgekit.device.spec import pack, unpack
+from edgekit.device.spec import MANIFEST, pack, unpack
 from tests.pictures import coco, picture
 
 ROOT = Path(__file__).parents[1]
@@ -123,13 +124,22 @@ def test_bench_says_how_many_threads_to_take() -> None:
 
 
 def test_every_key_of_a_report_is_described() -> None:
-    told = (ROOT / "device" / "README.md").read_text().partition("### Its JSON")[2].partition("\n## ")[0]
+    told = (ROOT / "device" / "bench" / "README.md").read_text().partition("## Its JSON")[2].partition("\n## ")[0]
     for words in (["--ops"], ["--threads", "1,2"], [MODELS / "sentiment.tflite"]):
         found = json.loads(edgekit("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
         rows = [*found.get("models", []), *found.get("counts", []), *found.get("operators", [])]
         rows += [found["machine"], found["warmup"]] if "warmup" in found else [found["machine"]]
         for key in {key for row in (found, *rows) for key in row}:
             assert f"`{key}`" in told, key
+
+
+def test_an_error_is_one_line_whatever_a_file_holds_or_is_called(tmp_path: Path) -> None:
+    flatbuffer, spec = unpack(MODELS / "sentiment.tflite")
+    path = tmp_path / "a\nb\udcff.tflite"
+    path.write_bytes(flatbuffer)
+    with ZipFile(path, "a") as archive:
+        archive.writestr(MANIFEST, json.dumps(json.loads(spec.to_json()) | {"size": "\x1b[2J\nfine"}))
+    assert r"a\nb\udcff.tflite has a malformed manifest (" in (line := error("info", path)) and r"\x1b[2J\nfine" in line
 
 
 def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
@@ -145,6 +155,7 @@ def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
     [
         (["--frames", 3, "--for", "1min"], "either --frames or --for"),
         (["--chart", "a.png"], "say for how long"),
+        (["--chart", "nowhere/a.png", "--for", "10min"], "the folder of nowhere/a.png is not there"),
         (["--for", "1min", "--threads", "1,2"], "--for measures one run"),
         (["--for", "1min", MODELS / "detector.tflite"], "--for measures one run"),
         (["--threads", "1,2", MODELS / "detector.tflite"], "leave MODELS out"),

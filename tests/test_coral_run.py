@@ -6,34 +6,26 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from edgekit.device import edgetpu
 from edgekit.device.bench import measure as module
 from edgekit.device.bench.measure import measure
 from edgekit.device.bench.models import side_by_side
 from edgekit.device.camera import Camera, Frame
 from edgekit.device.cli import main
 from edgekit.device.commands.options import EXAMPLE
-from edgekit.device.edgetpu import runs_on
+from edgekit.device.edgetpu import Switch, load_on, runs_on
 from edgekit.device.errors import ModelError
+from edgekit.device.golden import demand, entries, read
 from edgekit.device.image import read_image
 from edgekit.device.plan import Plan
 from edgekit.device.run import Run, watching
-from tests.corals import plug_in, unplug, write_pairs
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    """A folder with both models, plain and compiled."""
-    return write_pairs(tmp_path / "models")
-
-
-@pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The stand-in's folder, with the device plugged in: see edgetpu.c."""
-    return plug_in(tmp_path / "device", monkeypatch)
+from edgekit.device.spec import pack, unpack
+from tests.corals import opened, unplug
 
 
 def frames() -> Iterator[Frame]:
@@ -132,10 +124,60 @@ def test_bench_does_not_mix_two_machines(models: Path, device: Path, monkeypatch
         measure(plan, 1)
 
 
-def test_a_coral_that_computes_something_else_is_refused(models: Path, device: Path) -> None:
+def test_a_coral_that_computes_something_else_is_an_error_if_it_was_asked_for(models: Path, device: Path) -> None:
     words = ["run", "--camera", str(EXAMPLE), "--detector", str(models / "detector.tflite"), "--threads", "1"]
-    done = CliRunner().invoke(main, words)  # the stand-in sees nobody, whatever it is shown
-    assert done.exit_code == 1 and "computes something else here than where it was exported" in done.stderr
+    done = CliRunner().invoke(main, [*words, "--delegate", "edgetpu"])  # the stand-in sees nobody, whatever it is shown
+    assert done.exit_code == 1 and "computes something else on this Coral than where it was exported" in done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.endswith("detector.tflite --delegate edgetpu\n")
     said = CliRunner().invoke(main, ["verify", str(models / "detector.tflite"), "--delegate", "edgetpu"])
     assert said.exit_code == 1 and "detector.tflite: FAILED" in said.stdout
     assert CliRunner().invoke(main, ["verify", str(models / "detector.tflite")]).exit_code == 0
+
+
+def test_the_cpu_takes_over_from_a_coral_that_computes_otherwise(models: Path, device: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    plan = Plan("x", (240, 320), models / "detector.tflite", models / "sentiment.tflite", 1, idle=0, log=(str(log),))
+    with watching(plan, Camera(frames(), "x")) as run:
+        for _ in range(2):
+            assert step(run) == [1, 1, 1]
+            run.chores.coral.due(time.monotonic() + 100)
+            assert run.chores.coral.thread
+            run.chores.coral.thread.join()  # it opens again, and still computes something else
+        assert step(run, 1) == [1]
+        assert [runs_on(run.pipeline.detector), runs_on(run.pipeline.sentiment)] == ["cpu", "cpu"]
+        run.end()
+    assert len(opened(device)) == 4  # two at the start; then the first of the two fails
+    (fault,) = (entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault")
+    assert fault["what"] == "Coral lost" and fault["begun"]
+    assert "computes something else on this Coral" in fault["detail"]
+    assert fault["detail"].endswith("the CPU runs detector.tflite")
+
+
+def test_a_compiled_file_alone_must_compute_what_it_says(models: Path, device: Path) -> None:
+    flatbuffer, spec = unpack(models / "detector_edgetpu.tflite")
+    path = models / "alone_edgetpu.tflite"
+    (golden, *_) = read(models / "detector.tflite")
+    path.write_bytes(pack(flatbuffer, spec, entries([golden])))
+    with pytest.raises(ModelError, match="computes something else on this Coral"):
+        load_on("auto", path, "detector", 1, verify=True)
+    same = golden._replace(outputs={name: b"\x80" * len(data) for name, data in golden.outputs.items()})
+    path.write_bytes(pack(flatbuffer, spec, entries([same])))
+    assert runs_on(load_on("auto", path, "detector", 1, verify=True)) == "edgetpu"
+
+
+def test_a_coral_that_vanishes_while_it_is_asked_for_its_golden_output(
+    models: Path, device: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pulled(*words: Any, **more: Any) -> None:
+        unplug(device)
+        demand(*words, **more)
+
+    monkeypatch.setattr(edgetpu, "demand", pulled)
+    loaded = load_on("auto", models / "detector.tflite", "detector", 1, verify=True)
+    assert runs_on(loaded) == "cpu" and isinstance(loaded.model, Switch)
+    assert "does not run on this Coral: " in loaded.model.why and "USB transfer error 5" in loaded.model.why
+
+
+def test_bench_does_not_time_a_coral_that_computes_something_else(models: Path, device: Path) -> None:
+    plan = Plan(str(EXAMPLE), (240, 320), models / "detector.tflite", models / "sentiment.tflite", 1, frames=2, idle=0)
+    assert [model["delegate"] for model in measure(plan, 1)["models"]] == ["XNNPACK", "XNNPACK"]

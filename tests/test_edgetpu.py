@@ -1,59 +1,22 @@
 """Models on a Coral: the real interpreter with a library in the place of libedgetpu, and the errors of the field."""
 
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from edgekit.device import edgetpu
 from edgekit.device.cli import main
 from edgekit.device.commands.options import MODELS
-from edgekit.device.edgetpu import Keeper, Switch, load_on, runs_on
+from edgekit.device.edgetpu import Switch, load_on, runs_on
 from edgekit.device.errors import ModelError
 from edgekit.device.health import coral
-from edgekit.device.image import Image
 from edgekit.device.info import describe
-from edgekit.device.interpreter import Loaded, TfliteModel, load
+from edgekit.device.interpreter import TfliteModel, load
 from edgekit.device.spec import pack, unpack
-from tests.corals import plug_in, unplug, write_compiled, write_pairs
-
-Told = list[tuple[str, bool, str]]
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Path:
-    """A folder with both models, plain and compiled."""
-    return write_pairs(tmp_path / "models")
-
-
-@pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The stand-in's folder, with the device plugged in: see edgetpu.c."""
-    return plug_in(tmp_path / "device", monkeypatch)
-
-
-def opened(device: Path) -> list[str]:
-    """The options of each opening."""
-    return (device / "opened").read_text().splitlines() if (device / "opened").exists() else []
-
-
-def blank(loaded: Loaded) -> Image:
-    return np.full((*loaded.spec.size, 3), 90, np.uint8)
-
-
-def answers(loaded: Loaded) -> dict[str, bytes]:
-    return {name: tensor.values.tobytes() for name, tensor in loaded.model(blank(loaded)).items()}
-
-
-def on_coral(loaded: Loaded) -> bool:
-    """The stand-in fills everything with -128, which no real output is."""
-    return all(set(values) == {128} for values in answers(loaded).values())
-
+from tests.corals import answers, blank, on_coral, opened, unplug, write_compiled
 
 # Which file runs
 
@@ -212,135 +175,3 @@ def test_a_library_that_takes_nothing_does_not_fit(models: Path, device: Path) -
     (device / "idle").touch()
     with pytest.raises(ModelError, match=r"leaves .*detector_edgetpu.tflite to the CPU, so it does not fit"):
         load_on("edgetpu", models / "detector.tflite", threads=1)
-
-
-# It vanishes, and comes back
-
-
-def both(models: Path, delegate: str = "auto") -> tuple[Loaded, Loaded]:
-    return (load_on(delegate, models / "detector.tflite", "detector", 1),
-            load_on(delegate, models / "sentiment.tflite", "sentiment", 1))  # fmt: skip
-
-
-def keeper(pair: tuple[Loaded, Loaded]) -> tuple[Keeper, Told]:
-    """One that tells a list, each fault once, as Faults does."""
-    told: Told = []
-
-    def tell(what: str, begun: bool, detail: str) -> None:
-        if begun != bool(told and told[-1][1]):
-            told.append((what, begun, detail))
-
-    found = Keeper(tell)
-    found.adopt(pair)
-    return found, told
-
-
-def try_again(found: Keeper) -> None:
-    """Do what is due, as if enough time had passed."""
-    found.due(found.next)
-    if found.thread:
-        found.thread.join()
-
-
-def test_a_coral_that_vanishes_costs_no_frame_and_is_told_once(models: Path, device: Path) -> None:
-    pair = both(models)
-    _, told = keeper(pair)
-    assert told == []
-    unplug(device)
-    expected = answers(load(MODELS / "detector.tflite", threads=1))
-    assert answers(pair[0]) == expected  # of the same frame
-    assert [answers(model) for model in pair] and [runs_on(model) for model in pair] == ["cpu", "cpu"]
-    assert len(told) == 1
-    assert told[0][:2] == ("Coral lost", True)
-    assert "USB transfer error 5" in told[0][2] and told[0][2].endswith("the CPU runs detector.tflite")
-
-
-def test_it_is_tried_again_later_and_later_and_taken_when_it_is_back(models: Path, device: Path) -> None:
-    pair = both(models)
-    found, told = keeper(pair)
-    unplug(device)
-    on_coral(pair[0])
-    assert not (device / "closed").exists()  # that may take long
-    waits = []
-    for _ in range(8):
-        waits.append(found.wait)
-        try_again(found)
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert found.next > time.monotonic() + 50 and len(told) == 1
-    assert runs_on(pair[1]) == "cpu"
-    assert len((device / "closed").read_text().split("\n")) == 3  # nobody holds the device that shall be opened anew
-    (device / "plugged").touch()
-    assert len(opened(device)) == 2
-    try_again(found)
-    assert on_coral(pair[0]) and on_coral(pair[1]) and len(opened(device)) == 4
-    assert told[1:] == [("Coral lost", False, "the models run on it again")]
-    unplug(device)
-    on_coral(pair[0])
-    assert found.wait == 60  # it did not hold: no hurry
-    found.back -= edgetpu.STEADY
-    (device / "plugged").touch()
-    try_again(found)
-    found.back -= edgetpu.STEADY
-    unplug(device)
-    on_coral(pair[0])
-    assert found.wait == 1  # it had held for long
-
-
-def test_nothing_is_tried_before_its_time_or_without_need(models: Path, device: Path) -> None:
-    pair = both(models)
-    found, _ = keeper(pair)
-    found.due(found.next)
-    assert found.thread is None
-    unplug(device)
-    on_coral(pair[0])
-    found.due(found.next - 0.01)
-    assert found.thread is None
-
-
-def test_a_coral_that_is_missing_at_the_start_is_told_and_taken_when_it_comes(models: Path, device: Path) -> None:
-    unplug(device)
-    pair = both(models)
-    found, told = keeper(pair)
-    assert len(told) == 1 and "no Coral is plugged in" in told[0][2]
-    (device / "plugged").touch()
-    try_again(found)
-    assert [runs_on(model) for model in pair] == ["edgetpu", "edgetpu"] and told[-1][1] is False
-
-
-def test_other_models_end_the_fault(models: Path, device: Path) -> None:
-    unplug(device)
-    found, told = keeper(both(models))
-    found.adopt(both(models, "cpu"))
-    assert [begun for _, begun, _ in told] == [True, False]
-    found.due(found.next)
-    assert found.thread is None
-
-
-def test_a_device_that_opens_slowly_holds_up_nothing(models: Path, device: Path) -> None:
-    pair = both(models)
-    found, _ = keeper(pair)
-    unplug(device)
-    on_coral(pair[0])
-    (device / "plugged").touch()
-    (device / "slow").touch()
-    found.due(found.next)
-    assert found.thread
-    for _ in range(20):
-        pair[0].model(blank(pair[0]))
-    assert found.thread.is_alive()  # it waits in the library, and frames went on meanwhile
-    (device / "slow").unlink()
-    found.thread.join()
-    assert on_coral(pair[0])
-
-
-def test_an_error_of_the_plain_model_is_not_taken_for_a_lost_coral(models: Path, device: Path) -> None:
-    unplug(device)
-    loaded = load_on("auto", models / "detector.tflite", threads=1)
-    assert isinstance(loaded.model, Switch)
-
-    def fails(image: Image) -> dict[str, Any]:
-        raise RuntimeError("a bug")
-
-    loaded.model.plain = loaded.model.now = fails
-    with pytest.raises(RuntimeError, match="a bug"):
-        loaded.model(blank(loaded))

@@ -75,6 +75,12 @@ def test_what_rounding_does_is_forgiven_and_more_is_not(tmp_path: Path, by: int,
     said = run("verify", path, status=int(verdict == "FAILED"))
     assert f"a.tflite: {verdict}" in said and "in output box_8 of input 0 at (" in said
     assert ("Error: not to be trusted here" in said) == (verdict == "FAILED")
+    assert ("try another version of the interpreter" in said) == (verdict == "FAILED")
+
+
+def test_verify_of_what_never_ran_blames_no_interpreter(tmp_path: Path) -> None:
+    said = run("verify", SHIPPED, tmp_path / "none.tflite", status=1)
+    assert said.count("FAILED") == 1 and said.rstrip().endswith("none.tflite; see why above")
 
 
 def test_a_run_refuses_a_model_that_computes_something_else_unless_told(tmp_path: Path) -> None:

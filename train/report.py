@@ -22,7 +22,7 @@ GREEN, RED, BLUE, ORANGE = (60, 220, 90), (255, 60, 60), (80, 150, 255), (255, 1
 TILE = 192, 256
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
     import matplotlib
 
     matplotlib.use("Agg")  # no screen needed
@@ -35,7 +35,7 @@ def curves(history: Path, target: Path) -> None:
     """Training and validation loss by epoch."""
     with history.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     epochs = [int(row["epoch"]) + 1 for row in rows]
     axes.plot(epochs, [float(row["loss"]) for row in rows], label="training, augmented")
@@ -49,7 +49,7 @@ def curves(history: Path, target: Path) -> None:
 
 def precision_recall(scores: dict[str, Any], target: Path) -> None:
     """The detector's curve at IoU 0.5, with its threshold marked."""
-    plt = _pyplot()
+    plt = pyplot()
     curve = scores["curve"]
     figure, axes = plt.subplots(figsize=(5, 4.5), layout="constrained")
     axes.plot(curve["recall"], curve["precision"])
@@ -79,7 +79,7 @@ def sentiment_thresholds(scores: dict[str, Any], target: Path) -> None:
 
 
 def _thresholds(thresholds: list[float], lines: dict[str, list[float]], chosen: float, target: Path) -> None:
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(figsize=(6, 4.5), layout="constrained")
     for name, values in lines.items():
         axes.plot(thresholds, values, label=name)
@@ -93,7 +93,7 @@ def _thresholds(thresholds: list[float], lines: dict[str, list[float]], chosen: 
 
 def calibration(judged: Judged, target: Path) -> None:
     """How often answers of a score are right; they should be so on the diagonal."""
-    plt = _pyplot()
+    plt = pyplot()
     asked = judged.ours | judged.others
     bins = (judged.scores[asked] * 10).astype(int).clip(0, 9)
     counts = np.bincount(bins, minlength=10)
@@ -114,7 +114,7 @@ def calibration(judged: Judged, target: Path) -> None:
 
 def confusion(scores: dict[str, Any], target: Path) -> None:
     """The classifier's confusion matrix; each row adds up to the faces of one class."""
-    plt = _pyplot()
+    plt = pyplot()
     from sklearn.metrics import ConfusionMatrixDisplay
 
     side = 3 + 0.6 * len(scores["labels"])

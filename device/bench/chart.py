@@ -49,7 +49,7 @@ def _panel(rows: list[Row], name: str, keys: tuple[str, ...], colours: tuple[tup
     if not told:
         _text(panel, "this machine does not tell", (LEFT, PANEL // 2), 0.45)
         return panel
-    low, high = _range(told)
+    low, high = axis(told)
     end, across, down = rows[-1]["s"], WIDTH - LEFT - 16, PANEL - TOP - FLOOR
     xs = [LEFT + round(across * row["s"] / end) for row in rows]
     for row, begin, x in zip(rows, [LEFT, *xs], xs, strict=False):
@@ -69,11 +69,11 @@ def _panel(rows: list[Row], name: str, keys: tuple[str, ...], colours: tuple[tup
     return panel
 
 
-def _range(told: list[float]) -> tuple[float, float]:
-    """Of an axis: a little more than what was told, and never nothing."""
+def axis(told: list[float]) -> tuple[float, float]:
+    """Of an axis: a little more than what was told, and never nothing; below zero only if that was told."""
     low, high = min(told), max(told)
     room = max(0.05 * (high - low), 0.02 * abs(high), 1e-6)
-    return low - room, high + room
+    return max(low - room, 0.0) if low >= 0 else low - room, high + room
 
 
 def _text(image: Image, words: str, place: tuple[int, int], scale: float) -> None:

@@ -29,7 +29,7 @@ def read_report(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{path} is not JSON; make it with: edgekit bench --json > {path.name}") from error
+        raise DataError(f"{path} is not JSON; compare takes what edgekit bench --json wrote") from error
     cure = f"make it again with: edgekit bench --json > {path.name}"
     if not isinstance(found, dict) or "v" not in found:
         raise DataError(f"{path} is no report of edgekit bench; {cure}")
@@ -56,7 +56,7 @@ def _check(report: Report) -> None:
 
 
 def compare(old: Report, new: Report, anyway: bool = False) -> dict[str, Any]:
-    """What the new report says against the old one; the report "comparison" of device/README.md.
+    """What the new report says against the old one; the report "comparison" of bench/README.md.
 
     Raises DataError when they are of different kinds, machines, threads or sources, the last three unless `anyway`.
     """

@@ -21,7 +21,7 @@ from edgekit.device.info import operators
 from edgekit.device.interpreter import Loaded, runtime
 
 BUSY = 0.75  # load a core; our own runs before count in it, on one core
-VERSION = 1  # of the reports' form; device/README.md describes it
+VERSION = 1  # of the reports' form; bench/README.md describes it
 
 
 def report(kind: str) -> dict[str, Any]:

@@ -67,10 +67,10 @@ def measure(plan: Plan, warmup: int | None, seconds: float | None = None) -> dic
     """Do what `edgekit run` does with `plan`; count `plan.frames` frames, or `seconds`, once it is warm.
 
     A picture comes again and again, in several sittings; what is no picture, or goes on for `seconds`, is measured in
-    one. `warmup` is a number of frames a sitting, in place of the rule. Returns the report "run" of device/README.md.
+    one. `warmup` is a number of frames a sitting, in place of the rule. Returns the report "run" of bench/README.md.
     """
     paths = plan.detector, plan.sentiment
-    imported, steps = first_steps(paths, plan.threads, [plan.delegate] * len(paths))
+    imported, steps = first_steps(paths, plan.threads, [plan.delegate] * len(paths), plan.verify)
     tally, looks = Tally(), Looks(seconds) if seconds else None
     goals = shares(plan.frames or 1) if is_picture(plan.camera) and not seconds else [plan.frames]
     warm: list[Warmup] = []

@@ -32,7 +32,7 @@ def side_by_side(
 ) -> dict[str, Any]:  # fmt: skip
     """Each model's own stage on the first frame of a source; a classifier gets the middle of the frame.
 
-    In several sittings, for each of which the models are loaded anew. Returns the report "models" of device/README.md;
+    In several sittings, for each of which the models are loaded anew. Returns the report "models" of bench/README.md;
     ratios are to the first model. By itself a compiled file runs on the Coral and a plain one on the CPU.
     """
     name, image = _first_image(source, size)

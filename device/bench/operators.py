@@ -34,7 +34,7 @@ Call = Callable[[], object]
 
 
 def profile(path: Path, threads: int) -> dict[str, Any]:
-    """Microseconds of each operator of a model file; "operators" of device/README.md. Raises ModelError."""
+    """Microseconds of each operator of a model file; "operators" of bench/README.md. Raises ModelError."""
     flatbuffer, _ = unpack(path)
     whole = TfliteModel(flatbuffer, threads, path)
     steps, ends = costs(whole.interpreter), [d["index"] for d in whole.interpreter.get_output_details()]

@@ -18,7 +18,7 @@ BLOCK, SKIP = 30, 5  # frames counted in a turn, and left out before: the thread
 
 
 def sweep(plan: Plan, counts: Sequence[int], warmup: int | None) -> dict[str, Any]:
-    """The run on each number of threads, about `plan.frames` frames each; the report "threads" of device/README.md.
+    """The run on each number of threads, about `plan.frames` frames each; the report "threads" of bench/README.md.
 
     Raises SettingsError where the source is not a picture: a camera cannot be opened several times.
     """

@@ -80,6 +80,7 @@ def _check(
         (seconds and frames, "say either --frames or --for"),
         (seconds and (models or several), "--for measures one run: without MODELS, on one number of --threads"),
         (chart and not seconds, "--chart draws a run over time: say for how long, as in --for 10min"),
+        (chart and not chart.parent.is_dir(), f"the folder of {chart} is not there; make it, or name another"),
         (several and models, "several numbers of --threads are compared in a run: leave MODELS out, or say one number"),
         (several and ops, "--ops goes with one number of --threads"),
     ):

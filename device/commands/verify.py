@@ -32,9 +32,9 @@ def verify(models: tuple[Path, ...], threads: int, delegate: str, as_json: bool)
     paths = models or tuple(sorted(MODELS.glob("*.tflite")))
     found = [_verified(path, threads, delegate) for path in paths]
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(_line, found)))
-    failed = [row["file"] for row in found if row["verdict"] == "FAILED"]
-    if failed:
-        raise ModelError(f"not to be trusted here: {', '.join(failed)}; try another version of the interpreter")
+    if failed := [row for row in found if row["verdict"] == "FAILED"]:
+        cure = "see why above" if not all(map(_asked, failed)) else f"try another version of {_maker(delegate)}"
+        raise ModelError(f"not to be trusted here: {', '.join(row['file'] for row in failed)}; {cure}")
 
 
 def _verified(path: Path, threads: int, delegate: str) -> dict[str, Any]:
@@ -48,9 +48,18 @@ def _verified(path: Path, threads: int, delegate: str) -> dict[str, Any]:
         return {"file": str(path), "verdict": "FAILED", "where": str(error), "inputs": 0, "interpreter": runtime()[1]}
 
 
+def _asked(row: dict[str, Any]) -> bool:
+    """Whether it ran at all."""
+    return "values" in row
+
+
+def _maker(delegate: str) -> str:
+    return "libedgetpu, or another Coral" if delegate.startswith("edgetpu") else "the interpreter"
+
+
 def _line(row: dict[str, Any]) -> str:
     said = f"{row['file']}: {row['verdict']}"
-    if "values" in row and row["inputs"]:
+    if _asked(row) and row["inputs"]:
         said += f", {row['values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
         if row["unequal"]:
             said += f"; {row['unequal']:,} differ, by {row['steps']:.3g} steps at most, in {row['where']}, "
