@@ -2,8 +2,8 @@
 
     python scripts/face_crops.py FACES.json OUT
 
-OUT/_masked holds those that wear a mask, which the classifier should be unsure about; OUT/bare all others, whose
-expression nobody labelled. Each is cut with room around its box, since training finds the face again.
+OUT/classes/_masked holds those that wear a mask, which the classifier should be unsure about; OUT/others all others,
+whose expression nobody labelled. Each is cut with room around its box, since training finds the face again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edgekit.device.image import crop
 from edgekit.train.faces import read_faces
 from edgekit.train.say import bar
 
+MASKED, OTHERS = "classes/_masked", "others"
 ROOM = 0.3  # around the box, in its longer sides
 LEAST = 20.0  # px: longer side of the smallest face that is cut
 LARGEST = 144  # px: larger crops are scaled down
@@ -29,7 +30,8 @@ LARGEST = 144  # px: larger crops are scaled down
 @click.command()
 @click.argument("faces", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-def main(faces: Path, out: Path) -> None:
+@click.option("--masked-every", default=1, show_default=True, help="Of the masked faces, one in so many.")
+def main(faces: Path, out: Path, masked_every: int) -> None:
     """Cut every face of a COCO file, or of a labelme folder."""
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} holds files already; choose another folder")
@@ -41,12 +43,14 @@ def main(faces: Path, out: Path) -> None:
         image = example.read()
         masked = example.masked or (-1,) * len(sides)
         for number in np.flatnonzero(sides >= LEAST).tolist():
-            kind = "_masked" if masked[number] == 1 else "bare"
+            kind = MASKED if masked[number] == 1 else OTHERS
+            count[kind] += 1
+            if kind == MASKED and count[kind] % masked_every:
+                continue
             (out / kind).mkdir(parents=True, exist_ok=True)
             side = min(LARGEST, round(float(sides[number]) * (1 + 2 * ROOM)))
             face = crop(image, Box(*example.boxes[number].tolist()), ROOM, (side, side))
             write_jpeg(out / kind / f"{example.path.stem}_{number}.jpg", face)
-            count[kind] += 1
     click.echo(", ".join(f"{n} {kind}" for kind, n in sorted(count.items())))
 
 

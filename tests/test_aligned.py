@@ -18,9 +18,9 @@ from edgekit.train.expressions import MASKED, Portrait, PortraitBatches, unlabel
 from edgekit.train.recipe import RECIPES
 from tests.pictures import save
 
-RECIPE = replace(RECIPES["sentiment"]["crop80k"], batch=16, size=(48, 48))
+RECIPE = replace(RECIPES["sentiment"]["crop71k"], batch=16, size=(48, 48))
 STILL = replace(RECIPE, augment="none", flip=0.0, shift=0.0, scale=0.0, mask=0.0)
-SPEC = ModelSpec("sentiment", "crop80k", (48, 48), ("happy", "sad"), 0.5, margin=RECIPE.margin)
+SPEC = ModelSpec("sentiment", "crop71k", (48, 48), ("happy", "sad"), 0.5, margin=RECIPE.margin)
 FINDER = load(MODELS / "detector.tflite", "detector")
 
 

@@ -224,7 +224,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 votes.append(f"{path.relative_to(folder)},{','.join(str(8 * (c == k) + 1) for k in range(3))}")
     (folder / "votes.csv").write_text("\n".join(votes))
     keras.utils.set_random_seed(0)
-    spec = ModelSpec("sentiment", "crop76k", (32, 32), LABELS, 0.6, margin=0.1, training={"val_pictures": 120})
+    spec = ModelSpec("sentiment", "crop71k", (32, 32), LABELS, 0.6, margin=0.1, training={"val_pictures": 120})
     (folder / "run").mkdir()
     build(spec).save_weights(folder / "run" / "model.weights.h5")
     (folder / "run" / MANIFEST).write_text(spec.to_json())

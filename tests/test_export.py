@@ -24,7 +24,7 @@ from tests.pictures import labelme, picture
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
 DETECTOR = ModelSpec("detector", "grid133k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), overlap=0.4)
-SENTIMENT = ModelSpec("sentiment", "crop76k", (64, 64), ("happy", "sad"), 0.6, margin=0.1)
+SENTIMENT = ModelSpec("sentiment", "crop71k", (64, 64), ("happy", "sad"), 0.6, margin=0.1)
 
 
 def noise(size: tuple[int, int], count: int = 8) -> list[Image]:

@@ -50,13 +50,13 @@ def test_boxes_stand_on_the_sheet_and_augmented_versions_beside(tmp_path: Path) 
 
 def test_class_folders_are_shown_as_each_net_will_see_them(tmp_path: Path) -> None:
     data = moods(tmp_path / "moods")
-    for arch in ("crop76k", "cnn256"):
+    for arch in ("crop71k", "cnn256"):
         said = preview(data, "--augment", "--arch", arch, "--count", 4, "-o", tmp_path / "a.png")
         assert "4 pictures" in said
     image = read_image(tmp_path / "a.png")
     tiles = [image[:144, 144 * n : 144 * (n + 1)] for n in range(4)]
     assert (tiles[1] == tiles[2]).all()  # cnn256's recipe changes nothing
-    assert "its nets are: crop80k, " in preview(data, "--arch", "vgg16", status=1)
+    assert "its nets are: crop71k, " in preview(data, "--arch", "vgg16", status=1)
 
 
 def test_damaged_pictures_are_counted_and_nothing_readable_is_one_line(tmp_path: Path) -> None:

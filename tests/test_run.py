@@ -14,7 +14,7 @@ from edgekit.train.run import begin, build, few
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
 FACTS: dict[str, Any] = {"recipe": {"seed": 0}}
-THREE = ModelSpec("sentiment", "crop76k", (64, 64), ("a", "b", "c"), 0.5, margin=0.1, training=FACTS)
+THREE = ModelSpec("sentiment", "crop71k", (64, 64), ("a", "b", "c"), 0.5, margin=0.1, training=FACTS)
 CNN = ModelSpec("sentiment", "cnn256", (256, 256), ("a", "b"), 0.5, margin=0.1, training=FACTS)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.train.backend import keras
 from edgekit.train.recipe import RECIPES
-from edgekit.train.sentiment import crop80k, taught
+from edgekit.train.sentiment import crop71k, taught
 from tests.pictures import save
 
 PROGRAM = [sys.executable, "-c", "import edgekit.device.cli as c; c.main(prog_name='edgekit')"]
@@ -23,11 +23,11 @@ def edgekit(*words: object, status: int = 0) -> str:
 
 
 def test_targets_are_mixed_with_the_teachers_odds() -> None:
-    teacher = crop80k((32, 32), 3)
+    teacher = crop71k((32, 32), 3)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
     odds = keras.ops.convert_to_numpy(keras.ops.softmax(teacher(pixels, training=False)["logits"]))
     targets = np.array([[1, 0, 0], [0, 0.5, 0.5], [0, 0, 0]], np.float32)
-    mixed = taught(teacher, replace(RECIPES["sentiment"]["crop80k"], trust=0.75))(targets, pixels)
+    mixed = taught(teacher, replace(RECIPES["sentiment"]["crop71k"], trust=0.75))(targets, pixels)
     mixed = keras.ops.convert_to_numpy(mixed)
     assert np.allclose(mixed[:2], 0.25 * targets[:2] + 0.75 * odds[:2], atol=1e-5)
     assert np.allclose(mixed[2], odds[2], atol=1e-5)  # nobody knows: the teacher alone speaks

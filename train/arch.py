@@ -33,9 +33,7 @@ ARCHS = {
         "vgg16": Arch(tutorials.vgg16, tutorials.vgg16_loss, pretrain=tutorials.pretrain),
     },
     "sentiment": {
-        "crop78k": Arch(sentiment.crop78k, sentiment.loss),
-        "crop76k": Arch(sentiment.crop76k, sentiment.loss, shipped="sentiment"),
-        "crop80k": Arch(sentiment.crop80k, sentiment.loss),
+        "crop71k": Arch(sentiment.crop71k, sentiment.loss, shipped="sentiment"),
         "crop870k": Arch(sentiment.crop870k, sentiment.loss),
         "cnn256": Arch(tutorials.cnn256, tutorials.cnn256_loss),
     },

@@ -55,7 +55,7 @@ DETECTOR = Recipe(  # a frame of 320x240 as it is, and 16 rows to spare
     pictures=1_000_000, batch=32, size=(256, 320), learning_rate=2e-3, turned=0.3, turn=20.0, early=0.75,
 )  # fmt: skip
 SENTIMENT = Recipe(
-    pictures=700_000, batch=64, size=(64, 64), learning_rate=2e-3, average=0.9995, weight_decay=0.05, blemish=0.12,
+    pictures=1_500_000, batch=64, size=(64, 64), learning_rate=2e-3, average=0.9995, weight_decay=0.05, blemish=0.12,
     turn=10.0, shift=0.05, scale=0.1, cover=0.15, mask=0.06, aligned=True, margin=0.04,
 )  # fmt: skip
 
@@ -78,10 +78,8 @@ RECIPES = {  # by task and net; the first is the default
         "vgg16": VGG16,
     },
     "sentiment": {
-        "crop80k": replace(SENTIMENT, pictures=2_000_000),
-        "crop870k": replace(SENTIMENT, pictures=500_000),
-        "crop78k": replace(SENTIMENT, pictures=2_000_000),
-        "crop76k": SENTIMENT,
+        "crop71k": SENTIMENT,
+        "crop870k": replace(SENTIMENT, pictures=900_000),
         "cnn256": CNN256,
     },
 }

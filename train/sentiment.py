@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edgekit.train.backend import keras
-from edgekit.train.detector import conv, patches, separable
+from edgekit.train.detector import conv, separable
 from edgekit.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
@@ -13,47 +13,19 @@ layers, ops = keras.layers, keras.ops
 THRESHOLD = 0.7  # below it the board says "unsure"; replaced by one chosen on the validation part
 
 
-def crop80k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """The default net, 80 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out.
-
-    Full convolutions on grids this small cost the board less time than depthwise-separable ones.
-    """
+def crop71k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
+    """The default net, 71 k parameters, 8 million multiply-adds: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
-    x = patches(pixels, 16, 2)
-    for filters in (32, 48):
-        x = conv(x, filters, 3, 2)
-        x = layers.Add()([x, conv(x, filters, 3)])
-    x = separable(conv(x, 56, 3, 2), 96)
-    x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
-
-
-def crop78k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """78 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
-    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
-    x = patches(pixels, 16, 2)
-    for filters in (24, 40):
-        x = conv(x, filters, 3, 2)
-        for _ in range(2):
-            x = layers.Add()([x, conv(x, filters, 3)])
-    x = separable(conv(x, 56, 3, 2), 96)
+    x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
+    x = _stage(conv(x, 24, 3, 2), 32, 1, 2)
+    for filters, blocks in ((64, 3), (96, 3), (112, 2)):
+        x = _stage(x, filters, 2, blocks)
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
 
 
-def crop76k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """The default net, 76 k parameters: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
-    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
-    x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
-    x = _stage(conv(x, 24, 3, 2), 32, 1, 2)
-    for filters, blocks in ((64, 3), (96, 3), (128, 2)):
-        x = _stage(x, filters, 2, blocks)
-    x = layers.Dropout(0.3)(layers.GlobalAveragePooling2D()(x))
-    return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
-
-
 def crop870k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """A teacher for the others, 1.4 million parameters, too slow for a board: (B, H, W, 3) 0..255 in; logits out."""
+    """A teacher, 870 k parameters, too slow for a board: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     x = conv(layers.Rescaling(1 / 255)(pixels), 24, 3, 2)
     for filters, stride in ((24, 1), (48, 2), (96, 2), (160, 2)):

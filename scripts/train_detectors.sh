@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the three detectors that ship, and exports them where TensorFlow is. Killed, the same command goes on.
-#   scripts/train_models.sh FACES.json OUT [options of edgekit train detector, such as --workers 8]
+#   scripts/train_detectors.sh FACES.json OUT [options of edgekit train detector, such as --workers 8]
 # With KERAS_BACKEND=torch on a machine with a GPU it only trains; call it again without where TensorFlow is, to export.
 set -euo pipefail
 data=$1 out=$2
