@@ -35,7 +35,7 @@ def main(faces: Path, out: Path, masked_every: int) -> None:
     """Cut every face of a COCO file, or of a labelme folder."""
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} holds files already; choose another folder")
-    count: Counter[str] = Counter()
+    seen, cut = Counter[str](), Counter[str]()
     for example in bar([e for part in read_faces(faces).parts.values() for e in part], what="cutting"):
         sides = (example.boxes[:, 2:] - example.boxes[:, :2]).max(1, initial=0)
         if not (sides >= LEAST).any():
@@ -44,14 +44,15 @@ def main(faces: Path, out: Path, masked_every: int) -> None:
         masked = example.masked or (-1,) * len(sides)
         for number in np.flatnonzero(sides >= LEAST).tolist():
             kind = MASKED if masked[number] == 1 else OTHERS
-            count[kind] += 1
-            if kind == MASKED and count[kind] % masked_every:
+            seen[kind] += 1
+            if kind == MASKED and seen[kind] % masked_every:
                 continue
             (out / kind).mkdir(parents=True, exist_ok=True)
             side = min(LARGEST, round(float(sides[number]) * (1 + 2 * ROOM)))
             face = crop(image, Box(*example.boxes[number].tolist()), ROOM, (side, side))
             write_jpeg(out / kind / f"{example.path.stem}_{number}.jpg", face)
-    click.echo(", ".join(f"{n} {kind}" for kind, n in sorted(count.items())))
+            cut[kind] += 1
+    click.echo(", ".join(f"{n} {kind}" for kind, n in sorted(cut.items())))
 
 
 if __name__ == "__main__":

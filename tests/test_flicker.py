@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from importlib.util import module_from_spec, spec_from_file_location
 from itertools import cycle
 from pathlib import Path
 from types import ModuleType
@@ -20,18 +19,14 @@ from edgekit.device.interpreter import Loaded, load
 from edgekit.device.spec import ModelSpec, Steadiness
 from edgekit.device.tensor import Tensor
 from tests.pictures import SENTIMENT, save, scene
+from tests.scripts import SCRIPTS, script
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "flicker.py"
+SCRIPT = SCRIPTS / "flicker.py"
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    found = spec_from_file_location("flicker", SCRIPT)
-    assert found and found.loader
-    module = module_from_spec(found)
-    sys.modules["flicker"] = module  # where its named tuple looks for its module
-    found.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module", name="script")
+def flicker() -> ModuleType:
+    return script("flicker")
 
 
 @pytest.fixture(scope="module")

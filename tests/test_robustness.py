@@ -1,0 +1,93 @@
+"""The table of what hinders the classifier, and faces cut from labelled pictures."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edgekit.device.boxes import Box
+from edgekit.device.commands.options import EXAMPLE, MODELS
+from edgekit.device.image import Image, read_image
+from edgekit.device.interpreter import Loaded
+from edgekit.device.tensor import Tensor
+from edgekit.train.answers import score_sentiment
+from edgekit.train.expressions import Portrait
+from tests.pictures import SENTIMENT, coco, save
+from tests.scripts import script
+
+BOX = Box(20, 30, 60, 70)
+
+
+def bright(image: Image) -> dict[str, Tensor]:
+    """Happy is what is bright; it is sure beyond 40 grey levels from the middle."""
+    return {"logits": Tensor(np.array([(image.mean() - 128) / 40, 0], np.float32))}
+
+
+MODEL = Loaded(bright, replace(SENTIMENT, margin=0.14))
+
+
+def test_boxes_err_as_they_are_told_to() -> None:
+    robustness, rng = script("robustness"), np.random.default_rng(0)
+    moved = [robustness.shifted(BOX, 0.1, rng) for _ in range(20)]
+    assert np.allclose([np.hypot(b.left - BOX.left, b.top - BOX.top) for b in moved], 4)
+    assert all(np.isclose(b.right - b.left, 40) for b in moved) and np.ptp([b.left for b in moved]) > 4
+    assert np.allclose(robustness.scaled(BOX, 1.5), (10, 20, 70, 80))
+
+
+def test_each_hindrance_changes_the_crop_and_only_that() -> None:
+    robustness, rng = script("robustness"), np.random.default_rng(0)
+    image = rng.integers(0, 256, (100, 100, 3)).astype(np.uint8)
+    rows = list(robustness.hindrances(MODEL))
+    plain = rows[0].cut(image, BOX, rng)
+    for row in rows[1:]:
+        changed = row.cut(image, BOX, np.random.default_rng(1))
+        assert changed.shape == plain.shape == (48, 48, 3) and changed.dtype == np.uint8
+        assert (changed != plain).mean() > 0.1, row.what
+    names = [f"{row.what} {row.strength}" for row in rows]
+    assert len(set(names)) == len(names) > 20
+
+
+def test_the_first_row_is_what_score_says_and_darkness_shows(tmp_path: Path) -> None:
+    portraits = []
+    for n, (label, grey) in enumerate([(0, 250), (0, 200), (1, 20), (1, 230), (-1, 140)]):
+        save(tmp_path / f"{n}" / "a.png", np.full((50, 50, 3), grey, np.uint8))
+        portraits.append(Portrait(tmp_path / f"{n}" / "a.png", label, (0.5, 0.5)))
+    rows = {(r["what"], r["strength"]): r for r in script("robustness").table(MODEL, portraits, False)}
+    truth = score_sentiment(MODEL, portraits)
+    assert all(rows["none", ""][key] == truth[key] for key in script("robustness").FIGURES)
+    assert rows["none", ""]["accuracy"] == 0.75 and rows["low light", "12%, noise 6"]["accuracy"] == 0.5
+
+
+def test_the_command_prints_a_row_for_each(tmp_path: Path) -> None:
+    for label in ("happy", "sad"):
+        save(tmp_path / label / "a.png", read_image(EXAMPLE)[40:200, 100:230])
+    words = [str(MODELS / "sentiment.tflite"), "--data", str(tmp_path)]
+    done = CliRunner().invoke(script("robustness").main, [*words, "--json"], catch_exceptions=False)
+    rows = json.loads(done.output[done.output.index("[") :])
+    assert rows[0]["accuracy"] == 0.5 and len(rows) > 20  # the same face in both folders
+
+
+def test_faces_are_cut_with_room_and_masked_ones_apart(tmp_path: Path) -> None:
+    boxes = [[2, 2, 30, 30], [40, 10, 24, 20], [5, 40, 12, 12]]
+    notes = [
+        {"id": n, "image_id": 7, "category_id": 1, "bbox": box, "iscrowd": 0, "mask": mask}
+        for n, (box, mask) in enumerate(zip(boxes, (1, 0, 1), strict=True))
+    ]
+    faces, crops = coco(tmp_path, annotations=notes), script("face_crops")
+    done = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "out")], catch_exceptions=False)
+    assert "1 classes/_masked, 1 others" in done.output  # the third is too small
+    (masked,), (other,) = ((tmp_path / "out" / kind).glob("*.jpg") for kind in ("classes/_masked", "others"))
+    assert read_image(masked).shape == (48, 48, 3) and read_image(other).shape == (38, 38, 3)
+    again = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "out")])
+    assert "holds files already" in str(again.exception)
+    few = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "few"), "--masked-every", "2"])
+    assert few.output.strip() == "1 others"
+
+
+@pytest.mark.parametrize("words", [["none.tflite", "--data", "none"]])
+def test_what_is_missing_is_said(words: list[str]) -> None:
+    done = CliRunner().invoke(script("robustness").main, words)
+    assert "cannot be read" in str(done.exception)
