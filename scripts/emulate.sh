@@ -4,7 +4,7 @@
 #
 #   scripts/emulate.sh                   # all three; the first time it builds their systems, without root
 #   scripts/emulate.sh pi4               # or pi5, or armhf
-#   scripts/emulate.sh --machine         # boots a whole board with a kernel of its own, and a V4L2 camera that is none
+#   scripts/emulate.sh --machine         # boots a whole board with a kernel of its own, and cameras that are none
 #
 # OpenCV and numpy are Debian's, as scripts/setup_pi.sh installs them; the interpreter is a wheel. OpenCV's own wheel is
 # tried too; it scales otherwise, so its log may differ a little. Everything lies in .venv-emulated (or EMULATED) and is
@@ -206,19 +206,24 @@ armhf() {
   same armhf x86-64-tflite-runtime --near
 }
 
-# A board of qemu's own, Debian's kernel, and its `vivid`, a driver that plays a camera. Its disk is what the kernel unpacks
-# into memory; OpenCV is the wheel, since Debian's takes four times the room.
+# A board of qemu's own, Debian's kernel, and its `vivid`, a driver that plays a camera; and picamera2, which Debian has not,
+# on libcamera's virtual camera. Its disk is what the kernel unpacks into memory; OpenCV is the wheel, since Debian's takes
+# four times the room.
 machine() {
   local root=$place/machine log=$place/logs/machine.txt extra=$place/machine-extra
   debian machine trixie arm64 base-files coreutils dash grep kmod libgomp1 libstdc++6 linux-image-arm64 mount \
-    python3 python3-click python3-numpy
+    libcamera-ipa python3 python3-click python3-libcamera python3-numpy
   arm64_wheels
+  wheels machine-picamera2 --python-version 3.13 --no-deps picamera2==0.3.38 videodev2
   PATH=$PATH:/usr/sbin depmod -b "$root" "$(ls "$root/usr/lib/modules")"
   rm -rf "$extra"
-  mkdir -p "$extra/opt"
+  mkdir -p "$extra"/{opt,usr/share/libcamera/pipeline/virtual}
   cp -a edgekit "$extra/opt/edgekit"
   cp -a arm64-packages "$extra/opt/packages"
   cp -a arm64-opencv "$extra/opt/opencv"
+  cp -a machine-picamera2 "$extra/opt/picamera2"
+  cp "$here/scripts/emulate/picamera.py" "$extra/opt"
+  cp "$here/scripts/emulate/virtual.yaml" "$extra/usr/share/libcamera/pipeline/virtual"
   cp "$here/scripts/emulate/init" "$extra/init"
   { (cd "$root" && find . \( -path ./boot -o -path ./usr/share \) -prune -o -print0 | cpio -0 --quiet -o -H newc)
     (cd "$extra" && find . -print0 | cpio -0 --quiet -o -H newc); } >machine.cpio
@@ -227,7 +232,8 @@ machine() {
     -nic none -no-reboot -kernel "$root"/boot/vmlinuz-* -initrd machine.cpio \
     -append "console=ttyAMA0 rdinit=/init quiet panic=1" </dev/null | tr -d '\r' | tee "$log"
   rm machine.cpio
-  grep --quiet '^run: status 0, 30 frames logged$' "$log" || die "the machine did not run as it should"
+  [ "$(grep --count '^run --camera .*: status 0, 30 frames logged$' "$log")" = 2 ] ||
+    die "the machine did not run as it should"
 }
 
 check "$@"
