@@ -21,7 +21,7 @@ from edgekit.device.interpreter import Loaded
 from edgekit.device.spec import ModelSpec
 from edgekit.device.tensor import Tensor
 from edgekit.train.answers import Judged, Named, calibration_error, judge
-from edgekit.train.expressions import Portrait, face_in, readable
+from edgekit.train.expressions import Portrait, face_in, readable, shares
 from edgekit.train.pick import UNASKED, parse, pick_sentiment, settle
 from edgekit.train.say import say
 from edgekit.train.score import Numbers, Track
@@ -83,7 +83,8 @@ def make_sure(
         raise DataError(f"none of {len(unseen)} pictures that training held out can be read; {skipped[0]}")
     odds = np.array([portrait.odds for portrait in seen], np.float64)[:, : len(spec.labels)]
     known = odds.sum(1) > 0  # a class that the net has not got tells nothing about its scores
-    facts = fitted(logits[known], odds[known] / odds[known].sum(1, keepdims=True), len(spec.answers))
+    drawn = shares([portrait for portrait, knows in zip(seen, known.tolist(), strict=True) if knows])
+    facts = fitted(logits[known], odds[known] / odds[known].sum(1, keepdims=True), len(spec.answers), drawn)
     spec = replace(spec, temperature=facts["temperature"], calibration=spec.calibration | {"certainty": facts})
     named = [
         Named(portrait, board.name(board.softmax(Tensor(row), spec.temperature), spec))
@@ -95,14 +96,17 @@ def make_sure(
     return spec, lines
 
 
-def fitted(logits: Numbers, odds: Numbers, answers: int) -> dict[str, Any]:
-    """The temperature, and loss and calibration error at 1 and at it, for the manifest."""
-    temperature = round(fit_temperature(logits, odds), 4)
+def fitted(logits: Numbers, odds: Numbers, answers: int, weights: Numbers | None = None) -> dict[str, Any]:
+    """The temperature, and loss and calibration error at 1 and at it, for the manifest.
+
+    `weights` (N,) of the pictures are those of training, since other shares of the classes want other scores.
+    """
+    temperature = round(fit_temperature(logits, odds, weights), 4)
     return {
         "temperature": temperature,
         "pictures": len(logits),
-        "nll": [round(loss(logits, odds, t), 4) for t in (1.0, temperature)],
-        "ece": [round(error(logits, odds, t, answers), 4) for t in (1.0, temperature)],
+        "nll": [round(loss(logits, odds, t, weights), 4) for t in (1.0, temperature)],
+        "ece": [round(error(logits, odds, t, answers, weights), 4) for t in (1.0, temperature)],
     }
 
 
@@ -125,19 +129,19 @@ def log_softmax(logits: Numbers, temperature: float) -> Numbers:
     return np.asarray(cool - np.log(np.exp(cool).sum(1, keepdims=True)), np.float64)
 
 
-def loss(logits: Numbers, odds: Numbers, temperature: float) -> float:
+def loss(logits: Numbers, odds: Numbers, temperature: float, weights: Numbers | None = None) -> float:
     """Mean negative log-likelihood of soft labels `odds` (N, classes) at a temperature."""
-    return float(-(odds * log_softmax(logits, temperature)).sum(1).mean())
+    return float(-np.average((odds * log_softmax(logits, temperature)).sum(1), weights=weights))
 
 
-def error(logits: Numbers, odds: Numbers, temperature: float, answers: int) -> float:
+def error(logits: Numbers, odds: Numbers, temperature: float, answers: int, weights: Numbers | None = None) -> float:
     """Calibration error (ECE) of the most likely answers at a temperature; each is right by its odds."""
     best = logits[:, :answers].argmax(1)[:, np.newaxis]
     scores = np.exp(np.take_along_axis(log_softmax(logits, temperature), best, 1))
-    return calibration_error(scores[:, 0], np.take_along_axis(odds, best, 1)[:, 0])
+    return calibration_error(scores[:, 0], np.take_along_axis(odds, best, 1)[:, 0], weights)
 
 
-def fit_temperature(logits: Numbers, odds: Numbers) -> float:
+def fit_temperature(logits: Numbers, odds: Numbers, weights: Numbers | None = None) -> float:
     """The temperature at which `loss` is least, within BOUNDS.
 
     One picture's weight of labels that say nothing is added: where a few pictures are all right, the best score would
@@ -149,7 +153,7 @@ def fit_temperature(logits: Numbers, odds: Numbers) -> float:
     mixed = (odds * len(odds) + nothing) / (len(odds) + 1)
     low, high = map(log, BOUNDS)
     found = minimize_scalar(
-        lambda t: loss(logits, mixed, exp(t)), bounds=(low, high), method="bounded", options={"xatol": 1e-5}
+        lambda t: loss(logits, mixed, exp(t), weights), bounds=(low, high), method="bounded", options={"xatol": 1e-5}
     )
     return next((bound for bound in BOUNDS if abs(exp(found.x) - bound) < 1e-3), exp(found.x))
 

@@ -68,6 +68,17 @@ def test_a_few_pictures_that_are_all_right_do_not_make_it_certain() -> None:
     assert fit_temperature(3 * many, many) < found
 
 
+def test_pictures_count_as_their_weights_say() -> None:
+    logits, odds = planted(6000)
+    mixed = np.concatenate([logits, 3 * logits])  # the second half is three times too sure
+    labels, weights = np.tile(odds, (2, 1)), np.repeat([1.0, 1e-6], 6000)
+    assert fit_temperature(mixed, labels, weights) == pytest.approx(1, rel=0.06)
+    assert fit_temperature(mixed, labels, weights[::-1]) == pytest.approx(3, rel=0.06)
+    assert 1.2 < fit_temperature(mixed, labels) < 2.8
+    assert error(mixed, labels, 1.0, 2, weights) < 0.02 < 0.05 < error(mixed, labels, 1.0, 2, weights[::-1])
+    assert error(mixed, labels, 1.0, 2, 7 * np.ones(12_000)) == pytest.approx(error(mixed, labels, 1.0, 2))
+
+
 def test_labels_by_chance_end_at_the_bound() -> None:
     logits, _ = planted(300)
     assert fit_temperature(20 * logits, planted(300, seed=1)[1]) == BOUNDS[1]

@@ -129,14 +129,17 @@ def tradeoff(judged: Judged, thresholds: Numbers) -> dict[str, Numbers]:
     return {"answered": answered, "wrong": wrong, "others_called": others}
 
 
-def calibration_error(scores: Numbers, right: NDArray[np.bool_] | Numbers) -> float:
+def calibration_error(scores: Numbers, right: NDArray[np.bool_] | Numbers, weights: Numbers | None = None) -> float:
     """How far scores are from the shares of right answers (ECE, 15 bins of equal width: Guo et al. 2017).
 
-    Where people voted, an answer may be right in part.
+    Where people voted, an answer may be right in part. `weights` (N,) say how much each counts; without, all the same.
     """
+    if not len(scores):
+        return 0.0
+    weights = np.ones(len(scores)) if weights is None else weights
     bins = np.clip((scores * BINS).astype(int), 0, BINS - 1)
-    gaps = np.bincount(bins, scores, BINS) - np.bincount(bins, right, BINS)
-    return float(np.abs(gaps).sum() / max(len(scores), 1))
+    gaps = np.bincount(bins, weights * scores, BINS) - np.bincount(bins, weights * right, BINS)
+    return float(np.abs(gaps).sum() / weights.sum())
 
 
 def best_certainty(judged: Judged) -> float:

@@ -174,6 +174,13 @@ def jittered(box: Box, recipe: Recipe, rng: np.random.Generator) -> Box:
     return Box(x - half, y - half, x + half, y + half)
 
 
+def shares(portraits: Sequence[Portrait]) -> NDArray[np.float64]:
+    """(N,): how often training draws each: less from large folders, so that small sources and classes do not drown."""
+    size = Counter(p.path.parent for p in portraits)
+    weight = np.array([size[p.path.parent] ** (EVEN - 1) for p in portraits])
+    return np.asarray(weight / weight.sum(), np.float64)
+
+
 @dataclass(frozen=True)
 class PortraitBatches:
     """Augmented batches for the classifier, the same for the same step. Runs in worker processes."""
@@ -184,10 +191,8 @@ class PortraitBatches:
 
     @cached_property
     def odds(self) -> Any:
-        """Cumulative: large folders are drawn less than their size, so that small sources and classes do not drown."""
-        size = Counter(p.path.parent for p in self.examples)
-        weight = np.array([size[p.path.parent] ** (EVEN - 1) for p in self.examples])
-        return np.cumsum(weight) / weight.sum()
+        """Cumulative."""
+        return np.cumsum(shares(self.examples))
 
     @cached_property
     def photometric(self) -> Any:
