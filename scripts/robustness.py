@@ -22,7 +22,7 @@ from edgekit.device.boxes import Box
 from edgekit.device.errors import EdgekitError
 from edgekit.device.image import Image, crop, resize
 from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import name, probabilities
+from edgekit.device.sentiment import Sentiment, name, probabilities
 from edgekit.train.aligned import as_trained
 from edgekit.train.answers import Named, judge, measure
 from edgekit.train.augment import draw_mask
@@ -136,17 +136,15 @@ def table(model: Loaded, portraits: Sequence[Portrait], by_votes: bool) -> list[
     rows = []
     for row in bar(list(hindrances(model)), what="hindering"):
         rng = np.random.default_rng(0)
-        named = [
-            Named(p, name(probabilities_of(model, row.cut(image, face_in(p, image), rng)), model.spec))
-            for p, image in pictures
-        ]
+        named = [Named(p, answer(model, row.cut(image, face_in(p, image), rng))) for p, image in pictures]
         found = measure(judge(named, len(model.spec.answers), by_votes), model.spec)
         rows.append({"what": row.what, "strength": row.strength} | {key: found[key] for key in FIGURES})
     return rows
 
 
-def probabilities_of(model: Loaded, face: Image) -> Any:
-    return probabilities(model.model(face))
+def answer(model: Loaded, face: Image) -> Sentiment:
+    """What the board would say of a crop."""
+    return name(probabilities(model.model(face), model.spec.temperature), model.spec)
 
 
 def show(rows: list[dict[str, Any]]) -> None:
@@ -154,11 +152,11 @@ def show(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table("hindrance", "", *(key.replace("_", " ") for key in FIGURES))
+    drawn = Table("hindrance", *(key.replace("_", " ") for key in FIGURES))
     for row in rows:
         cells = ("" if row[key] is None else f"{row[key]:.1%}" for key in FIGURES)
-        drawn.add_row(row["what"], row["strength"], *cells)
-    Console().print(drawn)
+        drawn.add_row(f"{row['what']} {row['strength']}", *cells)
+    Console(width=120).print(drawn)
 
 
 @click.command()

@@ -27,4 +27,4 @@ train() {  # NET RUN [options]
 train crop870k "$out/teacher" "$@"
 train crop71k "$out/sentiment" --teacher "$out/teacher" --unlabelled "$out/faces/others" "$@"
 [ -e "$out/sentiment/sentiment.tflite" ] ||
-  edgekit export tflite "$out/sentiment" "${folders[@]/#/--calibrate=}" "${votes[@]}"
+  edgekit export tflite "$out/sentiment" "${folders[@]/#/--calibrate=}" "${votes[@]}" --pick 'others_called<=0.06'

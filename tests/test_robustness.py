@@ -26,7 +26,7 @@ def bright(image: Image) -> dict[str, Tensor]:
     return {"logits": Tensor(np.array([(image.mean() - 128) / 40, 0], np.float32))}
 
 
-MODEL = Loaded(bright, replace(SENTIMENT, margin=0.14))
+MODEL = Loaded(bright, replace(SENTIMENT, margin=0.14, temperature=2.0))
 
 
 def test_boxes_err_as_they_are_told_to() -> None:

@@ -44,6 +44,8 @@ class Judged:
     ours: NDArray[np.bool_]  # the truth is one of the answers
     others: NDArray[np.bool_]  # the folder is none of the answers: a face to be unsure about
     folders: NDArray[np.str_]  # their names, "_" aside
+    credit: Numbers  # how right the answer is: 0 or 1, or the share of its votes
+    weighed: NDArray[np.bool_]  # the faces that speak of calibration: ours and others, or all that have votes
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -64,9 +66,12 @@ def judge(named: Sequence[Named], answers: int, by_votes: bool = False) -> Judge
     others = ~ours & ((folders < 0) | (folders >= answers))
     scores = np.array([n.answer.score for n in named], np.float64)
     best = np.array([n.answer.best for n in named], int)
-    return Judged(
-        truths, best, scores, ours, others, np.array([n.portrait.path.parent.name.lstrip("_") for n in named])
-    )
+    names = np.array([n.portrait.path.parent.name.lstrip("_") for n in named])
+    if not by_votes:
+        return Judged(truths, best, scores, ours, others, names, 1.0 * (ours & (truths == best)), ours | others)
+    credit = np.array([n.portrait.odds[n.answer.best] for n in named], np.float64)
+    voted = np.array([sum(n.portrait.odds) > 0 for n in named], bool)
+    return Judged(truths, best, scores, ours, others, names, credit, voted)
 
 
 def score_sentiment(
@@ -83,7 +88,8 @@ def measure(judged: Judged, spec: ModelSpec) -> dict[str, Any]:
 
     They take the most likely label of every face, sure or not; "unsure_rate" and "accuracy_when_sure" say what the
     threshold does, "tradeoff" what others would. Faces of other folders are counted apart: "others_called" is the
-    share of them that gets a label. "ece" is the calibration error with them, since a score leaves room for them too.
+    share of them that gets a label. "ece" is the calibration error with them, since a score leaves room for them too;
+    by votes an answer is as right as the share of the votes that it got.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -113,7 +119,7 @@ def measure(judged: Judged, spec: ModelSpec) -> dict[str, Any]:
             for folder in np.unique(judged.folders[others])
             for here in [others & (judged.folders == folder)]
         },
-        "ece": round(calibration_error(judged.scores[ours | others], judged.right[ours | others]), 4),
+        "ece": round(calibration_error(judged.scores[judged.weighed], judged.credit[judged.weighed]), 4),
         "ece_of_answers": round(calibration_error(judged.scores[ours], judged.right[ours]), 4),
         "tradeoff": {"threshold": GRID.tolist()}
         | {key: values.round(4).tolist() for key, values in tradeoff(judged, GRID).items()},

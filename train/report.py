@@ -94,12 +94,12 @@ def _thresholds(thresholds: list[float], lines: dict[str, list[float]], chosen: 
 def calibration(judged: Judged, target: Path) -> None:
     """How often answers of a score are right; they should be so on the diagonal."""
     plt = pyplot()
-    asked = judged.ours | judged.others
+    asked = judged.weighed
     bins = (judged.scores[asked] * 10).astype(int).clip(0, 9)
     counts = np.bincount(bins, minlength=10)
     full = np.flatnonzero(counts)
     score, right = (
-        np.bincount(bins, values[asked], 10)[full] / counts[full] for values in (judged.scores, judged.right)
+        np.bincount(bins, values[asked], 10)[full] / counts[full] for values in (judged.scores, judged.credit)
     )
     figure, axes = plt.subplots(figsize=(5, 4.5), layout="constrained")
     axes.plot([0, 1], [0, 1], color="grey", linestyle="--")

@@ -95,7 +95,8 @@ def sentiment(
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of a classifier, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
     promise = pick.parse(asked, "sentiment") if asked else None
-    parts = read_expressions(list(data), list(votes), loaded.spec.answers, part="test").parts
+    known, silent = loaded.spec.answers, loaded.spec.labels[len(loaded.spec.answers) :]
+    parts = read_expressions(list(data), list(votes), known, part="test", silent=silent).parts
     part = _part(parts, PICKING if promise else PARTS)
     skipped: list[str] = []
     portraits = as_trained(parts[part], loaded.spec, finder)
