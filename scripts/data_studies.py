@@ -1,7 +1,8 @@
-"""How much a detector gains from more pictures, and what it loses where a source of pictures is new to it.
+"""What the data allow: how much a detector gains from more pictures, and what it loses where a source is new to it.
 
     python scripts/data_studies.py curve FACES.json TEST.json OUT         # AP50 against the number of pictures
     python scripts/data_studies.py leave-out FACES.json OUT --source NAME # trained without that source, scored on it
+    python scripts/data_studies.py voters FOLDER VOTES.csv                # how often people agree with the labels
 
 Every training has the same length, so that only the data differ. Killed, the same command goes on.
 """
@@ -19,7 +20,9 @@ import click
 import numpy as np
 
 from edgekit.device.files import write_whole
+from edgekit.device.image import pictures
 from edgekit.train.report import pyplot
+from edgekit.train.votes import read_votes
 
 COUNTS = 100, 300, 1000, 3000
 ARCH = click.option("--arch", default="grid133k-256", show_default=True)
@@ -125,6 +128,25 @@ def leave_out(faces: Path, out: Path, source: str, arch: str, pictures: int) -> 
     ):
         scores = train_and_score(part(coco, folder, kept), test, out / f"{source}-{name}", arch, pictures)
         click.echo(f"{name} {source} in training: AP50 {scores['ap50']:.3f} on its held-out half")
+
+
+@main.command()
+@click.argument("folder", type=PATH)
+@click.argument("votes", type=PATH)
+@click.option("--classes", default="happy,sad", show_default=True, help="Folders of the classes to choose from.")
+def voters(folder: Path, votes: Path, classes: str) -> None:
+    """How often most of the people who voted chose the picture's folder, of these classes: the net's own question."""
+    labels = tuple(classes.split(","))
+    ballots = read_votes(votes, labels)
+    right = split = count = 0
+    for number, label in enumerate(labels):
+        for path in pictures(folder / label):
+            if (ballot := ballots.get(path.resolve())) is not None:
+                mine, best = ballot[number], np.delete(ballot[: len(labels)], number).max()
+                right, split, count = right + (mine > best), split + (mine == best), count + 1
+    if not count:
+        sys.exit(f"Error: {votes} votes on none of the pictures of {folder}")
+    click.echo(f"{count} pictures: {right / count:.1%} agree with the folder, {split / count:.1%} are split")
 
 
 if __name__ == "__main__":

@@ -87,6 +87,18 @@ def test_faces_are_cut_with_room_and_masked_ones_apart(tmp_path: Path) -> None:
     assert few.output.strip() == "1 others"
 
 
+def test_voters_are_asked_what_the_net_is_asked(tmp_path: Path) -> None:
+    for label, count in (("happy", 3), ("sad", 2)):
+        for n in range(count):
+            save(tmp_path / label / f"{n}.png", np.zeros((8, 8, 3), np.uint8))
+    rows = ("happy/0", 9, 0, 1), ("happy/1", 2, 3, 5), ("happy/2", 3, 3, 4), ("sad/0", 0, 1, 9)
+    lines = ["file,happy,sad,neutral", *(",".join([f"{name}.png", *map(str, votes)]) for name, *votes in rows)]
+    (tmp_path / "votes.csv").write_text("\n".join(lines))
+    words = ["voters", str(tmp_path), str(tmp_path / "votes.csv")]
+    done = CliRunner().invoke(script("data_studies").main, words, catch_exceptions=False)
+    assert done.output.strip() == "4 pictures: 50.0% agree with the folder, 25.0% are split"
+
+
 @pytest.mark.parametrize("words", [["none.tflite", "--data", "none"]])
 def test_what_is_missing_is_said(words: list[str]) -> None:
     done = CliRunner().invoke(script("robustness").main, words)
