@@ -43,7 +43,7 @@ def test_costs_are_those_worked_out_by_hand() -> None:
     assert (first.op, first.shape, first.macs) == ("CONV_2D", (1, 32, 32, 24), 32 * 32 * 24 * 27)  # 3x3 of 3 colours
     assert first.weights == 24 * 27 + 24 * 4 and first.activations == 64 * 64 * 3 + 32 * 32 * 24  # int8, and int32 bias
     assert (deep.op, deep.macs) == ("DEPTHWISE_CONV_2D", 32 * 32 * 24 * 9)
-    assert (last.op, last.macs, last.weights) == ("FULLY_CONNECTED", 128 * 5, 128 * 5 + 5 * 4)
+    assert (last.op, last.macs, last.weights) == ("FULLY_CONNECTED", 112 * 6, 112 * 6 + 6 * 4)
     (one,) = costs(opened(convolution("float32")))
     assert (one.macs, one.weights, one.activations) == (MACS, 4 * (256 * 256 + 256), 2 * 4 * 32 * 32 * 256)
 

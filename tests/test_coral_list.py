@@ -47,7 +47,7 @@ def unfold(model: Any) -> None:
 
 
 def group(model: Any) -> None:
-    model.subgraphs[0].tensors[operator(model, "CONV_2D").inputs[1]].shape = [128, 1, 1, 64]
+    model.subgraphs[0].tensors[operator(model, "CONV_2D").inputs[1]].shape = [112, 1, 1, 64]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def group(model: Any) -> None:
         (retype, "MEAN works on FLOAT32", 2),
         (unfix, "FULLY_CONNECTED has a dynamic size", 1),
         (unfold, "FULLY_CONNECTED only the three innermost dimensions may exceed 1, this is 2x1x1x5", 1),
-        (group, "CONV_2D a grouped convolution: 64 of 128 channels", 4),
+        (group, "CONV_2D a grouped convolution: 64 of 112 channels", 4),
         (lambda m: setattr(operator(m, "CONV_2D").builtinOptions, "dilationWFactor", 2), "CONV_2D dilates", 4),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_manifest_that_says_nonsense_about_its_compiler(tmp_path: Path) -> Non
 def test_info_needs_no_coral(models: Path) -> None:
     found = describe(models / "sentiment_edgetpu.tflite")
     assert found["operators"] == {"edgetpu-custom-op": 1}
-    assert found["outputs"]["logits"]["shape"] == [1, 5]
+    assert found["outputs"]["logits"]["shape"] == [1, 6]
     assert found["interpreter"].endswith(" and a Coral")
     assert "compiled" in CliRunner().invoke(main, ["info", str(models / "detector_edgetpu.tflite")]).output
 
