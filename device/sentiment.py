@@ -18,7 +18,7 @@ from edgekit.device.timing import Lap, no_lap
 Probabilities = NDArray[np.float32]  # (classes,): 0..1
 
 UNSURE = "unsure"
-MARGIN = 0.14  # how far a portrait, as data sets have them, reaches beyond the face's box; measured on FER2013
+MARGIN = 0.14  # how far a portrait, as `edgekit data crops` cuts it, reaches beyond the face's box
 EDGE = 1 / 512  # half a step of an int8 score: no score is nearer to 0 or 1, or its logit would be infinite
 
 
