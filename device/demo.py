@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 import cv2
@@ -59,11 +60,17 @@ def photograph(folder: Path) -> tuple[str, Path]:
     _write_video(clip, _views())
     log.unlink(missing_ok=True)
     edgekit("run", "--camera", clip, "--log", log, "--save", video)
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = _frames(log)
     for line in lines[:: FPS * 2]:
         click.echo(f"  frame {line['frame']:3}: {_words(line['faces'])}")
     with_face = sum(bool(line["faces"]) for line in lines)
     return f"a face in {with_face} of {len(lines)} frames", video
+
+
+def _frames(log: Path) -> list[dict[str, Any]]:
+    """The lines of a log that speak of a frame; a clip has events of its followed faces, too."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "frame"]
 
 
 def _words(faces: list[dict[str, object]]) -> str:
@@ -116,7 +123,7 @@ def whole_way(folder: Path) -> list[tuple[str, str, Path]]:
     models = "--detector", detector / "detector.tflite", "--sentiment", sentiment / "sentiment.tflite"
     edgekit("run", "--camera", clip, "--log", log, "--save", video, *models)
     edgekit("bench", "--camera", clip / "0000.png", *models)
-    logged = [json.loads(line)["faces"] for line in log.read_text().splitlines()]
+    logged = [line["faces"] for line in _frames(log)]
     drawn = sum(len(scene.boxes) for scene in scenes)
     named = sum(face["sentiment"] in MOODS for found in logged for face in found)
     return [

@@ -321,3 +321,12 @@ def test_nothing_in_the_board_waits_for_tensorflow() -> None:
     code = "import edgekit.device.pipeline, edgekit.device.cli, sys; print({'tensorflow', 'keras'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_tour_begins_with_the_shipped_models_on_a_photograph(tmp_path: Path) -> None:
+    words = program("demo", "--small", "--out", "tour")
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (found,) = re.findall(r"a face in (\d+) of (\d+) frames", done.stdout)
+    assert 60 < int(found[0]) < int(found[1]) == 180
+    assert "happy at [" in done.stdout and (tmp_path / "tour" / "photograph-annotated.mp4").stat().st_size > 10_000
