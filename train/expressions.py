@@ -191,8 +191,9 @@ class PortraitBatches:
 
     @cached_property
     def odds(self) -> Any:
-        """Cumulative."""
-        return np.cumsum(shares(self.examples))
+        """The shares, cumulative; the last is 1."""
+        total = np.cumsum(shares(self.examples))
+        return total / total[-1]
 
     @cached_property
     def photometric(self) -> Any:
