@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edgekit.device.image import Image
-from edgekit.device.record import Record
-from edgekit.device.sentiment import UNSURE
+from pocketsight.device.image import Image
+from pocketsight.device.record import Record
+from pocketsight.device.sentiment import UNSURE
 
 COLOURS = (60, 220, 90), (80, 150, 255), (255, 170, 40), (230, 90, 220), (60, 220, 220)  # RGB, one a label
 GREY = 190, 190, 190

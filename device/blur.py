@@ -14,9 +14,9 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.image import Image
-from edgekit.device.record import Record
+from pocketsight.device.boxes import Box
+from pocketsight.device.image import Image
+from pocketsight.device.record import Record
 
 CELLS = 6  # of the mosaic, along the longer side of a face
 MARGIN = 0.3  # of that side, covered around the box too: hair, ears and chin; and a box that lags behind

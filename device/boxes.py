@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.tensor import Tensor
+from pocketsight.device.tensor import Tensor
 
 Boxes = NDArray[np.float32]  # (N, 4): left, top, right, bottom, in pixels
 Scores = NDArray[np.float32]  # (N,): 0..1

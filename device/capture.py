@@ -1,4 +1,4 @@
-"""`edgekit data capture`: pictures from a camera, for a data set."""
+"""`pocketsight data capture`: pictures from a camera, for a data set."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.device.camera import Camera, Frame, open_camera
-from edgekit.device.errors import DataError, EdgekitError
-from edgekit.device.files import write_jpeg
-from edgekit.device.image import Image
-from edgekit.device.screen import ENDS, Keys, Show, StatusLine, keyboard, screen, stopped_by_signals
+from pocketsight.device.camera import Camera, Frame, open_camera
+from pocketsight.device.errors import DataError, PocketsightError
+from pocketsight.device.files import write_jpeg
+from pocketsight.device.image import Image
+from pocketsight.device.screen import ENDS, Keys, Show, StatusLine, keyboard, screen, stopped_by_signals
 
 BLACK = 12  # mean level, 0..255, under which hardly anything can be seen
 KEYS = "space pauses, u undoes, q ends"
@@ -104,7 +104,7 @@ def capture(
         stack.callback(status.show, "")
         try:
             _shoot(camera, session, Pace(every, _first(camera, countdown)), _looker(window, keys, status), status, stop)
-        except EdgekitError as error:
+        except PocketsightError as error:
             kept = f"; {_pictures(len(session.taken))} taken before stay in {out}" if session.taken else ""
             raise type(error)(f"{error}{kept}") from error
     return Captured(session.name, out, count, tuple(session.taken))
@@ -118,7 +118,7 @@ def last_line(captured: Captured) -> str:
     many = _pictures(taken) if taken == captured.count else f"{taken} of {_pictures(captured.count)}"
     word = "label" if captured.out.name == "images" else "check"
     data = captured.out.parent if captured.out.parent.name or word == "label" else captured.out
-    after = f"edgekit data {word} {shlex.quote(str(data))}"
+    after = f"pocketsight data {word} {shlex.quote(str(data))}"
     return f"{many} in {captured.out}, session {captured.session}; next: {after}"
 
 

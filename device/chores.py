@@ -6,16 +6,16 @@ import threading
 import time
 from pathlib import Path
 
-from edgekit.device.camera import Camera
-from edgekit.device.edgetpu import Keeper
-from edgekit.device.events import Faults
-from edgekit.device.health.board import Gauges, Watcher
-from edgekit.device.health.clock import Jumps
-from edgekit.device.health.cooling import BELOW, Cooling
-from edgekit.device.pace import Pace
-from edgekit.device.plan import Plan
-from edgekit.device.sinks.opened import Logs
-from edgekit.device.state import State
+from pocketsight.device.camera import Camera
+from pocketsight.device.edgetpu import Keeper
+from pocketsight.device.events import Faults
+from pocketsight.device.health.board import Gauges, Watcher
+from pocketsight.device.health.clock import Jumps
+from pocketsight.device.health.cooling import BELOW, Cooling
+from pocketsight.device.pace import Pace
+from pocketsight.device.plan import Plan
+from pocketsight.device.sinks.opened import Logs
+from pocketsight.device.state import State
 
 SECOND, BOARD = 1.0, 10.0  # seconds between looks at the clock and the sinks, and at the board
 

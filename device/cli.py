@@ -10,17 +10,17 @@ from typing import Any
 
 import click
 
-from edgekit.device.errors import EdgekitError
+from pocketsight.device.errors import PocketsightError
 
 OWN = "bench", "camera", "config", "data", "demo", "doctor", "info", "run", "verify"
 
 PACKAGES = {  # how to get a missing module
-    "cv2": "pip install 'edgekit[opencv]', or on a Pi: sudo apt install python3-opencv",
-    "paho": "pip install 'edgekit[mqtt]', in an environment that does not see apt's older one",
-    **dict.fromkeys(("prometheus_client", "starlette", "uvicorn"), "pip install 'edgekit[web]'"),
+    "cv2": "pip install 'pocketsight[opencv]', or on a Pi: sudo apt install python3-opencv",
+    "paho": "pip install 'pocketsight[mqtt]', in an environment that does not see apt's older one",
+    **dict.fromkeys(("prometheus_client", "starlette", "uvicorn"), "pip install 'pocketsight[web]'"),
     **dict.fromkeys(
         ("PIL albumentations imagehash keras matplotlib pycocotools rich sklearn tensorflow yaml").split(),
-        "pip install 'edgekit[train]'",
+        "pip install 'pocketsight[train]'",
     ),
 }
 
@@ -29,7 +29,7 @@ class Commands(click.Group):
     """Our commands plus those that pyproject.toml lists; our errors become one line and exit status 1."""
 
     own: tuple[str, ...] = OWN
-    entries = "edgekit.commands"  # the group of entry points
+    entries = "pocketsight.commands"  # the group of entry points
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*self.own, *entry_points(group=self.entries).names])
@@ -37,7 +37,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command: click.Command | None = None
         if cmd_name in self.own:
-            command = getattr(import_module(f"edgekit.device.commands.{cmd_name}"), cmd_name)
+            command = getattr(import_module(f"pocketsight.device.commands.{cmd_name}"), cmd_name)
         for entry in entry_points(group=self.entries, name=cmd_name):
             command = entry.load()
         return command
@@ -45,10 +45,10 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except EdgekitError as error:
+        except PocketsightError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            if error.errno != ENOSPC or error.filename:  # of a file ours would be an EdgekitError
+            if error.errno != ENOSPC or error.filename:  # of a file ours would be an PocketsightError
                 raise
             raise click.ClickException(f"the output cannot be written: {error.strerror}") from error
         except ModuleNotFoundError as error:
@@ -60,13 +60,13 @@ class Commands(click.Group):
 
 
 class DataCommands(Commands):
-    """Of `edgekit data`."""
+    """Of `pocketsight data`."""
 
     own: tuple[str, ...] = ("capture",)
-    entries = "edgekit.commands.data"
+    entries = "pocketsight.commands.data"
 
 
 @click.group(cls=Commands)
-@click.version_option(package_name="edgekit")
+@click.version_option(package_name="pocketsight")
 def main() -> None:
     """Train, export and run a face detector and a happy/sad classifier."""

@@ -16,9 +16,9 @@ import click
 import cv2
 import numpy as np
 
-from edgekit.device.drawn import MOODS, write_clip, write_faces, write_portraits
-from edgekit.device.errors import DataError, EdgekitError
-from edgekit.device.image import Image, cut, read_image, resize, to_rgb
+from pocketsight.device.drawn import MOODS, write_clip, write_faces, write_portraits
+from pocketsight.device.errors import DataError, PocketsightError
+from pocketsight.device.image import Image, cut, read_image, resize, to_rgb
 
 SIZE = 240, 320
 FPS = 15
@@ -33,7 +33,7 @@ STEPS = [  # centre x, centre y and height of the view, in shares of the photogr
 
 
 def tour(folder: Path, small: bool) -> None:
-    """Both halves of the tour, into `folder`; `small` leaves out training. Raises EdgekitError when a step fails."""
+    """Both halves of the tour, into `folder`; `small` leaves out training. Raises PocketsightError if a step fails."""
     start = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     done = [("the shipped models on a photograph", *photograph(folder))]
@@ -42,24 +42,24 @@ def tour(folder: Path, small: bool) -> None:
     elif all(find_spec(name) for name in ("tensorflow", "keras", "albumentations")):
         done += whole_way(folder)
     else:
-        click.echo("\nThe second half, training, needs: pip install 'edgekit[demo]'")
+        click.echo("\nThe second half, training, needs: pip install 'pocketsight[demo]'")
     _heading(f"Done in {time.monotonic() - start:.0f} s")
     wide = max(len(what) for what, *_ in done)
     for what, result, path in done:
         click.echo(f"{what:{wide}}  {result:44} {path}")
-    click.echo("\nNext: edgekit run --camera 0 --show      your own face"
-               "\n      edgekit train detector --help      your own pictures")  # fmt: skip
+    click.echo("\nNext: pocketsight run --camera 0 --show      your own face"
+               "\n      pocketsight train detector --help      your own pictures")  # fmt: skip
 
 
 def photograph(folder: Path) -> tuple[str, Path]:
     """Pan and zoom over a portrait and over pictures without a face; log and annotate what the shipped models see."""
     _heading(
-        "1. The models that ship with edgekit, on a photograph (the astronaut Eileen Collins; NASA, public domain)"
+        "1. The models that ship with pocketsight, on a photograph (the astronaut Eileen Collins; NASA, public domain)"
     )
     clip, log, video = (folder / name for name in ("photograph.mp4", "photograph.jsonl", "photograph-annotated.mp4"))
     _write_video(clip, _views())
     log.unlink(missing_ok=True)
-    edgekit("run", "--camera", clip, "--log", log, "--save", video)
+    pocketsight("run", "--camera", clip, "--log", log, "--save", video)
     lines = _frames(log)
     for line in lines[:: FPS * 2]:
         click.echo(f"  frame {line['frame']:3}: {_words(line['faces'])}")
@@ -80,7 +80,7 @@ def _words(faces: list[dict[str, object]]) -> str:
 def _views() -> Iterator[Image]:
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        raise DataError("the photograph comes with scikit-image; get it with: pip install 'edgekit[demo]'")
+        raise DataError("the photograph comes with scikit-image; get it with: pip install 'pocketsight[demo]'")
     photos = Path(spec.submodule_search_locations[0]) / "data"
     for name, first, last in STEPS:
         (path,) = sorted(photos.glob(f"{name}.*"))
@@ -114,15 +114,15 @@ def whole_way(folder: Path) -> list[tuple[str, str, Path]]:
     detector, sentiment = _fresh(folder, "detector"), _fresh(folder, "sentiment")
     log, video = folder / "drawn.jsonl", folder / "drawn-annotated.mp4"
     log.unlink(missing_ok=True)
-    edgekit("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600, "--batch", 16)
-    edgekit("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 24000, "--batch", 32)
-    edgekit("export", "tflite", detector, "--calibrate", faces)
-    edgekit("export", "tflite", sentiment, "--calibrate", moods)
-    edgekit("score", detector / "detector.tflite", "--data", faces)
-    edgekit("score", sentiment / "sentiment.tflite", "--data", moods)
+    pocketsight("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600, "--batch", 16)
+    pocketsight("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 24000, "--batch", 32)
+    pocketsight("export", "tflite", detector, "--calibrate", faces)
+    pocketsight("export", "tflite", sentiment, "--calibrate", moods)
+    pocketsight("score", detector / "detector.tflite", "--data", faces)
+    pocketsight("score", sentiment / "sentiment.tflite", "--data", moods)
     models = "--detector", detector / "detector.tflite", "--sentiment", sentiment / "sentiment.tflite"
-    edgekit("run", "--camera", clip, "--log", log, "--save", video, *models)
-    edgekit("bench", "--camera", clip / "0000.png", *models)
+    pocketsight("run", "--camera", clip, "--log", log, "--save", video, *models)
+    pocketsight("bench", "--camera", clip / "0000.png", *models)
     logged = [line["faces"] for line in _frames(log)]
     drawn = sum(len(scene.boxes) for scene in scenes)
     named = sum(face["sentiment"] in MOODS for found in logged for face in found)
@@ -144,14 +144,14 @@ def _fresh(folder: Path, task: str) -> Path:
     return next(path for path in names if not path.exists())
 
 
-def edgekit(*words: object) -> None:
-    """Show a command and run it. Raises EdgekitError when it fails."""
+def pocketsight(*words: object) -> None:
+    """Show a command and run it. Raises PocketsightError when it fails."""
     line = [str(word) for word in words]
-    click.echo(f"\n$ edgekit {shlex.join(line)}")
+    click.echo(f"\n$ pocketsight {shlex.join(line)}")
     sys.stdout.flush()
-    program = "import sys; from edgekit.device.cli import main; sys.exit(main(prog_name='edgekit'))"
+    program = "import sys; from pocketsight.device.cli import main; sys.exit(main(prog_name='pocketsight'))"
     if subprocess.run([sys.executable, "-c", program, *line], check=False).returncode:
-        raise EdgekitError(f"edgekit {words[0]} failed; its message stands above")
+        raise PocketsightError(f"pocketsight {words[0]} failed; its message stands above")
 
 
 def _heading(text: str) -> None:

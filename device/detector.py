@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.device.boxes import Box, decode, decode_one, suppress
-from edgekit.device.image import Image, fit
-from edgekit.device.interpreter import Loaded
-from edgekit.device.timing import Lap, no_lap
+from pocketsight.device.boxes import Box, decode, decode_one, suppress
+from pocketsight.device.image import Image, fit
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.timing import Lap, no_lap
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.image import Image, crop, to_rgb
-from edgekit.device.sentiment import MARGIN
+from pocketsight.device.boxes import Box
+from pocketsight.device.image import Image, crop, to_rgb
+from pocketsight.device.sentiment import MARGIN
 
 MOODS = "happy", "sad"
 

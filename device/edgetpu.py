@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.device.errors import ModelError
-from edgekit.device.golden import demand
-from edgekit.device.health import coral
-from edgekit.device.health.coral import LIBRARY
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Delegate, Loaded, Model, TfliteModel, demand_task, load, runtime
-from edgekit.device.spec import unpack
-from edgekit.device.tensor import Tensor
+from pocketsight.device.errors import ModelError
+from pocketsight.device.golden import demand
+from pocketsight.device.health import coral
+from pocketsight.device.health.coral import LIBRARY
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Delegate, Loaded, Model, TfliteModel, demand_task, load, runtime
+from pocketsight.device.spec import unpack
+from pocketsight.device.tensor import Tensor
 
 SUFFIX = "_edgetpu"  # what the compiler adds to a file's name
 FAULT = "Coral lost"
@@ -53,7 +53,7 @@ def load_on(
     plain = plain_of(path) if spec.compiled else path
     if delegate == "cpu" or not compiled.exists():
         if delegate not in ("auto", "cpu"):
-            raise ModelError(f"{compiled} is not there; make it with: edgekit export edgetpu {path}")
+            raise ModelError(f"{compiled} is not there; make it with: pocketsight export edgetpu {path}")
         return load(plain if plain.exists() else path, task, threads)
     fallback = load(plain, task, threads) if plain != compiled and plain.exists() else None
     switch = Switch(compiled, fallback, task, _device(delegate), verify)
@@ -132,7 +132,7 @@ class Switch:
         demand_task(spec, self.task, self.compiled)
         if self.fallback and spec.compiled.get("from") != self.fallback.spec.sha256:
             plain = plain_of(self.compiled)
-            cure = f"make it again with: edgekit export edgetpu {plain}"
+            cure = f"make it again with: pocketsight export edgetpu {plain}"
             raise ModelError(f"{self.compiled} was not compiled from {plain.name}; {cure}")
         try:
             delegate = Delegate(LIBRARY, {"device": self.device} if self.device else {})

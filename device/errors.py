@@ -1,6 +1,6 @@
 """Every error this project raises on purpose.
 
-EdgekitError
+PocketsightError
   ModelError    a model is missing, damaged, of another version or for another task
   CameraError   no camera, or it stopped giving frames
   LogError      a record or a video cannot be written
@@ -11,7 +11,7 @@ EdgekitError
 """
 
 
-class EdgekitError(Exception):
+class PocketsightError(Exception):
     """Base class. The command line prints it as one line and exits with status 1."""
 
     def __str__(self) -> str:
@@ -19,29 +19,29 @@ class EdgekitError(Exception):
         return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in super().__str__())
 
 
-class ModelError(EdgekitError):
+class ModelError(PocketsightError):
     """A model cannot be used. The message names the file and the command that makes a good one."""
 
 
-class CameraError(EdgekitError):
+class CameraError(PocketsightError):
     """No frame could be captured."""
 
 
-class LogError(EdgekitError):
+class LogError(PocketsightError):
     """What was seen cannot be written down."""
 
 
-class SettingsError(EdgekitError):
+class SettingsError(PocketsightError):
     """A setting cannot be. The message names it, where it came from, and what it may be."""
 
 
-class ServeError(EdgekitError):
+class ServeError(PocketsightError):
     """A page or a broker cannot be offered or reached as asked."""
 
 
-class DataError(EdgekitError):
+class DataError(PocketsightError):
     """A picture or a data set cannot be read."""
 
 
-class ParityError(EdgekitError):
+class ParityError(PocketsightError):
     """Export lost more than it may, or left a part of the graph outside int8."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from edgekit.device.follow.tracker import Track
-from edgekit.device.record import VERSION, Entry, iso
+from pocketsight.device.follow.tracker import Track
+from pocketsight.device.record import VERSION, Entry, iso
 
 Tell = Callable[[str, bool, str], None]  # a fault's name, whether it begins (or is over), one line for people
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import cv2
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, to_rgb
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, to_rgb
 
 QUALITY = 95  # of a JPEG; below about 90 its blocks show, and a detector learns them
 

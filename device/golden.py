@@ -15,8 +15,8 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.errors import ModelError
-from edgekit.device.interpreter import Loaded, Model
+from pocketsight.device.errors import ModelError
+from pocketsight.device.interpreter import Loaded, Model
 
 FOLDER = "golden"
 INPUT = "input"
@@ -54,7 +54,7 @@ class Gap(NamedTuple):
 
 def make(model: Model, size: tuple[int, int]) -> list[Golden]:
     """Two synthetic inputs that compress well, and what `model` makes of them: patches of colour, and drawn faces."""
-    from edgekit.device.drawn import draw_scene
+    from pocketsight.device.drawn import draw_scene
 
     rng = np.random.default_rng(0)
     height, width = size
@@ -135,12 +135,12 @@ def demand(loaded: Loaded, path: Path, coral: bool = False) -> None:
         here, option = ("on this Coral", " --delegate edgetpu") if coral else ("here", "")
         raise ModelError(
             f"{path} computes something else {here} than where it was exported: {gap.steps:.3g} steps apart in "
-            f"{gap.where}; see: edgekit verify {path}{option}"
+            f"{gap.where}; see: pocketsight verify {path}{option}"
         )
 
 
 def checked(path: Path, loaded: Loaded) -> Mapping[str, Any]:
-    """The report of `edgekit verify` on one model."""
+    """The report of `pocketsight verify` on one model."""
     goldens = read(path)
     gap = replay(loaded, goldens, path)
     verdict = gap.verdict if goldens else "has no golden inputs"

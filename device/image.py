@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.boxes import Box
-from edgekit.device.errors import DataError
+from pocketsight.device.boxes import Box
+from pocketsight.device.errors import DataError
 
 Image = NDArray[np.uint8]  # (height, width, 3), RGB, 0..255
 

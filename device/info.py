@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.interpreter import TfliteModel
-from edgekit.device.spec import unpack
+from pocketsight.device.interpreter import TfliteModel
+from pocketsight.device.spec import unpack
 
 
 def describe(path: Path) -> dict[str, Any]:

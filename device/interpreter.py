@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.errors import ModelError
-from edgekit.device.image import Image
-from edgekit.device.quiet import quiet
-from edgekit.device.spec import ModelSpec, unpack
-from edgekit.device.tensor import Tensor
-from edgekit.device.tuning import best_threads
+from pocketsight.device.errors import ModelError
+from pocketsight.device.image import Image
+from pocketsight.device.quiet import quiet
+from pocketsight.device.spec import ModelSpec, unpack
+from pocketsight.device.tensor import Tensor
+from pocketsight.device.tuning import best_threads
 
 Model = Callable[[Image], Mapping[str, Tensor]]  # what the rest of the runtime sees; tests pass a plain function
 
@@ -53,7 +53,7 @@ def runtime() -> tuple[Any, str]:
             return found, f"{package} {version(package)}"
         except PackageNotFoundError:
             return found, package
-    raise ModelError("no TFLite interpreter is installed; get one with: pip install 'edgekit[board]'")
+    raise ModelError("no TFLite interpreter is installed; get one with: pip install 'pocketsight[board]'")
 
 
 def load(path: Path, task: str | None = None, threads: int | None = None) -> Loaded:
@@ -153,7 +153,7 @@ class TfliteModel:
             raise ModelError(f"{origin} does not load in {self.runtime}: {str(error).splitlines()[0]}") from error
         self.bytes_in = self.input["dtype"] == np.int8
         if self.bytes_in and self.input["quantization"] != (1.0, -128):
-            raise ModelError(f"{origin} does not take a pixel as pixel - 128; export it again with edgekit")
+            raise ModelError(f"{origin} does not take a pixel as pixel - 128; export it again with pocketsight")
 
     def _outputs(self, names: Mapping[str, str]) -> dict[str, Any]:
         """Details of the outputs by name; their order is random."""

@@ -11,14 +11,14 @@ from typing import Any
 
 import cv2
 
-from edgekit.device.annotate import annotate
-from edgekit.device.blur import Blur
-from edgekit.device.errors import LogError
-from edgekit.device.image import Image, fit, to_rgb
-from edgekit.device.plan import Plan
-from edgekit.device.record import Record
-from edgekit.device.screen import ENDS, screen
-from edgekit.device.state import State
+from pocketsight.device.annotate import annotate
+from pocketsight.device.blur import Blur
+from pocketsight.device.errors import LogError
+from pocketsight.device.image import Image, fit, to_rgb
+from pocketsight.device.plan import Plan
+from pocketsight.device.record import Record
+from pocketsight.device.screen import ENDS, screen
+from pocketsight.device.state import State
 
 Target = Callable[[Image], bool]  # takes an annotated frame; False when the person wants no more
 

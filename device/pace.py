@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from edgekit.device.follow.movement import Movement
-from edgekit.device.image import Image
+from pocketsight.device.follow.movement import Movement
+from pocketsight.device.image import Image
 
 AWAKE = 10.0  # seconds that the full rate is kept after something moved or a face was there
 

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from time import perf_counter
 
-from edgekit.device.boxes import Box
-from edgekit.device.camera import Frame
-from edgekit.device.detector import Face, detect
-from edgekit.device.follow.steady import Steady
-from edgekit.device.follow.tracker import Track, Tracker
-from edgekit.device.follow.zones import Zone, counts
-from edgekit.device.interpreter import Loaded
-from edgekit.device.record import Record, Seen
-from edgekit.device.sentiment import classify, weigh
-from edgekit.device.timing import Laps
+from pocketsight.device.boxes import Box
+from pocketsight.device.camera import Frame
+from pocketsight.device.detector import Face, detect
+from pocketsight.device.follow.steady import Steady
+from pocketsight.device.follow.tracker import Track, Tracker
+from pocketsight.device.follow.zones import Zone, counts
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.record import Record, Seen
+from pocketsight.device.sentiment import classify, weigh
+from pocketsight.device.timing import Laps
 
 STAGES = "wait", "fit", "detect", "decode", "track", "crop", "classify", "write", "whole"  # whole: from its arrival
 

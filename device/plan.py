@@ -1,12 +1,12 @@
-"""What a run is asked to do: the options of `edgekit run`, as values."""
+"""What a run is asked to do: the options of `pocketsight run`, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.device.follow.zones import Zone
-from edgekit.device.sinks.sink import Limits
+from pocketsight.device.follow.zones import Zone
+from pocketsight.device.sinks.sink import Limits
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from edgekit.device.boxes import Box
-from edgekit.device.sentiment import Sentiment
+from pocketsight.device.boxes import Box
+from pocketsight.device.sentiment import Sentiment
 
 Entry = dict[str, Any]  # ready for JSON; the keys stand in device/sinks/README.md
 VERSION = 1  # of the entries

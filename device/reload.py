@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from edgekit.device.edgetpu import beside, load_on, runs_on
-from edgekit.device.errors import EdgekitError
-from edgekit.device.golden import demand
-from edgekit.device.interpreter import Loaded
-from edgekit.device.plan import Plan
+from pocketsight.device.edgetpu import beside, load_on, runs_on
+from pocketsight.device.errors import PocketsightError
+from pocketsight.device.golden import demand
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.plan import Plan
 
 Again = Callable[[], Plan]  # reads the settings once more
 Models = tuple[Loaded, Loaded]  # detector, sentiment
@@ -44,7 +44,7 @@ class Reload:
     def __init__(self, plan: Plan, again: Again) -> None:
         self.again, self.first, self.loaded = again, plan, _stamps(plan)
         self.thread: threading.Thread | None = None
-        self.found: Found | EdgekitError | None = None
+        self.found: Found | PocketsightError | None = None
 
     def start(self) -> None:
         """Read once more, after the reading that goes on if there is one."""
@@ -52,7 +52,7 @@ class Reload:
         self.thread = threading.Thread(target=self._read, args=(before,), name="reload", daemon=True)
         self.thread.start()
 
-    def taken(self) -> Found | EdgekitError | None:
+    def taken(self) -> Found | PocketsightError | None:
         """What was read, once; None while there is nothing new."""
         if self.thread is None or self.thread.is_alive():
             return None
@@ -68,7 +68,7 @@ class Reload:
             fixed = replace(plan, threads=self.first.threads, delegate=self.first.delegate)
             models = load_models(fixed) if stamps != self.loaded else None
             self.found, self.loaded = Found(plan, models), stamps
-        except EdgekitError as error:
+        except PocketsightError as error:
             self.found = error
 
 

@@ -1,4 +1,4 @@
-"""`edgekit run`: watch a camera, log what is seen, show it, and stay up.
+"""`pocketsight run`: watch a camera, log what is seen, show it, and stay up.
 
 One loop in the main thread takes the newest frame, looks at it and hands on what it saw. Whatever may stall has a
 thread of its own: the camera, each sink, the page, the watchdog.
@@ -17,23 +17,23 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 
-from edgekit.device.camera import Camera, Frame, open_camera
-from edgekit.device.chores import Chores
-from edgekit.device.errors import EdgekitError, LogError
-from edgekit.device.events import Events, Faults, Numbered, run_name
-from edgekit.device.health.clock import synced
-from edgekit.device.health.watchdog import Watchdog, ready, reloading, stopping
-from edgekit.device.outputs import Bar, drawn
-from edgekit.device.pace import Pace
-from edgekit.device.pipeline import Pipeline
-from edgekit.device.plan import CHANGES, Plan
-from edgekit.device.record import Entry, Record, frame_entry
-from edgekit.device.reload import Again, Found, Models, Reload, load_models
-from edgekit.device.screen import Speaker, noticed
-from edgekit.device.shown import Shown, shown
-from edgekit.device.sinks.opened import Logs, open_logs
-from edgekit.device.state import State
-from edgekit.device.timing import Laps
+from pocketsight.device.camera import Camera, Frame, open_camera
+from pocketsight.device.chores import Chores
+from pocketsight.device.errors import LogError, PocketsightError
+from pocketsight.device.events import Events, Faults, Numbered, run_name
+from pocketsight.device.health.clock import synced
+from pocketsight.device.health.watchdog import Watchdog, ready, reloading, stopping
+from pocketsight.device.outputs import Bar, drawn
+from pocketsight.device.pace import Pace
+from pocketsight.device.pipeline import Pipeline
+from pocketsight.device.plan import CHANGES, Plan
+from pocketsight.device.record import Entry, Record, frame_entry
+from pocketsight.device.reload import Again, Found, Models, Reload, load_models
+from pocketsight.device.screen import Speaker, noticed
+from pocketsight.device.shown import Shown, shown
+from pocketsight.device.sinks.opened import Logs, open_logs
+from pocketsight.device.state import State
+from pocketsight.device.timing import Laps
 
 TICK = 0.25  # seconds: the longest that the loop waits for anything
 
@@ -54,7 +54,7 @@ def watch(plan: Plan, again: Again | None = None) -> Watched:
     """Log what `plan.camera` shows until it ends, `plan.frames` are done or a signal asks to stop.
 
     SIGHUP calls `again` and takes over what can change; on a terminal, which hung up, it ends the run. Raises
-    EdgekitError when something cannot be opened.
+    PocketsightError when something cannot be opened.
     """
     asked, reload = threading.Event(), Reload(plan, again) if again else None
     with Watchdog(plan.watchdog) as dog, watching(plan, asked=asked) as run:
@@ -69,7 +69,7 @@ def watch(plan: Plan, again: Again | None = None) -> Watched:
                 if reload and (found := reload.taken()):
                     run.adopt(found)
                     ready(f"watching {run.camera.name}")
-        except EdgekitError:
+        except PocketsightError:
             with suppress(LogError):
                 run.end()
             raise
@@ -81,7 +81,7 @@ def watch(plan: Plan, again: Again | None = None) -> Watched:
 def watching(plan: Plan, camera: Camera | None = None, asked: threading.Event | None = None) -> Iterator[Run]:
     """A run with everything open; SIGINT and SIGTERM stop it, SIGHUP sets `asked`.
 
-    `camera` takes the place of the plan's. Raises EdgekitError when something cannot be opened.
+    `camera` takes the place of the plan's. Raises PocketsightError when something cannot be opened.
     """
     models = load_models(plan)  # before signals are noticed: until there is something to lose they just end it
     stop = threading.Event()
@@ -192,9 +192,9 @@ class Run:
         self.watched.named.update(seen.sentiment.label for seen in record.faces)
         self.bar.step()
 
-    def adopt(self, found: Found | EdgekitError) -> None:
+    def adopt(self, found: Found | PocketsightError) -> None:
         """Take over what can change of settings that were read again; what is wrong changes nothing."""
-        if isinstance(found, EdgekitError):
+        if isinstance(found, PocketsightError):
             self.faults.happened("settings refused", str(found))
             return
         old, new = vars(self.plan), vars(found.plan)

@@ -19,11 +19,11 @@ from contextlib import contextmanager, suppress
 import cv2
 import numpy as np
 
-from edgekit.device.image import Image, to_rgb
+from pocketsight.device.image import Image, to_rgb
 
 ENDS = frozenset({"q", "\x1b"})  # keys that end the work; the second is Escape
 ARROW = re.compile(r"\x1b(\[[0-9;]*[A-Za-z~]|O[A-Z])")  # how a terminal tells of arrows and their like: no Escape
-WINDOW = "edgekit"
+WINDOW = "pocketsight"
 
 Show = Callable[[Image], str]
 Keys = Callable[[], str]

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.boxes import Box
-from edgekit.device.image import Image, crop
-from edgekit.device.interpreter import Loaded
-from edgekit.device.spec import ModelSpec
-from edgekit.device.tensor import Tensor
-from edgekit.device.timing import Lap, no_lap
+from pocketsight.device.boxes import Box
+from pocketsight.device.image import Image, crop
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.spec import ModelSpec
+from pocketsight.device.tensor import Tensor
+from pocketsight.device.timing import Lap, no_lap
 
 Probabilities = NDArray[np.float32]  # (classes,): 0..1
 
 UNSURE = "unsure"
-MARGIN = 0.14  # how far a portrait, as `edgekit data crops` cuts it, reaches beyond the face's box
+MARGIN = 0.14  # how far a portrait, as `pocketsight data crops` cuts it, reaches beyond the face's box
 EDGE = 1 / 512  # half a step of an int8 score: no score is nearer to 0 or 1, or its logit would be infinite
 
 

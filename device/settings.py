@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from edgekit.device.errors import SettingsError
+from pocketsight.device.errors import SettingsError
 
 CONFIG = "config"
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from edgekit.device.events import Tell
-from edgekit.device.image import Image
-from edgekit.device.plan import Plan
-from edgekit.device.record import Entry, Record
-from edgekit.device.state import State
+from pocketsight.device.events import Tell
+from pocketsight.device.image import Image
+from pocketsight.device.plan import Plan
+from pocketsight.device.record import Entry, Record
+from pocketsight.device.state import State
 
 
 class Shown(NamedTuple):
@@ -27,11 +27,11 @@ def shown(plan: Plan, state: State, tell: Tell) -> Iterator[Shown]:
     event: Callable[[Entry, Image, Record], None] = _nothing
     with ExitStack() as stack:
         if plan.preview:
-            from edgekit.device.web.serve import serve
+            from pocketsight.device.web.serve import serve
 
             frames.append(stack.enter_context(serve(plan.preview, plan.token_file, state, plan.blur)).show)
         if plan.snapshots:
-            from edgekit.device.snapshots import Snapshots
+            from pocketsight.device.snapshots import Snapshots
 
             kept = Snapshots(plan.snapshots, plan.snapshots_days, plan.snapshots_size, plan.blur, tell)
             stack.callback(kept.close)

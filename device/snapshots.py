@@ -14,11 +14,11 @@ from pathlib import Path
 
 import cv2
 
-from edgekit.device.background import step_back
-from edgekit.device.blur import Blur
-from edgekit.device.errors import LogError
-from edgekit.device.image import Image, to_rgb
-from edgekit.device.record import Entry, Record
+from pocketsight.device.background import step_back
+from pocketsight.device.blur import Blur
+from pocketsight.device.errors import LogError
+from pocketsight.device.image import Image, to_rgb
+from pocketsight.device.record import Entry, Record
 
 WITHIN = 1.0  # seconds after a face appeared, of which the best frame is kept
 PENDING = 16  # pictures that may wait for the disk; each holds a frame in memory

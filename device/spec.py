@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
-from edgekit.device.errors import ModelError
+from pocketsight.device.errors import ModelError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -77,7 +77,7 @@ class ModelSpec:
         try:
             found = json.loads(text)
             if found["format"] != FORMAT:
-                raise ModelError(f"{origin} has manifest format {found['format']}, this edgekit reads {FORMAT}")
+                raise ModelError(f"{origin} has manifest format {found['format']}, this pocketsight reads {FORMAT}")
             known = {f.name for f in fields(cls)} - ({"steadiness"} if found["task"] == "detector" else set())
             if strange := sorted(set(found) - known) + _strange(steady := found.get("steadiness", {})):
                 raise ModelError(f"{origin} has unknown facts in its manifest: {', '.join(strange)}")
@@ -142,7 +142,7 @@ def unpack(path: Path) -> tuple[bytes, ModelSpec]:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    cure = "make one with: edgekit export tflite"
+    cure = "make one with: pocketsight export tflite"
     try:
         with ZipFile(io.BytesIO(data)) as archive:
             text = archive.read(MANIFEST).decode()
@@ -159,7 +159,7 @@ def unpack(path: Path) -> tuple[bytes, ModelSpec]:
     ) as error:
         if data[4:8] == b"TFL3":
             raise ModelError(
-                f"{path} is cut short, or has no manifest because edgekit did not make it; {cure}"
+                f"{path} is cut short, or has no manifest because pocketsight did not make it; {cure}"
             ) from error
         raise ModelError(f"{path} is not a model file; {cure}") from error
     spec = ModelSpec.from_json(text, path)

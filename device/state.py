@@ -7,7 +7,7 @@ import time
 from collections import defaultdict, deque
 from typing import Any
 
-from edgekit.device.record import Entry, Record
+from pocketsight.device.record import Entry, Record
 
 KEPT = 500  # entries that the page can ask for
 MINUTES = 60  # of sentiment that the page draws

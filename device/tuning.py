@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_json
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_json
 
 ROUNDS = 30  # invocations a count; the first third only warms up
 WORTH = 0.9  # another thread must bring the time below this share, or fewer are taken: they leave the board cooler
@@ -72,6 +72,6 @@ def median(numbers: Sequence[float]) -> float:
 
 
 def cache() -> Path:
-    """The user's cache folder for edgekit; a service names its own by CACHE_DIRECTORY."""
+    """The user's cache folder for pocketsight; a service names its own by CACHE_DIRECTORY."""
     home = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME")
-    return Path(home or os.path.expanduser("~/.cache")) / "edgekit"
+    return Path(home or os.path.expanduser("~/.cache")) / "pocketsight"

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, crop, fit, pictures, read_image
-from edgekit.device.spec import ModelSpec
-from edgekit.train.aligned import as_trained
-from edgekit.train.expressions import Expressions, Portrait, face_in, hold_out, read_expressions
-from edgekit.train.faces import NONE, Example, read_faces
-from edgekit.train.recipe import SENTIMENT
-from edgekit.train.slices import FEW
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, crop, fit, pictures, read_image
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.aligned import as_trained
+from pocketsight.train.expressions import Expressions, Portrait, face_in, hold_out, read_expressions
+from pocketsight.train.faces import NONE, Example, read_faces
+from pocketsight.train.recipe import SENTIMENT
+from pocketsight.train.slices import FEW
 
 COUNT = 300  # pictures that set the int8 ranges
 HELD_OUT = 300  # pictures for parity

@@ -15,18 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device import sentiment as board
-from edgekit.device.errors import DataError
-from edgekit.device.interpreter import Loaded
-from edgekit.device.spec import ModelSpec
-from edgekit.device.tensor import Tensor
-from edgekit.train.answers import Judged, Named, calibration_error, judge
-from edgekit.train.expressions import Portrait, face_in, readable, shares
-from edgekit.train.pick import UNASKED, parse, pick_sentiment, settle
-from edgekit.train.say import say
-from edgekit.train.score import Numbers, Track
-from edgekit.train.slices import FEW
-from edgekit.train.verdict import scoring
+from pocketsight.device import sentiment as board
+from pocketsight.device.errors import DataError
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.spec import ModelSpec
+from pocketsight.device.tensor import Tensor
+from pocketsight.train.answers import Judged, Named, calibration_error, judge
+from pocketsight.train.expressions import Portrait, face_in, readable, shares
+from pocketsight.train.pick import UNASKED, parse, pick_sentiment, settle
+from pocketsight.train.say import say
+from pocketsight.train.score import Numbers, Track
+from pocketsight.train.slices import FEW
+from pocketsight.train.verdict import scoring
 
 BOUNDS = 0.25, 4.0  # a temperature beyond them says that something else is wrong
 TOLERABLE = 0.05  # calibration error
@@ -39,8 +39,8 @@ def begin(spec: ModelSpec, asked: str | None, votes: Sequence[Path]) -> ModelSpe
     """
     if spec.task == "detector" and (asked or votes):
         raise DataError(
-            "--pick and --votes are for a classifier; choose a detector's threshold by: edgekit score RUN --data DATA "
-            "--pick PROMISE"
+            "--pick and --votes are for a classifier; choose a detector's threshold by: "
+            "pocketsight score RUN --data DATA --pick PROMISE"
         )
     if asked:
         parse(asked, "sentiment")
@@ -170,7 +170,7 @@ def choose(judged: Judged, spec: ModelSpec, asked: str | None) -> dict[str, Any]
 
 
 def _promised(spec: ModelSpec, picked: dict[str, Any]) -> dict[str, Any]:
-    """Training facts with the promise, as `edgekit score --pick` writes them."""
+    """Training facts with the promise, as `pocketsight score --pick` writes them."""
     facts = {name: fact for name, fact in spec.training.items() if name != "picked"}
     if not picked["asked"]:
         return facts

@@ -1,4 +1,4 @@
-"""edgekit export ..."""
+"""pocketsight export ..."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.device.errors import DataError, ModelError, ParityError
+from pocketsight.device.errors import DataError, ModelError, ParityError
 
 if TYPE_CHECKING:
-    from edgekit.device.interpreter import Loaded
-    from edgekit.export.calibration import Calibration
-    from edgekit.export.edgetpu import Verdict
+    from pocketsight.device.interpreter import Loaded
+    from pocketsight.export.calibration import Calibration
+    from pocketsight.export.edgetpu import Verdict
 
 TASKS = "detector", "sentiment"
 PRECISIONS = "int8", "float32", "float16", "dynamic"
@@ -49,15 +49,15 @@ def tflite(
         what = "--votes and --pick need pictures" if votes or pick else "int8 needs pictures to set its ranges"
         raise DataError(f"{what}: --calibrate DATA, the training data will do")
 
-    from edgekit.device import golden
-    from edgekit.device.files import write_whole
-    from edgekit.device.interpreter import Loaded, TfliteModel
-    from edgekit.device.spec import pack
-    from edgekit.export import calibration, certainty
-    from edgekit.export import tflite as converter
-    from edgekit.train.backend import keras
-    from edgekit.train.run import as_model, load_run
-    from edgekit.train.say import console, say, suggest
+    from pocketsight.device import golden
+    from pocketsight.device.files import write_whole
+    from pocketsight.device.interpreter import Loaded, TfliteModel
+    from pocketsight.device.spec import pack
+    from pocketsight.export import calibration, certainty
+    from pocketsight.export import tflite as converter
+    from pocketsight.train.backend import keras
+    from pocketsight.train.run import as_model, load_run
+    from pocketsight.train.say import console, say, suggest
 
     if keras.backend.backend() != "tensorflow":
         raise DataError("only TensorFlow exports; unset KERAS_BACKEND, the weights are the same")
@@ -87,8 +87,8 @@ def tflite(
 
 def _prove(trained: Loaded, exported: Loaded, drawn: Calibration, limit: float | None) -> dict[str, Any]:
     """The parity report, printed too. Raises ParityError when more was lost than `limit`."""
-    from edgekit.export import parity
-    from edgekit.train.say import console
+    from pocketsight.export import parity
+    from pocketsight.train.say import console
 
     facts = parity.compare(trained, exported, drawn.samples[:50] + drawn.samples[-2:], drawn.held_out)
     console.print(_table(facts))
@@ -104,16 +104,16 @@ def _prove(trained: Loaded, exported: Loaded, drawn: Calibration, limit: float |
 def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
     """Compile an int8 .tflite for a Coral, or say what of it would stay on the CPU.
 
-    The check needs nothing but edgekit; compiling needs Coral's edgetpu_compiler.
+    The check needs nothing but pocketsight; compiling needs Coral's edgetpu_compiler.
     """
-    from edgekit.device import golden
-    from edgekit.device.edgetpu import beside
-    from edgekit.device.files import write_whole
-    from edgekit.device.spec import pack, unpack
-    from edgekit.export import compiler
-    from edgekit.export.edgetpu import judge
-    from edgekit.export.graph import read_graph
-    from edgekit.train.say import console, say, suggest
+    from pocketsight.device import golden
+    from pocketsight.device.edgetpu import beside
+    from pocketsight.device.files import write_whole
+    from pocketsight.device.spec import pack, unpack
+    from pocketsight.export import compiler
+    from pocketsight.export.edgetpu import judge
+    from pocketsight.export.graph import read_graph
+    from pocketsight.train.say import console, say, suggest
 
     plain = exported(source)
     flatbuffer, spec = unpack(plain)
@@ -148,7 +148,7 @@ def exported(source: Path) -> Path:
     found = [path for path in (source / f"{task}.tflite" for task in TASKS) if path.exists()]
     if len(found) != 1:
         has = f"has {' and '.join(path.name for path in found)}: name one" if found else "has no exported model"
-        raise DataError(f"{source} {has}; one is made with: edgekit export tflite RUN --calibrate DATA")
+        raise DataError(f"{source} {has}; one is made with: pocketsight export tflite RUN --calibrate DATA")
     return found[0]
 
 

@@ -11,8 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.device.errors import ModelError, ParityError
-from edgekit.export.graph import Tensor, read_graph
+from pocketsight.device.errors import ModelError, ParityError
+from pocketsight.export.graph import Tensor, read_graph
 
 PROGRAM = "edgetpu_compiler"
 PAGE = "coral.ai/docs/edgetpu/compiler"
@@ -78,7 +78,7 @@ def read_report(text: str) -> Report:
     total, on_cpu = (int(found[1]) if (found := each.search(text)) else None for each in (TOTAL, ON_CPU))
     counted = sum(count for _, count, _ in left)
     if not version or (not rows and on_cpu is None):
-        raise ModelError(f"{PROGRAM} printed what this edgekit does not understand; nothing was written")
+        raise ModelError(f"{PROGRAM} printed what this pocketsight does not understand; nothing was written")
     mapped = sum(count for _, count, why in rows if why == MAPPED)
     on_cpu = max(on_cpu or 0, counted)  # where both stand there they agree; the table may be cut short
     if total is not None:
@@ -132,7 +132,7 @@ def _failure(text: str, status: int, name: str) -> str:
     elif "Internal compiler error" in text:
         cure = "it says no more; some users were helped by a second try, others by a smaller input"
     elif "dynamic" in text:
-        cure = "export with a batch of 1: edgekit export tflite does"
+        cure = "export with a batch of 1: pocketsight export tflite does"
     else:
         cure = f"run {PROGRAM} -s on the file to see all that it prints"
     return f"{PROGRAM} {version} gave up on {name}: {words.rstrip(' .')}; {cure}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgekit.export.graph import Graph, Operator
+from pocketsight.export.graph import Graph, Operator
 
 LARGE = 1 << 16  # elements; the list says "large" and no number
 LONGEST_SOFTMAX = 16_000

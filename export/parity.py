@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.errors import DataError, ParityError
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded
-from edgekit.train.answers import score_sentiment
-from edgekit.train.score import score_detector
-from edgekit.train.verdict import scoring
+from pocketsight.device.errors import DataError, ParityError
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.train.answers import score_sentiment
+from pocketsight.train.score import score_detector
+from pocketsight.train.verdict import scoring
 
 LIMITS = {"ap50": 0.01, "accuracy": 0.005}
 

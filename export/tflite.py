@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.errors import ParityError
-from edgekit.device.image import Image
-from edgekit.device.interpreter import runtime
-from edgekit.device.quiet import quiet
-from edgekit.export.calibration import feed
-from edgekit.export.slim import slim
+from pocketsight.device.errors import ParityError
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import runtime
+from pocketsight.device.quiet import quiet
+from pocketsight.export.calibration import feed
+from pocketsight.export.slim import slim
 
 
 def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:

@@ -1,1 +1,1 @@
-"""The models that `edgekit run` uses unless told otherwise, and one example picture. Data only, no code."""
+"""The models that `pocketsight run` uses unless told otherwise, and one example picture. Data only, no code."""

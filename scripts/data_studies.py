@@ -19,10 +19,10 @@ from typing import Any
 import click
 import numpy as np
 
-from edgekit.device.files import write_whole
-from edgekit.device.image import pictures
-from edgekit.train.report import pyplot
-from edgekit.train.votes import read_votes
+from pocketsight.device.files import write_whole
+from pocketsight.device.image import pictures
+from pocketsight.train.report import pyplot
+from pocketsight.train.votes import read_votes
 
 COUNTS = 100, 300, 1000, 3000
 ARCH = click.option("--arch", default="grid133k-256", show_default=True)
@@ -32,12 +32,12 @@ PATH = click.Path(path_type=Path)
 Coco = dict[str, Any]
 
 
-def edgekit(*words: object) -> str:
+def pocketsight(*words: object) -> str:
     """What a command writes to standard output."""
-    program = "from edgekit.device.cli import main; main(prog_name='edgekit')"
+    program = "from pocketsight.device.cli import main; main(prog_name='pocketsight')"
     done = subprocess.run([sys.executable, "-c", program, *map(str, words)], stdout=subprocess.PIPE, text=True)
     if done.returncode:
-        sys.exit(f"edgekit {words[0]} failed")
+        sys.exit(f"pocketsight {words[0]} failed")
     return done.stdout
 
 
@@ -56,11 +56,11 @@ def train_and_score(data: Coco, test: Path, folder: Path, arch: str, pictures: i
         write_whole(folder / "train.json", json.dumps(data).encode())
         run = folder / "run"
         resume = ["--resume"] if (run / "manifest.json").exists() else []
-        edgekit(
+        pocketsight(
             "train", "detector", "--data", folder / "train.json", "--arch", arch, "--pictures", pictures,
             "--out", run, "--workers", 2, *resume,
         )  # fmt: skip
-        write_whole(result, edgekit("score", run, "--data", test, "--json").encode())
+        write_whole(result, pocketsight("score", run, "--data", test, "--json").encode())
     scores: dict[str, float] = json.loads(result.read_text())
     return scores
 

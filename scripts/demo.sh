@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/venv.sh demo
-exec edgekit demo "$@"
+exec pocketsight demo "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# edgekit on ARM boards that are not at hand: a Raspberry Pi 4, a Pi 5 and one of 32 bits, whose processors qemu plays.
+# pocketsight on ARM boards that are not at hand: a Raspberry Pi 4, a Pi 5 and one of 32 bits, whose processors qemu plays.
 # Doctor, verify and a run on a short clip, from the installed wheel; the log must be that of this machine.
 #
 #   scripts/emulate.sh                   # all three; the first time it builds their systems, without root
@@ -117,25 +117,25 @@ board() {
   chmod +x "$root/python"
 }
 
-# watch LOG COMMAND...: `edgekit run` on the clip, once as a video and once as pictures
+# watch LOG COMMAND...: `pocketsight run` on the clip, once as a video and once as pictures
 watch() {
   local log=$place/logs/$1.jsonl
   shift
   { "$@" run --threads 1 --camera clip/video.mkv && "$@" run --threads 1 --camera clip/pictures; } >"$log" 2>"$log.txt" ||
-    { cat "$log.txt" >&2; die "edgekit run failed"; }
+    { cat "$log.txt" >&2; die "pocketsight run failed"; }
 }
 
 # examine NAME ARCHITECTURE CPU PACKAGES: doctor and verify on a board. Where emulation is slow a doctor runs out of patience,
 # which finds nothing wrong.
 examine() {
-  local edgekit=(arm "$2" "$3" "$4" "$place/edgekit/bin/edgekit") log=$place/logs/$1-doctor.txt
-  "${edgekit[@]}" verify 2>"$log" | sed "s|^.*/|$1 verify: |" || { cat "$log" >&2; die "$1: edgekit verify failed"; }
-  "${edgekit[@]}" doctor >"$log" 2>&1 || true
+  local pocketsight=(arm "$2" "$3" "$4" "$place/pocketsight/bin/pocketsight") log=$place/logs/$1-doctor.txt
+  "${pocketsight[@]}" verify 2>"$log" | sed "s|^.*/|$1 verify: |" || { cat "$log" >&2; die "$1: pocketsight verify failed"; }
+  "${pocketsight[@]}" doctor >"$log" 2>&1 || true
   local checks='(board|Python|interpreter|OpenCV|models) '
   grep --extended-regexp "^(ok|warn|fail) +$checks" "$log" | sed "s|^|$1 doctor: |; s|$place/||" ||
-    { cat "$log" >&2; die "$1: edgekit doctor failed"; }
+    { cat "$log" >&2; die "$1: pocketsight doctor failed"; }
   if grep --extended-regexp "^fail +$checks" "$log" | grep --quiet --invert-match 'did not end'; then
-    die "$1: edgekit doctor found something to mend"
+    die "$1: pocketsight doctor found something to mend"
   fi
 }
 
@@ -148,12 +148,12 @@ same() {
 }
 
 pi() {
-  local name=$1 cpu=$2 packages=$place/edgekit:$place/arm64-packages
+  local name=$1 cpu=$2 packages=$place/pocketsight:$place/arm64-packages
   board "$name" arm64 qemu-aarch64
   examine "$name" arm64 "$cpu" "$packages"
-  watch "$name" arm arm64 "$cpu" "$packages" "$place/edgekit/bin/edgekit"
+  watch "$name" arm arm64 "$cpu" "$packages" "$place/pocketsight/bin/pocketsight"
   same "$name" x86-64
-  watch "$name-opencv-wheel" arm arm64 "$cpu" "$place/arm64-opencv:$packages" "$place/edgekit/bin/edgekit"
+  watch "$name-opencv-wheel" arm arm64 "$cpu" "$place/arm64-opencv:$packages" "$place/pocketsight/bin/pocketsight"
   same "$name-opencv-wheel" x86-64 --near
 }
 
@@ -161,18 +161,18 @@ prepare() {
   mkdir -p "$place"/{logs,home}
   local python
   python=$(python_of '(3, 11)' '(3, 14)')
-  [ "$python" ] || die "edgekit needs Python 3.11, 3.12 or 3.13; set PYTHON to one"
+  [ "$python" ] || die "pocketsight needs Python 3.11, 3.12 or 3.13; set PYTHON to one"
   [ -x "$place/x86-64/bin/pip" ] || "$python" -m venv "$place/x86-64" || die "on Debian: sudo apt install python3-venv"
   pip=$place/x86-64/bin/pip
   "$pip" download "${quiet[@]}" --no-deps --dest "$place/probe" click >/dev/null ||
     die "the package index cannot be reached" 75
-  rm -rf "$place"/{probe,edgekit} "$place"/edgekit-*.whl
+  rm -rf "$place"/{probe,pocketsight} "$place"/pocketsight-*.whl
   "$pip" wheel "${quiet[@]}" --no-deps --wheel-dir "$place" "$here"
-  wheel=$(echo "$place"/edgekit-*.whl)
-  "$pip" install "${quiet[@]}" --no-compile --no-deps --target "$place/edgekit" "$wheel"
+  wheel=$(echo "$place"/pocketsight-*.whl)
+  "$pip" install "${quiet[@]}" --no-compile --no-deps --target "$place/pocketsight" "$wheel"
   environment x86-64 "$python" ai-edge-litert opencv-python-headless
   x86-64/bin/python "$here/scripts/emulate/clip.py" clip
-  watch x86-64 env -i HOME="$place/home" "$place/x86-64/bin/edgekit"
+  watch x86-64 env -i HOME="$place/home" "$place/x86-64/bin/pocketsight"
 }
 
 prepare_arm64() {
@@ -193,16 +193,16 @@ prepare_armhf() {
 }
 
 armhf() {
-  local packages=$place/edgekit:$place/armhf-packages python
+  local packages=$place/pocketsight:$place/armhf-packages python
   board armhf armhf qemu-arm
   examine armhf armhf cortex-a15 "$packages"
-  watch armhf arm armhf cortex-a15 "$packages" "$place/edgekit/bin/edgekit"
+  watch armhf arm armhf cortex-a15 "$packages" "$place/pocketsight/bin/pocketsight"
   same armhf x86-64 --near
   python=$(python_of '(3, 11)' '(3, 12)')
   [ "$python" ] || { echo "no Python 3.11 here, so armhf was not laid beside tflite-runtime on x86-64"; return; }
   environment x86-64-tflite-runtime "$python" tflite-runtime==2.14.0 'numpy<2' 'opencv-python-headless<4.12'
-  "$place/x86-64-tflite-runtime/bin/edgekit" verify | sed "s|^.*/|tflite-runtime on x86-64 verify: |"
-  watch x86-64-tflite-runtime env -i HOME="$place/home" "$place/x86-64-tflite-runtime/bin/edgekit"
+  "$place/x86-64-tflite-runtime/bin/pocketsight" verify | sed "s|^.*/|tflite-runtime on x86-64 verify: |"
+  watch x86-64-tflite-runtime env -i HOME="$place/home" "$place/x86-64-tflite-runtime/bin/pocketsight"
   same armhf x86-64-tflite-runtime --near
 }
 
@@ -218,7 +218,7 @@ machine() {
   PATH=$PATH:/usr/sbin depmod -b "$root" "$(ls "$root/usr/lib/modules")"
   rm -rf "$extra"
   mkdir -p "$extra"/{opt,usr/share/libcamera/pipeline/virtual}
-  cp -a edgekit "$extra/opt/edgekit"
+  cp -a pocketsight "$extra/opt/pocketsight"
   cp -a arm64-packages "$extra/opt/packages"
   cp -a arm64-opencv "$extra/opt/opencv"
   cp -a machine-picamera2 "$extra/opt/picamera2"

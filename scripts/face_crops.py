@@ -14,12 +14,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.errors import DataError, EdgekitError
-from edgekit.device.files import write_jpeg
-from edgekit.device.image import crop
-from edgekit.train.faces import read_faces
-from edgekit.train.say import bar
+from pocketsight.device.boxes import Box
+from pocketsight.device.errors import DataError, PocketsightError
+from pocketsight.device.files import write_jpeg
+from pocketsight.device.image import crop
+from pocketsight.train.faces import read_faces
+from pocketsight.train.say import bar
 
 MASKED, OTHERS = "classes/_masked", "others"
 ROOM = 0.3  # around the box, in its longer sides
@@ -58,5 +58,5 @@ def main(faces: Path, out: Path, masked_every: int) -> None:
 if __name__ == "__main__":
     try:
         main(standalone_mode=False)
-    except EdgekitError as error:
+    except PocketsightError as error:
         raise SystemExit(f"Error: {error}") from None

@@ -4,7 +4,7 @@
     python scripts/flicker.py FACES... --sweep      # both figures for other values of memory, slack and dwell
 
 Each picture becomes a still video as a camera on a shaky table sees it: noise, light that comes and goes, JPEG. It goes
-through the pipeline of `edgekit run`. The same seed gives the same frames.
+through the pipeline of `pocketsight run`. The same seed gives the same frames.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from edgekit.device.boxes import Box
-from edgekit.device.camera import Frame
-from edgekit.device.commands.options import MODELS
-from edgekit.device.detector import detect
-from edgekit.device.errors import DataError, EdgekitError
-from edgekit.device.follow.steady import Steady
-from edgekit.device.image import Image, pictures, read_image, resize, to_rgb
-from edgekit.device.interpreter import Loaded, load
-from edgekit.device.pipeline import Pipeline
-from edgekit.device.record import Record
-from edgekit.device.sentiment import MARGIN, Probabilities, name, weigh
-from edgekit.device.spec import ModelSpec, Steadiness
-from edgekit.device.timing import Laps
-from edgekit.train.say import bar
+from pocketsight.device.boxes import Box
+from pocketsight.device.camera import Frame
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.detector import detect
+from pocketsight.device.errors import DataError, PocketsightError
+from pocketsight.device.follow.steady import Steady
+from pocketsight.device.image import Image, pictures, read_image, resize, to_rgb
+from pocketsight.device.interpreter import Loaded, load
+from pocketsight.device.pipeline import Pipeline
+from pocketsight.device.record import Record
+from pocketsight.device.sentiment import MARGIN, Probabilities, name, weigh
+from pocketsight.device.spec import ModelSpec, Steadiness
+from pocketsight.device.timing import Laps
+from pocketsight.train.say import bar
 
 SIZE = 240, 320
 SIDES = 64, 120  # pixels of the longer side of a face in the frame
@@ -285,7 +285,7 @@ def main(
         found = told | measure(still, turning, spec) | {"steadiness": vars(spec.steadiness)}
         if swept:
             found["sweep"] = sweep(still, turning, spec)
-    except EdgekitError as error:
+    except PocketsightError as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(found, indent=1)) if as_json else show(found)
 

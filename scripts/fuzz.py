@@ -29,14 +29,14 @@ from zipfile import ZipFile
 import click
 import numpy as np
 
-from edgekit.device import golden
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.commands.run import plan_of, run
-from edgekit.device.detector import detect
-from edgekit.device.errors import EdgekitError
-from edgekit.device.image import read_image
-from edgekit.device.interpreter import load
-from edgekit.device.spec import MANIFEST, pack, unpack
+from pocketsight.device import golden
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.run import plan_of, run
+from pocketsight.device.detector import detect
+from pocketsight.device.errors import PocketsightError
+from pocketsight.device.image import read_image
+from pocketsight.device.interpreter import load
+from pocketsight.device.spec import MANIFEST, pack, unpack
 
 Rng = np.random.Generator
 Make = Callable[[Rng, Path], bytes]  # a damaged file, of a good model where it is one
@@ -165,7 +165,7 @@ def try_settings(path: Path, task: str) -> bool:
     try:
         plan_of(run.make_context("run", ["--config", str(path)]).params)
     except click.ClickException as error:
-        raise EdgekitError(error.format_message()) from error
+        raise PocketsightError(error.format_message()) from error
     return True
 
 
@@ -189,7 +189,7 @@ def child(attempt: Try, path: Path, task: str) -> int:
             os.dup2(os.open(path.with_suffix(".said"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
             signal.alarm(int(PATIENCE))
             status = GOOD if attempt(path, task) else WRONG
-        except EdgekitError as error:
+        except PocketsightError as error:
             status = REFUSED if str(error) and "\n" not in str(error) else BUG
         except BaseException:
             traceback.print_exc()

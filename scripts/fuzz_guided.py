@@ -20,13 +20,13 @@ from zipfile import ZipFile
 
 import atheris
 
-with atheris.instrument_imports(include=["edgekit.device", "tomllib"]):
+with atheris.instrument_imports(include=["pocketsight.device", "tomllib"]):
     import click
 
-    from edgekit.device.commands.options import MODELS
-    from edgekit.device.commands.run import plan_of, run
-    from edgekit.device.errors import EdgekitError
-    from edgekit.device.spec import MANIFEST, unpack
+    from pocketsight.device.commands.options import MODELS
+    from pocketsight.device.commands.run import plan_of, run
+    from pocketsight.device.errors import PocketsightError
+    from pocketsight.device.spec import MANIFEST, unpack
 
 SETTINGS = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
 WORDS = ["detector", "sentiment", "int8", "happy", "box_8", "edgetpu", "../../x"]
@@ -98,7 +98,7 @@ def main() -> None:
     if sys.argv[1:2] == [] or sys.argv[1] not in TARGETS:
         sys.exit(f"say which: {' or '.join(TARGETS)}")
     attempt, seed = TARGETS[sys.argv[1]]
-    folder = Path(tempfile.mkdtemp(prefix="edgekit"))
+    folder = Path(tempfile.mkdtemp(prefix="pocketsight"))
     (folder / "corpus").mkdir()
     (folder / "corpus" / "seed").write_bytes(seed)
     path = folder / "file"
@@ -106,7 +106,7 @@ def main() -> None:
     def once(data: bytes) -> None:
         try:
             attempt(data, path)
-        except EdgekitError as error:
+        except PocketsightError as error:
             _demand_line(str(error))
 
     atheris.Setup([sys.argv[0], *sys.argv[2:], str(folder / "corpus")], once)

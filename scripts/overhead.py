@@ -17,13 +17,13 @@ from typing import Any
 import click
 import numpy as np
 
-from edgekit.device.bench.machine import machine
-from edgekit.device.camera import Camera, Frame
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.image import Image, cut, read_image, resize
-from edgekit.device.interpreter import Loaded
-from edgekit.device.plan import Plan
-from edgekit.device.run import Run, watching
+from pocketsight.device.bench.machine import machine
+from pocketsight.device.camera import Camera, Frame
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.image import Image, cut, read_image, resize
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.plan import Plan
+from pocketsight.device.run import Run, watching
 
 BLOCK, ROUNDS, SIZE = 60, 12, (240, 320)
 VIEWER = (

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from edgekit.train.report import pyplot
+from pocketsight.train.report import pyplot
 
 PATH = click.Path(path_type=Path)
 NAMES = {
@@ -21,7 +21,7 @@ NAMES = {
     "dlib_hog": "dlib HOG", "dlib_hog_up1": "dlib HOG, doubled",
 }  # fmt: skip
 PLACES = {  # of names that would lie on each other, in points from their mark
-    "edgekit-tiny": (-20, -20), "edgekit": (-18, 12), "edgekit-large": (-36, 14), "yunet_ort": (-40, -4),
+    "pocketsight-tiny": (-20, -20), "pocketsight": (-18, 12), "pocketsight-large": (-36, 14), "yunet_ort": (-40, -4),
     "yunet_n_ort": (-44, 8), "ultralight_slim320_litert": (-30, -22), "ultralight_rfb320_litert": (9, -6),
     "haar_default": (8, -8), "dlib_hog_up1": (-96, 8), "yunet_opencv": (8, -12),
 }  # fmt: skip
@@ -42,7 +42,7 @@ def main(result: Path, target: Path, size: str, reference: str) -> None:
     for peer, facts in sorted(peers.items(), key=lambda item: _ms(item[1]["sizes"][size])):
         found = facts["sizes"][size]
         time, accuracy = _ms(found) / unit, found["accuracy"]["16"]
-        ours = peer.startswith("edgekit")
+        ours = peer.startswith("pocketsight")
         low, high = accuracy["ap_ci"]
         axes.errorbar(
             time, accuracy["ap"], [[accuracy["ap"] - low], [high - accuracy["ap"]]],

@@ -1,7 +1,7 @@
 """Our detector and classifier for a bench of other people's: one class each, without a base, fed OpenCV's B, G, R.
 
-The bench runs them in an interpreter that has edgekit, and asks for `prepare`, `infer` and `finish` apart, so that the
-net's time is comparable with others'.
+The bench runs them in an interpreter that has pocketsight, and asks for `prepare`, `infer` and `finish` apart,
+so that the net's time is comparable with others'.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.boxes import decode, suppress
-from edgekit.device.image import Image, fit, to_rgb
-from edgekit.device.interpreter import load
+from pocketsight.device.boxes import decode, suppress
+from pocketsight.device.image import Image, fit, to_rgb
+from pocketsight.device.interpreter import load
 
 
 class Detector:

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import cv2
 
-from edgekit.device.annotate import annotate
-from edgekit.device.camera import Frame
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.image import read_image, resize, to_rgb
-from edgekit.device.interpreter import load
-from edgekit.device.pipeline import records
+from pocketsight.device.annotate import annotate
+from pocketsight.device.camera import Frame
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.image import read_image, resize, to_rgb
+from pocketsight.device.interpreter import load
+from pocketsight.device.pipeline import records
 
 HERE = Path(__file__).parent / "pictures"
 
 
 def main() -> None:
-    """The photograph that ships, as `edgekit run --save` would draw it, at twice its size."""
+    """The photograph that ships, as `pocketsight run --save` would draw it, at twice its size."""
     detector, sentiment = (load(MODELS / f"{task}.tflite", task) for task in ("detector", "sentiment"))
     image = resize(read_image(EXAMPLE), (480, 640))
     ((frame, record),) = records([Frame(image, 0, 0.0, EXAMPLE.name)], detector, sentiment)

@@ -2,8 +2,8 @@
 
     python scripts/robustness.py models/sentiment.tflite --data fer2013/test --votes fer2013/test/ferplus.csv
 
-Boxes are those of the detector that comes with edgekit, then moved, scaled or turned; pictures are darkened, blurred,
-covered. Each row is all pictures with one hindrance of one strength: the same pictures in every row.
+Boxes are those of the detector that comes with pocketsight, then moved, scaled or turned; pictures are darkened,
+blurred, covered. Each row is all pictures with one hindrance of one strength: the same pictures in every row.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ import click
 import cv2
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.errors import EdgekitError
-from edgekit.device.image import Image, crop, resize
-from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import Sentiment, name, probabilities
-from edgekit.train.aligned import as_trained
-from edgekit.train.answers import Named, judge, measure
-from edgekit.train.augment import draw_mask
-from edgekit.train.expressions import Portrait, face_in, read_expressions, readable
-from edgekit.train.say import bar
-from edgekit.train.verdict import open_model
+from pocketsight.device.boxes import Box
+from pocketsight.device.errors import PocketsightError
+from pocketsight.device.image import Image, crop, resize
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.sentiment import Sentiment, name, probabilities
+from pocketsight.train.aligned import as_trained
+from pocketsight.train.answers import Named, judge, measure
+from pocketsight.train.augment import draw_mask
+from pocketsight.train.expressions import Portrait, face_in, read_expressions, readable
+from pocketsight.train.say import bar
+from pocketsight.train.verdict import open_model
 
 PATH = click.Path(path_type=Path)
 FIGURES = "accuracy", "balanced_accuracy", "unsure_rate", "accuracy_when_sure", "others_called"
@@ -161,8 +161,8 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.option("--data", type=PATH, multiple=True, required=True, help="As for edgekit score.")
-@click.option("--votes", type=PATH, multiple=True, help="As for edgekit score.")
+@click.option("--data", type=PATH, multiple=True, required=True, help="As for pocketsight score.")
+@click.option("--votes", type=PATH, multiple=True, help="As for pocketsight score.")
 @click.option("--json", "as_json", is_flag=True)
 def main(model: Path, data: tuple[Path, ...], votes: tuple[Path, ...], as_json: bool) -> None:
     """Score a model on the same faces under each hindrance."""
@@ -176,5 +176,5 @@ def main(model: Path, data: tuple[Path, ...], votes: tuple[Path, ...], as_json: 
 if __name__ == "__main__":
     try:
         main(standalone_mode=False)
-    except EdgekitError as error:
+    except PocketsightError as error:
         raise SystemExit(f"Error: {error}") from None

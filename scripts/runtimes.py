@@ -2,7 +2,7 @@
 
     python scripts/runtimes.py [FOLDER]        # environments are made in FOLDER (.venv-runtimes) and used again
 
-Installs edgekit from a wheel of this checkout, so it is also a test that the wheel is whole. Needs Python 3.11 for
+Installs pocketsight from a wheel of this checkout, so it is also a test that the wheel is whole. Needs Python 3.11 for
 tflite-runtime, the last version of which knows no newer one; an environment that cannot be made is said to be missing.
 """
 
@@ -25,7 +25,7 @@ ENVIRONMENTS = {
     "tflite-runtime, the last": ["tflite-runtime==2.14.0", "numpy<2", f"{OPENCV}<4.12"],
     "tf.lite": ["tensorflow", OPENCV],
 }
-AS_RUNTIME = "from tensorflow.lite.python.interpreter import *\n"  # tf.lite under the name that edgekit looks for
+AS_RUNTIME = "from tensorflow.lite.python.interpreter import *\n"  # tf.lite under the name that pocketsight looks for
 
 
 def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -44,8 +44,8 @@ def environment(folder: Path, wheel: Path, packages: list[str]) -> str:
 
 
 def verify(folder: Path, shim: Path | None) -> list[dict[str, Any]]:
-    """The report of `edgekit verify --json` in an environment."""
-    done = run(folder / "bin" / "edgekit", "verify", "--json", env={"PYTHONPATH": str(shim)} if shim else {})
+    """The report of `pocketsight verify --json` in an environment."""
+    done = run(folder / "bin" / "pocketsight", "verify", "--json", env={"PYTHONPATH": str(shim)} if shim else {})
     text = done.stdout
     if "[" not in text:
         return [{"file": "all", "verdict": done.stderr.strip().splitlines()[-1], "interpreter": "-"}]
@@ -62,7 +62,7 @@ def main(folder: Path) -> None:
     done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, HERE)
     if done.returncode:
         sys.exit(done.stderr)
-    (wheel,) = folder.glob("edgekit-*.whl")
+    (wheel,) = folder.glob("pocketsight-*.whl")
     shim = folder / "shim"
     (shim / "tflite_runtime").mkdir(parents=True, exist_ok=True)
     (shim / "tflite_runtime" / "interpreter.py").write_text(AS_RUNTIME)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs edgekit as a service on a Raspberry Pi or another Debian board: OpenCV and picamera2 by apt, an environment in
-# /opt/edgekit that sees them, a first /etc/edgekit.toml, the unit. Run it again to upgrade; your settings stay.
+# Installs pocketsight as a service on a Raspberry Pi or another Debian board: OpenCV and picamera2 by apt, an environment in
+# /opt/pocketsight that sees them, a first /etc/pocketsight.toml, the unit. Run it again to upgrade; your settings stay.
 #
 #   sudo scripts/setup_pi.sh            # from a copy of the project
-#   sudo scripts/setup_pi.sh edgekit    # from the package index
+#   sudo scripts/setup_pi.sh pocketsight    # from the package index
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source=${1:-$(dirname "$here")}
-place=/opt/edgekit
-settings=/etc/edgekit.toml
+place=/opt/pocketsight
+settings=/etc/pocketsight.toml
 
 [ "$(id -u)" = 0 ] || { echo "this needs root: sudo $0 $*" >&2; exit 1; }
 command -v apt-get >/dev/null || { echo "this needs apt: Debian, Ubuntu or Raspberry Pi OS" >&2; exit 1; }
@@ -25,14 +25,14 @@ echo "numpy==$(/usr/bin/python3 -c 'import numpy; print(numpy.__version__)')" >"
 "$place/bin/pip" install --quiet --upgrade --constraint "$place/numpy.txt" "${source}[board,mqtt,web]"
 
 [ -e "$settings" ] || cat >"$settings" <<'SETTINGS'
-# The keys are the options of: edgekit run --help
-log = ["/var/log/edgekit/events.jsonl"]
+# The keys are the options of: pocketsight run --help
+log = ["/var/log/pocketsight/events.jsonl"]
 cool = 75
 SETTINGS
 
-install -m 644 "$here/edgekit.service" /etc/systemd/system/edgekit.service
+install -m 644 "$here/pocketsight.service" /etc/systemd/system/pocketsight.service
 systemctl daemon-reload
-(cd /var/log && "$place/bin/edgekit" doctor) || { echo "mend this first; then: sudo systemctl enable --now edgekit" >&2; exit 1; }
-systemctl enable --quiet edgekit
-systemctl restart edgekit
-echo "edgekit runs; see it: journalctl -u edgekit -f"
+(cd /var/log && "$place/bin/pocketsight" doctor) || { echo "mend this first; then: sudo systemctl enable --now pocketsight" >&2; exit 1; }
+systemctl enable --quiet pocketsight
+systemctl restart pocketsight
+echo "pocketsight runs; see it: journalctl -u pocketsight -f"

@@ -16,10 +16,10 @@ from typing import Any
 import click
 import numpy as np
 
-from edgekit.device.bench.machine import machine
-from edgekit.device.commands.options import MODELS
-from edgekit.device.plan import Plan
-from edgekit.device.run import watching
+from pocketsight.device.bench.machine import machine
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.plan import Plan
+from pocketsight.device.run import watching
 
 EVERY = 500  # frames between two looks at the process
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the three detectors that ship, and exports them where TensorFlow is. Killed, the same command goes on.
-#   scripts/train_detectors.sh FACES.json OUT [options of edgekit train detector, such as --workers 8]
+#   scripts/train_detectors.sh FACES.json OUT [options of pocketsight train detector, such as --workers 8]
 # With KERAS_BACKEND=torch on a machine with a GPU it only trains; call it again without where TensorFlow is, to export.
 set -euo pipefail
 data=$1 out=$2
@@ -11,9 +11,9 @@ for arch in grid133k grid133k-256 grid133k-512; do  # one net; for other sizes i
   [ "$arch" = grid133k ] && begin= || begin="--weights $out/grid133k"
   if [ ! -e "$run/scores.json" ]; then
     [ -e "$run/manifest.json" ] && resume=--resume || resume=
-    edgekit train detector --arch "$arch" --data "$data" --out "$run" $begin $resume "$@"
+    pocketsight train detector --arch "$arch" --data "$data" --out "$run" $begin $resume "$@"
   fi
   if [ "${KERAS_BACKEND:-tensorflow}" = tensorflow ] && [ ! -e "$run/detector.tflite" ]; then
-    edgekit export tflite "$run" --calibrate "$data"
+    pocketsight export tflite "$run" --calibrate "$data"
   fi
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains the classifier that ships, after a larger net that teaches it, and exports it. Killed, the same command goes on.
-#   scripts/train_sentiment.sh EXPRESSIONS FACES.json OUT [options of edgekit train sentiment, such as --workers 8]
+#   scripts/train_sentiment.sh EXPRESSIONS FACES.json OUT [options of pocketsight train sentiment, such as --workers 8]
 # EXPRESSIONS holds fer2013/train with ferplus.csv and colour/train, FACES.json boxes of faces that say who wears a mask.
 set -euo pipefail
 expressions=$1 faces=$2 out=$3
@@ -19,7 +19,7 @@ train() {  # NET RUN [options]
   shift 2
   if [ ! -e "$run/scores.json" ]; then
     [ -e "$run/manifest.json" ] && resume=--resume
-    edgekit train sentiment --arch "$net" --out "$run" "${folders[@]/#/--data=}" "${votes[@]}" \
+    pocketsight train sentiment --arch "$net" --out "$run" "${folders[@]/#/--data=}" "${votes[@]}" \
       --classes happy,sad --others neutral,angry,surprise $resume "$@"
   fi
 }
@@ -27,4 +27,4 @@ train() {  # NET RUN [options]
 train crop870k "$out/teacher" "$@"
 train crop71k "$out/sentiment" --teacher "$out/teacher" --unlabelled "$out/faces/others" "$@"
 [ -e "$out/sentiment/sentiment.tflite" ] ||
-  edgekit export tflite "$out/sentiment" "${folders[@]/#/--calibrate=}" "${votes[@]}" --pick 'others_called<=0.06'
+  pocketsight export tflite "$out/sentiment" "${folders[@]/#/--calibrate=}" "${votes[@]}" --pick 'others_called<=0.06'

@@ -15,35 +15,35 @@ from pathlib import Path
 
 import click
 
-from edgekit.device.interpreter import Loaded
-from edgekit.train.answers import name
-from edgekit.train.expressions import Portrait, read_expressions
-from edgekit.train.verdict import open_model
+from pocketsight.device.interpreter import Loaded
+from pocketsight.train.answers import name
+from pocketsight.train.expressions import Portrait, read_expressions
+from pocketsight.train.verdict import open_model
 
 SHIPPED = Path(__file__).parents[1] / "models" / "sentiment.tflite"
 Count = tuple[int, int]  # right, of so many
 
 
-def edgekit(*words: object, status: Sequence[int] = (0,)) -> None:
-    program = "from edgekit.device.cli import main; main(prog_name='edgekit')"
+def pocketsight(*words: object, status: Sequence[int] = (0,)) -> None:
+    program = "from pocketsight.device.cli import main; main(prog_name='pocketsight')"
     if subprocess.run([sys.executable, "-c", program, *map(str, words)]).returncode not in status:
-        sys.exit(f"edgekit {words[0]} failed")
+        sys.exit(f"pocketsight {words[0]} failed")
 
 
 def prepare(photos: Path, folder: Path, seed: int) -> None:
     """One split, its faces, and three nets, trained and exported."""
     shutil.copytree(photos, folder / "photos")
     whole, faces = folder / "photos", folder / "faces"
-    edgekit("data", "check", whole, "--min-bytes", 3000, "--fix", "--html", folder / "photos.html", status=(0, 3))
-    edgekit("data", "split", whole, "--seed", seed)
-    edgekit("data", "crops", whole, "-o", faces)
-    edgekit("data", "check", faces, "--min-bytes", 0, "--fix", "--html", folder / "faces.html", status=(0, 3))
+    pocketsight("data", "check", whole, "--min-bytes", 3000, "--fix", "--html", folder / "photos.html", status=(0, 3))
+    pocketsight("data", "split", whole, "--seed", seed)
+    pocketsight("data", "crops", whole, "-o", faces)
+    pocketsight("data", "check", faces, "--min-bytes", 0, "--fix", "--html", folder / "faces.html", status=(0, 3))
     train = "train", "sentiment", "--seed", seed
-    edgekit(*train, "--arch", "cnn256", "--data", whole, "--out", folder / "cnn256")
-    edgekit(*train, "--data", faces, "--pictures", 40_000, "--out", folder / "anew")
-    edgekit(*train, "--data", faces, "--pictures", 4_000, "--weights", "shipped", "--out", folder / "begun")
+    pocketsight(*train, "--arch", "cnn256", "--data", whole, "--out", folder / "cnn256")
+    pocketsight(*train, "--data", faces, "--pictures", 40_000, "--out", folder / "anew")
+    pocketsight(*train, "--data", faces, "--pictures", 4_000, "--weights", "shipped", "--out", folder / "begun")
     for run, data in (("cnn256", whole), ("anew", faces), ("begun", faces)):
-        edgekit("export", "tflite", folder / run, "--calibrate", data)
+        pocketsight("export", "tflite", folder / run, "--calibrate", data)
 
 
 def count(folder: Path) -> dict[str, Count]:

@@ -1,4 +1,4 @@
-# Sourced by the other scripts: makes .venv in the checkout with one extra of edgekit, and activates it.
+# Sourced by the other scripts: makes .venv in the checkout with one extra of pocketsight, and activates it.
 # A second call reuses what is there, unless pyproject.toml has changed.
 #   . scripts/venv.sh dev
 
@@ -10,7 +10,7 @@ for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
   fi
 done
 if [ -z "$python" ]; then
-  echo "edgekit needs Python 3.11, 3.12 or 3.13; found: $(python3 --version 2>&1). Set PYTHON to another one." >&2
+  echo "pocketsight needs Python 3.11, 3.12 or 3.13; found: $(python3 --version 2>&1). Set PYTHON to another one." >&2
   exit 1
 fi
 if [ ! -x .venv/bin/python ]; then
@@ -23,9 +23,9 @@ if [ ! -x .venv/bin/python ]; then
 fi
 . .venv/bin/activate
 wanted=$(sha256sum pyproject.toml | cut -c1-64)
-stamp=.venv/edgekit-$1
+stamp=.venv/pocketsight-$1
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-  echo "installing edgekit[$1] into .venv (TensorFlow is large: a minute or more)"
+  echo "installing pocketsight[$1] into .venv (TensorFlow is large: a minute or more)"
   python -m pip install --quiet --disable-pip-version-check --editable ".[$1]" || exit 1
   echo "$wanted" > "$stamp"
 fi

@@ -16,11 +16,11 @@ from typing import Any
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgekit.device.boxes import Box
-from edgekit.device.record import Record, Seen
-from edgekit.device.sentiment import Sentiment
-from edgekit.device.sinks.mqtt import MqttSink, open_mqtt
-from edgekit.device.state import State
+from pocketsight.device.boxes import Box
+from pocketsight.device.record import Record, Seen
+from pocketsight.device.sentiment import Sentiment
+from pocketsight.device.sinks.mqtt import MqttSink, open_mqtt
+from pocketsight.device.state import State
 from tests.processes import until
 
 LABELS = "happy", "sad"

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.camera.frame import Frame
-from edgekit.device.camera.live import Limits, LiveCamera
-from edgekit.device.camera.reader import Device, Shot, Source
-from edgekit.device.image import Image
+from pocketsight.device.camera.frame import Frame
+from pocketsight.device.camera.live import Limits, LiveCamera
+from pocketsight.device.camera.reader import Device, Shot, Source
+from pocketsight.device.image import Image
 from tests.processes import running
 
 QUICK = Limits(late=0.8, opening=1.0, pause=0.05, longest=0.4, grace=0.1)  # seconds; so that tests need no patience

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.device import edgetpu
-from edgekit.device.commands.options import MODELS
-from edgekit.device.health import coral
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.spec import ModelSpec, pack, unpack
+from pocketsight.device import edgetpu
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.health import coral
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.spec import ModelSpec, pack, unpack
 
 CUSTOM = "edgetpu-custom-op"
 
@@ -104,7 +104,7 @@ def library() -> Path:
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("needs cc: sudo apt install gcc libc6-dev")
-    target = Path(mkdtemp(prefix="edgekit")) / "libfake.so"
+    target = Path(mkdtemp(prefix="pocketsight")) / "libfake.so"
     source = Path(__file__).with_name("edgetpu.c")
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", target, source], check=True)
     return target

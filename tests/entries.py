@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.device.record import Entry
+from pocketsight.device.record import Entry
 
 
 def face(number: int, what: str = "appeared", run: str = "20261122T041500Z-a3f2") -> Entry:

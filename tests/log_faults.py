@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.errors import LogError
-from edgekit.device.sinks.jsonl import open_jsonl
-from edgekit.device.sinks.sink import Limits, Sink
-from edgekit.device.sinks.sqlite import Database
-from edgekit.device.sinks.table import open_table
-from edgekit.device.sinks.writer import Writer
+from pocketsight.device.errors import LogError
+from pocketsight.device.sinks.jsonl import open_jsonl
+from pocketsight.device.sinks.sink import Limits, Sink
+from pocketsight.device.sinks.sqlite import Database
+from pocketsight.device.sinks.table import open_table
+from pocketsight.device.sinks.writer import Writer
 from tests.entries import face
 
 NUMBER = struct.Struct("=q")

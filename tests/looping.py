@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.image import Image
-from edgekit.device.record import Entry, Record, Seen, iso
-from edgekit.device.sentiment import UNSURE, Sentiment
-from edgekit.device.state import State
-from edgekit.device.web.serve import Web, serve
+from pocketsight.device.boxes import Box
+from pocketsight.device.image import Image
+from pocketsight.device.record import Entry, Record, Seen, iso
+from pocketsight.device.sentiment import UNSURE, Sentiment
+from pocketsight.device.state import State
+from pocketsight.device.web.serve import Web, serve
 
 LABELS = "happy", "sad"
 NAMES = "happy", "sad", UNSURE, "happy", "sad"

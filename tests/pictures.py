@@ -9,13 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.device.boxes import encode
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, to_rgb
-from edgekit.device.interpreter import Loaded
-from edgekit.device.spec import ModelSpec
-from edgekit.device.tensor import Tensor
-from edgekit.train.feed import Batch
+from pocketsight.device.boxes import encode
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, to_rgb
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.spec import ModelSpec
+from pocketsight.device.tensor import Tensor
+from pocketsight.train.feed import Batch
 
 DETECTOR = ModelSpec("detector", "fake", (96, 128), ("face",), threshold=0.5, strides=(8, 16), overlap=0.4)
 SENTIMENT = ModelSpec("sentiment", "fake", (48, 48), ("happy", "sad"), threshold=0.6, margin=0.1)

@@ -1,4 +1,4 @@
-"""Data sets in which every fault was planted, and what `edgekit data check` says of them."""
+"""Data sets in which every fault was planted, and what `pocketsight data check` says of them."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from edgekit.device.cli import main
-from edgekit.device.image import resize
+from pocketsight.device.cli import main
+from pocketsight.device.image import resize
 from tests.pictures import save, scene
 
 SIZE = 120, 160

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.detector import Face
-from edgekit.device.image import Image
-from edgekit.train.faces import NONE
-from edgekit.train.match import Seen, spots
-from edgekit.train.score import Looked
+from pocketsight.device.boxes import Box
+from pocketsight.device.detector import Face
+from pocketsight.device.image import Image
+from pocketsight.train.faces import NONE
+from pocketsight.train.match import Seen, spots
+from pocketsight.train.score import Looked
 
 Sides = tuple[float, float, float, float]
 

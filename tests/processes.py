@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-CAPTURE = (  # edgekit data capture without a countdown: source, folder, count, seconds
-    "import sys; from pathlib import Path; from edgekit.device.capture import capture, last_line\n"
-    "from edgekit.device.errors import EdgekitError\n"
+CAPTURE = (  # pocketsight data capture without a countdown: source, folder, count, seconds
+    "import sys; from pathlib import Path; from pocketsight.device.capture import capture, last_line\n"
+    "from pocketsight.device.errors import PocketsightError\n"
     "source, out, count, every = sys.argv[1:]\n"
     "try: print(last_line(capture(source, (480, 640), Path(out), int(count), float(every), 0, False)))\n"
-    "except EdgekitError as error: sys.exit(f'Error: {error}')\n"
+    "except PocketsightError as error: sys.exit(f'Error: {error}')\n"
 )
 
 

@@ -1,4 +1,4 @@
-"""Small data sets of other formats, and what `edgekit data import` makes of them."""
+"""Small data sets of other formats, and what `pocketsight data import` makes of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.errors import DataError
-from edgekit.train.data.formats import bring_in
-from edgekit.train.faces import Example, read_faces
+from pocketsight.device.errors import DataError
+from pocketsight.train.data.formats import bring_in
+from pocketsight.train.faces import Example, read_faces
 from tests.pictures import picture
 
 NOTE = {"id": 5, "image_id": 7, "category_id": 1, "bbox": [10, 10, 20, 30]}

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.detector import detect
-from edgekit.device.errors import DataError
-from edgekit.device.image import crop, read_image
-from edgekit.device.interpreter import load
-from edgekit.device.spec import ModelSpec
-from edgekit.train.aligned import align, align_parts, as_trained, locate
-from edgekit.train.augment import draw_mask
-from edgekit.train.expressions import MASKED, Portrait, PortraitBatches, unlabelled
-from edgekit.train.recipe import RECIPES
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.detector import detect
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import crop, read_image
+from pocketsight.device.interpreter import load
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.aligned import align, align_parts, as_trained, locate
+from pocketsight.train.augment import draw_mask
+from pocketsight.train.expressions import MASKED, Portrait, PortraitBatches, unlabelled
+from pocketsight.train.recipe import RECIPES
 from tests.pictures import save
 
 RECIPE = replace(RECIPES["sentiment"]["crop71k"], batch=16, size=(48, 48))

@@ -1,4 +1,4 @@
-"""What `edgekit bench` makes of timings that were planted."""
+"""What `pocketsight bench` makes of timings that were planted."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,26 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.bench import models as models_module
-from edgekit.device.bench import threads as threads_module
-from edgekit.device.bench.chart import axis, write_chart
-from edgekit.device.bench.machine import busy, clock, machine, source_sum
-from edgekit.device.bench.measure import Tally, measure
-from edgekit.device.bench.models import side_by_side
-from edgekit.device.bench.statistics import KEPT, kept, numbers, ratio_of_medians, shares, summary
-from edgekit.device.bench.sustained import Looks, verdict
-from edgekit.device.bench.threads import recommend, sweep
-from edgekit.device.bench.warmup import Warmup, warmed
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.errors import CameraError, DataError, SettingsError
-from edgekit.device.health.board import Gauges
-from edgekit.device.image import Image, read_image
-from edgekit.device.interpreter import Loaded, TfliteModel
-from edgekit.device.plan import Plan
-from edgekit.device.record import Record
-from edgekit.device.run import Run
-from edgekit.device.spec import pack, unpack
-from edgekit.device.tuning import median
+from pocketsight.device.bench import models as models_module
+from pocketsight.device.bench import threads as threads_module
+from pocketsight.device.bench.chart import axis, write_chart
+from pocketsight.device.bench.machine import busy, clock, machine, source_sum
+from pocketsight.device.bench.measure import Tally, measure
+from pocketsight.device.bench.models import side_by_side
+from pocketsight.device.bench.statistics import KEPT, kept, numbers, ratio_of_medians, shares, summary
+from pocketsight.device.bench.sustained import Looks, verdict
+from pocketsight.device.bench.threads import recommend, sweep
+from pocketsight.device.bench.warmup import Warmup, warmed
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.errors import CameraError, DataError, SettingsError
+from pocketsight.device.health.board import Gauges
+from pocketsight.device.image import Image, read_image
+from pocketsight.device.interpreter import Loaded, TfliteModel
+from pocketsight.device.plan import Plan
+from pocketsight.device.record import Record
+from pocketsight.device.run import Run
+from pocketsight.device.spec import pack, unpack
+from pocketsight.device.tuning import median
 from tests.test_board import plant, raspberry
 from tests.timings import noisy
 

@@ -1,4 +1,4 @@
-"""`edgekit bench compare`: what is flagged, what is not, and what cannot be compared."""
+"""`pocketsight bench compare`: what is flagged, what is not, and what cannot be compared."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.bench.compare import compare, read_report
-from edgekit.device.bench.statistics import ratio_of_medians
-from edgekit.device.errors import DataError
-from tests.test_cli import edgekit, error
+from pocketsight.device.bench.compare import compare, read_report
+from pocketsight.device.bench.statistics import ratio_of_medians
+from pocketsight.device.errors import DataError
+from tests.test_cli import error, pocketsight
 from tests.timings import MACHINE, model, models_report, noisy, run_report
 
 STAGES = {"fit": 1.0, "detect": 10.0, "classify": 4.0, "whole": 16.0}
@@ -175,11 +175,11 @@ def test_the_command_compares_files(tmp_path: Path) -> None:
     paths = tmp_path / "a.json", tmp_path / "b.json"
     for path, content in zip(paths, (a_run(1), a_run(2, 1.1, load=9.0)), strict=True):
         path.write_text(json.dumps(content))
-    text = edgekit("bench", "compare", *paths)
+    text = pocketsight("bench", "compare", *paths)
     assert text.exit_code == 0 and "whole: slower by " in text.output and "warning: the machine had" in text.output
-    found = json.loads(edgekit("bench", "compare", *paths, "--json").output)
+    found = json.loads(pocketsight("bench", "compare", *paths, "--json").output)
     assert (found["v"], found["kind"]) == (1, "comparison") and verdicts(found)["whole"] == "slower"
     assert found["rows"][0] | {"name": "fit"} == found["rows"][0]
     assert "cannot be read" in error("bench", "compare", tmp_path / "no.json", paths[0])
     assert read_report(paths[0])["kind"] == "run"
-    assert "OLD NEW" in edgekit("bench", "compare", "--help").output
+    assert "OLD NEW" in pocketsight("bench", "compare", "--help").output

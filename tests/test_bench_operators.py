@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.bench.costs import Cost, costs
-from edgekit.device.bench.cut import cut
-from edgekit.device.bench.operators import _cut, attribute, in_turn, profile
-from edgekit.device.bench.peak import MACS, convolution, peak
-from edgekit.device.commands.options import MODELS
-from edgekit.device.interpreter import TfliteModel, runtime
-from edgekit.device.spec import unpack
-from tests.test_cli import edgekit
+from pocketsight.device.bench.costs import Cost, costs
+from pocketsight.device.bench.cut import cut
+from pocketsight.device.bench.operators import _cut, attribute, in_turn, profile
+from pocketsight.device.bench.peak import MACS, convolution, peak
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.interpreter import TfliteModel, runtime
+from pocketsight.device.spec import unpack
+from tests.test_cli import pocketsight
 
 TASKS = "detector", "sentiment"
 
@@ -136,11 +136,11 @@ def test_a_profile_has_every_operator() -> None:
 
 def test_info_tells_how_far_from_the_floor_a_model_is() -> None:
     path = MODELS / "detector.tflite"
-    found = json.loads(edgekit("info", path, "--macs", "--threads", 1, "--json").output)["costs"]
+    found = json.loads(pocketsight("info", path, "--macs", "--threads", 1, "--json").output)["costs"]
     assert sum(step["macs"] for step in found["operators"]) == found["total"]["macs"] == 75_019_520
     floor = 1000 * found["total"]["macs"] / found["peak"]["macs_a_second"]
     assert found["floor_ms"] == pytest.approx(floor, rel=0.01) and found["peak"]["kind"] == "int8"
     assert found["times_floor"] == pytest.approx(found["ms"] / floor, rel=0.02)
-    text = edgekit("info", path, "--macs", "--threads", 1).output
+    text = pocketsight("info", path, "--macs", "--threads", 1).output
     assert "75,019,520" in text and "multiply-adds a second" in text and "times as long" in text
-    assert "costs" not in json.loads(edgekit("info", path, "--json").output)
+    assert "costs" not in json.loads(pocketsight("info", path, "--json").output)

@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 
-from edgekit.device.blur import CELLS, Blur
-from edgekit.device.boxes import Box
-from edgekit.device.image import Image
-from edgekit.device.record import Record, Seen
-from edgekit.device.web.picture import Encoder
+from pocketsight.device.blur import CELLS, Blur
+from pocketsight.device.boxes import Box
+from pocketsight.device.image import Image
+from pocketsight.device.record import Record, Seen
+from pocketsight.device.web.picture import Encoder
 from tests.looping import LABELS, ask, boxes, decoded, frame, looping, seen, watching
 from tests.processes import until
 

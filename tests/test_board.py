@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.health.board import Board, Gauges, Watcher, disk_free, machine, read_board
-from edgekit.device.health.cooling import Cooling
-from edgekit.device.state import State
+from pocketsight.device.health.board import Board, Gauges, Watcher, disk_free, machine, read_board
+from pocketsight.device.health.cooling import Cooling
+from pocketsight.device.state import State
 
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from edgekit.device.boxes import FACE, IGNORED, NOTHING, Boxes, centers, decode, encode, suppress
-from edgekit.device.tensor import Tensor
+from pocketsight.device.boxes import FACE, IGNORED, NOTHING, Boxes, centers, decode, encode, suppress
+from pocketsight.device.tensor import Tensor
 
 SIZE, STRIDES = (192, 256), (8, 16, 32)
 NONE = np.empty((0, 4), np.float32)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.train.data.formats import looks_like
+from pocketsight.train.data.formats import looks_like
 from tests.pictures import coco, labelme, picture
 from tests.sources import FACES, NOTE, fails, fer, imported, voc, wider, yolo
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.errors import EdgekitError, ServeError
-from edgekit.device.sinks import mqtt
-from edgekit.device.sinks.broker import read_address
+from pocketsight.device.errors import PocketsightError, ServeError
+from pocketsight.device.sinks import mqtt
+from pocketsight.device.sinks.broker import read_address
 from tests.brokers import Sending, broker, face, sending
 from tests.processes import until
 
@@ -110,7 +110,7 @@ def test_an_address_that_cannot_be_is_refused_without_its_password(target: str, 
 
 
 def test_an_address_says_where_and_what() -> None:
-    assert str(read_address("mqtt://broker")) == f"mqtt://broker:1883/edgekit/{socket.gethostname()}"
+    assert str(read_address("mqtt://broker")) == f"mqtt://broker:1883/pocketsight/{socket.gethostname()}"
     assert str(read_address("mqtts://door@[::1]:99/a/b/")) == "mqtts://[::1]:99/a/b"
     assert read_address("mqtts://the%20door@host/x").user == "the door" and read_address("mqtts://host").port == 8883
 
@@ -131,7 +131,7 @@ def test_settings_that_cannot_work_are_refused_at_the_start(
 ) -> None:
     (tmp_path / "good").write_text("secret\n")
     (tmp_path / "empty").write_text("\n")
-    with pytest.raises(EdgekitError, match=re.escape(says)):
+    with pytest.raises(PocketsightError, match=re.escape(says)):
         Sending(target, tmp_path, **{name: tmp_path / file for name, file in options.items()})
     assert not list(tmp_path.glob("outbox*"))
 

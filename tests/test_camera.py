@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit.device.camera import Frame, open_camera
-from edgekit.device.camera.stream import without_secrets
-from edgekit.device.errors import CameraError, DataError
-from edgekit.device.image import Image
+from pocketsight.device.camera import Frame, open_camera
+from pocketsight.device.camera.stream import without_secrets
+from pocketsight.device.errors import CameraError, DataError
+from pocketsight.device.image import Image
 from tests.cameras import QUICK, free_port, live_camera, mjpeg_server
 from tests.pictures import picture
 
@@ -192,7 +192,7 @@ def test_an_address_is_shown_without_secrets(address: str, shown: str) -> None:
 def test_a_password_is_never_shown_by_us_or_by_a_library(scheme: str) -> None:
     """In a process of its own: libraries write past Python."""
     source = f"{scheme}://me:se%20cret@127.0.0.1:{free_port()}/live?key=secret"
-    code = "import sys; from edgekit.device.commands.camera import camera; camera(['test', sys.argv[1]])"
+    code = "import sys; from pocketsight.device.commands.camera import camera; camera(['test', sys.argv[1]])"
     done = subprocess.run([sys.executable, "-c", code, source], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and f"{scheme}://***@127.0.0.1" in done.stderr
     assert "cret" not in done.stdout + done.stderr

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.camera import Frame, open_camera
-from edgekit.device.camera.devices import CAPABILITY, cameras, held_by, video_devices
-from edgekit.device.camera.stream import same_place, stamps
-from edgekit.device.camera.trial import sheet, try_camera
-from edgekit.device.commands.camera import camera as command
-from edgekit.device.errors import CameraError
+from pocketsight.device.camera import Frame, open_camera
+from pocketsight.device.camera.devices import CAPABILITY, cameras, held_by, video_devices
+from pocketsight.device.camera.stream import same_place, stamps
+from pocketsight.device.camera.trial import sheet, try_camera
+from pocketsight.device.commands.camera import camera as command
+from pocketsight.device.errors import CameraError
 from tests.cameras import stand_in_for_picamera2
 from tests.processes import running
 

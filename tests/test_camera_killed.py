@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.camera import open_camera
-from edgekit.device.camera.live import LiveCamera
+from pocketsight.device.camera import open_camera
+from pocketsight.device.camera.live import LiveCamera
 from tests.cameras import PICAMERA2, RTSP, Told, free_port, mjpeg_server, rtsp_server, take
 from tests.processes import running, until
 
@@ -64,8 +64,8 @@ def test_an_rtsp_server_that_is_killed_and_started_again() -> None:
     assert told.faults == [("camera lost", True), ("camera lost", False)]
 
 
-RUN = (  # edgekit run with little patience
-    "from edgekit.device.camera import live, pi; from edgekit.device.cli import main\n"
+RUN = (  # pocketsight run with little patience
+    "from pocketsight.device.camera import live, pi; from pocketsight.device.cli import main\n"
     "live.LIMITS = live.Limits(late=1.0, opening=2.0, pause=0.05, longest=0.5, grace=0.2); pi.STILL = 0.5; main()"
 )
 

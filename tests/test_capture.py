@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit.device import capture as module
-from edgekit.device.camera import Camera, Frame
-from edgekit.device.capture import Captured, capture, last_line, session_of, viewed
-from edgekit.device.errors import CameraError, DataError
-from edgekit.device.image import Image, pictures, read_image
+from pocketsight.device import capture as module
+from pocketsight.device.camera import Camera, Frame
+from pocketsight.device.capture import Captured, capture, last_line, session_of, viewed
+from pocketsight.device.errors import CameraError, DataError
+from pocketsight.device.image import Image, pictures, read_image
 from tests.cameras import live_camera
 from tests.pictures import picture
 from tests.processes import CAPTURE
@@ -186,16 +186,18 @@ def test_q_and_escape_end_a_session_that_keeps_its_pictures(
     found = take(folder(tmp_path / "in", 5), tmp_path / "data" / "images")
     assert left == ["never"]
     assert [level(path) for path in found.pictures] == [50, 60]
-    line = f"2 of 99 pictures in {found.out}, session {found.session}; next: edgekit data label {tmp_path / 'data'}"
+    line = f"2 of 99 pictures in {found.out}, session {found.session}; next: pocketsight data label {tmp_path / 'data'}"
     assert last_line(found) == line
 
 
 def test_the_last_line_names_the_next_step() -> None:
     taken = (Path("a.jpg"),)
     assert last_line(Captured("s", Path("data/images"), 1, taken)) == (
-        "1 picture in data/images, session s; next: edgekit data label data"
+        "1 picture in data/images, session s; next: pocketsight data label data"
     )
-    assert last_line(Captured("s", Path("my faces/happy"), 1, taken)).endswith("next: edgekit data check 'my faces'")
+    assert last_line(Captured("s", Path("my faces/happy"), 1, taken)).endswith(
+        "next: pocketsight data check 'my faces'"
+    )
     assert last_line(Captured("s", Path("data/images"), 1, ())) == "no picture was taken"
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from edgekit.device.cli import main
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.spec import MANIFEST, ModelSpec, unpack
-from edgekit.device.tensor import Tensor
-from edgekit.export.certainty import BOUNDS, begin, error, finish, fit_temperature, log_softmax, loss, make_sure
-from edgekit.train.answers import score_sentiment
-from edgekit.train.expressions import Portrait
-from edgekit.train.score import Numbers
+from pocketsight.device.cli import main
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.spec import MANIFEST, ModelSpec, unpack
+from pocketsight.device.tensor import Tensor
+from pocketsight.export.certainty import BOUNDS, begin, error, finish, fit_temperature, log_softmax, loss, make_sure
+from pocketsight.train.answers import score_sentiment
+from pocketsight.train.expressions import Portrait
+from pocketsight.train.score import Numbers
 from tests.pictures import DETECTOR, SENTIMENT, picture
 
 LABELS = "happy", "sad", "_neutral"
@@ -209,7 +209,7 @@ def test_with_too_few_pictures_all_stays_as_trained(capsys: pytest.CaptureFixtur
 
 
 def test_what_a_detector_or_nobody_can_promise_is_refused_at_once() -> None:
-    with pytest.raises(DataError, match="are for a classifier; choose a detector's threshold by: edgekit score"):
+    with pytest.raises(DataError, match="are for a classifier; choose a detector's threshold by: pocketsight score"):
         begin(DETECTOR, "precision>=0.9", ())
     with pytest.raises(DataError, match="is not what a sentiment can promise"):
         begin(SPEC, "precision>=0.9", ())
@@ -223,8 +223,8 @@ def export(*words: object) -> Result:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of a net that has learned nothing, and beside it data: 180 faces and their votes."""
-    from edgekit.train.backend import keras
-    from edgekit.train.run import build
+    from pocketsight.train.backend import keras
+    from pocketsight.train.run import build
 
     folder = tmp_path_factory.mktemp("run")
     votes = ["file,happiness,sadness,neutral"]

@@ -1,4 +1,4 @@
-"""`edgekit data check` on folders in which every fault was planted."""
+"""`pocketsight data check` on folders in which every fault was planted."""
 
 import json
 import os
@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.cli import main
-from edgekit.device.errors import DataError
-from edgekit.device.image import fit
-from edgekit.train.data.check import KINDS, _copies, check
-from edgekit.train.data.fingerprint import (
+from pocketsight.device.cli import main
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import fit
+from pocketsight.train.data.check import KINDS, _copies, check
+from pocketsight.train.data.fingerprint import (
     Fingerprint,
     alike,
     unpacked,
 )
-from edgekit.train.data.survey import Item, survey, survey_all
-from edgekit.train.faces import read_faces
+from pocketsight.train.data.survey import Item, survey, survey_all
+from pocketsight.train.faces import read_faces
 from tests.pictures import coco, save, scene
 from tests.planted import found_in, planted
 
@@ -93,9 +93,9 @@ def test_the_next_command_keeps_the_limits_and_can_be_pasted(tmp_path: Path) -> 
     for n in range(6):
         save(data / ("a" if n % 2 else "b") / f"{n}.jpg", scene(n, (60, 80)))
     words = ["data", "check", str(data), "--html", str(tmp_path / "p"), "--min-bytes", "0"]
-    assert f"next: edgekit data split '{data}'" in CliRunner().invoke(main, words).output
+    assert f"next: pocketsight data split '{data}'" in CliRunner().invoke(main, words).output
     save(data / "a" / "tiny.jpg", scene(9, (20, 20)))
-    assert f"next: edgekit data check '{data}' --min-bytes 0 --fix" in CliRunner().invoke(main, words).output
+    assert f"next: pocketsight data check '{data}' --min-bytes 0 --fix" in CliRunner().invoke(main, words).output
 
 
 def test_the_page_shows_the_offenders_and_says_what_people_named_their_files(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_page_shows_the_offenders_and_says_what_people_named_their_files(tmp
     save(tmp_path / "data" / "train" / "images" / "<b>&.jpg", scene(99)[:50, :50], quality=20)
     words = ["data", "check", str(tmp_path / "data"), "--html", str(tmp_path / "page.html")]
     done = CliRunner().invoke(main, words)
-    assert done.exit_code == 3 and "--fix moves it" in done.stdout and "next: edgekit data check" in done.stderr
+    assert done.exit_code == 3 and "--fix moves it" in done.stdout and "next: pocketsight data check" in done.stderr
     page = (tmp_path / "page.html").read_text()
     assert page.count("<figure>") == 20
     assert page.count("data:image/jpeg;base64,") == 17 + 3  # three have no picture, three a twin
@@ -146,8 +146,8 @@ def test_a_survey_sees_pictures_that_came_after_a_split(tmp_path: Path) -> None:
 
 
 def test_thumbnails_and_boxes_do_not_mind_broken_numbers(tmp_path: Path) -> None:
-    from edgekit.train.data.labelled import Mark
-    from edgekit.train.data.page import thumbnail
+    from pocketsight.train.data.labelled import Mark
+    from pocketsight.train.data.page import thumbnail
 
     path = save(tmp_path / "a.jpg", fit(scene(0), (300, 400))[0])
     boxes = [(float("nan"), 0.0, 1e30, 5.0), (-1e9, -1e9, 1e9, 1e9)]
@@ -162,7 +162,7 @@ def test_a_check_ended_by_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
 
     for n in range(400):
         save(tmp_path / "data" / f"{n}.jpg", scene(n, (240, 320)))
-    program = "from edgekit.device.cli import main; main(prog_name='edgekit')"
+    program = "from pocketsight.device.cli import main; main(prog_name='pocketsight')"
     words = [sys.executable, "-c", program, "data", "check", str(tmp_path / "data"), "--html", str(tmp_path / "p")]
     running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")

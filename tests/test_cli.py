@@ -15,26 +15,31 @@ import cv2
 import pytest
 from click.testing import CliRunner, Result
 
-from edgekit.device.cli import main
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.image import read_image
-from edgekit.device.spec import MANIFEST, pack, unpack
+from pocketsight.device.cli import main
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.image import read_image
+from pocketsight.device.spec import MANIFEST, pack, unpack
 from tests.pictures import coco, picture
 
 ROOT = Path(__file__).parents[1]
 
 
-def edgekit(*words: object) -> Result:
+def pocketsight(*words: object) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def program(*words: object) -> list[str]:
-    return [sys.executable, "-c", "import edgekit.device.cli as c; c.main(prog_name='edgekit')", *map(str, words)]
+    return [
+        sys.executable,
+        "-c",
+        "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')",
+        *map(str, words),
+    ]
 
 
 def error(*words: object) -> str:
     """The one line that a command fails with."""
-    result = edgekit(*words)
+    result = pocketsight(*words)
     assert result.exit_code == 1, result.output
     assert isinstance(result.exception, SystemExit), result.exception
     (line,) = result.output.splitlines()
@@ -44,11 +49,11 @@ def error(*words: object) -> str:
 
 def test_all_folders_meet_in_one_command() -> None:
     words = {"bench", "data", "demo", "export", "info", "run", "score", "train"}
-    assert words <= set(re.findall(r"^  (\w+)", edgekit("--help").output, re.MULTILINE))
+    assert words <= set(re.findall(r"^  (\w+)", pocketsight("--help").output, re.MULTILINE))
 
 
 def test_run_logs_the_example_and_saves_a_video(tmp_path: Path) -> None:
-    result = edgekit("run", "--camera", EXAMPLE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "a.mp4")
+    result = pocketsight("run", "--camera", EXAMPLE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "a.mp4")
     assert result.exit_code == 0, result.output
     (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
     (face,) = line["faces"]
@@ -93,40 +98,40 @@ def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: int) -> 
 
 
 def test_bench_counts_every_stage_of_the_pipeline() -> None:
-    result = edgekit("bench", "--frames", 20, "--warmup", 3, "--json")
+    result = pocketsight("bench", "--frames", 20, "--warmup", 3, "--json")
     found = json.loads(result.output)
     assert list(found["stages"]) == ["wait", "fit", "detect", "decode", "track", "crop", "classify", "write", "whole"]
     assert found["frames"] == 20
     assert all(row["p50"] <= row["p90"] <= row["p95"] <= row["p99"] for row in found["stages"].values())
     assert found["machine"]["interpreter"].startswith(("ai-edge-litert", "tflite-runtime"))
-    text = edgekit("bench", "--frames", 2, "--warmup", 0, "--ops").output
+    text = pocketsight("bench", "--frames", 2, "--warmup", 0, "--ops").output
     assert "p99" in text and "operators of" in text and "their sum is" in text and "MB at most" in text
 
 
 def test_bench_measures_models_in_turn_against_the_first(tmp_path: Path) -> None:
     models = [str(MODELS / f"{task}.tflite") for task in ("detector", "sentiment")]
-    found = json.loads(edgekit("bench", *models, "--frames", 20, "--warmup", 2, "--json").output)
+    found = json.loads(pocketsight("bench", *models, "--frames", 20, "--warmup", 2, "--json").output)
     first, second = found["models"]
     assert (first["task"], second["arch"], first["ratio"]) == ("detector", "crop71k", 1.0)
     assert second["ratio"] == pytest.approx(second["p50"] / first["p50"], abs=0.01)
     assert first["p50"] <= first["p90"] <= first["p99"] and found["rounds"] == 20
-    assert "ratio" in edgekit("bench", models[0], "--frames", 2, "--warmup", 0).output
+    assert "ratio" in pocketsight("bench", models[0], "--frames", 2, "--warmup", 0).output
     assert "cannot be read" in error("bench", tmp_path / "no.tflite")
 
 
 def test_bench_says_how_many_threads_to_take() -> None:
     words = "bench", "--threads", "1,2", "--frames", 4, "--warmup", 0
-    found = json.loads(edgekit(*words, "--json").output)
+    found = json.loads(pocketsight(*words, "--json").output)
     assert (found["v"], found["kind"]) == (1, "threads")
     assert [(row["threads"], row["frames"]) for row in found["counts"]] == [(1, 4), (2, 4)]
     assert found["why"].startswith(f"--threads {found['recommended']}: ")
-    assert "--threads " in edgekit(*words).output
+    assert "--threads " in pocketsight(*words).output
 
 
 def test_every_key_of_a_report_is_described() -> None:
     told = (ROOT / "device" / "bench" / "README.md").read_text().partition("## Its JSON")[2].partition("\n## ")[0]
     for words in (["--ops"], ["--threads", "1,2"], [MODELS / "sentiment.tflite"]):
-        found = json.loads(edgekit("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
+        found = json.loads(pocketsight("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
         rows = [*found.get("models", []), *found.get("counts", []), *found.get("operators", [])]
         rows += [found["machine"], found["warmup"]] if "warmup" in found else [found["machine"]]
         for key in {key for row in (found, *rows) for key in row}:
@@ -144,7 +149,7 @@ def test_an_error_is_one_line_whatever_a_file_holds_or_is_called(tmp_path: Path)
 
 def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
     chart = tmp_path / "heat.png"
-    found = json.loads(edgekit("bench", "--for", "3.5s", "--warmup", 0, "--chart", chart, "--json").output)
+    found = json.loads(pocketsight("bench", "--for", "3.5s", "--warmup", 0, "--chart", chart, "--json").output)
     keys = {"s", "frames_a_second", "p50", "p99", "temperature", "mhz", "throttled", "under_voltage", "bits"}
     assert len(found["over_time"]) > 1 and all(row.keys() == keys for row in found["over_time"])
     assert read_image(chart).shape[1] == 900
@@ -169,14 +174,14 @@ def test_bench_with_options_that_contradict_each_other(words: list[object], said
 
 @pytest.mark.parametrize("words", [["--for", "10"], ["--for", "0s"], ["--threads", "0"], ["--threads", "1,1"]])
 def test_bench_with_values_that_cannot_be(words: list[str]) -> None:
-    found = edgekit("bench", *words)
+    found = pocketsight("bench", *words)
     assert found.exit_code == 2 and "is not like" in found.output
 
 
 def test_bench_on_a_source_that_ends(tmp_path: Path) -> None:
     for n in range(4):
         picture(tmp_path / f"{n}.png", seed=n)
-    found = json.loads(edgekit("bench", "--camera", tmp_path, "--frames", 9, "--warmup", 1, "--json").output)
+    found = json.loads(pocketsight("bench", "--camera", tmp_path, "--frames", 9, "--warmup", 1, "--json").output)
     assert found["frames"] == 3
     assert "lower --warmup" in error("bench", "--camera", tmp_path, "--warmup", 9)
 
@@ -184,13 +189,13 @@ def test_bench_on_a_source_that_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", ["detector", "sentiment"])
 def test_info_shows_what_a_model_holds(task: str) -> None:
     path = MODELS / f"{task}.tflite"
-    found = json.loads(edgekit("info", path, "--json").output)
+    found = json.loads(pocketsight("info", path, "--json").output)
     assert found["manifest"]["task"] == task
     assert found["manifest"]["precision"] == "int8"
     assert found["input"] == {"shape": [1, *found["manifest"]["size"], 3], "dtype": "int8", "scale": 1.0, "zero": -128}
     assert found["operators"]["delegate"] == 1  # all of it in one XNNPACK partition
     assert found["manifest"]["licence"]
-    said = edgekit("info", path).output
+    said = pocketsight("info", path).output
     assert "operators" in said
     assert ("steadiness" in found["manifest"]) is ("steadiness" in said) is (task == "sentiment")
 
@@ -199,7 +204,7 @@ def test_info_shows_a_temperature_where_there_is_one(tmp_path: Path) -> None:
     flatbuffer, spec = unpack(MODELS / "sentiment.tflite")
     for heat in (1.0, 1.25):
         (tmp_path / "m.tflite").write_bytes(pack(flatbuffer, replace(spec, temperature=heat)))
-        assert ("temperature  1.25\n" in edgekit("info", tmp_path / "m.tflite").output) == (heat != 1)
+        assert ("temperature  1.25\n" in pocketsight("info", tmp_path / "m.tflite").output) == (heat != 1)
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -223,11 +228,11 @@ def test_a_video_is_whole_or_not_there(tmp_path: Path) -> None:
     frames, target = tmp_path / "frames", tmp_path / "a.mp4"
     for number, size in enumerate([(61, 81), (120, 90), (61, 81)]):  # odd, and not all of one shape
         picture(frames / f"{number}.png", size)
-    assert edgekit("run", "--camera", frames, "--log", tmp_path / "log.jsonl", "--save", target).exit_code == 0
+    assert pocketsight("run", "--camera", frames, "--log", tmp_path / "log.jsonl", "--save", target).exit_code == 0
     capture = cv2.VideoCapture(str(target))
     assert [capture.get(n) for n in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH)] == [3, 80]
     again = tmp_path / "again.jsonl"
-    assert edgekit("run", "--camera", target, "--log", again, "--save", target).exit_code == 0  # in place of itself
+    assert pocketsight("run", "--camera", target, "--log", again, "--save", target).exit_code == 0  # in place of itself
     assert len(again.read_text().splitlines()) == 3
     assert {path.name for path in tmp_path.iterdir()} == {"frames", "a.mp4", "log.jsonl", "again.jsonl"}
 
@@ -261,11 +266,11 @@ def test_score_speaks_to_people_and_to_programs(tmp_path: Path) -> None:
         annotations=[{"id": 1, "image_id": 7, "category_id": 1, "bbox": [115, 33, 50, 70]}],
     )
     model = MODELS / "detector.tflite"
-    found = json.loads(edgekit("score", model, "--data", data, "--json").output)
+    found = json.loads(pocketsight("score", model, "--data", data, "--json").output)
     assert (found["images"], found["faces"], found["frame"], found["min_face"]) == (1, 1, [320, 240], 16)
     assert found["ap50"] == 1
     assert 0 < found["ap"] <= 1
-    assert "AP50" in edgekit("score", model, "--data", data, "--plots", tmp_path / "plots").output
+    assert "AP50" in pocketsight("score", model, "--data", data, "--plots", tmp_path / "plots").output
     assert {p.name for p in (tmp_path / "plots").iterdir()} == {
         "precision_recall.png",
         "found.png",
@@ -279,7 +284,7 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
     for name, count in (("happy", 3), ("sad", 2), ("angry", 4)):
         for n in range(count):
             picture(tmp_path / name / f"{n}.png", (48, 48), n)
-    found = json.loads(edgekit("score", MODELS / "sentiment.tflite", "--data", tmp_path, "--json").output)
+    found = json.loads(pocketsight("score", MODELS / "sentiment.tflite", "--data", tmp_path, "--json").output)
     assert found["labels"] == ["happy", "sad"]
     assert (found["images"], found["others"]) == (5, 4)
     assert found["balanced_accuracy"] == pytest.approx(sum(found["recall"].values()) / 2, abs=1e-3)
@@ -309,16 +314,16 @@ def test_a_missing_package_is_one_line_with_the_cure(tmp_path: Path) -> None:
     block = f"import sys; sys.modules['cv2'] = None\n{program()[2]}"
     done = subprocess.run([sys.executable, "-c", block, "run", "--camera", EXAMPLE], capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("Error: cv2 is not installed; get it with: pip install 'edgekit[opencv]'")
+    assert done.stderr.startswith("Error: cv2 is not installed; get it with: pip install 'pocketsight[opencv]'")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgekit.device.info.describe", lambda path: 1 / 0)
-    assert isinstance(edgekit("info", EXAMPLE).exception, ZeroDivisionError)
+    monkeypatch.setattr("pocketsight.device.info.describe", lambda path: 1 / 0)
+    assert isinstance(pocketsight("info", EXAMPLE).exception, ZeroDivisionError)
 
 
 def test_nothing_in_the_board_waits_for_tensorflow() -> None:
-    code = "import edgekit.device.pipeline, edgekit.device.cli, sys; print({'tensorflow', 'keras'} & set(sys.modules))"
+    code = "import sys, pocketsight.device.pipeline, pocketsight.device.cli\nprint({'tensorflow', 'keras'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

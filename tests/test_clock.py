@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.health.clock import UNSYNCED, Jumps, Synced, _Timex, kernel_synced, told_synced
+from pocketsight.device.health.clock import UNSYNCED, Jumps, Synced, _Timex, kernel_synced, told_synced
 
 
 def test_the_kernel_answers_as_its_own_tool_would() -> None:
@@ -96,8 +96,8 @@ def test_a_process_that_is_held_up_while_it_reads_the_clocks_does_not_take_it_fo
 
 SETS = """
 import select, sys, time
-from edgekit.device.health.clock import Jumps
-from edgekit.device.health.watchdog import Watchdog
+from pocketsight.device.health.clock import Jumps
+from pocketsight.device.health.watchdog import Watchdog
 name = sys.argv[1]
 jumps, found = Jumps(), []
 with Watchdog(limit=2.0) as dog:

@@ -1,4 +1,4 @@
-"""`edgekit export edgetpu`: with a compiler that prints what the real one does, and without."""
+"""`pocketsight export edgetpu`: with a compiler that prints what the real one does, and without."""
 
 import shutil
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from edgekit.device.cli import main
-from edgekit.device.commands.options import MODELS
-from edgekit.device.errors import ModelError
-from edgekit.device.spec import unpack
-from edgekit.export import compiler
-from edgekit.export.graph import read_graph
+from pocketsight.device.cli import main
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.errors import ModelError
+from pocketsight.device.spec import unpack
+from pocketsight.export import compiler
+from pocketsight.export.graph import read_graph
 from tests.corals import become, compiled, graph, packed, write_compiled, write_plain
 
 SENTIMENT = MODELS / "sentiment.tflite"

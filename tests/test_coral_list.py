@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.device.commands.options import MODELS
-from edgekit.device.spec import unpack
-from edgekit.export.edgetpu import RULES, judge
-from edgekit.export.graph import Graph, Operator, Tensor, read_graph
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.spec import unpack
+from pocketsight.export.edgetpu import RULES, judge
+from pocketsight.export.graph import Graph, Operator, Tensor, read_graph
 from tests.corals import become, graph, operator, packed
 
 SENTIMENT = MODELS / "sentiment.tflite"

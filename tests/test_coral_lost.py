@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from edgekit.device import edgetpu
-from edgekit.device.commands.options import MODELS
-from edgekit.device.edgetpu import Keeper, Switch, load_on, runs_on
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded, load
+from pocketsight.device import edgetpu
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.edgetpu import Keeper, Switch, load_on, runs_on
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded, load
 from tests.corals import answers, blank, on_coral, opened, unplug
 
 Told = list[tuple[str, bool, str]]

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device import edgetpu
-from edgekit.device.bench import measure as module
-from edgekit.device.bench.measure import measure
-from edgekit.device.bench.models import side_by_side
-from edgekit.device.camera import Camera, Frame
-from edgekit.device.cli import main
-from edgekit.device.commands.options import EXAMPLE
-from edgekit.device.edgetpu import Switch, load_on, runs_on
-from edgekit.device.errors import ModelError
-from edgekit.device.golden import demand, entries, read
-from edgekit.device.image import read_image
-from edgekit.device.plan import Plan
-from edgekit.device.run import Run, watching
-from edgekit.device.spec import pack, unpack
+from pocketsight.device import edgetpu
+from pocketsight.device.bench import measure as module
+from pocketsight.device.bench.measure import measure
+from pocketsight.device.bench.models import side_by_side
+from pocketsight.device.camera import Camera, Frame
+from pocketsight.device.cli import main
+from pocketsight.device.commands.options import EXAMPLE
+from pocketsight.device.edgetpu import Switch, load_on, runs_on
+from pocketsight.device.errors import ModelError
+from pocketsight.device.golden import demand, entries, read
+from pocketsight.device.image import read_image
+from pocketsight.device.plan import Plan
+from pocketsight.device.run import Run, watching
+from pocketsight.device.spec import pack, unpack
 from tests.corals import opened, unplug
 
 

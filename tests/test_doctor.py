@@ -9,13 +9,13 @@ from typing import Any
 import click
 import pytest
 
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.doctor import packages, system
-from edgekit.device.doctor.child import Tried, attempt
-from edgekit.device.doctor.finding import Finding, as_json, as_text, examine, failed
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.doctor import packages, system
+from pocketsight.device.doctor.child import Tried, attempt
+from pocketsight.device.doctor.finding import Finding, as_json, as_text, examine, failed
 
 DETECTOR, SENTIMENT = MODELS / "detector.tflite", MODELS / "sentiment.tflite"
-DOCTOR = "from edgekit.device.commands.doctor import doctor; doctor(prog_name='edgekit doctor')"
+DOCTOR = "from pocketsight.device.commands.doctor import doctor; doctor(prog_name='pocketsight doctor')"
 
 
 def doctor(*words: str, code: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
@@ -118,7 +118,7 @@ def test_no_interpreter(tmp_path: Path) -> None:
     code = broken_package(tmp_path / "site", "ai_edge_litert", body)
     done = doctor("--folder", str(tmp_path), "--json", code=code)
     assert done.returncode == 1
-    assert found(done)["interpreter"]["cure"] == "pip install 'edgekit[board]'"
+    assert found(done)["interpreter"]["cure"] == "pip install 'pocketsight[board]'"
     assert "no TFLite interpreter is installed" in found(done)["models"]["says"]
 
 
@@ -128,7 +128,7 @@ def test_no_opencv(tmp_path: Path) -> None:
     findings = found(done)
     assert done.returncode == 1
     assert findings["OpenCV"]["level"] == "fail"
-    assert "edgekit[opencv]" in findings["OpenCV"]["cure"]
+    assert "pocketsight[opencv]" in findings["OpenCV"]["cure"]
     assert "python3-opencv" in findings["models"]["cure"]
     assert findings["interpreter"]["level"] == "ok"
 
@@ -219,7 +219,7 @@ def test_the_shipped_models_run() -> None:
 
 
 def test_a_file_of_settings(tmp_path: Path) -> None:
-    path = tmp_path / "edgekit.toml"
+    path = tmp_path / "pocketsight.toml"
     path.write_text("fps = 5\n")
     assert system.config(path).says == f"1 in {path}"
     path.write_text("fsp = 5\n")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.doctor import hardware, system
-from edgekit.device.doctor.finding import Finding
-from edgekit.device.health.board import Board, Machine
+from pocketsight.device.doctor import hardware, system
+from pocketsight.device.doctor.finding import Finding
+from pocketsight.device.health.board import Board, Machine
 from tests.processes import running
 from tests.test_board import plant
 from tests.test_doctor import DOCTOR, found
@@ -48,7 +48,7 @@ def test_who_holds_the_camera_is_named(tmp_path: Path) -> None:
         (tmp_path / "proc" / number / "fd" / "3").symlink_to(target)
     finding = hardware.camera(False, tmp_path)
     assert (finding.level, finding.says) == ("warn", "video0 (HD Webcam), held by cheese (4711)")
-    plant(tmp_path, **{"proc/4711/comm": "edgekit"})
+    plant(tmp_path, **{"proc/4711/comm": "pocketsight"})
     assert hardware.camera(False, tmp_path).level == "ok"  # it is meant to
 
 

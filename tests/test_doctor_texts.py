@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgekit.device.doctor import texts
+from pocketsight.device.doctor import texts
 
 # Messages of libraries; each is what people have posted
 
@@ -14,7 +14,7 @@ MESSAGES = {
     "PyObject": "pip uninstall numpy",
     "ModuleNotFoundError: No module named 'picamera2'": "--system-site-packages",
     "ModuleNotFoundError: No module named 'libcamera'": "--system-site-packages",
-    "ERROR: No matching distribution found for tflite-runtime": "edgekit[board]",
+    "ERROR: No matching distribution found for tflite-runtime": "pocketsight[board]",
     "error: externally-managed-environment": "venv",
     "ValueError: Didn't find op for builtin opcode 'CONV_2D' version '5'. An older version of this builtin might be "
     "supported. Are you using an old TFLite binary with a newer model?": "--upgrade ai-edge-litert",

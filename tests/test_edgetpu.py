@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device import edgetpu
-from edgekit.device.cli import main
-from edgekit.device.commands.options import MODELS
-from edgekit.device.edgetpu import Switch, load_on, runs_on
-from edgekit.device.errors import ModelError
-from edgekit.device.health import coral
-from edgekit.device.info import describe
-from edgekit.device.interpreter import TfliteModel, load
-from edgekit.device.spec import pack, unpack
+from pocketsight.device import edgetpu
+from pocketsight.device.cli import main
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.edgetpu import Switch, load_on, runs_on
+from pocketsight.device.errors import ModelError
+from pocketsight.device.health import coral
+from pocketsight.device.info import describe
+from pocketsight.device.interpreter import TfliteModel, load
+from pocketsight.device.spec import pack, unpack
 from tests.corals import answers, blank, on_coral, opened, unplug, write_compiled
 
 # Which file runs
@@ -43,7 +43,9 @@ def test_the_device_is_named_as_libedgetpu_names_it(models: Path, device: Path, 
 def test_without_a_compiled_file_nothing_is_opened_and_nothing_stands_between(device: Path) -> None:
     loaded = load_on("auto", MODELS / "detector.tflite", threads=1)
     assert isinstance(loaded.model, TfliteModel) and opened(device) == []
-    with pytest.raises(ModelError, match=r"detector_edgetpu.tflite is not there; make it with: edgekit export edgetpu"):
+    with pytest.raises(
+        ModelError, match=r"detector_edgetpu.tflite is not there; make it with: pocketsight export edgetpu"
+    ):
         load_on("edgetpu", MODELS / "detector.tflite", threads=1)
 
 
@@ -80,7 +82,9 @@ def test_a_compiled_file_of_another_model_is_not_taken_for_this_one(models: Path
     write_compiled(models / "detector.tflite", models / "detector_edgetpu.tflite", origin="another")
     loaded = load_on("auto", models / "detector.tflite", threads=1)
     assert not on_coral(loaded)
-    with pytest.raises(ModelError, match=r"was not compiled from detector\.tflite; make it again with: edgekit export"):
+    with pytest.raises(
+        ModelError, match=r"was not compiled from detector\.tflite; make it again with: pocketsight export"
+    ):
         load_on("edgetpu", models / "detector.tflite", threads=1)
     shutil.copy(models / "sentiment.tflite", models / "detector.tflite")
     with pytest.raises(ModelError, match="is a sentiment model"):
@@ -163,7 +167,7 @@ def test_a_library_that_is_missing_or_no_delegate(
 ) -> None:
     broken = tmp_path / "broken.so"
     broken.write_text("no library")
-    for name, says in [("libedgekit-no-such.so.1", "is not installed"), (str(broken), "does not load"),
+    for name, says in [("libpocketsight-no-such.so.1", "is not installed"), (str(broken), "does not load"),
                        ("libc.so.6", "is no library of a delegate")]:  # fmt: skip
         monkeypatch.setattr(edgetpu, "LIBRARY", name)
         with pytest.raises(ModelError, match=says):

@@ -1,4 +1,4 @@
-"""edgekit on an emulated Raspberry Pi 4, from its wheel, and the comparison that says whether two logs are the same."""
+"""pocketsight on an emulated Raspberry Pi 4, from its wheel, and whether two logs are the same."""
 
 import json
 import subprocess

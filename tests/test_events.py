@@ -3,12 +3,12 @@
 import threading
 import time
 
-from edgekit.device.boxes import Box
-from edgekit.device.detector import Face
-from edgekit.device.events import Events, Faults, Numbered
-from edgekit.device.follow.tracker import Tracker
-from edgekit.device.record import Entry
-from edgekit.device.sentiment import Sentiment
+from pocketsight.device.boxes import Box
+from pocketsight.device.detector import Face
+from pocketsight.device.events import Events, Faults, Numbered
+from pocketsight.device.follow.tracker import Tracker
+from pocketsight.device.record import Entry
+from pocketsight.device.sentiment import Sentiment
 
 
 def numbered() -> Numbered:

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.errors import DataError, ParityError
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded, TfliteModel
-from edgekit.device.spec import ModelSpec
-from edgekit.device.tensor import Tensor
-from edgekit.export import parity
-from edgekit.export.calibration import read_calibration
-from edgekit.export.tflite import convert, demand_clean
-from edgekit.train.backend import keras
-from edgekit.train.expressions import hold_out, read_expressions
-from edgekit.train.run import as_model, build
+from pocketsight.device.errors import DataError, ParityError
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded, TfliteModel
+from pocketsight.device.spec import ModelSpec
+from pocketsight.device.tensor import Tensor
+from pocketsight.export import parity
+from pocketsight.export.calibration import read_calibration
+from pocketsight.export.tflite import convert, demand_clean
+from pocketsight.train.backend import keras
+from pocketsight.train.expressions import hold_out, read_expressions
+from pocketsight.train.run import as_model, build
 from tests.pictures import labelme, picture
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
@@ -177,7 +177,7 @@ def test_faces_of_no_answer_do_not_calibrate(tmp_path: Path) -> None:
 
 
 def test_a_net_that_this_version_does_not_know_is_named() -> None:
-    from edgekit.device.errors import ModelError
+    from pocketsight.device.errors import ModelError
 
     with pytest.raises(ModelError, match="no detector net 'x'; it has: grid133k"):
         build(replace(DETECTOR, arch="x"))

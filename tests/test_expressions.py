@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import crop, read_image
-from edgekit.train.expressions import PortraitBatches, face_box, hold_out, jittered, plain, read_expressions
-from edgekit.train.recipe import SENTIMENT as RECIPE
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import crop, read_image
+from pocketsight.train.expressions import PortraitBatches, face_box, hold_out, jittered, plain, read_expressions
+from pocketsight.train.recipe import SENTIMENT as RECIPE
 from tests.pictures import SENTIMENT, picture
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.device.boxes import FACE
-from edgekit.device.errors import DataError
-from edgekit.train.augment import turn
-from edgekit.train.faces import NONE, Example, FaceBatches, Faces, at_most_one, hold_out, plain, read_faces
-from edgekit.train.recipe import DETECTOR as RECIPE
+from pocketsight.device.boxes import FACE
+from pocketsight.device.errors import DataError
+from pocketsight.train.augment import turn
+from pocketsight.train.faces import NONE, Example, FaceBatches, Faces, at_most_one, hold_out, plain, read_faces
+from pocketsight.train.recipe import DETECTOR as RECIPE
 from tests.pictures import DETECTOR, coco, labelme, picture
 
 BOX = np.array([[10, 10, 30, 40]], np.float32)

@@ -3,9 +3,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edgekit.train.data import fer2013
-from edgekit.train.data.formats import bring_in
-from edgekit.train.expressions import read_expressions
+from pocketsight.train.data import fer2013
+from pocketsight.train.data.formats import bring_in
+from pocketsight.train.expressions import read_expressions
 from tests.sources import FACES, fails, fer
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_jpeg, write_json, write_whole
-from edgekit.device.image import read_image
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_jpeg, write_json, write_whole
+from pocketsight.device.image import read_image
 from tests.pictures import scene
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.device.image import read_image, resize
-from edgekit.train.data.fingerprint import (
+from pocketsight.device.image import read_image, resize
+from pocketsight.train.data.fingerprint import (
     NEAR,
     Fingerprint,
     alike,

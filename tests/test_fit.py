@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.errors import DataError
-from edgekit.train import fit as module
-from edgekit.train.backend import keras
-from edgekit.train.feed import Batch, Draw
-from edgekit.train.fit import WEIGHTS, fit
-from edgekit.train.recipe import DETECTOR, Recipe
+from pocketsight.device.errors import DataError
+from pocketsight.train import fit as module
+from pocketsight.train.backend import keras
+from pocketsight.train.feed import Batch, Draw
+from pocketsight.train.fit import WEIGHTS, fit
+from pocketsight.train.recipe import DETECTOR, Recipe
 from tests.pictures import broken_batch, toy_batch
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own

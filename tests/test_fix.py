@@ -1,4 +1,4 @@
-"""`edgekit data check --fix`: what is bad goes aside, nothing is lost, wherever it is cut off."""
+"""`pocketsight data check --fix`: what is bad goes aside, nothing is lost, wherever it is cut off."""
 
 import csv
 import json
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.cli import main
-from edgekit.train.data import fix as mending
-from edgekit.train.data.check import KINDS, NOTE
-from edgekit.train.faces import read_faces
+from pocketsight.device.cli import main
+from pocketsight.train.data import fix as mending
+from pocketsight.train.data.check import KINDS, NOTE
+from pocketsight.train.faces import read_faces
 from tests.pictures import coco, picture, save, scene
 from tests.planted import found_in, label, planted
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.detector import detect
-from edgekit.device.image import Image, read_image
-from edgekit.device.interpreter import Loaded, load
-from edgekit.device.spec import ModelSpec, Steadiness
-from edgekit.device.tensor import Tensor
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.detector import detect
+from pocketsight.device.image import Image, read_image
+from pocketsight.device.interpreter import Loaded, load
+from pocketsight.device.spec import ModelSpec, Steadiness
+from pocketsight.device.tensor import Tensor
 from tests.pictures import SENTIMENT, save, scene
 from tests.scripts import SCRIPTS, script
 

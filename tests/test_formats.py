@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from edgekit.device.image import read_image
-from edgekit.train.data.labelled import upright_size
-from edgekit.train.faces import read_faces
+from pocketsight.device.image import read_image
+from pocketsight.train.data.labelled import upright_size
+from pocketsight.train.faces import read_faces
 from tests.pictures import coco, labelme, picture
 from tests.sources import NOTE, OBJECT, fails, imported, voc, wider, yolo
 
@@ -24,7 +24,7 @@ def test_wider_text_gives_faces_and_regions_to_ignore(tmp_path: Path, capsys: py
     assert (a.size, len(b.boxes), b.path.name) == ((60, 80), 0, "b.jpg")
     said = capsys.readouterr().err
     assert "2 pictures (1 of them empty), 2 boxes of face, 1 region to ignore; 1 box without area dropped" in said
-    assert "bbx_gt.txt line 5\nnext: edgekit data check" in said
+    assert "bbx_gt.txt line 5\nnext: pocketsight data check" in said
 
 
 @pytest.mark.parametrize(

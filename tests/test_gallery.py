@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, to_rgb
-from edgekit.device.sentiment import Sentiment
-from edgekit.train import mistakes, verdict
-from edgekit.train.answers import Named, judge
-from edgekit.train.expressions import Portrait
-from edgekit.train.gallery import TILE, drawn, write_gallery
-from edgekit.train.match import Seen
-from edgekit.train.report import BLUE, ORANGE
-from edgekit.train.score import Looked
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, to_rgb
+from pocketsight.device.sentiment import Sentiment
+from pocketsight.train import mistakes, verdict
+from pocketsight.train.answers import Named, judge
+from pocketsight.train.expressions import Portrait
+from pocketsight.train.gallery import TILE, drawn, write_gallery
+from pocketsight.train.match import Seen
+from pocketsight.train.report import BLUE, ORANGE
+from pocketsight.train.score import Looked
 from tests.pictures import SENTIMENT, picture, save, scene
 from tests.planted_faces import Sides, looked, seen, square
 

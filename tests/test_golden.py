@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device import golden, interpreter
-from edgekit.device.cli import main
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.errors import ModelError
-from edgekit.device.golden import Golden, entries, make, read, replay
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded, load
-from edgekit.device.spec import pack, unpack
-from edgekit.device.tensor import Tensor
+from pocketsight.device import golden, interpreter
+from pocketsight.device.cli import main
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.errors import ModelError
+from pocketsight.device.golden import Golden, entries, make, read, replay
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded, load
+from pocketsight.device.spec import pack, unpack
+from pocketsight.device.tensor import Tensor
 from tests.pictures import FACE, SENTIMENT
 
 SHIPPED = MODELS / "detector.tflite"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.sinks import mqtt
+from pocketsight.device.sinks import mqtt
 from tests.brokers import Listener, broker, face, listening, sending
 from tests.processes import until
 
@@ -69,7 +69,7 @@ def test_home_assistant_is_told_of_every_sensor(tmp_path: Path) -> None:
         for topic, config in told.items():
             assert re.fullmatch(r"homeassistant/(binary_)?sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic)
             assert config["state_topic"] == "home/door/state" and config["availability_topic"] == "home/door/status"
-            assert config["name"] and config["value_template"] and config["origin"]["name"] == "edgekit"
+            assert config["name"] and config["value_template"] and config["origin"]["name"] == "pocketsight"
             assert config["device"]["identifiers"] and config["device"]["sw_version"]
         assert len({config["unique_id"] for config in told.values()}) == len(told)
         assert len({json.dumps(config["device"]) for config in told.values()}) == 1

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.device.boxes import Box
-from edgekit.device.errors import DataError
-from edgekit.device.image import crop, cut, fit, pictures, read_image
+from pocketsight.device.boxes import Box
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import crop, cut, fit, pictures, read_image
 
 RED = np.zeros((20, 30, 3), np.uint8)
 RED[..., 0] = 255

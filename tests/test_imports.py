@@ -19,5 +19,5 @@ def test_device_imports_only_what_a_board_has(path: Path) -> None:
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
         for name in names:
             known = ALLOWED | EXTRAS.get(path.parent.name, set())
-            allowed = name.startswith(("edgekit.device", "edgekit.models")) or name.split(".")[0] in known
+            allowed = name.startswith(("pocketsight.device", "pocketsight.models")) or name.split(".")[0] in known
             assert allowed, f"{path.name}:{node.lineno} imports {name}"

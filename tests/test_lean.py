@@ -38,12 +38,12 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("numpy", "click", "opencv-python-headless", "ai-edge-litert", "tflite-runtime"):
         link_package(name, site, done)
     assert not {"tensorflow", "keras"} & done
-    (site / "edgekit").mkdir()
+    (site / "pocketsight").mkdir()
     for folder in ("device", "models"):
-        (site / "edgekit" / folder).symlink_to(ROOT / folder)
-    info = site / "edgekit-0.dist-info"  # what pip would write for the board
+        (site / "pocketsight" / folder).symlink_to(ROOT / folder)
+    info = site / "pocketsight-0.dist-info"  # what pip would write for the board
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: edgekit\nVersion: 0\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pocketsight\nVersion: 0\n")
     return site
 
 
@@ -57,9 +57,9 @@ def python(site: Path, code: str, *words: str) -> subprocess.CompletedProcess[st
 
 
 def test_run_bench_and_info_need_nothing_else(board: Path) -> None:
-    for absent in ("tensorflow", "keras", "edgekit.train", "edgekit.export", "rich", "albumentations"):
+    for absent in ("tensorflow", "keras", "pocketsight.train", "pocketsight.export", "rich", "albumentations"):
         assert python(board, f"import {absent}").returncode == 1, absent
-    main = "from edgekit.device.cli import main; main(prog_name='edgekit')"
+    main = "from pocketsight.device.cli import main; main(prog_name='pocketsight')"
     example = str(ROOT / "models" / "example.jpg")
     done = python(board, main, "run", "--camera", example)
     assert done.returncode == 0, done.stderr
@@ -70,6 +70,6 @@ def test_run_bench_and_info_need_nothing_else(board: Path) -> None:
 
 def test_no_interpreter_is_one_line_with_the_cure(board: Path) -> None:
     block = "sys.modules.update(dict.fromkeys(('ai_edge_litert', 'tflite_runtime')));"
-    done = python(board, block + "from edgekit.device.cli import main; main()", "bench")
+    done = python(board, block + "from pocketsight.device.cli import main; main()", "bench")
     assert done.returncode == 1
-    assert done.stderr == "Error: no TFLite interpreter is installed; get one with: pip install 'edgekit[board]'\n"
+    assert done.stderr == "Error: no TFLite interpreter is installed; get one with: pip install 'pocketsight[board]'\n"

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.sinks.jsonl import open_jsonl
-from edgekit.device.sinks.older import older
-from edgekit.device.sinks.sink import Limits
-from edgekit.device.sinks.sqlite import Database
+from pocketsight.device.sinks.jsonl import open_jsonl
+from pocketsight.device.sinks.older import older
+from pocketsight.device.sinks.sink import Limits
+from pocketsight.device.sinks.sqlite import Database
 from tests.entries import face
 from tests.log_faults import BATCH
 from tests.processes import running

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.sinks import mqtt
+from pocketsight.device.sinks import mqtt
 from tests.brokers import broker, face, fault, ids, listening, sending
 from tests.processes import running, until
 
@@ -83,8 +83,8 @@ def test_a_broker_that_dies_again_and_again_in_midstream_costs_no_event(
 def test_a_broker_that_freezes_is_lost_and_gets_everything_when_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgekit.device.sinks.broker.ACKNOWLEDGED", 0.5)
-    monkeypatch.setattr("edgekit.device.sinks.broker.ANSWER", 0.5)
+    monkeypatch.setattr("pocketsight.device.sinks.broker.ACKNOWLEDGED", 0.5)
+    monkeypatch.setattr("pocketsight.device.sinks.broker.ANSWER", 0.5)
     monkeypatch.setattr(mqtt, "LONGEST", 0.5)
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         until(lambda: heard.texts("home/door/status") == ["online"])
@@ -176,7 +176,7 @@ def test_a_run_without_any_broker_is_not_disturbed_and_the_next_sends_everything
 def test_a_broker_that_cannot_be_found_or_does_not_answer_is_told_as_lost(
     tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgekit.device.sinks.broker.ANSWER", 0.5)
+    monkeypatch.setattr("pocketsight.device.sinks.broker.ANSWER", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = f"mqtt://{host}/x" if host != "silent" else f"mqtt://127.0.0.1:{silent.getsockname()[1]}/x"
         with sending(0, tmp_path, target) as sent:

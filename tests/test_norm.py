@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.train.backend import keras
-from edgekit.train.norm import BatchNormalization
+from pocketsight.train.backend import keras
+from pocketsight.train.norm import BatchNormalization
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 

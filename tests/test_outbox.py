@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.errors import LogError
-from edgekit.device.sinks.outbox import BATCH, HELD, Outbox
+from pocketsight.device.errors import LogError
+from pocketsight.device.sinks.outbox import BATCH, HELD, Outbox
 
 LIMIT = 64 * 2**20
 LONG = "x" * 300

@@ -5,10 +5,10 @@ import threading
 import numpy as np
 import pytest
 
-from edgekit.device import pace as module
-from edgekit.device.follow.movement import Movement
-from edgekit.device.image import Image
-from edgekit.device.pace import Pace
+from pocketsight.device import pace as module
+from pocketsight.device.follow.movement import Movement
+from pocketsight.device.image import Image
+from pocketsight.device.pace import Pace
 
 EMPTY = np.full((240, 320, 3), 90, np.uint8)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.web.auth import read_token
+from pocketsight.device.web.auth import read_token
 from tests.browsers import Browser, browser
 from tests.looping import Loop, ask, looping
 from tests.processes import until
@@ -130,7 +130,7 @@ def test_a_screen_reader_finds_its_way_and_is_not_talked_to_all_the_time(page: B
         tree = page("Accessibility.getFullAXTree")["nodes"]
         found = {(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if "role" in node}
         for role, name in (
-            ("banner", ""), ("main", ""), ("contentinfo", ""), ("heading", "edgekit"), ("heading", "Faces now"),
+            ("banner", ""), ("main", ""), ("contentinfo", ""), ("heading", "pocketsight"), ("heading", "Faces now"),
             ("region", "The last hour"), ("button", "Pause"), ("status", ""), ("rowheader", "find faces"),
         ):  # fmt: skip
             assert (role, name) in found
@@ -188,7 +188,7 @@ def test_what_others_wrote_is_shown_as_text(page: Browser) -> None:
         page.until("document.querySelectorAll('#events li').length === 1")
         assert evil in text(page, "faults")
         assert evil in text(page, "events")
-        assert page.value("document.title") == "edgekit"
+        assert page.value("document.title") == "pocketsight"
         leave(page)
     assert page.complaints() == []
 

@@ -1,4 +1,4 @@
-"""`edgekit score --pick`: the threshold that keeps a promise, and the manifest that remembers it."""
+"""`pocketsight score --pick`: the threshold that keeps a promise, and the manifest that remembers it."""
 
 import shutil
 from dataclasses import replace
@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.cli import main
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.errors import DataError
-from edgekit.device.sentiment import Sentiment
-from edgekit.device.spec import MANIFEST, unpack
-from edgekit.train import pick
-from edgekit.train.answers import Judged, Named, best_certainty, judge
-from edgekit.train.expressions import Portrait
-from edgekit.train.score import Looked
+from pocketsight.device.cli import main
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.errors import DataError
+from pocketsight.device.sentiment import Sentiment
+from pocketsight.device.spec import MANIFEST, unpack
+from pocketsight.train import pick
+from pocketsight.train.answers import Judged, Named, best_certainty, judge
+from pocketsight.train.expressions import Portrait
+from pocketsight.train.score import Looked
 from tests.pictures import DETECTOR, coco
 from tests.planted_faces import looked, seen, square
 

@@ -5,17 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.boxes import Box
-from edgekit.device.camera import Frame
-from edgekit.device.detector import detect
-from edgekit.device.follow.zones import read_zone
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.pipeline import Pipeline, records
-from edgekit.device.record import Record, frame_entry, to_line
-from edgekit.device.sentiment import classify, softmax
-from edgekit.device.tensor import Tensor
-from edgekit.device.timing import Laps
+from pocketsight.device.boxes import Box
+from pocketsight.device.camera import Frame
+from pocketsight.device.detector import detect
+from pocketsight.device.follow.zones import read_zone
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.pipeline import Pipeline, records
+from pocketsight.device.record import Record, frame_entry, to_line
+from pocketsight.device.sentiment import classify, softmax
+from pocketsight.device.tensor import Tensor
+from pocketsight.device.timing import Laps
 from tests.pictures import FACE, HAPPY, SENTIMENT
 
 FRAME = np.zeros((192, 256, 3), np.uint8)

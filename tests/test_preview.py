@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.capture import session_of
-from edgekit.device.cli import main
-from edgekit.device.commands.options import EXAMPLE
-from edgekit.device.image import read_image
-from edgekit.device.sentiment import MARGIN
-from edgekit.train.data.crops import cut_faces
-from edgekit.train.data.survey import survey
-from edgekit.train.expressions import face_box, read_expressions
-from edgekit.train.report import GREEN
+from pocketsight.device.capture import session_of
+from pocketsight.device.cli import main
+from pocketsight.device.commands.options import EXAMPLE
+from pocketsight.device.image import read_image
+from pocketsight.device.sentiment import MARGIN
+from pocketsight.train.data.crops import cut_faces
+from pocketsight.train.data.survey import survey
+from pocketsight.train.expressions import face_box, read_expressions
+from pocketsight.train.report import GREEN
 from tests.pictures import FACE, coco, save, scene
 
 
@@ -65,7 +65,7 @@ def test_damaged_pictures_are_counted_and_nothing_readable_is_one_line(tmp_path:
     assert "5 pictures of" in (said := preview(data, "-o", tmp_path / "a.png")) and "1 could not be read" in said
     for path in data.rglob("*.jpg"):
         path.write_bytes(b"no picture")
-    assert "see: edgekit data check" in preview(data, "-o", tmp_path / "a.png", status=1)
+    assert "see: pocketsight data check" in preview(data, "-o", tmp_path / "a.png", status=1)
     save(tmp_path / "plain" / "a.jpg", scene(1))
     assert "label it first" in preview(tmp_path / "plain", status=1)
 

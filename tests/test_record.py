@@ -1,8 +1,8 @@
 import json
 
-from edgekit.device.boxes import Box
-from edgekit.device.record import Record, Seen, frame_entry, to_line
-from edgekit.device.sentiment import Sentiment
+from pocketsight.device.boxes import Box
+from pocketsight.device.record import Record, Seen, frame_entry, to_line
+from pocketsight.device.sentiment import Sentiment
 
 FACE = Seen(Box(1.04, 2, 3.06, 4), 0.98765, Sentiment("sad", 0.80049, 1))
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.boxes import Box
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.image import Image, read_image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.tensor import Tensor
-from edgekit.train.answers import score_sentiment
-from edgekit.train.expressions import Portrait
+from pocketsight.device.boxes import Box
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.image import Image, read_image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.tensor import Tensor
+from pocketsight.train.answers import score_sentiment
+from pocketsight.train.expressions import Portrait
 from tests.pictures import SENTIMENT, coco, save
 from tests.scripts import script
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.errors import DataError
-from edgekit.device.spec import ModelSpec
-from edgekit.train.fit import WEIGHTS
-from edgekit.train.run import begin, build, few
+from pocketsight.device.errors import DataError
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.fit import WEIGHTS
+from pocketsight.train.run import begin, build, few
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 

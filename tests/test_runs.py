@@ -1,4 +1,4 @@
-"""`edgekit run` as a real process that is stopped, told to read its settings again, and hindered."""
+"""`pocketsight run` as a real process that is stopped, told to read its settings again, and hindered."""
 
 import json
 import os
@@ -15,26 +15,26 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.commands.options import MODELS
+from pocketsight.device.commands.options import MODELS
 from tests.processes import running, until
 
-EDGEKIT = [sys.executable, "-c", "import edgekit.device.cli as c; c.main(prog_name='edgekit')"]
+POCKETSIGHT = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]
 STUCK = (  # the detector hangs at its thirtieth frame, as a driver would: without a word
-    "import time, edgekit.device.cli as c, edgekit.device.interpreter as i\n"
+    "import time, pocketsight.device.cli as c, pocketsight.device.interpreter as i\n"
     "call, count = i.TfliteModel.__call__, iter(range(10**9))\n"
     "def hang(self, image):\n"
     "    if next(count) == 30: time.sleep(1000)\n"
     "    return call(self, image)\n"
     "i.TfliteModel.__call__ = hang\n"
-    "c.main(prog_name='edgekit')"
+    "c.main(prog_name='pocketsight')"
 )
 
 SET = (  # somebody sets the clock an hour on, and three seconds later back
     "import time\n"
     "wall, begun = time.time, time.monotonic()\n"
     "time.time = lambda: wall() + 3600 * (4 < time.monotonic() - begun < 7)\n"
-    "import edgekit.device.cli as c\n"
-    "c.main(prog_name='edgekit')"
+    "import pocketsight.device.cli as c\n"
+    "c.main(prog_name='pocketsight')"
 )
 FULL = """
 mount -t tmpfs -o size=100k none "$1" && head -c 40000 /dev/zero > "$1/ballast"
@@ -52,7 +52,7 @@ def run(folder: Path, *words: str, program: list[str] | None = None) -> Iterator
     """A run with its standard error in a file and its log in log.jsonl."""
     log = [] if "--log" in words else ["--log", str(folder / "log.jsonl")]
     with (folder / "errors.txt").open("w") as errors:
-        command = [*(program or EDGEKIT), "run", *words, *log]
+        command = [*(program or POCKETSIGHT), "run", *words, *log]
         with running(command, text=True, stdout=errors, stderr=errors) as process:
             yield process
 
@@ -144,7 +144,7 @@ def test_a_log_that_cannot_be_written_any_more_does_not_hold_up_the_end(tmp_path
 
 
 def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(tmp_path: Path) -> None:
-    config = tmp_path / "edgekit.toml"
+    config = tmp_path / "pocketsight.toml"
     config.write_text("log-level = 'events'\n")
     with run(tmp_path, "--camera", "synthetic", "--config", str(config)) as process:
         until(lambda: "appeared" in "".join(entries_so_far(tmp_path)))
@@ -183,7 +183,7 @@ def test_a_detector_that_hangs_ends_the_process_with_a_last_line(tmp_path: Path)
     program = [sys.executable, "-c", STUCK]
     with run(tmp_path, "--camera", "synthetic", "--watchdog", "2", "--log-level", "frames", program=program) as process:
         assert process.wait(timeout=60) == 70
-    assert "edgekit is stuck in detect for" in said(tmp_path).splitlines()[-1]
+    assert "pocketsight is stuck in detect for" in said(tmp_path).splitlines()[-1]
     assert len(entries(tmp_path / "log.jsonl")) >= 10  # what was seen before is there
 
 
@@ -191,7 +191,7 @@ def test_a_second_run_on_the_same_log_is_refused(tmp_path: Path) -> None:
     with run(tmp_path, "--camera", "synthetic", "--log-level", "frames") as process:
         until(lambda: len(entries_so_far(tmp_path)) > 3)
         words = ["run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
-        second = subprocess.run([*EDGEKIT, *words], capture_output=True, text=True, timeout=60)
+        second = subprocess.run([*POCKETSIGHT, *words], capture_output=True, text=True, timeout=60)
         assert second.returncode == 1 and "is being written by another run" in second.stderr
         stop(process)
 
@@ -205,7 +205,7 @@ def test_a_service_manager_is_told(tmp_path: Path) -> None:
         manager.settimeout(30)
         environment = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
         words = ["run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
-        with running([*EDGEKIT, *words], env=environment, text=True, stderr=subprocess.PIPE) as process:
+        with running([*POCKETSIGHT, *words], env=environment, text=True, stderr=subprocess.PIPE) as process:
             told = [manager.recv(1000)]
             while not told[-1].startswith(b"READY=1"):  # a sign of life may come before
                 told.append(manager.recv(1000))
@@ -246,7 +246,7 @@ def test_a_disk_that_fills_up_and_is_freed_again(tmp_path: Path) -> None:
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run([*unshare, "mount", "-t", "tmpfs", "none", str(disk)], capture_output=True).returncode:
         pytest.skip("this machine allows no mount in a name space of its own")
-    words = [str(disk), *EDGEKIT[:1], EDGEKIT[2], str(tmp_path)]
+    words = [str(disk), *POCKETSIGHT[:1], POCKETSIGHT[2], str(tmp_path)]
     subprocess.run([*unshare, "bash", "-c", FULL, "bash", *words], timeout=120, check=True)
     assert (tmp_path / "status").read_text() == "0\n", said(tmp_path)
     numbers = [entry["frame"] for entry in entries(tmp_path / "log.jsonl") if entry["kind"] == "frame"]
@@ -255,7 +255,7 @@ def test_a_disk_that_fills_up_and_is_freed_again(tmp_path: Path) -> None:
 
 
 def test_a_reader_that_has_seen_enough_ends_the_run_quietly() -> None:
-    words = [*EDGEKIT, "run", "--camera", "synthetic", "--log-level", "frames"]
+    words = [*POCKETSIGHT, "run", "--camera", "synthetic", "--log-level", "frames"]
     with running(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
         assert json.loads(process.stdout.readline())["kind"] in ("frame", "face")
@@ -265,7 +265,7 @@ def test_a_reader_that_has_seen_enough_ends_the_run_quietly() -> None:
 
 
 def test_a_run_goes_on_when_nobody_reads_its_errors(tmp_path: Path) -> None:
-    words = [*EDGEKIT, "run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
+    words = [*POCKETSIGHT, "run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
     with running(words, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
         assert process.stderr
         until(lambda: len(entries_so_far(tmp_path)) > 1)
@@ -281,7 +281,7 @@ def test_a_run_goes_on_when_nobody_reads_its_errors(tmp_path: Path) -> None:
 def test_a_terminal_that_hangs_up_ends_the_run(tmp_path: Path) -> None:
     """Standard input is a terminal of our own; the signal is what the kernel sends when it goes."""
     ours, theirs = os.openpty()
-    words = [*EDGEKIT, "run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
+    words = [*POCKETSIGHT, "run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
     with running(words, stdin=theirs, stderr=subprocess.DEVNULL, text=True) as process:
         until(lambda: len(entries_so_far(tmp_path)) > 1)
         assert stop(process, signal.SIGHUP) < 5

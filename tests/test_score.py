@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit.device.boxes import Box, Boxes
-from edgekit.device.detector import Face
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import Sentiment
-from edgekit.device.tensor import Tensor
-from edgekit.train.answers import Judged, Named, best_certainty, calibration_error, judge, score_sentiment, tradeoff
-from edgekit.train.expressions import Portrait
-from edgekit.train.faces import NONE, Example
-from edgekit.train.match import Seen, inside, iou, matched
-from edgekit.train.score import average_precision, best_threshold, look, measure, score_detector, scores_of
+from pocketsight.device.boxes import Box, Boxes
+from pocketsight.device.detector import Face
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.sentiment import Sentiment
+from pocketsight.device.tensor import Tensor
+from pocketsight.train.answers import Judged, Named, best_certainty, calibration_error, judge, score_sentiment, tradeoff
+from pocketsight.train.expressions import Portrait
+from pocketsight.train.faces import NONE, Example
+from pocketsight.train.match import Seen, inside, iou, matched
+from pocketsight.train.score import average_precision, best_threshold, look, measure, score_detector, scores_of
 from tests.pictures import FACE, SENTIMENT, picture
 from tests.planted_faces import looked, seen, square
 

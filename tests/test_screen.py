@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit.device.image import pictures, read_image
-from edgekit.device.screen import StatusLine, screen
+from pocketsight.device.image import pictures, read_image
+from pocketsight.device.screen import StatusLine, screen
 from tests.pictures import picture
 from tests.processes import CAPTURE, running, until
 
@@ -73,7 +73,7 @@ def test_keys_of_a_terminal_pause_undo_and_end(tmp_path: Path, terminal: tuple[i
         os.write(ours, b"uu")
         until(lambda: len(pictures(out)) == count - 2)
         os.write(ours, b"q")
-        until(lambda: seen("session .*; next: edgekit data label"))
+        until(lambda: seen("session .*; next: pocketsight data label"))
         assert process.wait(timeout=10) == 0
     assert f"{count - 2} of 1999 pictures" in said
     assert termios.tcgetattr(theirs) == before
@@ -124,7 +124,7 @@ def test_signals_in_quick_succession_do_not_stop_who_waits() -> None:
     """A handler that set the event itself would, now and then, wait for the lock that it interrupted."""
     program = (
         "import os, signal, threading, time\n"
-        "from edgekit.device.screen import noticed\n"
+        "from pocketsight.device.screen import noticed\n"
         "asked = threading.Event()\n"
         "def send():\n"
         "    for _ in range(3000): os.kill(os.getpid(), signal.SIGHUP); time.sleep(0.0002)\n"
@@ -139,7 +139,7 @@ def test_signals_in_quick_succession_do_not_stop_who_waits() -> None:
 
 def test_lines_for_a_pipe_that_nobody_empties_hold_up_nobody() -> None:
     program = (
-        "from edgekit.device.screen import Speaker\n"
+        "from pocketsight.device.screen import Speaker\n"
         "speaker = Speaker()\n"
         "for number in range(5000): speaker.say(f'{number} ' + 'x' * 200)\n"
         "speaker.hush()\n"

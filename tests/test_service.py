@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[1] / "scripts" / "edgekit.service"
+UNIT = Path(__file__).parents[1] / "scripts" / "pocketsight.service"
 EXPOSED = 2.5  # of 10; what systemd-analyze calls OK
 
 
@@ -23,7 +23,7 @@ def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(planted(tmp_path))], capture_output=True, text=True, timeout=60
     )
-    ours = [line for line in done.stderr.splitlines() if "edgekit" in line]
+    ours = [line for line in done.stderr.splitlines() if "pocketsight" in line]
     assert (done.returncode, ours) == (0, [])
 
 
@@ -45,7 +45,7 @@ def test_little_of_the_system_is_exposed() -> None:
 
 def test_the_unit_is_what_the_watchdog_expects() -> None:
     """systemd waits longer than the watchdog, which knows more; a start may take as long as it does."""
-    from edgekit.device.health.watchdog import GRACE, LIMIT, LOADING
+    from pocketsight.device.health.watchdog import GRACE, LIMIT, LOADING
 
     unit = ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment, method-assign]

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.commands.config import config
-from edgekit.device.commands.options import MODELS
-from edgekit.device.commands.run import plan_of, run
-from edgekit.device.errors import SettingsError
-from edgekit.device.plan import Plan
-from edgekit.device.sinks.sink import Limits
+from pocketsight.device.commands.config import config
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.commands.run import plan_of, run
+from pocketsight.device.errors import SettingsError
+from pocketsight.device.plan import Plan
+from pocketsight.device.sinks.sink import Limits
 
 
 def plan(*words: str) -> Plan:
@@ -21,7 +21,7 @@ def plan(*words: str) -> Plan:
 
 
 def written(folder: Path, text: str) -> str:
-    path = folder / "edgekit.toml"
+    path = folder / "pocketsight.toml"
     path.write_text(text)
     return str(path)
 
@@ -30,7 +30,7 @@ GOOD = """
 camera = "rtsp://door/1"
 fps = 5            # frames a second
 size = "320x240"
-log = ["-", "/var/log/edgekit/faces.jsonl"]
+log = ["-", "/var/log/pocketsight/faces.jsonl"]
 log-level = "events"
 log-size = "1.5MB"
 blur = true
@@ -42,7 +42,7 @@ cool = 75
 def test_a_file_fills_the_options(tmp_path: Path) -> None:
     found = plan("--config", written(tmp_path, GOOD))
     assert (found.camera, found.fps, found.size, found.cool, found.blur) == ("rtsp://door/1", 5.0, (240, 320), 75, True)
-    assert found.log == ("-", "/var/log/edgekit/faces.jsonl") and found.limits(live=True) == Limits(1_500_000)
+    assert found.log == ("-", "/var/log/pocketsight/faces.jsonl") and found.limits(live=True) == Limits(1_500_000)
     assert found.zones[0].points[2] == (1, 1) and found.log_level == "events"
 
 
@@ -86,7 +86,7 @@ def test_without_a_file_there_are_defaults() -> None:
 def test_what_cannot_be_names_file_key_and_what_it_may_be(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(SettingsError) as raised:
         plan("--config", written(tmp_path, text))
-    assert says in str(raised.value) and "edgekit.toml" in str(raised.value) and "\n" not in str(raised.value)
+    assert says in str(raised.value) and "pocketsight.toml" in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:

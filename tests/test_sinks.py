@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.errors import LogError
-from edgekit.device.plan import Plan
-from edgekit.device.record import Entry
-from edgekit.device.sinks.jsonl import open_jsonl
-from edgekit.device.sinks.lines import Lines
-from edgekit.device.sinks.older import older
-from edgekit.device.sinks.opened import Logs, open_logs
-from edgekit.device.sinks.sink import DiskFull, Limits
-from edgekit.device.sinks.table import COLUMNS, open_table
-from edgekit.device.state import State
+from pocketsight.device.errors import LogError
+from pocketsight.device.plan import Plan
+from pocketsight.device.record import Entry
+from pocketsight.device.sinks.jsonl import open_jsonl
+from pocketsight.device.sinks.lines import Lines
+from pocketsight.device.sinks.older import older
+from pocketsight.device.sinks.opened import Logs, open_logs
+from pocketsight.device.sinks.sink import DiskFull, Limits
+from pocketsight.device.sinks.table import COLUMNS, open_table
+from pocketsight.device.state import State
 from tests.entries import face, fault, frame
 
 NONE = Limits(None, None, None)
@@ -246,8 +246,8 @@ def test_a_named_pipe_is_a_log_that_ends_with_its_reader(tmp_path: Path) -> None
 
 PRINT = """
 import sys
-from edgekit.device.sinks.jsonl import Output
-from edgekit.device.errors import LogError
+from pocketsight.device.sinks.jsonl import Output
+from pocketsight.device.errors import LogError
 output = Output()
 try:
     for number in range(int(sys.argv[1])): output.write([{"frame": number, "more": "x" * 3000}])

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.image import Image
-from edgekit.train.faces import read_faces
-from edgekit.train.match import PATCH, look, spots
-from edgekit.train.slices import advice, slices, unknown, wilson
+from pocketsight.device.image import Image
+from pocketsight.train.faces import read_faces
+from pocketsight.train.match import PATCH, look, spots
+from pocketsight.train.slices import advice, slices, unknown, wilson
 from tests.pictures import coco, labelme, picture
 from tests.planted_faces import looked, seen, square
 

@@ -6,10 +6,10 @@ import flatbuffers
 import numpy as np
 import pytest
 
-from edgekit.device.commands.options import MODELS
-from edgekit.device.interpreter import TfliteModel
-from edgekit.device.spec import unpack
-from edgekit.export.slim import ALIGNED, IDENTIFIER, slim
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.interpreter import TfliteModel
+from pocketsight.device.spec import unpack
+from pocketsight.export.slim import ALIGNED, IDENTIFIER, slim
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 

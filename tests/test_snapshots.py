@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edgekit.device.errors import LogError
-from edgekit.device.image import Image, read_image
-from edgekit.device.record import Entry, Record, Seen
-from edgekit.device.snapshots import PENDING, Snapshots
+from pocketsight.device.errors import LogError
+from pocketsight.device.image import Image, read_image
+from pocketsight.device.record import Entry, Record, Seen
+from pocketsight.device.snapshots import PENDING, Snapshots
 from tests.looping import boxes, frame, seen
 from tests.processes import until
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.errors import ModelError
-from edgekit.device.interpreter import load
-from edgekit.device.spec import MANIFEST, ModelSpec, Steadiness, pack, unpack
+from pocketsight.device.errors import ModelError
+from pocketsight.device.interpreter import load
+from pocketsight.device.spec import MANIFEST, ModelSpec, Steadiness, pack, unpack
 
 BUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 SPEC = ModelSpec(
@@ -60,7 +60,7 @@ def test_a_file_cut_anywhere_is_noticed(tmp_path: Path) -> None:
 
 def test_a_flatbuffer_without_manifest_says_how_to_get_one(tmp_path: Path) -> None:
     (tmp_path / "bare.tflite").write_bytes(BUFFER)
-    with pytest.raises(ModelError, match=r"no manifest.*edgekit export tflite"):
+    with pytest.raises(ModelError, match=r"no manifest.*pocketsight export tflite"):
         unpack(tmp_path / "bare.tflite")
 
 

@@ -1,4 +1,4 @@
-"""`edgekit data split`: nothing is lost, doubled or torn apart, and a second run changes nothing."""
+"""`pocketsight data split`: nothing is lost, doubled or torn apart, and a second run changes nothing."""
 
 import json
 import os
@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.device.cli import main
-from edgekit.device.errors import DataError
-from edgekit.train.data import split as module
-from edgekit.train.data.groups import Group, assign
-from edgekit.train.faces import read_faces
+from pocketsight.device.cli import main
+from pocketsight.device.errors import DataError
+from pocketsight.train.data import split as module
+from pocketsight.train.data.groups import Group, assign
+from pocketsight.train.faces import read_faces
 from tests.pictures import coco, labelme, save, scene
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -58,7 +58,7 @@ def test_pictures_and_labels_go_together_and_training_can_read_them(tmp_path: Pa
     data = boxes(tmp_path / "data", 60)
     before = Counter(state(data).values())
     said = split(data)
-    assert "next: edgekit train detector --data" in said
+    assert "next: pocketsight train detector --data" in said
     plan = json.loads((data / "split.json").read_text())
     (data / "split.json").unlink()
     assert Counter(state(data).values()) == before

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.errors import LogError
-from edgekit.device.sinks import schema
-from edgekit.device.sinks.sink import Limits
-from edgekit.device.sinks.sqlite import WAL, Database
-from edgekit.device.sinks.writer import Writer
+from pocketsight.device.errors import LogError
+from pocketsight.device.sinks import schema
+from pocketsight.device.sinks.sink import Limits
+from pocketsight.device.sinks.sqlite import WAL, Database
+from pocketsight.device.sinks.writer import Writer
 from tests.entries import face, fault, frame
 
 Told = list[tuple[str, bool, str]]
@@ -89,7 +89,7 @@ def test_two_runs_may_write_one_database_while_others_read(tmp_path: Path) -> No
 def test_a_database_that_another_program_locks_is_an_error_until_it_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgekit.device.sinks.sqlite.BUSY", 0.1)
+    monkeypatch.setattr("pocketsight.device.sinks.sqlite.BUSY", 0.1)
     log = opened(tmp_path / "log.db")
     with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -143,7 +143,7 @@ def test_a_newer_version_and_a_foreign_database_are_left_alone(tmp_path: Path) -
         connection.execute("PRAGMA user_version = 99")
     with closing(sqlite3.connect(tmp_path / "photos.db")) as connection:
         connection.execute("CREATE TABLE photos (name)")
-    for name, why in ("log.db", "newer edgekit"), ("photos.db", "another program; choose another file"):
+    for name, why in ("log.db", "newer pocketsight"), ("photos.db", "another program; choose another file"):
         before = (tmp_path / name).read_bytes()
         with pytest.raises(LogError, match=rf"{name} .*{why}"):
             opened(tmp_path / name)

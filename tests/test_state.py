@@ -3,10 +3,10 @@
 import json
 import time
 
-from edgekit.device.boxes import Box
-from edgekit.device.record import Record, Seen
-from edgekit.device.sentiment import Sentiment
-from edgekit.device.state import KEPT, State
+from pocketsight.device.boxes import Box
+from pocketsight.device.record import Record, Seen
+from pocketsight.device.sentiment import Sentiment
+from pocketsight.device.state import KEPT, State
 
 
 def record(number: int, born: float, label: str = "happy", taken: float = 0.0) -> Record:

@@ -4,9 +4,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.follow.steady import Steady
-from edgekit.device.sentiment import name
-from edgekit.device.spec import Steadiness
+from pocketsight.device.follow.steady import Steady
+from pocketsight.device.sentiment import name
+from pocketsight.device.spec import Steadiness
 from tests.pictures import SENTIMENT
 
 

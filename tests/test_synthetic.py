@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.device.boxes import Box
-from edgekit.device.camera import Camera, open_camera
-from edgekit.device.camera.synthetic import AWAY, STORY, Stage
-from edgekit.device.detector import detect
-from edgekit.device.interpreter import load
-from edgekit.device.sentiment import classify
+from pocketsight.device.boxes import Box
+from pocketsight.device.camera import Camera, open_camera
+from pocketsight.device.camera.synthetic import AWAY, STORY, Stage
+from pocketsight.device.detector import detect
+from pocketsight.device.interpreter import load
+from pocketsight.device.sentiment import classify
 
 MODELS = Path(__file__).parents[1] / "models"
 SIZE = 480, 640

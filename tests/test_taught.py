@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.train.backend import keras
-from edgekit.train.recipe import RECIPES
-from edgekit.train.sentiment import crop71k, taught
+from pocketsight.train.backend import keras
+from pocketsight.train.recipe import RECIPES
+from pocketsight.train.sentiment import crop71k, taught
 from tests.pictures import save
 
-PROGRAM = [sys.executable, "-c", "import edgekit.device.cli as c; c.main(prog_name='edgekit')"]
+PROGRAM = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]
 
 
-def edgekit(*words: object, status: int = 0) -> str:
+def pocketsight(*words: object, status: int = 0) -> str:
     done = subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, text=True)
     assert done.returncode == status, done.stderr
     return done.stderr
@@ -41,17 +41,17 @@ def test_a_net_learns_from_a_teacher_and_from_faces_without_a_class(tmp_path: Pa
         save(tmp_path / "more" / f"{n}.png", np.full((40, 40, 3), 20 + 30 * n, np.uint8))
     data, teacher, student = tmp_path / "data", tmp_path / "teacher", tmp_path / "student"
     short = "train", "sentiment", "--data", data, "--pictures", 320, "--batch", 16, "--workers", 1
-    said = edgekit(*short, "--out", teacher)
+    said = pocketsight(*short, "--out", teacher)
     assert "faces were found in 0 of" in said
-    said = edgekit(*short, "--teacher", teacher, "--unlabelled", tmp_path / "more", "--out", student)
+    said = pocketsight(*short, "--teacher", teacher, "--unlabelled", tmp_path / "more", "--out", student)
     assert "validation: accuracy" in said
     manifest = (student / "manifest.json").read_text()
     assert '"teacher": "teacher"' in manifest and '"more"' in manifest and '"aligned": false' in manifest
-    said = edgekit(*short, "--unlabelled", tmp_path / "more", status=2)
+    said = pocketsight(*short, "--unlabelled", tmp_path / "more", status=2)
     assert "--unlabelled needs --teacher" in said
     (tmp_path / "data" / "third").mkdir()
     save(tmp_path / "data" / "third" / "a.png", np.full((40, 40, 3), 120, np.uint8))
-    said = edgekit(*short, "--teacher", teacher, "--out", tmp_path / "other", status=1)
+    said = pocketsight(*short, "--teacher", teacher, "--out", tmp_path / "other", status=1)
     assert "is no teacher here: its labels is" in said and "Traceback" not in said
     assert not (tmp_path / "other").exists()
 
@@ -60,5 +60,5 @@ def test_a_net_learns_from_a_teacher_and_from_faces_without_a_class(tmp_path: Pa
 def test_a_teacher_that_is_none(tmp_path: Path, folder: str) -> None:
     for name in ("a", "b"):
         save(tmp_path / "data" / name / "1.png", np.full((40, 40, 3), 90, np.uint8))
-    said = edgekit("train", "sentiment", "--data", tmp_path / "data", "--teacher", tmp_path / folder, status=1)
+    said = pocketsight("train", "sentiment", "--data", tmp_path / "data", "--teacher", tmp_path / folder, status=1)
     assert "is not a run folder" in said and "Traceback" not in said

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.detector import Face
-from edgekit.device.follow.tracker import Tracker, match
+from pocketsight.device.boxes import Box
+from pocketsight.device.detector import Face
+from pocketsight.device.follow.tracker import Tracker, match
 
 
 def face(x: float, y: float, side: float = 40, score: float = 0.9) -> Face:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device import tuning as module
-from edgekit.device.tuning import best_threads, choices, fastest
+from pocketsight.device import tuning as module
+from pocketsight.device.tuning import best_threads, choices, fastest
 
 
 def test_another_thread_must_be_worth_it() -> None:

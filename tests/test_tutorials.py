@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.device.boxes import Box, decode_one, encode_one
-from edgekit.device.detector import detect
-from edgekit.device.drawn import write_faces
-from edgekit.device.errors import DataError
-from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import classify, probabilities
-from edgekit.device.spec import ModelSpec, unpack
-from edgekit.device.tensor import Tensor
-from edgekit.train.arch import ARCHS
-from edgekit.train.augment import photometric, window
-from edgekit.train.backend import keras
-from edgekit.train.fit import compile_
-from edgekit.train.recipe import CNN256, RECIPES, VGG16
-from edgekit.train.tutorials import MEAN, pretrain, vgg16_loss
+from pocketsight.device.boxes import Box, decode_one, encode_one
+from pocketsight.device.detector import detect
+from pocketsight.device.drawn import write_faces
+from pocketsight.device.errors import DataError
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.sentiment import classify, probabilities
+from pocketsight.device.spec import ModelSpec, unpack
+from pocketsight.device.tensor import Tensor
+from pocketsight.train.arch import ARCHS
+from pocketsight.train.augment import photometric, window
+from pocketsight.train.backend import keras
+from pocketsight.train.fit import compile_
+from pocketsight.train.recipe import CNN256, RECIPES, VGG16
+from pocketsight.train.tutorials import MEAN, pretrain, vgg16_loss
 from tests.pictures import save, scene
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
@@ -141,8 +141,8 @@ def test_the_trackers_window_is_the_tutorials_square_or_the_whole_picture() -> N
     ]  # fmt: skip
 
 
-def edgekit(*words: object) -> str:
-    program = "import edgekit.device.cli as c; c.main(prog_name='edgekit')"
+def pocketsight(*words: object) -> str:
+    program = "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"
     done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -157,24 +157,24 @@ def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
             save(moods / part / ("happy" if n % 2 else "sad") / f"{n}.jpg", image)
     weights = tmp_path / "vgg.weights.h5"
     keras.applications.VGG16(include_top=False, weights=None).save_weights(weights)
-    said = edgekit("train", "detector", "--arch", "vgg16", "--data", faces, "--out", runs / "d", "--pictures", 160,
+    said = pocketsight("train", "detector", "--arch", "vgg16", "--data", faces, "--out", runs / "d", "--pictures", 160,
                    "--weights", weights)  # fmt: skip
     assert "finds one box; left out: " in said
-    edgekit("train", "sentiment", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6)
+    pocketsight("train", "sentiment", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6)
     for run, data in ((runs / "d", faces), (runs / "s", moods)):
-        edgekit("export", "tflite", run, "--calibrate", data, "--limit", 1)
+        pocketsight("export", "tflite", run, "--calibrate", data, "--limit", 1)
     detector, sentiment = runs / "d" / "detector.tflite", runs / "s" / "sentiment.tflite"
     _, spec = unpack(detector)
     assert spec.strides == () and spec.precision == "int8" and spec.training["begun_from"] == "vgg.weights.h5"
     assert spec.training["recipe"]["pictures"] == 160
     _, spec = unpack(sentiment)
     assert spec.training["recipe"]["pictures"] == 6 * spec.training["train_pictures"]
-    score = json.loads(edgekit("score", sentiment, "--data", moods, "--json"))
+    score = json.loads(pocketsight("score", sentiment, "--data", moods, "--json"))
     assert score["accuracy"] > 0.9
     models = "--detector", detector, "--sentiment", sentiment
-    lines = edgekit("run", "--camera", faces / "val" / "images", *models, "--log", tmp_path / "log.jsonl")
+    lines = pocketsight("run", "--camera", faces / "val" / "images", *models, "--log", tmp_path / "log.jsonl")
     assert "12 frames" in lines
     logged = [json.loads(line)["faces"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert all(len(found) <= 1 for found in logged)
-    bench = json.loads(edgekit("bench", "--frames", 3, "--warmup", 1, "--json", *models))
+    bench = json.loads(pocketsight("bench", "--frames", 3, "--warmup", 1, "--json", *models))
     assert bench["stages"]["detect"]["n"] == 3

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.health.watchdog import Watchdog, asked, notify, ready, reloading, stopping
+from pocketsight.device.health.watchdog import Watchdog, asked, notify, ready, reloading, stopping
 from tests.processes import running, until
 
 START = (
     "import ctypes, os, sys, time\n"
-    "from edgekit.device.health.watchdog import Watchdog\n"
+    "from pocketsight.device.health.watchdog import Watchdog\n"
     "def say(word): print(word, flush=True)\n"
 )
 HANGS = "ctypes.CDLL(None).sleep(600)\n"  # in C, without Python's lock, as a driver does
@@ -55,7 +55,7 @@ def test_a_loop_stuck_in_c_ends_the_process_with_one_clear_line() -> None:
     assert done.returncode == 70
     (line,) = done.stderr.splitlines()
     assert line.startswith(
-        "edgekit is stuck in detect for 1 s (<string>:7) and ends itself with status 70, so that sys"
+        "pocketsight is stuck in detect for 1 s (<string>:7) and ends itself with status 70, so that sys"
     )
 
 
@@ -192,7 +192,7 @@ def test_what_systemd_is_told(tmp_path: Path, manager: socket.socket, monkeypatc
 
 
 def test_a_socket_outside_the_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = f"edgekit-{os.getpid()}"
+    name = f"pocketsight-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
         link.bind(f"\0{name}")
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edgekit.device.errors import ServeError
-from edgekit.device.state import State
-from edgekit.device.web.auth import place
-from edgekit.device.web.feed import VIEWERS
-from edgekit.device.web.health import health
-from edgekit.device.web.picture import Encoder, picture
-from edgekit.device.web.serve import serve
+from pocketsight.device.errors import ServeError
+from pocketsight.device.state import State
+from pocketsight.device.web.auth import place
+from pocketsight.device.web.feed import VIEWERS
+from pocketsight.device.web.health import health
+from pocketsight.device.web.picture import Encoder, picture
+from pocketsight.device.web.serve import serve
 from tests.looping import LABELS, Loop, ask, boxes, decoded, frame, looping, seen, watching
 from tests.processes import until
 
@@ -153,19 +153,23 @@ def test_prometheus_can_read_the_metrics() -> None:
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:
             found[sample.name, *sample.labels.values()] = sample.value
-    assert found["edgekit_frames_total",] >= 4
-    assert found["edgekit_frames_dropped_total",] == 7
-    assert found["edgekit_temperature_celsius",] == 48.2
-    assert found["edgekit_throttled",] == 0
-    assert found["edgekit_stage_seconds", "detect"] == pytest.approx(0.0142)
-    assert (found["edgekit_faces", "happy"], found["edgekit_faces", "sad"], found["edgekit_faces", "unsure"]) == (
+    assert found["pocketsight_frames_total",] >= 4
+    assert found["pocketsight_frames_dropped_total",] == 7
+    assert found["pocketsight_temperature_celsius",] == 48.2
+    assert found["pocketsight_throttled",] == 0
+    assert found["pocketsight_stage_seconds", "detect"] == pytest.approx(0.0142)
+    assert (
+        found["pocketsight_faces", "happy"],
+        found["pocketsight_faces", "sad"],
+        found["pocketsight_faces", "unsure"],
+    ) == (
         1,
         1,
         0,
     )
-    assert found["edgekit_face_events_total", "appeared"] == 1
-    assert (found["edgekit_faults_total", "hot"], found["edgekit_fault_active", "hot"]) == (1, 1)
-    assert found["edgekit_healthy",] == 1
+    assert found["pocketsight_face_events_total", "appeared"] == 1
+    assert (found["pocketsight_faults_total", "hot"], found["pocketsight_fault_active", "hot"]) == (1, 1)
+    assert found["pocketsight_healthy",] == 1
     assert found["process_resident_memory_bytes",] > 1e6
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.web import server
-from edgekit.device.web.auth import read_token
+from pocketsight.device.web import server
+from pocketsight.device.web.auth import read_token
 from tests.looping import LABELS, Loop, ask, callers, is_closed, looping, raw, watching
 from tests.processes import until
 

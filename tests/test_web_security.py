@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.errors import ServeError
-from edgekit.device.web.auth import ADDRESSES, Slowed, Token, is_here, read_token
+from pocketsight.device.errors import ServeError
+from pocketsight.device.web.auth import ADDRESSES, Slowed, Token, is_here, read_token
 from tests.looping import ask, callers, looping, raw, watching
 from tests.processes import until
 
 ADDRESSES_SERVED = "/ /page.css /page.js /icon.svg /stream.mjpg /snapshot.jpg /api/state /api/events /metrics".split()
-SECRETS = b"20261122T041500Z", b"\xff\xd8", b"frames", b"edgekit_", b"const ", b"--ground"  # what only insiders see
+SECRETS = b"20261122T041500Z", b"\xff\xd8", b"frames", b"pocketsight_", b"const ", b"--ground"  # what only insiders see
 
 
 @pytest.fixture
@@ -83,13 +83,13 @@ def test_nothing_is_served_without_the_token(token_file: Path, path: str) -> Non
         {"Authorization": f"Basic {token}"},
         {"Authorization": f"Bearer {token[:-1]}"},
         {"Authorization": f"Bearer {token}x"},
-        {"Cookie": f"edgekit-1={Token(token).cookie}"},
+        {"Cookie": f"pocketsight-1={Token(token).cookie}"},
         {"Cookie": f"token={token}"},
         {"Host": "localhost"},
         {"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "127.0.0.1"},
     ]
     with looping(token_file) as loop:
-        cookie = f"edgekit-{loop.web.port}"
+        cookie = f"pocketsight-{loop.web.port}"
         wrong += [{"Cookie": f"{cookie}={word}"} for word in ("", token, "é", Token("other" * 8).cookie)]
         loop.web.server.config.app.slowed.longest = 0.01  # type: ignore[union-attr]
         for headers in wrong:

@@ -1,4 +1,4 @@
-"""`edgekit score pipeline`: what a user gets from whole photographs."""
+"""`pocketsight score pipeline`: what a user gets from whole photographs."""
 
 import json
 import re
@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.boxes import encode
-from edgekit.device.cli import main
-from edgekit.device.commands.options import EXAMPLE, MODELS
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, read_image, resize
-from edgekit.device.interpreter import Loaded
-from edgekit.device.tensor import Tensor
-from edgekit.train.expressions import Portrait
-from edgekit.train.whole import Photo, measure, text, watch, write_page
+from pocketsight.device.boxes import encode
+from pocketsight.device.cli import main
+from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, read_image, resize
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.tensor import Tensor
+from pocketsight.train.expressions import Portrait
+from pocketsight.train.whole import Photo, measure, text, watch, write_page
 from tests.pictures import FACE, SENTIMENT, one_face, picture, save
 
 
@@ -126,7 +126,7 @@ def test_whole_photographs_from_the_command_line(tmp_path: Path) -> None:
     [
         (["pipeline", "--pick", "recall>=0.9"], 2, "for one model"),
         (["pipeline", "--detector", str(MODELS / "sentiment.tflite")], 1, "a detector model is needed here"),
-        ([str(MODELS / "detector.tflite"), "--sentiment", "x"], 2, "is for: edgekit score pipeline"),
+        ([str(MODELS / "detector.tflite"), "--sentiment", "x"], 2, "is for: pocketsight score pipeline"),
         ([str(MODELS / "detector.tflite"), "--detector", "x"], 1, "is a detector itself"),
         (["pipeline"], 1, "has no folder happy, sad"),
     ],

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from edgekit.device.drawn import Scene, write_clip, write_faces, write_portraits
-from edgekit.device.spec import MANIFEST, unpack
-from edgekit.train.match import iou
+from pocketsight.device.drawn import Scene, write_clip, write_faces, write_portraits
+from pocketsight.device.spec import MANIFEST, unpack
+from pocketsight.train.match import iou
 
 DETECTOR = "--pictures", 9600, "--batch", 16
 SENTIMENT = "--pictures", 24000, "--batch", 32
 
 
-def edgekit(*words: object) -> str:
-    program = "import edgekit.device.cli as c; c.main(prog_name='edgekit')"
+def pocketsight(*words: object) -> str:
+    program = "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"
     done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -48,13 +48,13 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     train = folder / "faces" / "train"
     (train / "images" / "broken.jpg").write_bytes(b"no picture")
     (train / "labels" / "broken.json").write_text((train / "labels" / "0000.json").read_text())
-    said = edgekit("train", "detector", "--data", folder / "faces", "--out", folder / "detector", *DETECTOR)
+    said = pocketsight("train", "detector", "--data", folder / "faces", "--out", folder / "detector", *DETECTOR)
     assert said.startswith("training on ")
     assert "broken.jpg is not an image" in said and "1 pictures were skipped" in said
-    edgekit("train", "sentiment", "--data", folder / "moods", "--out", folder / "sentiment", *SENTIMENT)
+    pocketsight("train", "sentiment", "--data", folder / "moods", "--out", folder / "sentiment", *SENTIMENT)
     for task, data in (("detector", "faces"), ("sentiment", "moods")):
-        said = edgekit("export", "tflite", folder / task, "--calibrate", folder / data)
-        assert "parity" in said and "next: edgekit run" in said
+        said = pocketsight("export", "tflite", folder / task, "--calibrate", folder / data)
+        assert "parity" in said and "next: pocketsight run" in said
     return Way(folder, scenes)
 
 
@@ -63,7 +63,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
     models = [
         word for task in ("detector", "sentiment") for word in (f"--{task}", way.folder / task / f"{task}.tflite")
     ]
-    edgekit("run", "--camera", way.folder / "clip", "--log", log, *models)
+    pocketsight("run", "--camera", way.folder / "clip", "--log", log, *models)
     drawn = found = right = false = 0
     for line, scene in zip(map(json.loads, log.read_text().splitlines()), way.scenes, strict=True):
         left = list(line["faces"])
@@ -85,7 +85,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
 )
 def test_the_file_scores_like_the_run(way: Way, task: str, data: str, metric: str) -> None:
     run, model = (
-        json.loads(edgekit("score", path, "--data", way.folder / data, "--json").split("skipped:")[0])[metric]
+        json.loads(pocketsight("score", path, "--data", way.folder / data, "--json").split("skipped:")[0])[metric]
         for path in (way.folder / task, way.folder / task / f"{task}.tflite")
     )
     assert model > 0.85
@@ -115,19 +115,19 @@ def test_a_training_is_not_overwritten_and_a_finished_one_resumes_to_the_same(wa
     words = "train", "sentiment", "--data", way.folder / "moods", "--out", way.folder / "sentiment", *SENTIMENT
     weights = (way.folder / "sentiment" / "model.weights.h5").read_bytes()
     with pytest.raises(AssertionError, match="holds a training"):
-        edgekit(*words)
-    edgekit(*words, "--resume")
+        pocketsight(*words)
+    pocketsight(*words, "--resume")
     assert (way.folder / "sentiment" / "model.weights.h5").read_bytes() == weights
     with pytest.raises(AssertionError, match="trained with other settings"):
-        edgekit(*words, "--resume", "--seed", 5)
+        pocketsight(*words, "--resume", "--seed", 5)
 
 
 @pytest.mark.filterwarnings("default")  # TensorFlow's own
 def test_an_export_that_loses_too_much_writes_nothing(
     way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgekit.device.cli import main
-    from edgekit.export import parity
+    from pocketsight.device.cli import main
+    from pocketsight.export import parity
 
     lost = {"difference": {}, "metric": "accuracy", "pictures": 1000, "trained": 0.9, "exported": 0.8, "loss": 0.1}
     monkeypatch.setattr(parity, "compare", lambda *_: lost)

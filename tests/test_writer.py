@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from edgekit.device.errors import LogError
-from edgekit.device.record import Entry
-from edgekit.device.sinks import writer as module
-from edgekit.device.sinks.jsonl import open_jsonl
-from edgekit.device.sinks.opened import Logs, Shared
-from edgekit.device.sinks.sink import DiskFull, Limits
-from edgekit.device.sinks.writer import Writer
+from pocketsight.device.errors import LogError
+from pocketsight.device.record import Entry
+from pocketsight.device.sinks import writer as module
+from pocketsight.device.sinks.jsonl import open_jsonl
+from pocketsight.device.sinks.opened import Logs, Shared
+from pocketsight.device.sinks.sink import DiskFull, Limits
+from pocketsight.device.sinks.writer import Writer
 from tests.entries import face
 from tests.processes import until
 

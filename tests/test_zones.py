@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.device.boxes import Box
-from edgekit.device.errors import SettingsError
-from edgekit.device.follow.zones import counts, read_zone
+from pocketsight.device.boxes import Box
+from pocketsight.device.errors import SettingsError
+from pocketsight.device.follow.zones import counts, read_zone
 
 FRAME = 100, 200, 3
 

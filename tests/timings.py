@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.bench.statistics import summary
+from pocketsight.device.bench.statistics import summary
 
 MACHINE = {
     "board": "Raspberry Pi 5 Model B", "cores": 4, "architecture": "aarch64", "os": "Debian 13", "kernel": "6.12",
     "python": "3.13.5", "numpy": "2.2.4", "opencv": "4.10.0", "interpreter": "ai-edge-litert 2.3.0",
-    "governor": "ondemand", "edgekit": "0.1.0",
+    "governor": "ondemand", "pocketsight": "0.1.0",
 }  # fmt: skip
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.commands.options import MODELS
-from edgekit.device.detector import detect
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, fit, read_image
-from edgekit.device.interpreter import Loaded, load
-from edgekit.device.spec import ModelSpec
-from edgekit.train.expressions import Portrait
-from edgekit.train.recipe import Recipe
-from edgekit.train.say import bar, say
+from pocketsight.device.boxes import Box
+from pocketsight.device.commands.options import MODELS
+from pocketsight.device.detector import detect
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, fit, read_image
+from pocketsight.device.interpreter import Loaded, load
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.expressions import Portrait
+from pocketsight.train.recipe import Recipe
+from pocketsight.train.say import bar, say
 
 SHARE = 0.5  # of the detector's input that the picture fills: a face that fills the picture is too large for it else
 AROUND = 128  # grey level of the rest; in black it finds a few less

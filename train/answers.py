@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.errors import DataError
-from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import Sentiment, classify
-from edgekit.device.spec import ModelSpec
-from edgekit.train.expressions import Portrait, face_in, readable
-from edgekit.train.score import Numbers, Track, at_least
+from pocketsight.device.errors import DataError
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.sentiment import Sentiment, classify
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.expressions import Portrait, face_in, readable
+from pocketsight.train.score import Numbers, Track, at_least
 
 GRID = np.arange(30, 100) / 100  # thresholds of the trade-off that is reported
 BINS = 15  # of the calibration error

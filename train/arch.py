@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgekit.train import detector, sentiment, tutorials
-from edgekit.train.backend import keras
+from pocketsight.train import detector, sentiment, tutorials
+from pocketsight.train.backend import keras
 
 
 class Arch(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a camera might have made of a training picture. All scaling goes through `edgekit.device.image`."""
+"""What a camera might have made of a training picture. All scaling goes through `pocketsight.device.image`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.device.boxes import Boxes
-from edgekit.device.image import Image, cut, fit
-from edgekit.train.recipe import Recipe
+from pocketsight.device.boxes import Boxes
+from pocketsight.device.image import Image, cut, fit
+from pocketsight.train.recipe import Recipe
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer version
 

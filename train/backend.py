@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from edgekit.device.quiet import quiet
+from pocketsight.device.quiet import quiet
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with quiet():

@@ -1,4 +1,4 @@
-"""edgekit train ..., edgekit score ..."""
+"""pocketsight train ..., pocketsight score ..."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from edgekit.device.commands.options import MODELS, Size
-from edgekit.train.recipe import RECIPES, Recipe
+from pocketsight.device.commands.options import MODELS, Size
+from pocketsight.train.recipe import RECIPES, Recipe
 
 PATH = click.Path(path_type=Path)
 ALIGNED = "Finds the face in each picture, so that it is cut as the board will."
@@ -63,14 +63,14 @@ def _training_options(task: str) -> Callable[[Any], Any]:
 @_training_options("detector")
 def detector(data: Path, **options: Any) -> None:
     """Train the detector: one kind of object, any number of them in a picture (vgg16: one at most)."""
-    from edgekit.train.faces import FaceBatches, at_most_one, hold_out, plain, read_faces
+    from pocketsight.train.faces import FaceBatches, at_most_one, hold_out, plain, read_faces
 
     faces = read_faces(data)
 
-    from edgekit.device.spec import ModelSpec
-    from edgekit.train import run
-    from edgekit.train.arch import ARCHS
-    from edgekit.train.say import say
+    from pocketsight.device.spec import ModelSpec
+    from pocketsight.train import run
+    from pocketsight.train.arch import ARCHS
+    from pocketsight.train.say import say
 
     arch = ARCHS["detector"][options["arch"]]
     if not arch.strides:
@@ -106,7 +106,7 @@ def detector(data: Path, **options: Any) -> None:
 @click.option(
     "--others", help="Comma list: folders of faces to be unsure about, as are those whose name starts with _."
 )
-@click.option("--detector", type=PATH, help=f"{ALIGNED}  [default: the one that comes with edgekit]")
+@click.option("--detector", type=PATH, help=f"{ALIGNED}  [default: the one that comes with pocketsight]")
 @click.option("--teacher", type=PATH, help="The run folder of a larger net of the same classes, to learn from too.")
 @click.option(
     "--unlabelled", type=PATH, multiple=True, help="With --teacher: faces in any folders, whose class it says."
@@ -117,8 +117,8 @@ def sentiment(
     teacher: Path | None, unlabelled: tuple[Path, ...], **options: Any,
 ) -> None:  # fmt: skip
     """Train the classifier of faces: two classes or more."""
-    from edgekit.train import expressions
-    from edgekit.train.aligned import align_parts
+    from pocketsight.train import expressions
+    from pocketsight.train.aligned import align_parts
 
     if unlabelled and not teacher:
         raise click.UsageError("--unlabelled needs --teacher, who says what they are")
@@ -126,9 +126,9 @@ def sentiment(
     train, val = expressions.hold_out(found, RECIPES["sentiment"][options["arch"]].held_out)
     train = [*train, *expressions.unlabelled(unlabelled, found.classes)] if unlabelled else train
 
-    from edgekit.device.spec import ModelSpec
-    from edgekit.train import run
-    from edgekit.train.sentiment import THRESHOLD, taught
+    from pocketsight.device.spec import ModelSpec
+    from pocketsight.train import run
+    from pocketsight.train.sentiment import THRESHOLD, taught
 
     (train, val), recipe = align_parts((train, val), _recipe("sentiment", options, len(train)), detector)
     facts = run.provenance([*data, *unlabelled], recipe, train, val)
@@ -161,10 +161,10 @@ def _fit(
     teach: Any = None,
 ) -> Path:  # fmt: skip
     """Train the net of a spec on `batches`; the run folder. `plain` makes the validation batch."""
-    from edgekit.train import run
-    from edgekit.train.arch import ARCHS
-    from edgekit.train.feed import workers_for_this_machine
-    from edgekit.train.fit import fit
+    from pocketsight.train import run
+    from pocketsight.train.arch import ARCHS
+    from pocketsight.train.feed import workers_for_this_machine
+    from pocketsight.train.fit import fit
 
     train, val = parts
     net, spec = run.begin(spec, options["weights"], options["resume"])
@@ -194,9 +194,9 @@ def _fit(
 @click.option("--pick", metavar="PROMISE", help=PICK)
 @click.option(
     "--detector", type=PATH,
-    help="Of the pipeline; of a classifier: finds the faces in portraits.  [default: the one that comes with edgekit]",
+    help="Of the pipeline; of a classifier: finds the faces in portraits.  [default: the one that ships]",
 )  # fmt: skip
-@click.option("--sentiment", type=PATH, help="Of the pipeline.  [default: the one that comes with edgekit]")
+@click.option("--sentiment", type=PATH, help="Of the pipeline.  [default: the one that comes with pocketsight]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def score(
     model: Path, data: tuple[Path, ...], min_face: float, frame: tuple[int, int] | None, votes: tuple[Path, ...],
@@ -206,8 +206,8 @@ def score(
 
     With the word pipeline instead, detector and classifier together on whole photographs in class folders.
     """
-    from edgekit.train import verdict
-    from edgekit.train.pick import write
+    from pocketsight.train import verdict
+    from pocketsight.train.pick import write
 
     if str(model) == "pipeline":
         if pick or votes:
@@ -215,7 +215,7 @@ def score(
         models = [detector or MODELS / "detector.tflite", sentiment or MODELS / "sentiment.tflite"]
         scores = verdict.pipeline(models, data, frame, plots)
     elif sentiment:
-        raise click.UsageError("--sentiment is for: edgekit score pipeline")
+        raise click.UsageError("--sentiment is for: pocketsight score pipeline")
     else:
         scores = verdict.model(model, data, frame, min_face, votes, plots, pick, detector)
     click.echo(json.dumps(scores, indent=2) if as_json else verdict.text(scores))

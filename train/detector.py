@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from edgekit.device.boxes import FACE, IGNORED, REACH
-from edgekit.train.backend import keras
-from edgekit.train.norm import BatchNormalization
-from edgekit.train.recipe import Recipe
+from pocketsight.device.boxes import FACE, IGNORED, REACH
+from pocketsight.train.backend import keras
+from pocketsight.train.norm import BatchNormalization
+from pocketsight.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
 

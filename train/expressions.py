@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.boxes import Box
-from edgekit.device.capture import session_of
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, crop, pictures, read_image
-from edgekit.device.sentiment import MARGIN
-from edgekit.device.spec import ModelSpec
-from edgekit.train.augment import draw_mask, photometric
-from edgekit.train.faces import draw
-from edgekit.train.feed import Batch
-from edgekit.train.recipe import Recipe
-from edgekit.train.votes import read_votes
+from pocketsight.device.boxes import Box
+from pocketsight.device.capture import session_of
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, crop, pictures, read_image
+from pocketsight.device.sentiment import MARGIN
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.augment import draw_mask, photometric
+from pocketsight.train.faces import draw
+from pocketsight.train.feed import Batch
+from pocketsight.train.recipe import Recipe
+from pocketsight.train.votes import read_votes
 
 PARTS = "train", "val", "test"
 MASKED = "_masked"  # the class of faces that wear a mask

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.boxes import Boxes, encode, encode_one
-from edgekit.device.capture import session_of
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, fit, pictures, read_image
-from edgekit.device.spec import ModelSpec
-from edgekit.train.augment import framed, photometric
-from edgekit.train.data.labelled import Labelled, Mark, upright_size
-from edgekit.train.data.readers import labelme_picture, read_coco
-from edgekit.train.feed import Batch
-from edgekit.train.recipe import Recipe
+from pocketsight.device.boxes import Boxes, encode, encode_one
+from pocketsight.device.capture import session_of
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, fit, pictures, read_image
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.augment import framed, photometric
+from pocketsight.train.data.labelled import Labelled, Mark, upright_size
+from pocketsight.train.data.readers import labelme_picture, read_coco
+from pocketsight.train.feed import Batch
+from pocketsight.train.recipe import Recipe
 
 NONE = np.empty((0, 4), np.float32)
 KEPT = 1_000_000_000  # bytes of decoded pictures in the memory of each process that makes batches

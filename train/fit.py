@@ -12,11 +12,11 @@ from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from edgekit.device.errors import DataError
-from edgekit.train.backend import keras
-from edgekit.train.feed import Batch, Draw, Feed
-from edgekit.train.recipe import Recipe
-from edgekit.train.say import console, say
+from pocketsight.device.errors import DataError
+from pocketsight.train.backend import keras
+from pocketsight.train.feed import Batch, Draw, Feed
+from pocketsight.train.recipe import Recipe
+from pocketsight.train.say import console, say
 
 WEIGHTS = "model.weights.h5"
 CHECKPOINT = "checkpoint.weights.h5"

@@ -10,16 +10,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.device.annotate import GREY
-from edgekit.device.boxes import Boxes
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_whole
-from edgekit.device.image import Image, cut, read_image, resize
-from edgekit.train.match import BESIDE, Spot
-from edgekit.train.page import bar, encoded, opening, picture
-from edgekit.train.report import BLUE, ORANGE
-from edgekit.train.score import Looked
-from edgekit.train.slices import NOTES
+from pocketsight.device.annotate import GREY
+from pocketsight.device.boxes import Boxes
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_whole
+from pocketsight.device.image import Image, cut, read_image, resize
+from pocketsight.train.match import BESIDE, Spot
+from pocketsight.train.page import bar, encoded, opening, picture
+from pocketsight.train.report import BLUE, ORANGE
+from pocketsight.train.score import Looked
+from pocketsight.train.slices import NOTES
 
 MOST = 24  # tiles of one kind
 TILE = 200  # px

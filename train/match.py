@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.boxes import Boxes
-from edgekit.device.detector import Face
-from edgekit.device.image import Image, resize
+from pocketsight.device.boxes import Boxes
+from pocketsight.device.detector import Face
+from pocketsight.device.image import Image, resize
 
 RIGHT = 0.5  # intersection over union from which a detection has found a face
 BESIDE = 0.1  # intersection over union from which a false alarm is a face whose box is off (as in TIDE, ECCV 2020)

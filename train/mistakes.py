@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_whole
-from edgekit.device.image import fit, read_image
-from edgekit.train.answers import Judged, Named
-from edgekit.train.page import encoded, opening, picture
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_whole
+from pocketsight.device.image import fit, read_image
+from pocketsight.train.answers import Judged, Named
+from pocketsight.train.page import encoded, opening, picture
 
 MOST = 12  # tiles of one pair
 TILE = 120  # px

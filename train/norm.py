@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.train.backend import keras
+from pocketsight.train.backend import keras
 
 BACKEND = keras.backend.backend()
 

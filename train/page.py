@@ -8,7 +8,7 @@ from html import escape
 
 import cv2
 
-from edgekit.device.image import Image, resize, to_rgb
+from pocketsight.device.image import Image, resize, to_rgb
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #3a7bd5 }

@@ -1,4 +1,4 @@
-"""`edgekit score --pick`: the threshold that keeps a promise, what it costs, and the manifest that remembers it."""
+"""`pocketsight score --pick`: the threshold that keeps a promise, what it costs, and the manifest that remembers it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_whole
-from edgekit.device.spec import MANIFEST, ModelSpec, pack, unpack
-from edgekit.train.answers import Judged, best_certainty
-from edgekit.train.answers import tradeoff as answers_tradeoff
-from edgekit.train.match import Spot
-from edgekit.train.score import Looked, Numbers, at_least, scores_of, tradeoff
-from edgekit.train.slices import FEW, wilson
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_whole
+from pocketsight.device.spec import MANIFEST, ModelSpec, pack, unpack
+from pocketsight.train.answers import Judged, best_certainty
+from pocketsight.train.answers import tradeoff as answers_tradeoff
+from pocketsight.train.match import Spot
+from pocketsight.train.score import Looked, Numbers, at_least, scores_of, tradeoff
+from pocketsight.train.slices import FEW, wilson
 
 PROMISES = {  # what each task can promise, by example
     "detector": ("precision>=0.99", "recall>=0.9", "false_alarms_per_hour<=1 at 10 fps"),

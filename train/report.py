@@ -10,13 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.device.annotate import GREY
-from edgekit.device.boxes import Boxes
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_whole
-from edgekit.device.image import Image, fit, read_image, to_rgb
-from edgekit.train.answers import Judged, Named
-from edgekit.train.match import Seen, matched
+from pocketsight.device.annotate import GREY
+from pocketsight.device.boxes import Boxes
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_whole
+from pocketsight.device.image import Image, fit, read_image, to_rgb
+from pocketsight.train.answers import Judged, Named
+from pocketsight.train.match import Seen, matched
 
 GREEN, RED, BLUE, ORANGE = (60, 220, 90), (255, 60, 60), (80, 150, 255), (255, 170, 40)
 TILE = 192, 256

@@ -1,6 +1,6 @@
 """A run folder: what one training leaves behind.
 
-manifest.json      the facts of the model; `edgekit export tflite` completes it
+manifest.json      the facts of the model; `pocketsight export tflite` completes it
 model.weights.h5   the averaged weights
 history.csv        losses by epoch; curves.png shows them
 samples.png        what it learned from; found.png or named.png what it made of pictures held out, failures.html what
@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.errors import DataError, ModelError
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.spec import MANIFEST, ModelSpec
-from edgekit.device.tensor import Tensor
-from edgekit.train import answers, pick, report, score, verdict
-from edgekit.train.arch import ARCHS
-from edgekit.train.backend import keras
-from edgekit.train.fit import HISTORY, WEIGHTS, machine
-from edgekit.train.recipe import Recipe
-from edgekit.train.say import say, suggest
+from pocketsight.device.errors import DataError, ModelError
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.spec import MANIFEST, ModelSpec
+from pocketsight.device.tensor import Tensor
+from pocketsight.train import answers, pick, report, score, verdict
+from pocketsight.train.arch import ARCHS
+from pocketsight.train.backend import keras
+from pocketsight.train.fit import HISTORY, WEIGHTS, machine
+from pocketsight.train.recipe import Recipe
+from pocketsight.train.say import say, suggest
 
 
 def provenance(data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def build(spec: ModelSpec, batch: int | None = None, free: bool = False) -> kera
     """
     archs = ARCHS[spec.task]
     if spec.arch not in archs:
-        raise ModelError(f"this edgekit has no {spec.task} net {spec.arch!r}; it has: {', '.join(archs)}")
+        raise ModelError(f"this pocketsight has no {spec.task} net {spec.arch!r}; it has: {', '.join(archs)}")
     classes = () if spec.task == "detector" else (len(spec.labels),)
     arch = archs[spec.arch]
     return arch.net((None, None) if free and arch.strides else spec.size, *classes, batch=batch)
@@ -124,7 +124,7 @@ def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Mod
 
 def _weights_file(spec: ModelSpec, weights: str) -> Path:
     if weights == "shipped":
-        return Path(str(files("edgekit.models"))) / f"{ARCHS[spec.task][spec.arch].shipped}.weights.h5"
+        return Path(str(files("pocketsight.models"))) / f"{ARCHS[spec.task][spec.arch].shipped}.weights.h5"
     path = Path(weights)
     return path / WEIGHTS if path.is_dir() else path
 
@@ -153,10 +153,10 @@ def load_run(folder: Path, batch: int | None = None) -> tuple[keras.Model, Model
     """A trained net and its spec. Raises ModelError when the folder holds no finished training."""
     manifest, weights = folder / MANIFEST, folder / WEIGHTS
     if not manifest.exists():
-        raise ModelError(f"{folder} is not a run folder: it has no {MANIFEST}; make one with: edgekit train")
+        raise ModelError(f"{folder} is not a run folder: it has no {MANIFEST}; make one with: pocketsight train")
     spec = ModelSpec.from_json(manifest.read_text(), manifest)
     if not weights.exists():
-        raise ModelError(f"{folder} holds an unfinished training; go on with it by: edgekit train ... --resume")
+        raise ModelError(f"{folder} holds an unfinished training; go on with it by: pocketsight train ... --resume")
     net = build(spec, batch)
     net.load_weights(weights)
     return net, spec

@@ -19,7 +19,7 @@ def say(line: str) -> None:
 
 def suggest(*words: object) -> None:
     """The command that comes next, ready to be pasted."""
-    say(f"next: edgekit {shlex.join(str(word) for word in words)}")
+    say(f"next: pocketsight {shlex.join(str(word) for word in words)}")
 
 
 def bar(items: Iterable[Any], count: int | None = None, what: str = "reading") -> Iterable[Any]:

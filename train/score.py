@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.detector import detect
-from edgekit.device.errors import DataError
-from edgekit.device.image import fit
-from edgekit.device.interpreter import Loaded
-from edgekit.train.faces import Example
-from edgekit.train.match import Seen, Spot, spots
+from pocketsight.device.detector import detect
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import fit
+from pocketsight.device.interpreter import Loaded
+from pocketsight.train.faces import Example
+from pocketsight.train.match import Seen, Spot, spots
 
 FLOOR = 0.02  # score from which detections count towards the curve
 FRAME = 240, 320  # height, width that pictures are fitted to, as a board's camera would deliver them

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgekit.train.backend import keras
-from edgekit.train.detector import conv, separable
-from edgekit.train.recipe import Recipe
+from pocketsight.train.backend import keras
+from pocketsight.train.detector import conv, separable
+from pocketsight.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edgekit.train.match import BESIDE, PATCH, Spot
-from edgekit.train.score import Looked, average_precision, scores_of
+from pocketsight.train.match import BESIDE, PATCH, Spot
+from pocketsight.train.score import Looked, average_precision, scores_of
 
 FEW = 30  # faces; fewer say nothing
 EDGES = 8, 16, 32, 64  # px of the frame

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.errors import DataError
-from edgekit.train.backend import keras
-from edgekit.train.recipe import Recipe
+from pocketsight.device.errors import DataError
+from pocketsight.train.backend import keras
+from pocketsight.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
 

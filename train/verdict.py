@@ -1,4 +1,4 @@
-"""`edgekit score`: open a model, read the labelled pictures, run it on them once, and say in words how good it is."""
+"""`pocketsight score`: open a model, run it once on the labelled pictures, and say in words how good it is."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.errors import DataError, ModelError
-from edgekit.device.interpreter import Loaded, TfliteModel
-from edgekit.device.spec import ModelSpec, unpack
-from edgekit.train import answers, mistakes, pick, report, score, whole
-from edgekit.train.aligned import as_trained
-from edgekit.train.answers import Judged, Named
-from edgekit.train.expressions import read_expressions
-from edgekit.train.faces import Example, read_faces
-from edgekit.train.gallery import write_gallery
-from edgekit.train.say import bar
-from edgekit.train.slices import advice, slices, unknown
+from pocketsight.device.errors import DataError, ModelError
+from pocketsight.device.interpreter import Loaded, TfliteModel
+from pocketsight.device.spec import ModelSpec, unpack
+from pocketsight.train import answers, mistakes, pick, report, score, whole
+from pocketsight.train.aligned import as_trained
+from pocketsight.train.answers import Judged, Named
+from pocketsight.train.expressions import read_expressions
+from pocketsight.train.faces import Example, read_faces
+from pocketsight.train.gallery import write_gallery
+from pocketsight.train.say import bar
+from pocketsight.train.slices import advice, slices, unknown
 
 PARTS = "test", "val", "train"  # that scores are made on, the first that there is
 PICKING = "val", "test", "train"  # that a threshold is chosen on: what was chosen on the test part is no test any more
@@ -27,7 +27,7 @@ PAGE = "failures.html"
 def open_model(path: Path) -> Loaded:
     """A run folder through Keras, a .tflite file through the interpreter. Raises ModelError."""
     if path.is_dir():
-        from edgekit.train.run import as_model, load_run  # Keras only where it is needed
+        from pocketsight.train.run import as_model, load_run  # Keras only where it is needed
 
         return as_model(*load_run(path))
     flatbuffer, spec = unpack(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.errors import DataError
+from pocketsight.device.errors import DataError
 
 
 def read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""`edgekit score pipeline`: detector and classifier on whole photographs, so that one sees what a user gets."""
+"""`pocketsight score pipeline`: detector and classifier on whole photographs, so that one sees what a user gets."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.detector import detect
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_whole
-from edgekit.device.image import crop, fit, read_image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import UNSURE, Sentiment, classify
-from edgekit.device.spec import ModelSpec
-from edgekit.train.expressions import Portrait
-from edgekit.train.page import encoded, opening, picture, small
-from edgekit.train.report import BLUE, boxed
-from edgekit.train.score import Track
+from pocketsight.device.boxes import Box
+from pocketsight.device.detector import detect
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_whole
+from pocketsight.device.image import crop, fit, read_image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.sentiment import UNSURE, Sentiment, classify
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.expressions import Portrait
+from pocketsight.train.page import encoded, opening, picture, small
+from pocketsight.train.report import BLUE, boxed
+from pocketsight.train.score import Track
 
-FRAME = 480, 640  # height, width that photographs are fitted to: what `edgekit run` asks of a camera
+FRAME = 480, 640  # height, width that photographs are fitted to: what `pocketsight run` asks of a camera
 MOST, TILE, FACE = 24, 140, (80, 80)  # tiles of one kind on the page; px of a photograph, and of its face beside it
 OUTCOMES = "right", "wrong", "unsure", "no face"
 

@@ -1,1 +1,1 @@
-"""`edgekit bench`: how fast this machine runs the pipeline and its models, and what changed since the last time."""
+"""`pocketsight bench`: how fast this machine runs the pipeline and its models, and what changed since the last time."""

@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_whole
-from edgekit.device.image import Image
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_whole
+from pocketsight.device.image import Image
 
 WIDTH, PANEL, LEFT, TOP = 900, 170, 70, 34  # pixels; a panel's curves stand right of LEFT and below TOP
 FLOOR = 24  # pixels below a panel's curves

@@ -1,4 +1,4 @@
-"""Two reports of `edgekit bench --json`: what became faster, what slower, and what cannot be told apart."""
+"""Two reports of `pocketsight bench --json`: what became faster, what slower, and what cannot be told apart."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from edgekit.device.bench.machine import VERSION, busy
-from edgekit.device.bench.statistics import ratio_of_medians
-from edgekit.device.bench.words import of_model, of_stage
-from edgekit.device.errors import DataError
+from pocketsight.device.bench.machine import VERSION, busy
+from pocketsight.device.bench.statistics import ratio_of_medians
+from pocketsight.device.bench.words import of_model, of_stage
+from pocketsight.device.errors import DataError
 
 Report = Mapping[str, Any]
 
 KINDS = "run", "models"
 FEW = 5  # sittings; with fewer their spread is hardly known
 BOARD = "board", "cores", "architecture"  # what must be the same for a ratio to speak of the software
-STATE = "governor", "kernel", "os", "interpreter", "python", "numpy", "opencv", "edgekit"  # what may explain one
+STATE = "governor", "kernel", "os", "interpreter", "python", "numpy", "opencv", "pocketsight"  # what may explain one
 STAGE = {"detector": "detect", "sentiment": "classify"}  # where a model's time is, in a run
 
 
@@ -29,12 +29,12 @@ def read_report(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise DataError(f"{path} is not JSON; compare takes what edgekit bench --json wrote") from error
-    cure = f"make it again with: edgekit bench --json > {path.name}"
+        raise DataError(f"{path} is not JSON; compare takes what pocketsight bench --json wrote") from error
+    cure = f"make it again with: pocketsight bench --json > {path.name}"
     if not isinstance(found, dict) or "v" not in found:
-        raise DataError(f"{path} is no report of edgekit bench; {cure}")
+        raise DataError(f"{path} is no report of pocketsight bench; {cure}")
     if found["v"] != VERSION:
-        raise DataError(f"{path} has the form {found['v']}, this edgekit compares {VERSION}; {cure}")
+        raise DataError(f"{path} has the form {found['v']}, this pocketsight compares {VERSION}; {cure}")
     if found.get("kind") not in KINDS:
         raise DataError(f"{path} is about {found.get('kind')}; compare takes what bench measured of a run or of MODELS")
     try:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.bench.costs import UNCOUNTED, costs
-from edgekit.device.bench.operators import in_turn
-from edgekit.device.bench.peak import peak
-from edgekit.device.interpreter import TfliteModel, load
+from pocketsight.device.bench.costs import UNCOUNTED, costs
+from pocketsight.device.bench.operators import in_turn
+from pocketsight.device.bench.peak import peak
+from pocketsight.device.interpreter import TfliteModel, load
 
 ROUNDS = 100
 

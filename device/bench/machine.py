@@ -15,10 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.device.edgetpu import running, runs_on
-from edgekit.device.health.board import ROOT, text
-from edgekit.device.info import operators
-from edgekit.device.interpreter import Loaded, runtime
+from pocketsight.device.edgetpu import running, runs_on
+from pocketsight.device.health.board import ROOT, text
+from pocketsight.device.info import operators
+from pocketsight.device.interpreter import Loaded, runtime
 
 BUSY = 0.75  # load a core; our own runs before count in it, on one core
 VERSION = 1  # of the reports' form; bench/README.md describes it
@@ -48,7 +48,7 @@ def machine(root: Path = ROOT) -> dict[str, Any]:
         "opencv": cv2.__version__,
         "interpreter": runtime()[1],
         "governor": text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "edgekit": version("edgekit"),
+        "pocketsight": version("pocketsight"),
     }
 
 

@@ -1,4 +1,4 @@
-"""The real run, timed: `edgekit run`'s own loop, and the timings that the pipeline takes anyway."""
+"""The real run, timed: `pocketsight run`'s own loop, and the timings that the pipeline takes anyway."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.bench.machine import facts, memory, peak_memory, report, source_sum
-from edgekit.device.bench.start import first_steps
-from edgekit.device.bench.statistics import kept, shares, summary
-from edgekit.device.bench.sustained import Looks
-from edgekit.device.bench.warmup import Warmup, warmed
-from edgekit.device.camera import Camera, Frame
-from edgekit.device.edgetpu import changes
-from edgekit.device.errors import CameraError, ModelError
-from edgekit.device.image import SUFFIXES, read_image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.pipeline import STAGES
-from edgekit.device.plan import Plan
-from edgekit.device.record import Record
-from edgekit.device.run import Run, watching
+from pocketsight.device.bench.machine import facts, memory, peak_memory, report, source_sum
+from pocketsight.device.bench.start import first_steps
+from pocketsight.device.bench.statistics import kept, shares, summary
+from pocketsight.device.bench.sustained import Looks
+from pocketsight.device.bench.warmup import Warmup, warmed
+from pocketsight.device.camera import Camera, Frame
+from pocketsight.device.edgetpu import changes
+from pocketsight.device.errors import CameraError, ModelError
+from pocketsight.device.image import SUFFIXES, read_image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.pipeline import STAGES
+from pocketsight.device.plan import Plan
+from pocketsight.device.record import Record
+from pocketsight.device.run import Run, watching
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Tally:
 
 
 def measure(plan: Plan, warmup: int | None, seconds: float | None = None) -> dict[str, Any]:
-    """Do what `edgekit run` does with `plan`; count `plan.frames` frames, or `seconds`, once it is warm.
+    """Do what `pocketsight run` does with `plan`; count `plan.frames` frames, or `seconds`, once it is warm.
 
     A picture comes again and again, in several sittings; what is no picture, or goes on for `seconds`, is measured in
     one. `warmup` is a number of frames a sitting, in place of the rule. Returns the report "run" of bench/README.md.
@@ -80,7 +80,7 @@ def measure(plan: Plan, warmup: int | None, seconds: float | None = None) -> dic
             found, begin = warm_up(run, warmup)
             first, warm = first or begin, [*warm, found]
             collect(run, tally, inf if seconds else goal or inf, seconds or inf, looks)
-            held = held or {"peak": peak_memory(), "steady": memory()}  # of one run, as `edgekit run` is
+            held = held or {"peak": peak_memory(), "steady": memory()}  # of one run, as `pocketsight run` is
             name, loaded = run.camera.name, (run.pipeline.detector, run.pipeline.sentiment)
             if run.stop.is_set():  # by a signal: what is there counts
                 break

@@ -8,22 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.bench.machine import facts, report, source_sum
-from edgekit.device.bench.measure import steady
-from edgekit.device.bench.start import first_steps
-from edgekit.device.bench.statistics import Sittings, kept, ratio_of_medians, shares, summary
-from edgekit.device.bench.warmup import Warmup, warmed
-from edgekit.device.bench.words import of_model
-from edgekit.device.boxes import Box
-from edgekit.device.camera import open_camera
-from edgekit.device.detector import detect
-from edgekit.device.edgetpu import load_on
-from edgekit.device.errors import CameraError
-from edgekit.device.image import Image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import classify
-from edgekit.device.spec import unpack
-from edgekit.device.timing import Laps
+from pocketsight.device.bench.machine import facts, report, source_sum
+from pocketsight.device.bench.measure import steady
+from pocketsight.device.bench.start import first_steps
+from pocketsight.device.bench.statistics import Sittings, kept, ratio_of_medians, shares, summary
+from pocketsight.device.bench.warmup import Warmup, warmed
+from pocketsight.device.bench.words import of_model
+from pocketsight.device.boxes import Box
+from pocketsight.device.camera import open_camera
+from pocketsight.device.detector import detect
+from pocketsight.device.edgetpu import load_on
+from pocketsight.device.errors import CameraError
+from pocketsight.device.image import Image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.sentiment import classify
+from pocketsight.device.spec import unpack
+from pocketsight.device.timing import Laps
 
 
 def side_by_side(

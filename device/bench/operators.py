@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.bench.costs import Cost, costs
-from edgekit.device.bench.cut import cut
-from edgekit.device.errors import ModelError
-from edgekit.device.interpreter import TfliteModel, runtime
-from edgekit.device.quiet import quiet
-from edgekit.device.spec import unpack
+from pocketsight.device.bench.costs import Cost, costs
+from pocketsight.device.bench.cut import cut
+from pocketsight.device.errors import ModelError
+from pocketsight.device.interpreter import TfliteModel, runtime
+from pocketsight.device.quiet import quiet
+from pocketsight.device.spec import unpack
 
 FEWEST, MOST = 15, 200  # rounds an operator
 BUDGET = 15.0  # seconds for all operators of a model, as far as FEWEST allows

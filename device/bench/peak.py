@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.bench.operators import in_turn
-from edgekit.device.interpreter import runtime
-from edgekit.device.quiet import quiet
+from pocketsight.device.bench.operators import in_turn
+from pocketsight.device.interpreter import runtime
+from pocketsight.device.quiet import quiet
 
 SIDE, CHANNELS = 32, 256  # of the picture, and in and out
 MACS = SIDE * SIDE * CHANNELS * CHANNELS

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.edgetpu import load_on, running
-from edgekit.device.interpreter import runtime
+from pocketsight.device.edgetpu import load_on, running
+from pocketsight.device.interpreter import runtime
 
 
 def first_steps(

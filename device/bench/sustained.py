@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.bench.machine import clock
-from edgekit.device.health.board import Board, Gauges, text
+from pocketsight.device.bench.machine import clock
+from pocketsight.device.health.board import Board, Gauges, text
 
 WINDOWS = 120  # at most; a window is a second at least
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from edgekit.device.bench.machine import busy
-from edgekit.device.bench.operators import WAYS
-from edgekit.device.bench.statistics import LEVEL
-from edgekit.device.bench.sustained import verdict
+from pocketsight.device.bench.machine import busy
+from pocketsight.device.bench.operators import WAYS
+from pocketsight.device.bench.statistics import LEVEL
+from pocketsight.device.bench.sustained import verdict
 
 Report = dict[str, Any]
 COLUMNS = "n", "min", "p50", "p90", "p95", "p99", "max"
@@ -45,7 +45,7 @@ def _head(result: Report) -> list[str]:
     work = [f"the machine has other work (a load of {result['load']:.1f}): do not believe differences"]
     return [
         f"{m['board'] or 'a board without a name'}, {m['cores']} cores, {m['architecture']}{governor}",
-        f"{m['os']}, kernel {m['kernel']}, Python {m['python']}, {m['interpreter']}, edgekit {m['edgekit']}",
+        f"{m['os']}, kernel {m['kernel']}, Python {m['python']}, {m['interpreter']}, pocketsight {m['pocketsight']}",
         *(work if busy(result) else ()),
     ]
 

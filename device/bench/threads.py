@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from edgekit.device.bench.machine import report, source_sum
-from edgekit.device.bench.measure import Tally, collect, is_picture, opened, warm_up
-from edgekit.device.bench.warmup import warmed
-from edgekit.device.errors import SettingsError
-from edgekit.device.plan import Plan
-from edgekit.device.tuning import WORTH, cores, fastest
+from pocketsight.device.bench.machine import report, source_sum
+from pocketsight.device.bench.measure import Tally, collect, is_picture, opened, warm_up
+from pocketsight.device.bench.warmup import warmed
+from pocketsight.device.errors import SettingsError
+from pocketsight.device.plan import Plan
+from pocketsight.device.tuning import WORTH, cores, fastest
 
 BLOCK, SKIP = 30, 5  # frames counted in a turn, and left out before: the threads of the run before are still awake
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.device.camera.frame import Camera, Frame
-from edgekit.device.errors import CameraError
-from edgekit.device.image import SUFFIXES, pictures, read_image, to_rgb
+from pocketsight.device.camera.frame import Camera, Frame
+from pocketsight.device.errors import CameraError
+from pocketsight.device.image import SUFFIXES, pictures, read_image, to_rgb
 
 
 @contextmanager

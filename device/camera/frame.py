@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from edgekit.device.image import Image
+from pocketsight.device.image import Image
 
 TICK = 0.25  # seconds: how long the loops wait before they look whether they shall stop
 

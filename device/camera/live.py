@@ -12,10 +12,10 @@ import threading
 import time
 from dataclasses import dataclass
 
-from edgekit.device.camera.frame import TICK, Camera, Frame, Tell, untold
-from edgekit.device.camera.reader import Reader, Shot, Source
-from edgekit.device.camera.still import Still
-from edgekit.device.errors import CameraError
+from pocketsight.device.camera.frame import TICK, Camera, Frame, Tell, untold
+from pocketsight.device.camera.reader import Reader, Shot, Source
+from pocketsight.device.camera.still import Still
+from pocketsight.device.errors import CameraError
 
 LOST, LATE, FROZEN, SIZE = "camera lost", "camera late", "camera frozen", "camera size"
 

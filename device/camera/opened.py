@@ -8,15 +8,15 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgekit.device.camera.devices import pi_cameras, video_devices
-from edgekit.device.camera.files import open_files
-from edgekit.device.camera.frame import Camera, Tell, untold
-from edgekit.device.camera.live import LiveCamera
-from edgekit.device.camera.pi import pi_camera
-from edgekit.device.camera.reader import Source
-from edgekit.device.camera.stream import local_camera, network_camera
-from edgekit.device.camera.synthetic import open_synthetic
-from edgekit.device.errors import CameraError
+from pocketsight.device.camera.devices import pi_cameras, video_devices
+from pocketsight.device.camera.files import open_files
+from pocketsight.device.camera.frame import Camera, Tell, untold
+from pocketsight.device.camera.live import LiveCamera
+from pocketsight.device.camera.pi import pi_camera
+from pocketsight.device.camera.reader import Source
+from pocketsight.device.camera.stream import local_camera, network_camera
+from pocketsight.device.camera.synthetic import open_synthetic
+from pocketsight.device.errors import CameraError
 
 HINT = (
     "a source is: auto, pi, a camera number, a picture, a folder, a video file, an http or rtsp address, or synthetic"

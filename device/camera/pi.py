@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.camera.devices import held_by
-from edgekit.device.camera.reader import Device, Shot, Source
-from edgekit.device.camera.still import STILL
-from edgekit.device.errors import CameraError
+from pocketsight.device.camera.devices import held_by
+from pocketsight.device.camera.reader import Device, Shot, Source
+from pocketsight.device.camera.still import STILL
+from pocketsight.device.errors import CameraError
 
 WAIT = 5.0  # seconds for a frame; a camera whose ribbon is loose gives none, and says nothing
 BUFFERS = 4  # one with the sensor, one with the image processor, one that we copy, one to spare

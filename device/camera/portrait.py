@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.image import Image
+from pocketsight.device.image import Image
 
 Colour = tuple[int, int, int]
 Mask = NDArray[np.uint8]  # (side, side), 255 where the person is

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from edgekit.device.image import Image
+from pocketsight.device.image import Image
 
 BREATH = 0.005  # seconds after a picture that is the one before: some libraries give it at once, for ever
 

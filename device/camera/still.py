@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgekit.device.image import Image
+from pocketsight.device.image import Image
 
 STILL = 10.0  # seconds of the same picture after which a sensor of this machine counts as frozen
 GRID = 32  # rows and columns that are looked at: 5 microseconds a frame, and noise is in every one of them

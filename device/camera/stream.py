@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.device.camera.devices import held_by
-from edgekit.device.camera.reader import Device, Shot, Source
-from edgekit.device.camera.still import STILL
-from edgekit.device.errors import CameraError
+from pocketsight.device.camera.devices import held_by
+from pocketsight.device.camera.reader import Device, Shot, Source
+from pocketsight.device.camera.still import STILL
+from pocketsight.device.errors import CameraError
 
 TIMEOUT = 5000  # milliseconds for opening and for one read, where OpenCV's back end has them
 BUFFERS = 2  # of V4L2: one to be filled while the other is read; with one alone every second frame is missed
@@ -83,7 +83,9 @@ def _local(source: str, path: Path, size: tuple[int, int]) -> Iterator[Device]:
         capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
     try:
         if not capture.isOpened():
-            raise CameraError(f"camera {source!r} cannot be opened{_held(path)}; does it capture? edgekit camera list")
+            raise CameraError(
+                f"camera {source!r} cannot be opened{_held(path)}; does it capture? pocketsight camera list"
+            )
         capture.set(cv2.CAP_PROP_BUFFERSIZE, BUFFERS)
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[0])
@@ -94,7 +96,7 @@ def _local(source: str, path: Path, size: tuple[int, int]) -> Iterator[Device]:
 
 def _may_open(source: str, path: Path) -> None:
     if not path.exists():
-        raise CameraError(f"no camera {source!r}; is it plugged in? see: edgekit camera list")
+        raise CameraError(f"no camera {source!r}; is it plugged in? see: pocketsight camera list")
     if not os.access(path, os.R_OK | os.W_OK):
         raise CameraError(f"{path} may not be opened by this user; sudo usermod -aG video $USER, then log in again")
 

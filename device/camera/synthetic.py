@@ -18,13 +18,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from edgekit.device.boxes import Box
-from edgekit.device.camera.frame import Camera, Frame, Tell
-from edgekit.device.camera.live import LiveCamera
-from edgekit.device.camera.portrait import FACE, LOOKS, draw_portrait
-from edgekit.device.camera.reader import Device, Shot, Source
-from edgekit.device.errors import CameraError
-from edgekit.device.image import Image
+from pocketsight.device.boxes import Box
+from pocketsight.device.camera.frame import Camera, Frame, Tell
+from pocketsight.device.camera.live import LiveCamera
+from pocketsight.device.camera.portrait import FACE, LOOKS, draw_portrait
+from pocketsight.device.camera.reader import Device, Shot, Source
+from pocketsight.device.errors import CameraError
+from pocketsight.device.image import Image
 
 FPS = 30.0
 FORM = re.compile(r"synthetic(?::(?=.))?(?:(\d+)x(\d+))?(?:@?(fast)|@(\d+(?:\.\d+)?))?")

@@ -1,4 +1,4 @@
-"""`edgekit camera test`: what a camera gives, in numbers and on a sheet for the eye."""
+"""`pocketsight camera test`: what a camera gives, in numbers and on a sheet for the eye."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.device.camera.frame import Camera, Frame
-from edgekit.device.camera.opened import open_camera
-from edgekit.device.camera.still import sampled
-from edgekit.device.detector import Face, detect
-from edgekit.device.errors import CameraError
-from edgekit.device.files import write_whole
-from edgekit.device.image import Image, resize, to_rgb
-from edgekit.device.interpreter import Loaded
+from pocketsight.device.camera.frame import Camera, Frame
+from pocketsight.device.camera.opened import open_camera
+from pocketsight.device.camera.still import sampled
+from pocketsight.device.detector import Face, detect
+from pocketsight.device.errors import CameraError
+from pocketsight.device.files import write_whole
+from pocketsight.device.image import Image, resize, to_rgb
+from pocketsight.device.interpreter import Loaded
 
 DARK, BRIGHT = 30, 225  # mean levels, of 255, beyond which little can be seen
 SHARP = 30.0  # variance of the Laplacian; below it a picture is blurred, or has nothing in it
 PANEL = 640  # pixels: the width of a picture on the sheet, at least
 CAPTIONS = (
-    ("as edgekit sees it", ""),
+    ("as pocketsight sees it", ""),
     ("red and blue swapped: if this one looks right,", "the camera's channels are swapped"),
 )
 

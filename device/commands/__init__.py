@@ -1,1 +1,1 @@
-"""The commands of `edgekit` that need nothing but the board, a file each."""
+"""The commands of `pocketsight` that need nothing but the board, a file each."""

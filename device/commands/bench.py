@@ -1,4 +1,4 @@
-"""`edgekit bench`, and `edgekit bench compare`."""
+"""`pocketsight bench`, and `pocketsight bench compare`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from edgekit.device.commands.options import EXAMPLE, Counts, Seconds, model_options
-from edgekit.device.errors import SettingsError
+from pocketsight.device.commands.options import EXAMPLE, Counts, Seconds, model_options
+from pocketsight.device.errors import SettingsError
 
 FRAMES = 500
 
@@ -44,15 +44,15 @@ def bench(
 
     With MODELS only those, each alone, in turn in one run.
 
-    `edgekit bench compare OLD.json NEW.json` says what became faster or slower.
+    `pocketsight bench compare OLD.json NEW.json` says what became faster or slower.
     """
-    from edgekit.device.bench.chart import write_chart
-    from edgekit.device.bench.measure import measure
-    from edgekit.device.bench.models import side_by_side
-    from edgekit.device.bench.operators import profile
-    from edgekit.device.bench.text import as_text, title
-    from edgekit.device.bench.threads import sweep
-    from edgekit.device.plan import Plan
+    from pocketsight.device.bench.chart import write_chart
+    from pocketsight.device.bench.measure import measure
+    from pocketsight.device.bench.models import side_by_side
+    from pocketsight.device.bench.operators import profile
+    from pocketsight.device.bench.text import as_text, title
+    from pocketsight.device.bench.threads import sweep
+    from pocketsight.device.plan import Plan
 
     _check(models, frames, seconds, chart, ops, threads)
     count = threads[0] if threads else None
@@ -94,17 +94,17 @@ def _check(
 @click.option("--anyway", is_flag=True, help="Also of two machines, sources or numbers of threads.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def compare(old: Path, new: Path, anyway: bool, as_json: bool) -> None:
-    """Say what is faster or slower in NEW than in OLD, both by `edgekit bench --json`.
+    """Say what is faster or slower in NEW than in OLD, both by `pocketsight bench --json`.
 
     What differs by less than two runs of the same thing do is not told apart.
     """
-    from edgekit.device.bench import compare as module
-    from edgekit.device.bench.text import as_text
+    from pocketsight.device.bench import compare as module
+    from pocketsight.device.bench.text import as_text
 
     _say(module.compare(module.read_report(old), module.read_report(new), anyway), as_json, as_text)
 
 
 def _say(result: dict[str, Any], as_json: bool, as_text: Any) -> None:
-    from edgekit.device.bench.text import as_json as to_json
+    from pocketsight.device.bench.text import as_json as to_json
 
     click.echo(to_json(result) if as_json else as_text(result))

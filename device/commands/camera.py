@@ -1,4 +1,4 @@
-"""`edgekit camera`: which there are, and what one gives."""
+"""`pocketsight camera`: which there are, and what one gives."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.device.commands.options import MODELS, Size
-from edgekit.device.errors import ModelError
+from pocketsight.device.commands.options import MODELS, Size
+from pocketsight.device.errors import ModelError
 
 if TYPE_CHECKING:
-    from edgekit.device.camera.devices import Found
-    from edgekit.device.camera.trial import Trial
-    from edgekit.device.interpreter import Loaded
+    from pocketsight.device.camera.devices import Found
+    from pocketsight.device.camera.trial import Trial
+    from pocketsight.device.interpreter import Loaded
 
 
 @click.group()
@@ -27,7 +27,7 @@ def camera() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def list_(as_json: bool) -> None:
     """Show which cameras there are, and who holds them."""
-    from edgekit.device.camera.devices import cameras, pi_cameras
+    from pocketsight.device.camera.devices import cameras, pi_cameras
 
     found = cameras()
     if as_json:
@@ -52,7 +52,7 @@ def _found(one: Found) -> str:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def test(source: str, seconds: float, size: tuple[int, int], out: Path | None, as_json: bool) -> None:
     """Try SOURCE, as for run, and tell what it gives. The sheet shows whether red and blue are in their places."""
-    from edgekit.device.camera.trial import try_camera, write_sheet
+    from pocketsight.device.camera.trial import try_camera, write_sheet
 
     detector, why = _detector()
     trial, sheet = try_camera(source, size, seconds, detector)
@@ -66,8 +66,8 @@ def test(source: str, seconds: float, size: tuple[int, int], out: Path | None, a
 
 
 def _detector() -> tuple[Loaded | None, str]:
-    """The detector that comes with edgekit; a camera can be tried without."""
-    from edgekit.device.interpreter import load
+    """The detector that comes with pocketsight; a camera can be tried without."""
+    from pocketsight.device.interpreter import load
 
     try:
         return load(MODELS / "detector.tflite", "detector", 1), ""

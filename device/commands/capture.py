@@ -1,4 +1,4 @@
-"""`edgekit data capture`."""
+"""`pocketsight data capture`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.device.commands.options import Size
+from pocketsight.device.commands.options import Size
 
 
 @click.command()
@@ -21,8 +21,8 @@ def capture(
     camera: str, count: int, every: float, countdown: int, show: bool | None, size: tuple[int, int], out: Path
 ) -> None:
     """Take pictures with a camera. Space pauses, u takes the last one back, q ends."""
-    from edgekit.device import capture as module
-    from edgekit.device.screen import has_display
+    from pocketsight.device import capture as module
+    from pocketsight.device.screen import has_display
 
     window = has_display() if show is None else show
     click.echo(module.last_line(module.capture(camera, size, out, count, every, countdown, window)), err=True)

@@ -1,4 +1,4 @@
-"""`edgekit config`: the settings of a run."""
+"""`pocketsight config`: the settings of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgekit.device.commands.run import plan_of, run_options
+from pocketsight.device.commands.run import plan_of, run_options
 
 
 @click.group()
@@ -20,8 +20,8 @@ def config() -> None:
 @run_options
 @click.pass_context
 def show(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
-    """Show every setting that `edgekit run` would use with the same options, and where it comes from."""
-    from edgekit.device.settings import effective
+    """Show every setting that `pocketsight run` would use with the same options, and where it comes from."""
+    from pocketsight.device.settings import effective
 
     plan_of(options)
     rows = [row for row in effective(ctx) if row["setting"] != "json"]
@@ -37,7 +37,7 @@ def show(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
 
 def _plain(setting: str, value: Any) -> Any:
     """As it may stand in a file, without secrets."""
-    from edgekit.device.camera.stream import without_secrets
+    from pocketsight.device.camera.stream import without_secrets
 
     if setting == "size":
         return f"{value[1]}x{value[0]}"

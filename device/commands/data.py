@@ -1,10 +1,10 @@
-"""`edgekit data`: the group; most of its commands are the workstation's."""
+"""`pocketsight data`: the group; most of its commands are the workstation's."""
 
 from __future__ import annotations
 
 import click
 
-from edgekit.device.cli import DataCommands
+from pocketsight.device.cli import DataCommands
 
 
 @click.group(cls=DataCommands)

@@ -1,4 +1,4 @@
-"""`edgekit doctor`."""
+"""`pocketsight doctor`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 import click
 
-from edgekit.device.commands.options import MODELS
+from pocketsight.device.commands.options import MODELS
 
 
 @click.command()
 @click.argument("message", nargs=-1)
 @click.option("--detector", type=click.Path(path_type=Path), default=MODELS / "detector.tflite",
-              help="The detector.  [default: the one that comes with edgekit]")  # fmt: skip
+              help="The detector.  [default: the one that comes with pocketsight]")  # fmt: skip
 @click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS / "sentiment.tflite",
-              help="The classifier.  [default: the one that comes with edgekit]")  # fmt: skip
+              help="The classifier.  [default: the one that comes with pocketsight]")  # fmt: skip
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path("."), help="Where the log goes.  [default: here]"
 )
@@ -36,12 +36,12 @@ def doctor(
 
     Status 1 when something must be mended first. With an error MESSAGE: what that one means.
     """
-    from edgekit.device.doctor import finding, texts
-    from edgekit.device.doctor.checks import checks
+    from pocketsight.device.doctor import finding, texts
+    from pocketsight.device.doctor.checks import checks
 
     if message:
         cure = texts.cure(" ".join(message))
-        click.echo(cure or "not a message that the doctor knows; edgekit doctor without it looks at the machine")
+        click.echo(cure or "not a message that the doctor knows; pocketsight doctor without it looks at the machine")
         sys.exit(0 if cure else 1)
     found = finding.examine(checks(detector, sentiment, MODELS / "detector.tflite", folder, port, config))
     click.echo(json.dumps(finding.as_json(found), indent=2) if as_json else finding.as_text(found))

@@ -1,4 +1,4 @@
-"""`edgekit info`."""
+"""`pocketsight info`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgekit.device.commands.options import ONE
+from pocketsight.device.commands.options import ONE
 
 
 @click.command()
@@ -18,8 +18,8 @@ from edgekit.device.commands.options import ONE
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def info(model: Path, macs: bool, threads: int | None, as_json: bool) -> None:
     """Show what a model file holds and what would run it."""
-    from edgekit.device.bench.floor import from_floor
-    from edgekit.device.info import describe
+    from pocketsight.device.bench.floor import from_floor
+    from pocketsight.device.info import describe
 
     found = describe(model)
     if macs:

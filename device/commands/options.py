@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-MODELS = Path(str(files("edgekit.models")))
+MODELS = Path(str(files("pocketsight.models")))
 EXAMPLE = MODELS / "example.jpg"
 THREADS = 64  # at most
 
@@ -53,7 +53,7 @@ class File(click.Path):
 
 
 class Detector(File):
-    """A model file, or `tiny` or `large` for those that come with edgekit."""
+    """A model file, or `tiny` or `large` for those that come with pocketsight."""
 
     name = "FILE|tiny|large"
 
@@ -128,9 +128,9 @@ def model_options(command: Any, threads: Any = ONE, which: str = "For each model
                      help="What runs the models; auto: a Coral, where there is one and a file compiled for it."),
         click.option("--size", type=Size(), default="640x480", show_default=True, help="Asked of a live camera."),
         click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS / "sentiment.tflite",
-                     help="The classifier.  [default: the one that comes with edgekit]"),
+                     help="The classifier.  [default: the one that comes with pocketsight]"),
         click.option("--detector", type=Detector(), default=MODELS / "detector.tflite",
-                     help="The detector, tiny or large for others that come with edgekit.  [default: the middle one]"),
+                     help="The detector, tiny or large for others that ship.  [default: the middle one]"),
     ):  # fmt: skip
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""`edgekit run`, and the options that `edgekit config show` shows."""
+"""`pocketsight run`, and the options that `pocketsight config show` shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from edgekit.device.commands.options import Bytes, File, Number, model_options
-from edgekit.device.errors import SettingsError
-from edgekit.device.settings import config_option
+from pocketsight.device.commands.options import Bytes, File, Number, model_options
+from pocketsight.device.errors import SettingsError
+from pocketsight.device.settings import config_option
 
 FILE = File()
 OPTIONS = (
@@ -70,8 +70,8 @@ def run_options(command: Any) -> Any:
 
 def plan_of(options: dict[str, Any]) -> Any:
     """The plan that the options describe. Raises SettingsError."""
-    from edgekit.device.follow.zones import read_zone
-    from edgekit.device.plan import Plan
+    from pocketsight.device.follow.zones import read_zone
+    from pocketsight.device.plan import Plan
 
     facts = dict(options)
     days = facts.pop("log_age")
@@ -80,7 +80,7 @@ def plan_of(options: dict[str, Any]) -> Any:
         raise SettingsError(f"watchdog = {facts['watchdog']} must be 0 or from 2: the loop itself waits that long")
     for name in ("camera", "log"):
         if not all([facts[name]] if name == "camera" else facts[name]):
-            raise SettingsError(f"{name} = '' is nothing; see: edgekit run --help")
+            raise SettingsError(f"{name} = '' is nothing; see: pocketsight run --help")
     facts["log"] = tuple(os.path.expanduser(target) for target in facts["log"])
     zones = tuple(read_zone(text) for text in facts.pop("zones"))
     return Plan(**facts, zones=zones)
@@ -101,7 +101,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     """Watch a camera and log what is seen."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and not (sys.stdin and sys.stdin.isatty()):
         signal.signal(signal.SIGHUP, lambda *_: None)  # settings are about to be read: no need to die of it
-    from edgekit.device.run import watch
+    from pocketsight.device.run import watch
 
     words, plan = ctx.meta["words"], plan_of(options)
 

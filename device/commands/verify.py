@@ -1,4 +1,4 @@
-"""`edgekit verify`."""
+"""`pocketsight verify`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from edgekit.device.commands.options import MODELS, DelegateName
-from edgekit.device.errors import EdgekitError, ModelError
+from pocketsight.device.commands.options import MODELS, DelegateName
+from pocketsight.device.errors import ModelError, PocketsightError
 
 
 @click.command()
@@ -27,7 +27,7 @@ from edgekit.device.errors import EdgekitError, ModelError
 def verify(models: tuple[Path, ...], threads: int, delegate: str, as_json: bool) -> None:
     """Prove that this machine computes what the workstation did when it exported MODELS, bit by bit.
 
-    Without MODELS, those that come with edgekit.
+    Without MODELS, those that come with pocketsight.
     """
     paths = models or tuple(sorted(MODELS.glob("*.tflite")))
     found = [_verified(path, threads, delegate) for path in paths]
@@ -38,13 +38,13 @@ def verify(models: tuple[Path, ...], threads: int, delegate: str, as_json: bool)
 
 
 def _verified(path: Path, threads: int, delegate: str) -> dict[str, Any]:
-    from edgekit.device.edgetpu import load_on
-    from edgekit.device.golden import checked
-    from edgekit.device.interpreter import runtime
+    from pocketsight.device.edgetpu import load_on
+    from pocketsight.device.golden import checked
+    from pocketsight.device.interpreter import runtime
 
     try:
         return {**checked(path, load_on(delegate, path, threads=threads)), "interpreter": runtime()[1]}
-    except EdgekitError as error:
+    except PocketsightError as error:
         return {"file": str(path), "verdict": "FAILED", "where": str(error), "inputs": 0, "interpreter": runtime()[1]}
 
 

@@ -1,1 +1,1 @@
-"""`edgekit doctor`: what is wrong with this machine, and the cure."""
+"""`pocketsight doctor`: what is wrong with this machine, and the cure."""

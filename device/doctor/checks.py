@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgekit.device.doctor import hardware, packages, system
-from edgekit.device.doctor.finding import Check
-from edgekit.device.health.board import machine, read_board
-from edgekit.device.health.clock import synced
+from pocketsight.device.doctor import hardware, packages, system
+from pocketsight.device.doctor.finding import Check
+from pocketsight.device.health.board import machine, read_board
+from pocketsight.device.health.clock import synced
 
 
 def checks(

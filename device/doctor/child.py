@@ -18,7 +18,7 @@ OPENCV = "import cv2, json; print(json.dumps({'version': cv2.__version__, 'file'
 PICAMERA2 = "import picamera2, json; print(json.dumps({'file': picamera2.__file__}))"
 INTERPRETER = """
 import json, sys
-from edgekit.device.spec import unpack
+from pocketsight.device.spec import unpack
 from pathlib import Path
 import numpy
 try:
@@ -35,8 +35,8 @@ MODELS = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from edgekit.device.errors import ModelError
-from edgekit.device.interpreter import load
+from pocketsight.device.errors import ModelError
+from pocketsight.device.interpreter import load
 try:
     loaded = [load(Path(path), task) for task, path in zip(("detector", "sentiment"), sys.argv[1:])]
     for each in loaded:

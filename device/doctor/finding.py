@@ -45,7 +45,7 @@ def _run(name: str, check: Check) -> Finding | None:
 
 
 def failed(findings: Iterable[Finding]) -> bool:
-    """Whether something must be mended before edgekit can work."""
+    """Whether something must be mended before pocketsight can work."""
     return any(finding.level == "fail" for finding in findings)
 
 

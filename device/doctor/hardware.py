@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from edgekit.device.doctor.finding import Finding
-from edgekit.device.doctor.texts import RIBBON, RUNTIME
-from edgekit.device.health.board import HOT, SINCE_BOOT, Board, Machine, meaning, text
-from edgekit.device.health.coral import LIBRARY, PLUG, Allowed, corals, installed, may_write
-from edgekit.device.health.coral import trouble as not_ours
+from pocketsight.device.doctor.finding import Finding
+from pocketsight.device.doctor.texts import RIBBON, RUNTIME
+from pocketsight.device.health.board import HOT, SINCE_BOOT, Board, Machine, meaning, text
+from pocketsight.device.health.coral import LIBRARY, PLUG, Allowed, corals, installed, may_write
+from pocketsight.device.health.coral import trouble as not_ours
 
 ROOT = Path("/")
 NO_CAMERAS = "bcm2835-", "pispbe", "rpi-", "rpivid"  # video devices of a Pi that decode or convert
@@ -32,8 +32,8 @@ def camera(pi: bool, root: Path = ROOT, holders: Callable[[Iterable[Path]], list
     held = (holders or (lambda paths: held_by(paths, root)))([*found, *media])
     says = ", ".join(f"{path.name} ({name})" for path, name in found.items())
     if held:
-        ours = all(name.startswith("edgekit") for name in held)
-        cure = "stop it before you start another run; the service: sudo systemctl stop edgekit"
+        ours = all(name.startswith("pocketsight") for name in held)
+        cure = "stop it before you start another run; the service: sudo systemctl stop pocketsight"
         return Finding("camera", "ok" if ours else "warn", f"{says}, held by {', '.join(held)}", cure)
     return Finding("camera", "ok", f"{says}, free")
 
@@ -114,7 +114,7 @@ def board(machine: Machine) -> Finding:
     says += f"{machine.page_size // 1024} KB"
     cure = ""
     if machine.page_size > 4096:
-        cure = "edgekit runs on it; should a package say so, put kernel=kernel8.img into /boot/firmware/config.txt"
+        cure = "pocketsight runs on it; should a package say so, put kernel=kernel8.img into /boot/firmware/config.txt"
     return Finding("board", "ok", says, cure)
 
 

@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgekit.device.doctor import child, texts
-from edgekit.device.doctor.child import Tried, attempt
-from edgekit.device.doctor.finding import Finding, Level
-from edgekit.device.errors import ModelError
-from edgekit.device.spec import TASKS, unpack
+from pocketsight.device.doctor import child, texts
+from pocketsight.device.doctor.child import Tried, attempt
+from pocketsight.device.doctor.finding import Finding, Level
+from pocketsight.device.errors import ModelError
+from pocketsight.device.spec import TASKS, unpack
 
 Attempt = Callable[..., Tried]
 
@@ -29,7 +29,7 @@ def python(now: tuple[int, ...] = sys.version_info[:3], bits: int = 8 * struct.c
     where = f"in {sys.prefix}" if sys.prefix != sys.base_prefix else "of the system, no environment"
     says = f"{'.'.join(map(str, now))}, {bits} bits, {platform.machine()}, {where}"
     if now[:2] < OLDEST:
-        return Finding("Python", "fail", says, "edgekit needs 3.11: take a newer release of the system")
+        return Finding("Python", "fail", says, "pocketsight needs 3.11: take a newer release of the system")
     if bits == 32 and now[:2] > OLDEST:
         cure = "TFLite for 32 bits ends with Python 3.11; take the 64-bit system, which every Pi since the 3 can run"
         return Finding("Python", "warn", says, cure)
@@ -46,14 +46,14 @@ def interpreter(model: Path, attempt: Attempt = attempt) -> Finding:
         package = next((name for name in ("tflite-runtime", "ai-edge-litert") if _version(name)), "the interpreter")
         says = f"{package} {_version(package)} was built for numpy 1 and finds numpy {_version('numpy')}"
         return Finding("interpreter", "fail", says, texts.NUMPY_1)
-    return _broken("interpreter", tried, "pip install --force-reinstall 'edgekit[board]'")
+    return _broken("interpreter", tried, "pip install --force-reinstall 'pocketsight[board]'")
 
 
 def opencv(attempt: Attempt = attempt, installed: Callable[[str], str] | None = None) -> Finding:
     """Is it there, once?"""
     tried = attempt(child.OPENCV)
     if not tried.answer:
-        return _broken("OpenCV", tried, "pip install --force-reinstall 'edgekit[opencv]', or on a Pi take apt's")
+        return _broken("OpenCV", tried, "pip install --force-reinstall 'pocketsight[opencv]', or on a Pi take apt's")
     owners = [name for name in OPENCVS if (installed or _version)(name)]
     says = f"{tried.answer['version']}, {owners[0] if owners else tried.answer['file']}"
     if len(owners) > 1:
@@ -84,16 +84,16 @@ def models(detector: Path, sentiment: Path, attempt: Attempt = attempt) -> Findi
     try:
         specs = [unpack(path)[1] for path in (detector, sentiment)]
     except ModelError as error:
-        return Finding("models", "fail", str(error), "copy it again, or take those that come with edgekit")
+        return Finding("models", "fail", str(error), "copy it again, or take those that come with pocketsight")
     for spec, task, path in zip(specs, TASKS, (detector, sentiment), strict=True):
         if spec.task != task:
             return Finding("models", "fail", f"{path} is a {spec.task} model", f"give --{task} a {task} model")
     tried = attempt(child.MODELS, [detector, sentiment])
     if tried.answer and "error" in tried.answer:
         message = tried.answer["error"]
-        return Finding("models", "fail", message, texts.cure(message) or "edgekit info MODEL tells more")
+        return Finding("models", "fail", message, texts.cure(message) or "pocketsight info MODEL tells more")
     if not tried.answer:
-        return _broken("models", tried, "edgekit info MODEL tells more")
+        return _broken("models", tried, "pocketsight info MODEL tells more")
     found = specs[0].labels[0], " or ".join(specs[1].answers)
     return Finding("models", "ok", f"both are whole and run: {found[0]} at {_size(specs[0].size)}, {found[1]}")
 
@@ -103,7 +103,7 @@ def extras(here: Callable[[str], bool] = lambda name: find_spec(name) is not Non
     there = {extra: all(here(module) for module in modules) for extra, modules in EXTRAS.items()}
     says = ", ".join(f"{extra} {'installed' if yes else 'not installed'}" for extra, yes in there.items())
     lacking = [extra for extra, yes in there.items() if not yes]
-    cure = f"when you want it: pip install 'edgekit[{','.join(lacking)}]'" if lacking else ""
+    cure = f"when you want it: pip install 'pocketsight[{','.join(lacking)}]'" if lacking else ""
     return Finding("extras", "ok", says, cure)
 
 

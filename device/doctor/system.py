@@ -11,11 +11,11 @@ from pathlib import Path
 
 import click
 
-from edgekit.device.doctor.finding import Finding
-from edgekit.device.doctor.hardware import open_files
-from edgekit.device.doctor.texts import cure as known
-from edgekit.device.errors import EdgekitError
-from edgekit.device.health.board import FULL, Board, text
+from pocketsight.device.doctor.finding import Finding
+from pocketsight.device.doctor.hardware import open_files
+from pocketsight.device.doctor.texts import cure as known
+from pocketsight.device.errors import PocketsightError
+from pocketsight.device.health.board import FULL, Board, text
 
 ROOT = Path("/")
 LITTLE = 1024 * 2**20  # bytes: under this a disk deserves a look
@@ -27,15 +27,15 @@ def disk(board: Board, folder: Path) -> Finding:
     """Is there room where the log goes, and may we write there?"""
     free = f"{board.disk_free / 2**30:.1f} GB free in {folder}" if board.disk_free is not None else str(folder)
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".edgekit") as file:
-            file.write(b"edgekit")
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".pocketsight") as file:
+            file.write(b"pocketsight")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         otherwise = f"sudo chown $USER {folder}, or log elsewhere with --log"
         return Finding("disk", "fail", f"{folder} cannot be written: {error.strerror}", known(str(error)) or otherwise)
     if board.disk_free is not None and board.disk_free < LITTLE:
-        cure = "make room: du -xh / | sort -h | tail; and cap the log: see edgekit run --help"
+        cure = "make room: du -xh / | sort -h | tail; and cap the log: see pocketsight run --help"
         return Finding("disk", "fail" if board.disk_free < FULL else "warn", f"only {free}", cure)
     return Finding("disk", "ok", free)
 
@@ -81,14 +81,14 @@ def clock(synced: bool | None) -> Finding:
 
 
 def config(path: Path) -> Finding:
-    """Would `edgekit run --config` take this file?"""
-    from edgekit.device.commands.run import run
-    from edgekit.device.settings import read_config
+    """Would `pocketsight run --config` take this file?"""
+    from pocketsight.device.commands.run import run
+    from pocketsight.device.settings import read_config
 
     try:
         count = len(read_config(path, run, click.Context(run)))
-    except EdgekitError as error:
-        return Finding("settings", "fail", str(error), f"mend {path}; edgekit config show shows what holds")
+    except PocketsightError as error:
+        return Finding("settings", "fail", str(error), f"mend {path}; pocketsight config show shows what holds")
     return Finding("settings", "ok", f"{count} in {path}")
 
 
@@ -103,7 +103,7 @@ def port(number: int, root: Path = ROOT) -> Finding:
                 raise
             holder = _listener(number, root)
             says = f"{number} is taken{f' by {holder}' if holder else ''}"
-            if holder.startswith("edgekit"):
+            if holder.startswith("pocketsight"):
                 return Finding("port", "ok", says)
             return Finding("port", "warn", says, f"stop that, or take another: --preview 127.0.0.1:{number + 1}")
     return Finding("port", "ok", f"{number} is free")

@@ -1,17 +1,17 @@
-"""What error messages of the libraries around edgekit mean here, and the cure. They are matched as they are printed."""
+"""What error messages of the libraries around us mean here, and the fix. They are matched as they are printed."""
 
 from __future__ import annotations
 
 import re
 
-from edgekit.device.health.coral import INSTALL
+from pocketsight.device.health.coral import INSTALL
 
-SYSTEM_SITE = "python3 -m venv --system-site-packages YOUR_VENV (over the old one), and run: edgekit doctor"
-NUMPY_1 = "pip uninstall tflite-runtime; pip install 'edgekit[board]' (or, on 32 bits: pip install 'numpy<2')"
+SYSTEM_SITE = "python3 -m venv --system-site-packages YOUR_VENV (over the old one), and run: pocketsight doctor"
+NUMPY_1 = "pip uninstall tflite-runtime; pip install 'pocketsight[board]' (or, on 32 bits: pip install 'numpy<2')"
 APT_NUMPY = "pip uninstall numpy in this environment, so that apt's numpy is seen, for which apt's picamera2 was built"
 NEWER = "the model is newer than the interpreter: pip install --upgrade ai-edge-litert"
 RUNTIME = f"{INSTALL}, from Coral's packages; on newer systems a build that fits (see device/CORAL.md)"
-BUSY = "another program holds the camera; edgekit doctor names it; the service: sudo systemctl stop edgekit"
+BUSY = "another program holds the camera; pocketsight doctor names it; the service: sudo systemctl stop pocketsight"
 RIBBON = "switch off, seat both ends of the ribbon, then: rpicam-hello --list-cameras"
 HEADLESS = "pip uninstall opencv-python, pip install opencv-python-headless; it needs no screen"
 VIDEO = "sudo usermod -aG video $USER, then log in again"
@@ -23,13 +23,13 @@ KNOWN: tuple[tuple[str, str], ...] = (  # (part of the message, as a regular exp
     (r"_ARRAY_API not found|numpy\.core\.multiarray failed to import", NUMPY_1),
     (r"numpy\.(dtype|ndarray) size changed, may indicate binary incompatibility", APT_NUMPY),
     (r"No module named '(picamera2|libcamera)'", f"sudo apt install python3-picamera2; then {SYSTEM_SITE}"),
-    (r"No module named '(ai_edge_litert|tflite_runtime)'", "pip install 'edgekit[board]'"),
-    (r"No module named 'cv2'", "pip install 'edgekit[opencv]', or on a Pi: sudo apt install python3-opencv"),
+    (r"No module named '(ai_edge_litert|tflite_runtime)'", "pip install 'pocketsight[board]'"),
+    (r"No module named 'cv2'", "pip install 'pocketsight[opencv]', or on a Pi: sudo apt install python3-opencv"),
     (r"No module named 'numpy'", "pip install numpy, or on a Pi: sudo apt install python3-numpy"),
-    (r"No module named 'paho", "pip install 'edgekit[mqtt]'"),
-    (r"No module named '(starlette|uvicorn|prometheus_client)", "pip install 'edgekit[web]'"),
+    (r"No module named 'paho", "pip install 'pocketsight[mqtt]'"),
+    (r"No module named '(starlette|uvicorn|prometheus_client)", "pip install 'pocketsight[web]'"),
     (r"No matching distribution found for tflite[-_]runtime",
-     "there is no tflite-runtime for this Python; pip install 'edgekit[board]' takes its successor"),
+     "there is no tflite-runtime for this Python; pip install 'pocketsight[board]' takes its successor"),
     (r"externally-managed-environment", "make an environment first: python3 -m venv --system-site-packages .venv"),
     # libraries of the system
     (r"libGL\.so\.1: cannot open shared object|libgthread-2\.0\.so\.0: cannot open shared object", HEADLESS),
@@ -46,10 +46,10 @@ KNOWN: tuple[tuple[str, str], ...] = (  # (part of the message, as a regular exp
     # models
     (r"Didn't find op for builtin opcode|Op builtin_code out of range|old TFLite binary with newer model", NEWER),
     (r"Regular TensorFlow ops are not supported|Flex delegate|Flex\w+ failed to prepare",
-     "the model holds TensorFlow operators; export it with: edgekit export tflite"),
+     "the model holds TensorFlow operators; export it with: pocketsight export tflite"),
     (r"unresolved custom op: edgetpu-custom-op", f"the model was compiled for a Coral; plug one in and {RUNTIME}"),
     (r"More than one subgraph is not supported",
-     "the Coral compiler needs one graph; export with: edgekit export tflite"),
+     "the Coral compiler needs one graph; export with: pocketsight export tflite"),
     (r"Failed to load delegate from libedgetpu",
      f"sudo usermod -aG plugdev $USER, log in again, and replug the Coral; is it seen? {SLOT}"),
     # cameras
@@ -67,9 +67,9 @@ KNOWN: tuple[tuple[str, str], ...] = (  # (part of the message, as a regular exp
     (r"Read-only file system",
      "the card is full of errors or was mounted so: sudo dmesg | grep -i mmc; save what is on it and take a new one"),
     (r"No space left on device|database or disk is full",
-     "make room: du -xh / | sort -h | tail; and cap the log: see edgekit run --help"),
+     "make room: du -xh / | sort -h | tail; and cap the log: see pocketsight run --help"),
     (r"database disk image is malformed",
-     "a power cut broke the database; edgekit sets it aside and begins anew; sqlite3 FILE .recover saves the rest"),
+     "a power cut broke the database; pocketsight sets it aside and begins anew; sqlite3 FILE .recover saves the rest"),
     (r"database is locked", "two programs write to one database; give each run a --log of its own"),
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.image import Image
+from pocketsight.device.image import Image
 
 TILES, EACH = (24, 32), 4  # rows and columns of the frame; of each so many squared points are averaged
 STEP = 12  # grey levels by which a tile must change: noise of 10 levels, a cheap camera at night, moves its mean by 2.5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import exp, log
 
-from edgekit.device.sentiment import UNSURE, Probabilities, Sentiment
-from edgekit.device.spec import ModelSpec
+from pocketsight.device.sentiment import UNSURE, Probabilities, Sentiment
+from pocketsight.device.spec import ModelSpec
 
 LEAST = 1e-4  # a probability counts as no smaller, or one frame could outweigh all
 

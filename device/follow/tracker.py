@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
-from edgekit.device.boxes import Box
-from edgekit.device.detector import Face
-from edgekit.device.follow.steady import Steady
-from edgekit.device.sentiment import UNSURE, Sentiment
+from pocketsight.device.boxes import Box
+from pocketsight.device.detector import Face
+from pocketsight.device.follow.steady import Steady
+from pocketsight.device.sentiment import UNSURE, Sentiment
 
 BORN = 2  # hits after which a face is a track
 MISSES, PATIENCE = 3, 0.7  # a track is dropped when it was missed this often and for this many seconds

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from edgekit.device.boxes import Box
-from edgekit.device.errors import SettingsError
+from pocketsight.device.boxes import Box
+from pocketsight.device.errors import SettingsError
 
 
 class Zone(NamedTuple):

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.device.health.clock import synced
+from pocketsight.device.health.clock import synced
 
 if TYPE_CHECKING:  # the doctor reads the board where numpy may be missing
-    from edgekit.device.state import State
+    from pocketsight.device.state import State
 
 Tell = Callable[[str, bool, str], None]  # the fault's name, whether it begins, a line for people
 

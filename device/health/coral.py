@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.device.health.board import ROOT, text
+from pocketsight.device.health.board import ROOT, text
 
 USB = ("1a6e", "089a"), ("18d1", "9302")  # before, and after, its first use: it takes another name then
 PCIE = "0x1ac1", "0x089a"

@@ -3,7 +3,7 @@
 A camera's driver or an inference can hang in C code for ever. The loop says what it is about to do; a thread of its own
 watches that it goes on saying so. While it does, systemd hears a sign of life. When it does not, the thread says what
 hangs and ends the process. Code that hangs while it holds Python's lock stops this thread too: then the signs of life
-stay away, and systemd ends the process itself (WatchdogSec in scripts/edgekit.service).
+stay away, and systemd ends the process itself (WatchdogSec in scripts/pocketsight.service).
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class Watchdog:
     def _give_up(self, doing: str, seconds: float) -> None:
         """Last words and flushing are left to another thread, since a full pipe or a sick disk may hold them up."""
         line = (
-            f"edgekit is stuck in {doing} for {seconds:.0f} s{self._place()} and ends itself with status {STATUS}, "
-            "so that systemd starts it again; if this comes again, run: edgekit doctor\n"
+            f"pocketsight is stuck in {doing} for {seconds:.0f} s{self._place()} and ends itself with status {STATUS}, "
+            "so that systemd starts it again; if this comes again, run: pocketsight doctor\n"
         )
 
         def last_words() -> None:

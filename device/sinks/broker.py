@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edgekit.device.errors import ServeError
+from pocketsight.device.errors import ServeError
 
 WINDOW = 20  # events that may be on their way; mosquitto's own figure
 ANSWER = 10.0  # seconds for the broker to say yes
@@ -66,7 +66,7 @@ def read_address(target: str) -> Address:
         raise ServeError(f"others can read the password in the address of {shown}; give it by --mqtt-password-file")
     if parts.scheme not in ("mqtt", "mqtts") or not host or parts.query:
         raise ServeError(f"{shown} is no address of a broker; write {FORM}")
-    prefix = unquote(parts.path).strip("/") or f"edgekit/{socket.gethostname()}"
+    prefix = unquote(parts.path).strip("/") or f"pocketsight/{socket.gethostname()}"
     if "#" in target or set(prefix) & {"#", "+", "\0"}:
         raise ServeError(f"a topic cannot hold # or +, as that of {shown} does")
     tls = parts.scheme == "mqtts"

@@ -11,14 +11,14 @@ import re
 from hashlib import sha256
 from typing import Any
 
-from edgekit.device.sentiment import UNSURE
+from pocketsight.device.sentiment import UNSURE
 
 BIRTH = "status"  # below the discovery prefix; Home Assistant says "online" there when it starts
-ORIGIN = "edgekit"
+ORIGIN = "pocketsight"
 
 
 def node(prefix: str) -> str:
-    """A name for a topic of letters, digits and _ only, as edgekit_kitchen_3f2a91; another topic has another."""
+    """A name for a topic of letters, digits and _ only, as pocketsight_kitchen_3f2a91; another topic has another."""
     return f"{_plain(prefix)}_{sha256(prefix.encode()).hexdigest()[:6]}"
 
 

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgekit.device.errors import LogError
-from edgekit.device.record import Entry, to_line
-from edgekit.device.sinks.lines import FULL, Lines, append_whole
-from edgekit.device.sinks.sink import DiskFull, Limits
+from pocketsight.device.errors import LogError
+from pocketsight.device.record import Entry, to_line
+from pocketsight.device.sinks.lines import FULL, Lines, append_whole
+from pocketsight.device.sinks.sink import DiskFull, Limits
 
 
 def open_jsonl(path: Path, limits: Limits) -> Lines:

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from edgekit.device.errors import LogError
-from edgekit.device.record import Entry
-from edgekit.device.sinks.older import free_name, older, surplus
-from edgekit.device.sinks.sink import DiskFull, Limits
+from pocketsight.device.errors import LogError
+from pocketsight.device.record import Entry
+from pocketsight.device.sinks.older import free_name, older, surplus
+from pocketsight.device.sinks.sink import DiskFull, Limits
 
 SYNC = 5.0  # seconds between two forced writes: what a power cut can cost, and how often a card must bear one
 PAGE = 4096  # bytes that a disk writes at least

@@ -22,15 +22,15 @@ from typing import Any
 
 import click
 
-from edgekit.device.errors import ServeError
-from edgekit.device.events import Tell
-from edgekit.device.health.clock import synced
-from edgekit.device.record import VERSION, Entry, iso, to_line
-from edgekit.device.sentiment import UNSURE
-from edgekit.device.sinks.broker import Address, Link, Lost, Refused, read_address, read_password, tls_context
-from edgekit.device.sinks.home_assistant import BIRTH, configs, node
-from edgekit.device.sinks.outbox import Outbox
-from edgekit.device.state import State
+from pocketsight.device.errors import ServeError
+from pocketsight.device.events import Tell
+from pocketsight.device.health.clock import synced
+from pocketsight.device.record import VERSION, Entry, iso, to_line
+from pocketsight.device.sentiment import UNSURE
+from pocketsight.device.sinks.broker import Address, Link, Lost, Refused, read_address, read_password, tls_context
+from pocketsight.device.sinks.home_assistant import BIRTH, configs, node
+from pocketsight.device.sinks.outbox import Outbox
+from pocketsight.device.state import State
 
 ROOM = 64 * 2**20  # bytes of the disk for events that wait
 STATE, CHANGE = 30.0, 1.0  # seconds between two states; at least, where something changed
@@ -209,7 +209,7 @@ class MqttSink:
         self._announced = self.state.facts.get("temperature") is not None
         if self._discovery:
             labels = self.state.labels
-            told = configs(self._discovery, self.address.prefix, labels, self._announced, version("edgekit"))
+            told = configs(self._discovery, self.address.prefix, labels, self._announced, version("pocketsight"))
             for topic, text in told.items():
                 link.publish(topic, text, qos=1)
         link.publish(f"{self.address.prefix}/status", "online", qos=1)

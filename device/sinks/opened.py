@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.device.camera.stream import without_secrets
-from edgekit.device.errors import LogError
-from edgekit.device.record import Entry
-from edgekit.device.sinks.sink import Limits, Sink
-from edgekit.device.sinks.writer import Writer
+from pocketsight.device.camera.stream import without_secrets
+from pocketsight.device.errors import LogError
+from pocketsight.device.record import Entry
+from pocketsight.device.sinks.sink import Limits, Sink
+from pocketsight.device.sinks.writer import Writer
 
 if TYPE_CHECKING:
-    from edgekit.device.events import Tell
-    from edgekit.device.plan import Plan
-    from edgekit.device.state import State
+    from pocketsight.device.events import Tell
+    from pocketsight.device.plan import Plan
+    from pocketsight.device.state import State
 
 FLUSH = 1.5  # seconds for what waits at the end; a service has two to end
 
@@ -131,27 +131,27 @@ def open_sink(target: str, plan: Plan, limits: Limits, state: State, tell: Tell)
         return _open_other(target, plan, state, tell)
     path = Path(target)
     if path.suffix.lower() in (".db", ".sqlite", ".sqlite3"):
-        from edgekit.device.sinks.sqlite import Database
+        from pocketsight.device.sinks.sqlite import Database
 
         return Database(path, limits, tell)
     if path.suffix.lower() == ".csv":
-        from edgekit.device.sinks.table import open_table
+        from pocketsight.device.sinks.table import open_table
 
         return open_table(path, limits)
-    from edgekit.device.sinks.jsonl import open_jsonl
+    from pocketsight.device.sinks.jsonl import open_jsonl
 
     return open_jsonl(path, limits)
 
 
 def _open_other(target: str, plan: Plan, state: State, tell: Tell) -> Sink:
     if target == "-":
-        from edgekit.device.sinks.jsonl import Output
+        from pocketsight.device.sinks.jsonl import Output
 
         return Output()
     scheme = target.partition("://")[0]
     if scheme not in ("mqtt", "mqtts"):
         raise LogError(f"--log {scheme}://... is nothing that can be written; it may be -, a file, mqtt:// or mqtts://")
-    from edgekit.device.sinks.mqtt import open_mqtt
+    from pocketsight.device.sinks.mqtt import open_mqtt
 
     return open_mqtt(
         target, password_file=plan.mqtt_password_file, ca_file=plan.mqtt_ca, state=state, folder=_memory(), tell=tell,
@@ -163,7 +163,7 @@ def _memory() -> Path:
     """Where events wait for a broker: what systemd gives a service, or the user's own folder. Raises LogError."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    folder = Path(given) if given else Path(home) / "edgekit"
+    folder = Path(given) if given else Path(home) / "pocketsight"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

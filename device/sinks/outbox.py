@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgekit.device.errors import LogError
-from edgekit.device.sinks.sink import DiskFull
+from pocketsight.device.errors import LogError
+from pocketsight.device.sinks.sink import DiskFull
 
 VERSION = 1  # of the file
 PAGE = 1024  # bytes; every commit writes whole pages, so small ones wear a card less (measured: 2 KB a line, not 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-OURS = 0x65646B74  # "edkt": the database is a log of edgekit
+OURS = 0x65646B74  # "edkt": the database is a log of pocketsight
 COLUMNS = (
     "id", "time", "synced", "kind", "what", "track", "sentiment", "was", "score", "start", "seconds",
     "box_left", "box_top", "box_right", "box_bottom", "json",
@@ -64,7 +64,7 @@ def _check_owner(connection: sqlite3.Connection) -> None:
         raise Foreign("is a database of another program")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        raise Foreign(f"was written by a newer edgekit (version {version} of the log): update edgekit")
+        raise Foreign(f"was written by a newer pocketsight (version {version} of the log): update pocketsight")
 
 
 def _migrate(connection: sqlite3.Connection) -> None:

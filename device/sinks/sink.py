@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgekit.device.errors import LogError
-from edgekit.device.record import Entry
+from pocketsight.device.errors import LogError
+from pocketsight.device.record import Entry
 
 PIECES = 4  # files that a total is spread over at least, so that the oldest entries can go without the newest
 

@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.errors import LogError
-from edgekit.device.events import Tell
-from edgekit.device.record import Entry, to_line
-from edgekit.device.sinks.lines import FULL, SYNC, in_pages
-from edgekit.device.sinks.older import free_name, older, surplus
-from edgekit.device.sinks.schema import COLUMNS, Foreign, prepare
-from edgekit.device.sinks.sink import DiskFull, Limits
+from pocketsight.device.errors import LogError
+from pocketsight.device.events import Tell
+from pocketsight.device.record import Entry, to_line
+from pocketsight.device.sinks.lines import FULL, SYNC, in_pages
+from pocketsight.device.sinks.older import free_name, older, surplus
+from pocketsight.device.sinks.schema import COLUMNS, Foreign, prepare
+from pocketsight.device.sinks.sink import DiskFull, Limits
 
 BUSY = 1.0  # seconds to wait for another program that writes
 WAL = 1_000_000  # bytes of the write-ahead log that are copied into the database at a time

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.record import Entry
-from edgekit.device.sinks.lines import Lines
-from edgekit.device.sinks.sink import Limits
+from pocketsight.device.record import Entry
+from pocketsight.device.sinks.lines import Lines
+from pocketsight.device.sinks.sink import Limits
 
 COLUMNS = (
     "v", "time", "synced", "kind", "id", "what", "track", "sentiment", "was", "sentiment_score", "score", "start",

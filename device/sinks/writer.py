@@ -8,10 +8,10 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
-from edgekit.device.errors import LogError
-from edgekit.device.events import Tell
-from edgekit.device.record import Entry
-from edgekit.device.sinks.sink import DiskFull, Sink
+from pocketsight.device.errors import LogError
+from pocketsight.device.events import Tell
+from pocketsight.device.record import Entry
+from pocketsight.device.sinks.sink import DiskFull, Sink
 
 ROOM = 5000  # entries that may wait: days of events, minutes of frames, some 20 MB
 BATCH = 500  # entries that are written at a time

@@ -12,11 +12,11 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from edgekit.device.state import State
-from edgekit.device.web.feed import STREAM_TYPE, Feed
-from edgekit.device.web.guard import Guard, admitted
-from edgekit.device.web.health import health
-from edgekit.device.web.metrics import Metrics
+from pocketsight.device.state import State
+from pocketsight.device.web.feed import STREAM_TYPE, Feed
+from pocketsight.device.web.guard import Guard, admitted
+from pocketsight.device.web.health import health
+from pocketsight.device.web.metrics import Metrics
 
 PATIENCE = 5.0  # seconds to wait for a picture
 NEWEST = 1 << 62  # more than any entry's number
@@ -47,7 +47,7 @@ class Answers:
     def __init__(self, state: State, feed: Feed) -> None:
         self.state, self.feed = state, feed
         self.numbers = Metrics(state, feed)
-        folder = files("edgekit.device.web")
+        folder = files("pocketsight.device.web")
         self.files = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in FILES.items()}
 
     async def file(self, request: Request) -> Response:

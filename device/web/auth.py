@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from edgekit.device.errors import ServeError
+from pocketsight.device.errors import ServeError
 
 LEAST = 16  # characters of a token
 ADDRESSES = 256  # whose wrong tokens are remembered
@@ -78,7 +78,7 @@ class Token:
 
     def __init__(self, token: str) -> None:
         self.token = token.encode()
-        self.cookie = hmac.new(self.token, b"edgekit: this browser may look", "sha256").hexdigest()
+        self.cookie = hmac.new(self.token, b"pocketsight: this browser may look", "sha256").hexdigest()
 
     def matches(self, given: str) -> bool:
         """Whether `given` is the token."""

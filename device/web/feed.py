@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 VIEWERS = 16  # at once
 AGAIN = 5.0  # seconds without a new picture after which the last is sent again, so that a viewer who left is noticed
-BOUNDARY = "edgekit-picture"
+BOUNDARY = "pocketsight-picture"
 STREAM_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 
 

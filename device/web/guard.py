@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edgekit.device.web.auth import Slowed, Token
+from pocketsight.device.web.auth import Slowed, Token
 
 HEADERS = {  # of every answer
     "Cache-Control": "no-store",
@@ -21,15 +21,15 @@ HEADERS = {  # of every answer
 }
 KEPT = 180 * 24 * 3600  # seconds for which a browser keeps the cookie
 OPEN = "/healthz"  # answered without a token, in one word
-ADMITTED = "edgekit.admitted"  # key of a request's scope
+ADMITTED = "pocketsight.admitted"  # key of a request's scope
 
 SIGN_IN = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>edgekit: sign in</title>
-<h1>edgekit</h1>
+<title>pocketsight: sign in</title>
+<h1>pocketsight</h1>
 <p>{}
 <form action="/">
 <p><label for="token">Token</label>
@@ -50,7 +50,7 @@ class Guard:
     def __init__(self, app: ASGIApp, token: str | None, host: str, port: int) -> None:
         self.app, self.token = app, Token(token) if token else None
         self.names = {"localhost", "127.0.0.1", "::1", host.lower()}
-        self.cookie = f"edgekit-{port}"  # browsers do not tell the ports of a machine apart
+        self.cookie = f"pocketsight-{port}"  # browsers do not tell the ports of a machine apart
         self.slowed = Slowed()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -12,10 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from edgekit.device.sentiment import UNSURE
-from edgekit.device.state import State
-from edgekit.device.web.feed import Feed
-from edgekit.device.web.health import health
+from pocketsight.device.sentiment import UNSURE
+from pocketsight.device.state import State
+from pocketsight.device.web.feed import Feed
+from pocketsight.device.web.health import health
 
 GAUGES = (  # key of the state, name, help; a key that is not there is left out
     ("uptime", "uptime_seconds", "Since the run began."),
@@ -61,18 +61,20 @@ class Metrics(Collector):
         """What the state holds now."""
         found = self.state.snapshot()
         yield InfoMetricFamily(
-            "edgekit_build", "What runs.", {"version": _version(), "python": platform.python_version()}
+            "pocketsight_build", "What runs.", {"version": _version(), "python": platform.python_version()}
         )
-        yield GaugeMetricFamily("edgekit_healthy", "1 while frames come, or the run rests.", health(found)["ok"])
-        yield GaugeMetricFamily("edgekit_viewers", "Who look at the picture.", self.feed.viewers)
+        yield GaugeMetricFamily("pocketsight_healthy", "1 while frames come, or the run rests.", health(found)["ok"])
+        yield GaugeMetricFamily("pocketsight_viewers", "Who look at the picture.", self.feed.viewers)
         counters = found["counters"]
         for key, name, text in GAUGES:
             if _is_number(found.get(key)):
-                yield GaugeMetricFamily(f"edgekit_{name}", text, float(found[key]))
+                yield GaugeMetricFamily(f"pocketsight_{name}", text, float(found[key]))
         for key, name, text in COUNTERS:
             if _is_number(value := found.get(key, counters.get(key))):
-                yield CounterMetricFamily(f"edgekit_{name}", text, value)
-        yield GaugeMetricFamily("edgekit_frame_age_seconds", "From exposure to record, median.", found["age"] / 1000)
+                yield CounterMetricFamily(f"pocketsight_{name}", text, value)
+        yield GaugeMetricFamily(
+            "pocketsight_frame_age_seconds", "From exposure to record, median.", found["age"] / 1000
+        )
         stages = {name: ms / 1000 for name, ms in found["ms"].items()}
         yield _labelled(GaugeMetricFamily, "stage_seconds", "A stage of a frame, median.", "stage", stages)
         yield from _faces(found)
@@ -103,7 +105,7 @@ def _after(start: str, counters: dict[str, Any]) -> dict[str, float]:
 
 
 def _labelled(family: Any, name: str, text: str, label: str, values: dict[str, float]) -> Metric:
-    metric: Any = family(f"edgekit_{name}", text, labels=[label])
+    metric: Any = family(f"pocketsight_{name}", text, labels=[label])
     for value, number in values.items():
         metric.add_metric([value], number)
     return metric  # type: ignore[no-any-return]
@@ -115,6 +117,6 @@ def _is_number(value: object) -> bool:
 
 def _version() -> str:
     try:
-        return version("edgekit")
+        return version("pocketsight")
     except PackageNotFoundError:
         return "unknown"

@@ -15,12 +15,12 @@ from dataclasses import replace
 
 import cv2
 
-from edgekit.device.annotate import annotate
-from edgekit.device.background import step_back
-from edgekit.device.blur import KEPT, Blur
-from edgekit.device.boxes import Box
-from edgekit.device.image import Image, resize, to_rgb
-from edgekit.device.record import Record
+from pocketsight.device.annotate import annotate
+from pocketsight.device.background import step_back
+from pocketsight.device.blur import KEPT, Blur
+from pocketsight.device.boxes import Box
+from pocketsight.device.image import Image, resize, to_rgb
+from pocketsight.device.record import Record
 
 FPS = 10.0  # pictures a second at most
 SIDE = 640  # pixels of the longer side at most

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import uvicorn
 
-from edgekit.device.background import step_back
-from edgekit.device.errors import ServeError
-from edgekit.device.image import Image
-from edgekit.device.record import Record
-from edgekit.device.state import State
-from edgekit.device.web.app import make_app
-from edgekit.device.web.auth import is_here, place, read_token
-from edgekit.device.web.feed import Feed
-from edgekit.device.web.guard import Guard
-from edgekit.device.web.picture import FPS, Encoder
-from edgekit.device.web.server import Connection, OnlyMistakes, Paced, sweep
+from pocketsight.device.background import step_back
+from pocketsight.device.errors import ServeError
+from pocketsight.device.image import Image
+from pocketsight.device.record import Record
+from pocketsight.device.state import State
+from pocketsight.device.web.app import make_app
+from pocketsight.device.web.auth import is_here, place, read_token
+from pocketsight.device.web.feed import Feed
+from pocketsight.device.web.guard import Guard
+from pocketsight.device.web.picture import FPS, Encoder
+from pocketsight.device.web.server import Connection, OnlyMistakes, Paced, sweep
 
 HEADERS_LIMIT = 16 * 1024  # bytes of a request's head
 BACKLOG = 32  # callers whom the system lets wait

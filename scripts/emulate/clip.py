@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgekit.device.commands.options import EXAMPLE
-from edgekit.device.image import read_image, to_rgb
+from pocketsight.device.commands.options import EXAMPLE
+from pocketsight.device.image import read_image, to_rgb
 
 COUNT, FPS = 20, 10
 

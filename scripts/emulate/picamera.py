@@ -1,4 +1,4 @@
-"""`edgekit` with the real picamera2 on libcamera's virtual camera; what the two lack is put in its place.
+"""`pocketsight` with the real picamera2 on libcamera's virtual camera; what the two lack is put in its place.
 
 The camera has no raw stream and gives NV12 only; libcamera 0.4 leaves the number of bytes used at 0; the machine has no
 heap for DMA buffers. So this proves how frames are asked for, waited for, copied and given back, and not in which order
@@ -88,6 +88,6 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, Absent())
     replace()
 
-    from edgekit.device.cli import main
+    from pocketsight.device.cli import main
 
-    main(prog_name="edgekit")
+    main(prog_name="pocketsight")

@@ -10,8 +10,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgekit.train.data.fingerprint import ENDINGS, NEAR, Fingerprint, fingerprints, first_before, first_like, unpacked
-from edgekit.train.data.survey import SMALLEST, Item, Survey, in_input, wrongs
+from pocketsight.train.data.fingerprint import (
+    ENDINGS,
+    NEAR,
+    Fingerprint,
+    fingerprints,
+    first_before,
+    first_like,
+    unpacked,
+)
+from pocketsight.train.data.survey import SMALLEST, Item, Survey, in_input, wrongs
 
 MOVE, RENAME, YOURS, NOTE = "--fix moves it", "--fix renames it", "for you to mend", "good to know"
 KINDS = {  # what it is, and who mends it; a note is no fault
@@ -36,7 +44,7 @@ KINDS = {  # what it is, and who mends it; a note is no fault
     "box outside": ("a box that reaches beyond its picture", MOVE),
     "tiny box": (f"below {SMALLEST} px in the detector's input: too small for it", NOTE),
     "box covers all": ("a box around the whole picture", NOTE),
-    "near duplicate": ("nearly the same as another; `edgekit data split` keeps them on one side", NOTE),
+    "near duplicate": ("nearly the same as another; `pocketsight data split` keeps them on one side", NOTE),
 }
 SAME = 20  # bits of the perceptual hash that two copies of one picture may differ in; see fingerprint.NEAR
 BINS = SMALLEST, 16, 32, 64, 128  # px of the detector's input

@@ -1,4 +1,4 @@
-"""edgekit data ...: the commands of a workstation; `data capture` is the board's too and lives in device/."""
+"""pocketsight data ...: the commands of a workstation; `data capture` is the board's too and lives in device/."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from edgekit.device.commands.options import MODELS
-from edgekit.train.cli import PATH, names
-from edgekit.train.expressions import PARTS
-from edgekit.train.recipe import RECIPES
+from pocketsight.device.commands.options import MODELS
+from pocketsight.train.cli import PATH, names
+from pocketsight.train.expressions import PARTS
+from pocketsight.train.recipe import RECIPES
 
 FORMATS = "coco", "fer2013", "labelme", "voc", "wider", "yolo"
 ARCHS = [name for recipes in RECIPES.values() for name in recipes]
@@ -23,7 +23,7 @@ ARCHS = [name for recipes in RECIPES.values() for name in recipes]
 @click.option("--labels", help="Comma list: what may be labelled.  [default: those already used, or else face]")
 def label(data: Path, labels: str | None) -> None:
     """Start labelme on DATA/images, with DATA/labels for its files, autosave and the labels that may be used."""
-    from edgekit.train.data.label import start
+    from pocketsight.train.data.label import start
 
     start(data, names(labels))
 
@@ -46,12 +46,12 @@ def check(
 
     Exit status 0: nothing to mend; 3: there is something; 1: it could not be looked at.
     """
-    from edgekit.train.data import check as module
-    from edgekit.train.data import fix as mending
-    from edgekit.train.data.page import write_page
-    from edgekit.train.data.survey import survey_all
-    from edgekit.train.data.words import as_facts, print_report
-    from edgekit.train.say import bar, say
+    from pocketsight.train.data import check as module
+    from pocketsight.train.data import fix as mending
+    from pocketsight.train.data.page import write_page
+    from pocketsight.train.data.survey import survey_all
+    from pocketsight.train.data.words import as_facts, print_report
+    from pocketsight.train.say import bar, say
 
     if rename:
         pairs = dict(text.partition("=")[::2] for text in rename)
@@ -93,10 +93,10 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, again: bo
 
     Pictures that have a part keep it, so a second run changes nothing, and new pictures join the others.
     """
-    from edgekit.train.data.split import split as part
-    from edgekit.train.data.survey import survey
-    from edgekit.train.data.words import print_split
-    from edgekit.train.say import bar
+    from pocketsight.train.data.split import split as part
+    from pocketsight.train.data.survey import survey
+    from pocketsight.train.data.words import print_split
+    from pocketsight.train.say import bar
 
     if not abs(sum(shares.values()) - 1) < 1e-6:  # so that nan is refused too
         raise click.UsageError(f"--train, --val and --test add up to {sum(shares.values()):g}, not 1")
@@ -113,7 +113,7 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, again: bo
 @click.option("-o", "--out", type=PATH, default=Path("preview.png"), show_default=True)
 def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, out: Path) -> None:
     """Draw a contact sheet of DATA with boxes or classes."""
-    from edgekit.train.data.preview import preview as draw
+    from pocketsight.train.data.preview import preview as draw
 
     click.echo(draw(data, augment, count, arch, seed, out), err=True)
 
@@ -129,7 +129,7 @@ def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, 
 @click.option("-o", "--out", type=PATH, required=True, help="coco: the .json to write; else a folder.")
 def import_(source: Path, out: Path, **options: Any) -> None:
     """Bring in data of another format: WIDER FACE text, Pascal VOC, YOLO, labelme, COCO, FER2013's csv."""
-    from edgekit.train.data.formats import bring_in
+    from pocketsight.train.data.formats import bring_in
 
     bring_in(source, out, **options)
 
@@ -137,16 +137,16 @@ def import_(source: Path, out: Path, **options: Any) -> None:
 @click.command()
 @click.argument("data", type=PATH)
 @click.option("--model", type=PATH, default=MODELS / "detector.tflite",
-              help="The detector.  [default: the one that comes with edgekit]")  # fmt: skip
+              help="The detector.  [default: the one that comes with pocketsight]")  # fmt: skip
 @click.option("--all", "every", is_flag=True, help="Every face of a picture, not only the largest.")
 @click.option("-o", "--out", type=PATH, required=True, help="The folder of the crops.")
 def crops(data: Path, model: Path, every: bool, out: Path) -> None:
     """Cut faces from photographs of people, in class folders or not, for the classifier to learn from."""
-    from edgekit.device.interpreter import load
-    from edgekit.train.data.crops import cut_faces
-    from edgekit.train.data.survey import Item, survey
-    from edgekit.train.data.words import print_cut
-    from edgekit.train.say import bar
+    from pocketsight.device.interpreter import load
+    from pocketsight.train.data.crops import cut_faces
+    from pocketsight.train.data.survey import Item, survey
+    from pocketsight.train.data.words import print_cut
+    from pocketsight.train.say import bar
 
     def track(items: Sequence[Item]) -> Iterable[Item]:
         return bar(items, len(items), "cutting")

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgekit.device.annotate import GREY
-from edgekit.device.detector import Face, detect
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_jpeg
-from edgekit.device.image import Image, crop, fit, read_image
-from edgekit.device.interpreter import Loaded
-from edgekit.device.sentiment import MARGIN
-from edgekit.train.data.fix import free
-from edgekit.train.data.split import apart
-from edgekit.train.data.survey import Item, Survey
-from edgekit.train.report import sheet
+from pocketsight.device.annotate import GREY
+from pocketsight.device.detector import Face, detect
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_jpeg
+from pocketsight.device.image import Image, crop, fit, read_image
+from pocketsight.device.interpreter import Loaded
+from pocketsight.device.sentiment import MARGIN
+from pocketsight.train.data.fix import free
+from pocketsight.train.data.split import apart
+from pocketsight.train.data.survey import Item, Survey
+from pocketsight.train.report import sheet
 
 LARGEST = 256  # px: longer sides are scaled down; every classifier here sees at most as much
 TABLE, SHEET = "crops.csv", "crops.png"

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgekit.device.errors import DataError
-from edgekit.train.data.written import whole
-from edgekit.train.say import bar
+from pocketsight.device.errors import DataError
+from pocketsight.train.data.written import whole
+from pocketsight.train.say import bar
 
 CLASSES = "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"  # by the numbers of column `emotion`
 PARTS = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}

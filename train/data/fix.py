@@ -1,4 +1,4 @@
-"""`edgekit data check --fix`: bad files go to a quarantine beside the data. Nothing is deleted."""
+"""`pocketsight data check --fix`: bad files go to a quarantine beside the data. Nothing is deleted."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_json
-from edgekit.train.data.check import KINDS, MOVE, RENAME, Fault, Report
-from edgekit.train.data.fingerprint import ENDINGS
-from edgekit.train.data.readers import read_coco
-from edgekit.train.data.survey import Survey
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_json
+from pocketsight.train.data.check import KINDS, MOVE, RENAME, Fault, Report
+from pocketsight.train.data.fingerprint import ENDINGS
+from pocketsight.train.data.readers import read_coco
+from pocketsight.train.data.survey import Survey
 
 MOVED = "moved.csv"
 

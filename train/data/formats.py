@@ -1,4 +1,4 @@
-"""`edgekit data import`: bring in data of another format, or say what it is and why not."""
+"""`pocketsight data import`: bring in data of another format, or say what it is and why not."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import SUFFIXES
-from edgekit.train.data import fer2013
-from edgekit.train.data.labelled import Labelled, Mark, check_present, clipped, of_label
-from edgekit.train.data.readers import READERS
-from edgekit.train.data.sources import files, one_part
-from edgekit.train.data.written import check_free, write_coco, write_labelme
-from edgekit.train.say import say, suggest
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import SUFFIXES
+from pocketsight.train.data import fer2013
+from pocketsight.train.data.labelled import Labelled, Mark, check_present, clipped, of_label
+from pocketsight.train.data.readers import READERS
+from pocketsight.train.data.sources import files, one_part
+from pocketsight.train.data.written import check_free, write_coco, write_labelme
+from pocketsight.train.say import say, suggest
 
 NAMES = {
     "coco": "a COCO file",

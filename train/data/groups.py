@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from edgekit.device.capture import session_of
-from edgekit.device.errors import DataError
-from edgekit.train.data.fingerprint import Fingerprint, alike
-from edgekit.train.data.survey import Item
-from edgekit.train.expressions import PARTS
+from pocketsight.device.capture import session_of
+from pocketsight.device.errors import DataError
+from pocketsight.train.data.fingerprint import Fingerprint, alike
+from pocketsight.train.data.survey import Item
+from pocketsight.train.expressions import PARTS
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""`edgekit data label`: boxes are drawn with labelme, started as a program of its own; it is GPL and brings Qt."""
+"""`pocketsight data label`: boxes are drawn with labelme, started as a program of its own; it is GPL and brings Qt."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import pictures
-from edgekit.device.screen import has_display
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import pictures
+from pocketsight.device.screen import has_display
 
-GET = "pip install 'edgekit[label]', or in an environment of its own: pipx install labelme"
+GET = "pip install 'pocketsight[label]', or in an environment of its own: pipx install labelme"
 QT = (  # what a desktop without Qt 5 lacks
     "libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-xinerama0 libxkbcommon-x11-0"
 )
@@ -46,7 +46,9 @@ def start(data: Path, labels: tuple[str, ...]) -> None:
     click.echo(HINT)
     _run(program, data / "images", folder, allowed)
     labelled = sum((folder / f"{path.stem}.json").is_file() for path in found)
-    click.echo(f"{labelled} of {len(found)} pictures have labels; next: edgekit data check {shlex.quote(str(data))}")
+    click.echo(
+        f"{labelled} of {len(found)} pictures have labels; next: pocketsight data check {shlex.quote(str(data))}"
+    )
 
 
 def used(folder: Path) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ def used(folder: Path) -> tuple[str, ...]:
         try:
             labels |= {shape["label"] for shape in json.loads(path.read_text())["shapes"]}
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # `edgekit data check` names it
+            continue  # `pocketsight data check` names it
     return tuple(sorted(label for label in labels if isinstance(label, str) and label))
 
 
@@ -65,10 +67,10 @@ def _pictures(data: Path) -> list[Path]:
     images = data / "images"
     part = next((data / name for name in ("train", "val", "test") if (data / name / "images").is_dir()), None)
     if not images.is_dir() and part:
-        raise DataError(f"{data} has parts; name the one to label: edgekit data label {shlex.quote(str(part))}")
+        raise DataError(f"{data} has parts; name the one to label: pocketsight data label {shlex.quote(str(part))}")
     found = pictures(images)
     if not found:
-        raise DataError(f"{images} holds no pictures; take some with: edgekit data capture -o {images}")
+        raise DataError(f"{images} holds no pictures; take some with: pocketsight data capture -o {images}")
     seen: dict[str, Path] = {}
     for path in found:  # labelme names its files after a picture's last part alone
         if path.parent != images:
@@ -85,7 +87,7 @@ def _run(program: str, images: Path, folder: Path, labels: tuple[str, ...]) -> N
     It stands in for ~/.labelmerc, where labelme 5 once wrote the opposite of each.
     """
     settings = {"auto_save": True, "store_data": False, "labels": list(labels), "validate_label": "exact"}
-    with TemporaryDirectory(prefix="edgekit-") as temporary:
+    with TemporaryDirectory(prefix="pocketsight-") as temporary:
         file = Path(temporary, "labelmerc")
         file.write_text(json.dumps(settings))  # YAML holds JSON
         command = [program, str(images), "--output", str(folder), "--config", str(file), "--logger-level", "warning"]

@@ -9,8 +9,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from edgekit.device.errors import DataError
-from edgekit.train.say import bar
+from pocketsight.device.errors import DataError
+from pocketsight.train.say import bar
 
 TURNED = 0x0112, 5  # the EXIF entry of orientation, and the first of its values that swap width and height
 

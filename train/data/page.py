@@ -1,4 +1,4 @@
-"""The page of `edgekit data check`: what was found, with a small picture of each offender. One file, no network."""
+"""The page of `pocketsight data check`: what was found, with a small picture of each offender. One file, no network."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_whole
-from edgekit.device.image import Image, read_image
-from edgekit.train.data.check import KINDS, Fault, Report
-from edgekit.train.data.fix import summary
-from edgekit.train.data.survey import Item
-from edgekit.train.page import bars, encoded, opening, picture, small
-from edgekit.train.report import ORANGE, boxed
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_whole
+from pocketsight.device.image import Image, read_image
+from pocketsight.train.data.check import KINDS, Fault, Report
+from pocketsight.train.data.fix import summary
+from pocketsight.train.data.survey import Item
+from pocketsight.train.page import bars, encoded, opening, picture, small
+from pocketsight.train.report import ORANGE, boxed
 
 MOST = 60  # pictures of one kind; the rest are named
 TILE = 160  # px
@@ -31,7 +31,7 @@ def write_page(report: Report, target: Path) -> None:
 
 
 def _page(report: Report) -> Iterator[str]:
-    yield opening(f"edgekit data check {report.survey.root}")
+    yield opening(f"pocketsight data check {report.survey.root}")
     facts, counts = report.facts, summary(report.faults)
     mixed = f"{facts['colour']} in colour, {facts['grey']} grey"
     yield f"<p>{facts['pictures']} pictures, {facts['bytes'] / 1e6:.1f} MB; {mixed}.</p>"

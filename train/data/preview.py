@@ -8,16 +8,16 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgekit.device.annotate import GREY
-from edgekit.device.errors import DataError
-from edgekit.device.image import Image, fit, read_image
-from edgekit.device.spec import ModelSpec
-from edgekit.train.aligned import align, finder
-from edgekit.train.data.survey import survey
-from edgekit.train.expressions import Portrait, PortraitBatches, read_expressions
-from edgekit.train.faces import Example, FaceBatches, read_faces
-from edgekit.train.recipe import RECIPES, Recipe
-from edgekit.train.report import GREEN, ORANGE, boxed, sheet
+from pocketsight.device.annotate import GREY
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import Image, fit, read_image
+from pocketsight.device.spec import ModelSpec
+from pocketsight.train.aligned import align, finder
+from pocketsight.train.data.survey import survey
+from pocketsight.train.expressions import Portrait, PortraitBatches, read_expressions
+from pocketsight.train.faces import Example, FaceBatches, read_faces
+from pocketsight.train.recipe import RECIPES, Recipe
+from pocketsight.train.report import GREEN, ORANGE, boxed, sheet
 
 VERSIONS = 3  # augmented ones of each picture
 COLUMNS = 8
@@ -32,7 +32,7 @@ def preview(data: Path, augment: bool, count: int, arch: str | None, seed: int, 
         raise DataError(f"{target}: the sheet is a PNG picture; let its name end in .png")
     layout = survey(data).layout
     if layout == "pictures":
-        raise DataError(f"{data} has neither labels nor class folders; label it first: edgekit data label")
+        raise DataError(f"{data} has neither labels nor class folders; label it first: pocketsight data label")
     task = "sentiment" if layout == "classes" else "detector"
     if arch and arch not in RECIPES[task]:
         raise DataError(f"{data} is for a {task}; its nets are: {', '.join(RECIPES[task])}")
@@ -41,7 +41,7 @@ def preview(data: Path, augment: bool, count: int, arch: str | None, seed: int, 
     rng = np.random.default_rng(seed)
     tiles, legend, skipped = draw(data, augment, count, RECIPES[task][name], rng)
     if not tiles:
-        raise DataError(f"none of the pictures of {data} can be read; see: edgekit data check {data}")
+        raise DataError(f"none of the pictures of {data} can be read; see: pocketsight data check {data}")
     if augment:
         legend = [(f"each picture, then {VERSIONS} versions of it by the recipe of {name}", GREY), *legend]
     sheet(tiles, COLUMNS, target, legend)

@@ -15,11 +15,11 @@ from xml.etree import ElementTree
 import numpy as np
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import SUFFIXES
-from edgekit.train.data.labelled import Labelled, Mark, numbers, upright_size
-from edgekit.train.data.sources import PARTS, files, find, pairs, read_json, read_text
-from edgekit.train.say import bar
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import SUFFIXES
+from pocketsight.train.data.labelled import Labelled, Mark, numbers, upright_size
+from pocketsight.train.data.sources import PARTS, files, find, pairs, read_json, read_text
+from pocketsight.train.say import bar
 
 Box = tuple[float, float, float, float]
 WIDER_ROW = "x y w h blur expression illumination invalid occlusion pose"

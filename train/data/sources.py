@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import pictures
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import pictures
 
 PARTS = "train", "val", "valid", "test"
 NO_LABELS = {"classes", "labels", "predefined_classes", *PARTS}  # names of text files beside YOLO's

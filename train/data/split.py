@@ -15,13 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.device.errors import DataError
-from edgekit.device.files import write_json, write_whole
-from edgekit.train.data.fingerprint import fingerprints
-from edgekit.train.data.groups import assign, grouped, stratum
-from edgekit.train.data.readers import labelme_picture, read_coco
-from edgekit.train.data.survey import Item, Survey
-from edgekit.train.expressions import PARTS
+from pocketsight.device.errors import DataError
+from pocketsight.device.files import write_json, write_whole
+from pocketsight.train.data.fingerprint import fingerprints
+from pocketsight.train.data.groups import assign, grouped, stratum
+from pocketsight.train.data.readers import labelme_picture, read_coco
+from pocketsight.train.data.survey import Item, Survey
+from pocketsight.train.expressions import PARTS
 
 PLAN = "split.json"
 
@@ -71,7 +71,7 @@ def _refuse(found: Survey, out: Path | None) -> None:
     """Raise DataError where a split could only do harm."""
     unlabelled = found.layout == "labelme" and not found.strays and not any(item.file for item in found.items)
     if found.layout == "pictures" or unlabelled:
-        raise DataError(f"{found.root} has neither labels nor class folders; label it first: edgekit data label")
+        raise DataError(f"{found.root} has neither labels nor class folders; label it first: pocketsight data label")
     if found.layout == "coco":
         return
     root = found.root.resolve()

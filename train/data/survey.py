@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgekit.device.errors import DataError
-from edgekit.device.image import SUFFIXES, pictures
-from edgekit.train.data.labelled import Labelled
-from edgekit.train.data.readers import labelme_picture, read_coco
-from edgekit.train.expressions import PARTS, subfolders
-from edgekit.train.faces import coco_part
-from edgekit.train.recipe import DETECTOR
+from pocketsight.device.errors import DataError
+from pocketsight.device.image import SUFFIXES, pictures
+from pocketsight.train.data.labelled import Labelled
+from pocketsight.train.data.readers import labelme_picture, read_coco
+from pocketsight.train.expressions import PARTS, subfolders
+from pocketsight.train.faces import coco_part
+from pocketsight.train.recipe import DETECTOR
 
 SMALLEST = 8  # px of the detector's input: the longer side of the smallest box that is sure of a cell
 

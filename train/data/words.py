@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from edgekit.train.data.check import KINDS, MOVE, RENAME, YOURS, Report
-from edgekit.train.data.crops import SHEET, Cut
-from edgekit.train.data.fix import MOVED, Mended, summary
-from edgekit.train.data.page import short
-from edgekit.train.data.survey import Survey
-from edgekit.train.say import say, suggest
+from pocketsight.train.data.check import KINDS, MOVE, RENAME, YOURS, Report
+from pocketsight.train.data.crops import SHEET, Cut
+from pocketsight.train.data.fix import MOVED, Mended, summary
+from pocketsight.train.data.page import short
+from pocketsight.train.data.survey import Survey
+from pocketsight.train.say import say, suggest
 
 NAMED = 3  # files of a kind that the table names; the page and --json have all
 
@@ -118,7 +118,7 @@ def print_cut(cut: Cut, found: Survey, out: Path) -> None:
         if found.layout == "classes":
             suggest("train", "sentiment", "--data", out)
         else:
-            say(f"next: sort them into a folder for each class, then: edgekit train sentiment --data {out}")
+            say(f"next: sort them into a folder for each class, then: pocketsight train sentiment --data {out}")
     else:
         say("no face was found")
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edgekit.device.errors import DataError
-from edgekit.train.data.labelled import Labelled
-from edgekit.train.say import bar
+from pocketsight.device.errors import DataError
+from pocketsight.train.data.labelled import Labelled
+from pocketsight.train.say import bar
 
 
 def check_free(out: Path, kind: str) -> None:
