@@ -101,17 +101,17 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     """Watch a camera and log what is seen."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and not (sys.stdin and sys.stdin.isatty()):
         signal.signal(signal.SIGHUP, lambda *_: None)  # settings are about to be read: no need to die of it
-    from pocketsight.device.run import watch
+    from pocketsight.device import run as module
 
     words, plan = ctx.meta["words"], plan_of(options)
 
     def again() -> Any:
         try:
-            return plan_of(run.make_context("run", list(words)).params)
+            return plan_of(ctx.command.make_context("run", list(words)).params)
         except click.ClickException as error:
             raise SettingsError(error.format_message()) from error
 
-    seen = watch(plan, again)
+    seen = module.watch(plan, again)
     names = ", ".join(f"{count} {label}" for label, count in sorted(seen.named.items())) or "none"
     with suppress(OSError):  # nobody may read it any more
         click.echo(
