@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 
 
-def step_back() -> None:
+def lower_thread_priority() -> None:
     """Lower the priority of the calling thread, where the system lets us (Linux takes a thread's id here)."""
     with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

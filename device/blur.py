@@ -16,50 +16,57 @@ import numpy as np
 
 from pocketsight.device.boxes import Box
 from pocketsight.device.image import Image
-from pocketsight.device.record import Record
+from pocketsight.device.record import FrameResult
 
-CELLS = 6  # of the mosaic, along the longer side of a face
-MARGIN = 0.3  # of that side, covered around the box too: hair, ears and chin; and a box that lags behind
-BEFORE = 1.0  # seconds for which a face stays covered where it was
-KEPT = 30.0  # seconds of records; a picture must be covered before its own is forgotten
+MOSAIC_CELLS = 6  # of the mosaic, along the longer side of a face
+BLUR_MARGIN = 0.3  # of that side, covered around the box too: hair, ears and chin; and a box that lags behind
+LOOKBACK_SECONDS = 1.0  # seconds for which a face stays covered where it was
+HISTORY_SECONDS = 30.0  # seconds of records; a picture must be covered before its own is forgotten
 
 
-class Blur:
+class FaceBlurrer:
     """Remembers where faces were. `saw` belongs to the loop and is cheap; `cover` to any thread."""
 
     def __init__(self) -> None:
-        self.records: deque[Record] = deque()
+        self.results: deque[FrameResult] = deque()
         self.lock = threading.Lock()
 
-    def saw(self, record: Record) -> None:
+    def add_result(self, result: FrameResult) -> None:
         """A frame was looked at."""
         with self.lock:
-            self.records.append(record)
-            while self.records[0].born < record.born - KEPT:
-                self.records.popleft()
+            self.results.append(result)
+            while self.results[0].captured_monotonic < result.captured_monotonic - HISTORY_SECONDS:
+                self.results.popleft()
 
-    def cover(self, image: Image, record: Record, scale: float = 1.0) -> Image:
+    def blur(self, image: Image, result: FrameResult, scale: float = 1.0) -> Image:
         """A copy of a frame without its faces. `image` is the frame of `record`, resized by `scale`."""
         canvas = image.copy()
-        for box, side in _regions(self._around(record)):
-            _pixelate(canvas, [scale * edge for edge in box], scale * side / CELLS)
+        for box, side in _blur_regions(self._recent_results(result)):
+            _pixelate(canvas, [scale * edge for edge in box], scale * side / MOSAIC_CELLS)
         return canvas
 
-    def _around(self, record: Record) -> list[Record]:
-        if record.source is not None:  # a picture among others: they have nothing in common
-            return [record]
+    def _recent_results(self, result: FrameResult) -> list[FrameResult]:
+        if result.source is not None:  # a picture among others: they have nothing in common
+            return [result]
         with self.lock:
-            return [record, *(other for other in self.records if other.born >= record.born - BEFORE)]
+            return [
+                result,
+                *(
+                    other
+                    for other in self.results
+                    if other.captured_monotonic >= result.captured_monotonic - LOOKBACK_SECONDS
+                ),
+            ]
 
 
-def _regions(records: Iterable[Record]) -> Iterable[tuple[Box, float]]:
+def _blur_regions(results: Iterable[FrameResult]) -> Iterable[tuple[Box, float]]:
     """What to cover, and the side of the face in it: a face that is followed has one region, along its whole way."""
     ways: dict[object, tuple[Box, float]] = {}
-    for record in records:
-        faces = [(seen.track or (id(record), n), seen.box) for n, seen in enumerate(record.faces)]
-        for key, box in [*faces, *((box, box) for box in record.others)]:
+    for record in results:
+        faces = [(seen.track_id or (id(record), n), seen.box) for n, seen in enumerate(record.faces)]
+        for key, box in [*faces, *((box, box) for box in record.ignored_boxes)]:
             side = max(box.right - box.left, box.bottom - box.top)
-            more = MARGIN * side
+            more = BLUR_MARGIN * side
             grown = Box(box.left - more, box.top - more, box.right + more, box.bottom + more)
             before, longest = ways.get(key, (grown, side))
             ways[key] = _union(before, grown), max(longest, side)

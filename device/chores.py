@@ -7,60 +7,60 @@ import time
 from pathlib import Path
 
 from pocketsight.device.camera import Camera
-from pocketsight.device.edgetpu import Keeper
+from pocketsight.device.edgetpu import EdgeTpuMonitor
 from pocketsight.device.events import Faults
-from pocketsight.device.health.board import Gauges, Watcher
-from pocketsight.device.health.clock import Jumps
-from pocketsight.device.health.cooling import BELOW, Cooling
-from pocketsight.device.pace import Pace
-from pocketsight.device.plan import Plan
-from pocketsight.device.sinks.opened import Logs
-from pocketsight.device.state import State
+from pocketsight.device.health.board import BoardMonitor, Sensors
+from pocketsight.device.health.clock import ClockStepDetector
+from pocketsight.device.health.cooling import MARGIN_CELSIUS, ThermalController
+from pocketsight.device.pace import FrameThrottle
+from pocketsight.device.plan import RunConfig
+from pocketsight.device.sinks.opened import SinkGroup
+from pocketsight.device.state import RunStatus
 
-SECOND, BOARD = 1.0, 10.0  # seconds between looks at the clock and the sinks, and at the board
+TICK_INTERVAL, BOARD_POLL_INTERVAL = 1.0, 10.0  # seconds between looks at the clock and the sinks, and at the board
 
 
-class Chores:
+class Housekeeping:
     """Cheap to call in every round of the loop."""
 
-    def __init__(self, plan: Plan, state: State, faults: Faults) -> None:
-        self.state, self.faults = state, faults
-        files = [Path(target).parent for target in plan.log if target != "-" and "://" not in target]
-        self.watcher = Watcher(faults.tell, state, Gauges(next(iter(files), Path())).read)
-        self.jumps = Jumps()
-        self.coral = Keeper(faults.tell)
-        self.cooling: Cooling | None = None
-        self.cool(plan.cool)
-        self.looking: threading.Thread | None = None
-        self._second = self._board = 0.0
+    def __init__(self, config: RunConfig, status: RunStatus, faults: Faults) -> None:
+        self.status, self.faults = status, faults
+        files = [Path(target).parent for target in config.log if target != "-" and "://" not in target]
+        self.board_monitor = BoardMonitor(faults.report, status, Sensors(next(iter(files), Path())).read)
+        self.clock_steps = ClockStepDetector()
+        self.edgetpu_monitor = EdgeTpuMonitor(faults.report)
+        self.thermal: ThermalController | None = None
+        self.set_max_temperature(config.max_temperature)
+        self.board_thread: threading.Thread | None = None
+        self._next_tick = self._next_board_poll = 0.0
 
-    def cool(self, limit: float | None) -> None:
+    def set_max_temperature(self, limit: float | None) -> None:
         """Keep the board below `limit` degrees Celsius from now on; None: let it be."""
-        if self.cooling is None or limit is None or self.cooling.target + BELOW != limit:
-            self.cooling = Cooling(limit) if limit is not None else None
+        if self.thermal is None or limit is None or self.thermal.target + MARGIN_CELSIUS != limit:
+            self.thermal = ThermalController(limit) if limit is not None else None
 
-    def due(self, pace: Pace, camera: Camera, logs: Logs) -> None:
+    def tick(self, throttle: FrameThrottle, camera: Camera, sinks: SinkGroup) -> None:
         """Do what is due."""
         now = time.monotonic()
-        if now < self._second:
+        if now < self._next_tick:
             return
-        self._second = now + SECOND
-        if (jump := self.jumps.look()) is not None:
-            self.faults.happened("clock set", f"by {jump:+.1f} s; durations do not depend on it")
-        self.coral.due(now)
-        if now >= self._board:
-            self._board = now + BOARD
-            self._look_at_the_board()
-        temperature = self.state.facts.get("temperature")
-        pace.factor = self.cooling.pace(temperature, now) if self.cooling else 1.0
-        logs.check()
-        self.state.dropped = camera.dropped
-        self.state.facts |= {"resting": pace.resting, "slowed": round(pace.factor, 2), **logs.facts()}
-        self.state.facts["waiting"] = self.state.facts.get("mqtt", {}).get("waiting")
-        self.state.facts["faults"] = {name: detail for name, (_, detail) in list(self.faults.active.items())}
+        self._next_tick = now + TICK_INTERVAL
+        if (step := self.clock_steps.poll()) is not None:
+            self.faults.report_once("clock set", f"by {step:+.1f} s; durations do not depend on it")
+        self.edgetpu_monitor.tick(now)
+        if now >= self._next_board_poll:
+            self._next_board_poll = now + BOARD_POLL_INTERVAL
+            self._poll_board()
+        temperature = self.status.info.get("temperature")
+        throttle.duty = self.thermal.update(temperature, now) if self.thermal else 1.0
+        sinks.raise_failure()
+        self.status.dropped = camera.dropped
+        self.status.info |= {"resting": throttle.is_idle, "slowed": round(throttle.duty, 2), **sinks.stats()}
+        self.status.info["waiting"] = self.status.info.get("mqtt", {}).get("waiting")
+        self.status.info["faults"] = {name: detail for name, (_, detail) in list(self.faults.active.items())}
 
-    def _look_at_the_board(self) -> None:
+    def _poll_board(self) -> None:
         """In a thread: the disk of a log may be one that hangs."""
-        if self.looking is None or not self.looking.is_alive():
-            self.looking = threading.Thread(target=self.watcher.look, name="board", daemon=True)
-            self.looking.start()
+        if self.board_thread is None or not self.board_thread.is_alive():
+            self.board_thread = threading.Thread(target=self.board_monitor.poll, name="board", daemon=True)
+            self.board_thread.start()

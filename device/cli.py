@@ -12,9 +12,9 @@ import click
 
 from pocketsight.device.errors import PocketsightError
 
-OWN = "bench", "camera", "config", "data", "demo", "doctor", "info", "run", "verify"
+BUILTIN_COMMANDS = "bench", "camera", "config", "data", "demo", "doctor", "info", "run", "verify"
 
-PACKAGES = {  # how to get a missing module
+INSTALL_HINTS = {  # how to get a missing module
     "cv2": "pip install 'pocketsight[opencv]', or on a Pi: sudo apt install python3-opencv",
     "paho": "pip install 'pocketsight[mqtt]', in an environment that does not see apt's older one",
     **dict.fromkeys(("prometheus_client", "starlette", "uvicorn"), "pip install 'pocketsight[web]'"),
@@ -25,20 +25,20 @@ PACKAGES = {  # how to get a missing module
 }
 
 
-class Commands(click.Group):
+class CommandGroup(click.Group):
     """Our commands plus those that pyproject.toml lists; our errors become one line and exit status 1."""
 
-    own: tuple[str, ...] = OWN
-    entries = "pocketsight.commands"  # the group of entry points
+    builtin: tuple[str, ...] = BUILTIN_COMMANDS
+    entry_point_group = "pocketsight.commands"  # the group of entry points
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*self.own, *entry_points(group=self.entries).names])
+        return sorted([*self.builtin, *entry_points(group=self.entry_point_group).names])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command: click.Command | None = None
-        if cmd_name in self.own:
+        if cmd_name in self.builtin:
             command = getattr(import_module(f"pocketsight.device.commands.{cmd_name}"), cmd_name)
-        for entry in entry_points(group=self.entries, name=cmd_name):
+        for entry in entry_points(group=self.entry_point_group, name=cmd_name):
             command = entry.load()
         return command
 
@@ -53,20 +53,20 @@ class Commands(click.Group):
             raise click.ClickException(f"the output cannot be written: {error.strerror}") from error
         except ModuleNotFoundError as error:
             name = (error.name or "").partition(".")[0]
-            if name not in PACKAGES:
+            if name not in INSTALL_HINTS:
                 raise
-            line = f"{name} is not installed; get it with: {PACKAGES[name]}"
+            line = f"{name} is not installed; get it with: {INSTALL_HINTS[name]}"
             raise click.ClickException(line) from error
 
 
-class DataCommands(Commands):
+class DataCommandGroup(CommandGroup):
     """Of `pocketsight data`."""
 
-    own: tuple[str, ...] = ("capture",)
-    entries = "pocketsight.commands.data"
+    builtin: tuple[str, ...] = ("capture",)
+    entry_point_group = "pocketsight.commands.data"
 
 
-@click.group(cls=Commands)
+@click.group(cls=CommandGroup)
 @click.version_option(package_name="pocketsight")
 def main() -> None:
     """Train, export and run a face detector and a happy/sad classifier."""

@@ -16,13 +16,18 @@ import click
 import cv2
 import numpy as np
 
-from pocketsight.device.drawn import MOODS, write_clip, write_faces, write_portraits
+from pocketsight.device.drawn import (
+    EXPRESSIONS,
+    write_classification_dataset,
+    write_detection_dataset,
+    write_frame_folder,
+)
 from pocketsight.device.errors import DataError, PocketsightError
-from pocketsight.device.image import Image, cut, read_image, resize, to_rgb
+from pocketsight.device.image import Image, crop_window, read_image, resize, to_rgb
 
-SIZE = 240, 320
+FRAME_SIZE = 240, 320
 FPS = 15
-STEPS = [  # centre x, centre y and height of the view, in shares of the photograph, at the start and the end of 2 s
+PAN_ZOOM_STEPS = [  # centre x, centre y and height of the view, in shares of the photograph, at the start and the end of 2 s
     ("astronaut", (0.5, 0.38, 0.75), (0.44, 0.25, 0.42)),
     ("astronaut", (0.44, 0.25, 0.42), (0.62, 0.5, 0.6)),
     ("coffee", (0.4, 0.5, 0.8), (0.6, 0.5, 0.6)),
@@ -32,18 +37,18 @@ STEPS = [  # centre x, centre y and height of the view, in shares of the photogr
 ]
 
 
-def tour(folder: Path, small: bool) -> None:
+def run_demo(folder: Path, skip_training: bool) -> None:
     """Both halves of the tour, into `folder`; `small` leaves out training. Raises PocketsightError if a step fails."""
     start = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    done = [("the shipped models on a photograph", *photograph(folder))]
-    if small:
+    done = [("the shipped models on a photograph", *run_shipped_models(folder))]
+    if skip_training:
         pass
     elif all(find_spec(name) for name in ("tensorflow", "keras", "albumentations")):
-        done += whole_way(folder)
+        done += train_and_run(folder)
     else:
         click.echo("\nThe second half, training, needs: pip install 'pocketsight[demo]'")
-    _heading(f"Done in {time.monotonic() - start:.0f} s")
+    _print_heading(f"Done in {time.monotonic() - start:.0f} s")
     wide = max(len(what) for what, *_ in done)
     for what, result, path in done:
         click.echo(f"{what:{wide}}  {result:44} {path}")
@@ -51,81 +56,83 @@ def tour(folder: Path, small: bool) -> None:
                "\n      pocketsight train detector --help      your own pictures")  # fmt: skip
 
 
-def photograph(folder: Path) -> tuple[str, Path]:
+def run_shipped_models(folder: Path) -> tuple[str, Path]:
     """Pan and zoom over a portrait and over pictures without a face; log and annotate what the shipped models see."""
-    _heading(
+    _print_heading(
         "1. The models that ship with pocketsight, on a photograph (the astronaut Eileen Collins; NASA, public domain)"
     )
     clip, log, video = (folder / name for name in ("photograph.mp4", "photograph.jsonl", "photograph-annotated.mp4"))
-    _write_video(clip, _views())
+    _write_video(clip, _pan_zoom_frames())
     log.unlink(missing_ok=True)
-    pocketsight("run", "--camera", clip, "--log", log, "--save", video)
-    lines = _frames(log)
+    run_command("run", "--camera", clip, "--log", log, "--save", video)
+    lines = _read_frame_entries(log)
     for line in lines[:: FPS * 2]:
-        click.echo(f"  frame {line['frame']:3}: {_words(line['faces'])}")
+        click.echo(f"  frame {line['frame']:3}: {_format_faces(line['faces'])}")
     with_face = sum(bool(line["faces"]) for line in lines)
     return f"a face in {with_face} of {len(lines)} frames", video
 
 
-def _frames(log: Path) -> list[dict[str, Any]]:
+def _read_frame_entries(log: Path) -> list[dict[str, Any]]:
     """The lines of a log that speak of a frame; a clip has events of its followed faces, too."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return [line for line in lines if line["kind"] == "frame"]
 
 
-def _words(faces: list[dict[str, object]]) -> str:
+def _format_faces(faces: list[dict[str, object]]) -> str:
     return ", ".join(f"{f['sentiment']} at {f['box']}, score {f['score']}" for f in faces) or "no face"
 
 
-def _views() -> Iterator[Image]:
+def _pan_zoom_frames() -> Iterator[Image]:
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
         raise DataError("the photograph comes with scikit-image; get it with: pip install 'pocketsight[demo]'")
     photos = Path(spec.submodule_search_locations[0]) / "data"
-    for name, first, last in STEPS:
+    for name, first, last in PAN_ZOOM_STEPS:
         (path,) = sorted(photos.glob(f"{name}.*"))
         image = read_image(path)
         for share in np.linspace(0, 1, 2 * FPS):
             x, y, high = (a + (b - a) * share for a, b in zip(first, last, strict=True))
             half = high * image.shape[0] / 2
-            wide = half * SIZE[1] / SIZE[0]
+            wide = half * FRAME_SIZE[1] / FRAME_SIZE[0]
             cx, cy = x * image.shape[1], y * image.shape[0]
-            yield resize(cut(image, round(cx - wide), round(cy - half), round(cx + wide), round(cy + half)), SIZE)
+            yield resize(
+                crop_window(image, round(cx - wide), round(cy - half), round(cx + wide), round(cy + half)), FRAME_SIZE
+            )
 
 
 def _write_video(path: Path, images: Iterator[Image]) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, SIZE[::-1])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), FPS, FRAME_SIZE[::-1])
     for image in images:
         writer.write(to_rgb(image))
     writer.release()
 
 
-def whole_way(folder: Path) -> list[tuple[str, str, Path]]:
+def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
     """Draw pictures, train both models, export, score, run and bench, each by its command."""
-    _heading("2. The whole way in small: drawn happy and sad faces")
+    _print_heading("2. The whole way in small: drawn happy and sad faces")
     faces, moods, clip = folder / "faces", folder / "moods", folder / "clip"
     for number, (part, count) in enumerate((("train", 400), ("val", 60), ("test", 60))):
-        write_faces(faces / part, count, seed=number)
-        write_portraits(moods / part, 2 * count, seed=10 + number)
-    scenes = write_clip(clip, 60, seed=20)
+        write_detection_dataset(faces / part, count, seed=number)
+        write_classification_dataset(moods / part, 2 * count, seed=10 + number)
+    scenes = write_frame_folder(clip, 60, seed=20)
     click.echo(
         f"  drew {520} pictures for the detector, {1040} crops for the classifier, a clip of {len(scenes)} frames"
     )
-    detector, sentiment = _fresh(folder, "detector"), _fresh(folder, "sentiment")
+    detector, sentiment = _unused_run_folder(folder, "detector"), _unused_run_folder(folder, "sentiment")
     log, video = folder / "drawn.jsonl", folder / "drawn-annotated.mp4"
     log.unlink(missing_ok=True)
-    pocketsight("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600, "--batch", 16)
-    pocketsight("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 24000, "--batch", 32)
-    pocketsight("export", "tflite", detector, "--calibrate", faces)
-    pocketsight("export", "tflite", sentiment, "--calibrate", moods)
-    pocketsight("score", detector / "detector.tflite", "--data", faces)
-    pocketsight("score", sentiment / "sentiment.tflite", "--data", moods)
+    run_command("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600, "--batch", 16)
+    run_command("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 24000, "--batch", 32)
+    run_command("export", "tflite", detector, "--calibrate", faces)
+    run_command("export", "tflite", sentiment, "--calibrate", moods)
+    run_command("score", detector / "detector.tflite", "--data", faces)
+    run_command("score", sentiment / "sentiment.tflite", "--data", moods)
     models = "--detector", detector / "detector.tflite", "--sentiment", sentiment / "sentiment.tflite"
-    pocketsight("run", "--camera", clip, "--log", log, "--save", video, *models)
-    pocketsight("bench", "--camera", clip / "0000.png", *models)
-    logged = [line["faces"] for line in _frames(log)]
+    run_command("run", "--camera", clip, "--log", log, "--save", video, *models)
+    run_command("bench", "--camera", clip / "0000.png", *models)
+    logged = [line["faces"] for line in _read_frame_entries(log)]
     drawn = sum(len(scene.boxes) for scene in scenes)
-    named = sum(face["sentiment"] in MOODS for found in logged for face in found)
+    named = sum(face["sentiment"] in EXPRESSIONS for found in logged for face in found)
     return [
         (
             "a detector of drawn faces",
@@ -138,13 +145,13 @@ def whole_way(folder: Path) -> list[tuple[str, str, Path]]:
     ]
 
 
-def _fresh(folder: Path, task: str) -> Path:
+def _unused_run_folder(folder: Path, task: str) -> Path:
     """A run folder that no earlier tour has used."""
     names = (folder / "runs" / (task if n == 1 else f"{task}-{n}") for n in range(1, 10_000))
     return next(path for path in names if not path.exists())
 
 
-def pocketsight(*words: object) -> None:
+def run_command(*words: object) -> None:
     """Show a command and run it. Raises PocketsightError when it fails."""
     line = [str(word) for word in words]
     click.echo(f"\n$ pocketsight {shlex.join(line)}")
@@ -154,5 +161,5 @@ def pocketsight(*words: object) -> None:
         raise PocketsightError(f"pocketsight {words[0]} failed; its message stands above")
 
 
-def _heading(text: str) -> None:
+def _print_heading(text: str) -> None:
     click.echo(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")

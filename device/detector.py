@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pocketsight.device.boxes import Box, decode, decode_one, suppress
-from pocketsight.device.image import Image, fit
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.timing import Lap, no_lap
+from pocketsight.device.boxes import Box, decode, decode_single, nms
+from pocketsight.device.image import Image, letterbox
+from pocketsight.device.interpreter import Model
+from pocketsight.device.timing import StageHook, no_timing
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,20 @@ class Face:
     score: float  # 0..1
 
 
-def detect(image: Image, detector: Loaded, lap: Lap = no_lap, threshold: float | None = None) -> list[Face]:
+def detect(
+    image: Image, detector: Model, end_stage: StageHook = no_timing, score_threshold: float | None = None
+) -> list[Face]:
     """Find faces in an RGB image (H, W, 3), best first. `threshold` replaces the model's own, to draw a whole curve."""
     spec = detector.spec
-    canvas, scale = fit(image, spec.size, detector.canvas)
-    lap("fit")
-    outputs = detector.model(canvas)
-    lap("detect")
-    least = spec.threshold if threshold is None else threshold
-    boxes, scores = decode(outputs, spec.strides, least) if spec.strides else decode_one(outputs, spec.size, least)
-    keep = suppress(boxes, scores, spec.overlap)
+    canvas, scale = letterbox(image, spec.input_size, detector.input_buffer)
+    end_stage("fit")
+    outputs = detector.infer(canvas)
+    end_stage("detect")
+    least = spec.score_threshold if score_threshold is None else score_threshold
+    boxes, scores = (
+        decode(outputs, spec.strides, least) if spec.strides else decode_single(outputs, spec.input_size, least)
+    )
+    keep = nms(boxes, scores, spec.nms_iou_threshold)
     height, width = image.shape[:2]
     faces = []
     for sides, score in zip((boxes[keep] / np.float32(scale)).tolist(), scores[keep].tolist(), strict=True):
@@ -37,5 +41,5 @@ def detect(image: Image, detector: Loaded, lap: Lap = no_lap, threshold: float |
         box = Box(max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
         if box.left < box.right and box.top < box.bottom:  # not wholly in the padding
             faces.append(Face(box, score))
-    lap("decode")
+    end_stage("decode")
     return faces

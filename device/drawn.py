@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from pocketsight.device.boxes import Box
-from pocketsight.device.image import Image, crop, to_rgb
-from pocketsight.device.sentiment import MARGIN
+from pocketsight.device.image import Image, crop_face, to_rgb
+from pocketsight.device.sentiment import FACE_CROP_MARGIN
 
-MOODS = "happy", "sad"
+EXPRESSIONS = "happy", "sad"
 
 
 @dataclass(frozen=True)
@@ -22,24 +22,24 @@ class Scene:
 
     image: Image  # (H, W, 3) RGB
     boxes: list[Box]  # pixels
-    moods: list[str]  # one of MOODS for each box
+    expressions: list[str]  # one of MOODS for each box
 
 
-def draw_scene(rng: np.random.Generator, size: tuple[int, int], faces: int) -> Scene:
+def draw_scene(rng: np.random.Generator, size: tuple[int, int], max_faces: int) -> Scene:
     """A picture of `size` (height, width) with `faces` faces that do not overlap; fewer where there is no room."""
-    image = _background(rng, size)
+    image = _draw_background(rng, size)
     boxes: list[Box] = []
     moods: list[str] = []
-    for _ in range(10 * faces):
-        if len(boxes) == faces:
+    for _ in range(10 * max_faces):
+        if len(boxes) == max_faces:
             break
         high = float(np.exp(rng.uniform(*np.log([size[0] / 7, size[0] / 1.8]))))
         wide = high * rng.uniform(0.72, 0.88)
         left, top = rng.uniform(0, size[1] - wide), rng.uniform(0, size[0] - high)
         box = Box(left, top, left + wide, top + high)
-        if any(_touch(box, other) for other in boxes):
+        if any(_boxes_overlap(box, other) for other in boxes):
             continue
-        mood = MOODS[int(rng.integers(2))]
+        mood = EXPRESSIONS[int(rng.integers(2))]
         _draw_face(image, box, mood, rng)
         boxes.append(box)
         moods.append(mood)
@@ -47,16 +47,16 @@ def draw_scene(rng: np.random.Generator, size: tuple[int, int], faces: int) -> S
     return Scene(np.clip(image + grain, 0, 255).astype(np.uint8), boxes, moods)
 
 
-def _touch(a: Box, b: Box) -> bool:
+def _boxes_overlap(a: Box, b: Box) -> bool:
     return a.left < b.right and b.left < a.right and a.top < b.bottom and b.top < a.bottom
 
 
-def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
+def _draw_background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
     """Patches of colour blown up to a soft ground, with shapes on it that are no faces, round ones among them."""
     coarse = rng.integers(0, 256, (int(rng.integers(1, 6)), int(rng.integers(1, 8)), 3)).astype(np.uint8)
     image = np.ascontiguousarray(cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC))
     for _ in range(int(rng.integers(2, 12))):
-        colour = _colour(rng)
+        colour = _random_color(rng)
         x, y = int(rng.integers(size[1])), int(rng.integers(size[0]))
         w, h = (int(side) for side in rng.integers(4, size[0] // 3, 2))
         kind = int(rng.integers(4))
@@ -71,17 +71,17 @@ def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
-def _colour(rng: np.random.Generator) -> tuple[int, int, int]:
+def _random_color(rng: np.random.Generator) -> tuple[int, int, int]:
     red, green, blue = rng.integers(0, 256, 3).tolist()
     return red, green, blue
 
 
-def _draw_face(image: Image, box: Box, mood: str, rng: np.random.Generator) -> None:
+def _draw_face(image: Image, box: Box, expression: str, rng: np.random.Generator) -> None:
     """Skin, hair, eyes, brows, nose and the mouth that tells the mood, within the box from forehead to chin."""
     wide, high = box.right - box.left, box.bottom - box.top
     shift = 4  # OpenCV's fractional bits, so that small faces are drawn where their boxes are
     skin = np.array([224, 172, 105]) * rng.uniform(0.35, 1.12) + rng.normal(0, 8, 3)
-    light, dark = _shade(skin, 1.0), _shade(skin, rng.uniform(0.15, 0.45))
+    light, dark = _scale_color(skin, 1.0), _scale_color(skin, rng.uniform(0.15, 0.45))
 
     def point(x: float, y: float) -> tuple[int, int]:
         return round((box.left + x * wide) * 2**shift), round((box.top + y * high) * 2**shift)
@@ -94,7 +94,7 @@ def _draw_face(image: Image, box: Box, mood: str, rng: np.random.Generator) -> N
 
     line = max(1, round(wide / 18))
     if rng.random() < 0.7:  # hair, above the box
-        oval(0.5, 0.3, 0.55, 0.42, _shade(_colour(rng), 0.6))
+        oval(0.5, 0.3, 0.55, 0.42, _scale_color(_random_color(rng), 0.6))
     oval(0.5, 0.5, 0.5, 0.5, light)
     look = rng.uniform(-0.03, 0.03)
     for side in (0.3, 0.7):
@@ -106,17 +106,17 @@ def _draw_face(image: Image, box: Box, mood: str, rng: np.random.Generator) -> N
         )
     cv2.line(image, point(0.5, 0.45), point(0.5 + look, 0.58), dark, line, cv2.LINE_AA, shift)
     bend = rng.uniform(0.07, 0.13)
-    start, middle = (20, 0.72 - bend / 2) if mood == "happy" else (200, 0.72 + bend)
+    start, middle = (20, 0.72 - bend / 2) if expression == "happy" else (200, 0.72 + bend)
     lips = 150, 40, 50
     cv2.ellipse(image, point(0.5, middle), axes(0.24, bend), 0, start, start + 140, lips, line + 1, cv2.LINE_AA, shift)
 
 
-def _shade(colour: object, factor: float) -> tuple[int, int, int]:
-    red, green, blue = np.clip(np.asarray(colour, float) * factor, 0, 255).astype(int).tolist()
+def _scale_color(color: object, factor: float) -> tuple[int, int, int]:
+    red, green, blue = np.clip(np.asarray(color, float) * factor, 0, 255).astype(int).tolist()
     return red, green, blue
 
 
-def write_faces(folder: Path, count: int, seed: int, size: tuple[int, int] = (240, 320)) -> None:
+def write_detection_dataset(folder: Path, count: int, seed: int, size: tuple[int, int] = (240, 320)) -> None:
     """Scenes as data for the detector: images/ and labels/ with labelme files; every tenth picture has no face."""
     rng = np.random.default_rng(seed)
     for name in ("images", "labels"):
@@ -135,21 +135,21 @@ def write_faces(folder: Path, count: int, seed: int, size: tuple[int, int] = (24
         (folder / "labels" / f"{name}.json").write_text(json.dumps(note))
 
 
-def write_portraits(folder: Path, count: int, seed: int) -> None:
+def write_classification_dataset(folder: Path, count: int, seed: int) -> None:
     """Drawn faces as data for the classifier: one folder a mood, each face cut with MARGIN around its box."""
     rng = np.random.default_rng(seed)
-    for mood in MOODS:
+    for mood in EXPRESSIONS:
         (folder / mood).mkdir(parents=True, exist_ok=True)
     number = 0
     while number < count:
         scene = draw_scene(rng, (240, 320), 3)
-        for box, mood in zip(scene.boxes, scene.moods, strict=True):
-            face = crop(scene.image, box, MARGIN, (96, 96))
+        for box, mood in zip(scene.boxes, scene.expressions, strict=True):
+            face = crop_face(scene.image, box, FACE_CROP_MARGIN, (96, 96))
             cv2.imwrite(str(folder / mood / f"{number:04d}.png"), to_rgb(face))
             number += 1
 
 
-def write_clip(path: Path, count: int, seed: int, size: tuple[int, int] = (240, 320)) -> list[Scene]:
+def write_frame_folder(path: Path, count: int, seed: int, size: tuple[int, int] = (240, 320)) -> list[Scene]:
     """Scenes with one to three faces as PNG pictures in a folder; returns what they hold."""
     rng = np.random.default_rng(seed)
     path.mkdir(parents=True, exist_ok=True)

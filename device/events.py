@@ -9,57 +9,61 @@ from datetime import UTC, datetime
 from secrets import token_hex
 
 from pocketsight.device.follow.tracker import Track
-from pocketsight.device.record import VERSION, Entry, iso
+from pocketsight.device.record import LOG_SCHEMA_VERSION, LogEntry, iso_timestamp
 
-Tell = Callable[[str, bool, str], None]  # a fault's name, whether it begins (or is over), one line for people
+FaultReporter = Callable[[str, bool, str], None]  # a fault's name, whether it begins (or is over), one line for people
 
 
-def run_name() -> str:
+def make_run_id() -> str:
     """A name that no other run has, as 20261122T041500Z-a3f2c5d1: a Pi without a clock may start at one time often."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}"
 
 
-class Numbered:
+class RecordFactory:
     """Gives entries their common keys, each its own id."""
 
-    def __init__(self, run: str, synced: Callable[[], bool | None]) -> None:
-        self.run, self.synced, self.count = run, synced, 0
+    def __init__(self, run_id: str, clock_synced: Callable[[], bool | None]) -> None:
+        self.run_id, self.clock_synced, self.count = run_id, clock_synced, 0
         self.lock = threading.Lock()
 
-    def entry(self, kind: str, what: str, taken: float, **more: object) -> Entry:
+    def make_record(self, kind: str, event: str, captured_at: float, **more: object) -> LogEntry:
         """An entry of what happened at `taken`, seconds since the epoch."""
         with self.lock:
             self.count += 1
             number = self.count
         return {
-            "v": VERSION, "kind": kind, "id": f"{self.run}-{number}", "time": iso(taken), "synced": self.synced(),
-            "what": what, **more,
+            "v": LOG_SCHEMA_VERSION, "kind": kind, "id": f"{self.run_id}-{number}", "time": iso_timestamp(captured_at), "synced": self.clock_synced(),
+            "what": event, **more,
         }  # fmt: skip
 
 
-class Events:
+class EventDetector:
     """What the tracks did since the last frame."""
 
-    def __init__(self, numbered: Numbered) -> None:
-        self.numbered = numbered
-        self.told: dict[int, str] = {}  # the sentiment last told, by track
+    def __init__(self, record_factory: RecordFactory) -> None:
+        self.record_factory = record_factory
+        self.last_labels: dict[int, str] = {}  # the sentiment last told, by track
 
-    def of(self, tracks: Iterable[Track], gone: Iterable[Track], taken: float) -> list[Entry]:
+    def update(self, tracks: Iterable[Track], ended: Iterable[Track], captured_at: float) -> list[LogEntry]:
         """Entries, in order: of those that left, then of those that are there. `taken`: seconds since the epoch."""
-        entries = [self._face("left", track, taken) for track in gone if self.told.pop(track.id, None) is not None]
+        entries = [
+            self._face_event("left", track, captured_at)
+            for track in ended
+            if self.last_labels.pop(track.id, None) is not None
+        ]
         for track in tracks:
-            was, label = self.told.get(track.id), track.sentiment.label
-            if was is None:
-                entries.append(self._face("appeared", track, taken))
-            elif was != label:
-                entries.append(self._face("changed", track, taken) | {"was": was})
-            self.told[track.id] = label
+            previous, label = self.last_labels.get(track.id), track.classification.label
+            if previous is None:
+                entries.append(self._face_event("appeared", track, captured_at))
+            elif previous != label:
+                entries.append(self._face_event("changed", track, captured_at) | {"was": previous})
+            self.last_labels[track.id] = label
         return entries
 
-    def _face(self, what: str, track: Track, taken: float) -> Entry:
-        return self.numbered.entry(
-            "face", what, taken, track=track.id, sentiment=track.sentiment.label, start=iso(track.taken),
-            seconds=round(track.last - track.first, 2), score=round(track.best, 3),
+    def _face_event(self, event: str, track: Track, captured_at: float) -> LogEntry:
+        return self.record_factory.make_record(
+            "face", event, captured_at, track=track.id, sentiment=track.classification.label, start=iso_timestamp(track.first_seen_at),
+            seconds=round(track.last_seen_monotonic - track.first_seen_monotonic, 2), score=round(track.best_score, 3),
             box=[round(side, 1) for side in track.box],
         )  # fmt: skip
 
@@ -67,25 +71,25 @@ class Events:
 class Faults:
     """Faults that last: each is told when it begins and when it is over. Any thread may call `tell`."""
 
-    def __init__(self, numbered: Numbered, put: Callable[[Entry], None]) -> None:
-        self.numbered, self.put = numbered, put
+    def __init__(self, record_factory: RecordFactory, publish: Callable[[LogEntry], None]) -> None:
+        self.record_factory, self.publish = record_factory, publish
         self.active: dict[str, tuple[float, str]] = {}  # since when (monotonic), and the detail
         self.lock = threading.Lock()
 
-    def tell(self, what: str, begun: bool, detail: str) -> None:
+    def report(self, name: str, active: bool, detail: str) -> None:
         """A fault begins or is over; one that goes on is not told twice."""
         now = time.monotonic()
         with self.lock:
-            since = self.active.pop(what, None)
-            if begun:
-                self.active[what] = since or (now, detail)
-            if begun == (since is not None):
+            since = self.active.pop(name, None)
+            if active:
+                self.active[name] = since or (now, detail)
+            if active == (since is not None):
                 return
-        entry = self.numbered.entry("fault", what, time.time(), begun=begun, detail=detail)
+        entry = self.record_factory.make_record("fault", name, time.time(), begun=active, detail=detail)
         if since:
             entry["seconds"] = round(now - since[0], 2)
-        self.put(entry)
+        self.publish(entry)
 
-    def happened(self, what: str, detail: str) -> None:
+    def report_once(self, name: str, detail: str) -> None:
         """A fault that does not last."""
-        self.put(self.numbered.entry("fault", what, time.time(), begun=False, detail=detail))
+        self.publish(self.record_factory.make_record("fault", name, time.time(), begun=False, detail=detail))

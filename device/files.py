@@ -13,10 +13,10 @@ import cv2
 from pocketsight.device.errors import DataError
 from pocketsight.device.image import Image, to_rgb
 
-QUALITY = 95  # of a JPEG; below about 90 its blocks show, and a detector learns them
+JPEG_QUALITY = 95  # of a JPEG; below about 90 its blocks show, and a detector learns them
 
 
-def write_whole(path: Path, data: bytes | str) -> None:
+def atomic_write(path: Path, data: bytes | str) -> None:
     """Write a file beside, force it to the disk, then give it its name; folders are made. Raises DataError."""
     part = path.with_name(f".{path.name}.part")
     try:
@@ -34,13 +34,13 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON as a person could read it. Raises DataError."""
-    write_whole(path, json.dumps(data, indent=1) + "\n")
+    atomic_write(path, json.dumps(data, indent=1) + "\n")
 
 
 def write_jpeg(path: Path, image: Image) -> None:
     """Write an RGB image (H, W, 3) as a JPEG. Raises DataError."""
     try:
-        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     except cv2.error as error:
         raise DataError(f"{path} cannot be a JPEG of {image.shape[1]}x{image.shape[0]} pixels") from error
-    write_whole(path, data.tobytes())
+    atomic_write(path, data.tobytes())

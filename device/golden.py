@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.errors import ModelError
-from pocketsight.device.interpreter import Loaded, Model
+from pocketsight.device.interpreter import InferenceFn, Model
 
-FOLDER = "golden"
-INPUT = "input"
+ZIP_FOLDER = "golden"
+INPUT_ENTRY = "input"
 FLOAT_STEP = 1e-3  # what counts as one step of an output that is not quantized; machines differ by some 1e-6
-LARGEST, MEAN = 32, 4.0  # steps that are forgiven: kernels that round otherwise are 14 and 2 apart (tflite-runtime)
-UNREADABLE = BadZipFile, KeyError, ValueError, EOFError, OSError, RuntimeError, zlib.error
+MAX_STEPS, MAX_MEAN_STEPS = (
+    32,
+    4.0,
+)  # steps that are forgiven: kernels that round otherwise are 14 and 2 apart (tflite-runtime)
+ZIP_ERRORS = BadZipFile, KeyError, ValueError, EOFError, OSError, RuntimeError, zlib.error
 
 
 class Golden(NamedTuple):
@@ -32,7 +35,7 @@ class Golden(NamedTuple):
     outputs: dict[str, bytes]
 
 
-class Gap(NamedTuple):
+class GoldenDiff(NamedTuple):
     """How far this machine is from the golden outputs."""
 
     steps: float  # the largest difference, in steps of the output's quantization
@@ -43,7 +46,7 @@ class Gap(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        return not (self.steps <= LARGEST and self.mean <= MEAN)
+        return not (self.steps <= MAX_STEPS and self.mean <= MAX_MEAN_STEPS)
 
     @property
     def verdict(self) -> str:
@@ -52,7 +55,7 @@ class Gap(NamedTuple):
         return "FAILED" if self.failed else f"within {self.steps:.3g} step{'s' if self.steps > 1 else ''}"
 
 
-def make(model: Model, size: tuple[int, int]) -> list[Golden]:
+def make_golden_inputs(infer: InferenceFn, size: tuple[int, int]) -> list[Golden]:
     """Two synthetic inputs that compress well, and what `model` makes of them: patches of colour, and drawn faces."""
     from pocketsight.device.drawn import draw_scene
 
@@ -62,86 +65,86 @@ def make(model: Model, size: tuple[int, int]) -> list[Golden]:
     scene = draw_scene(rng, (-(-height // 2), -(-width // 2)), 4).image // 32 * 32  # without its grain
     images = [np.kron(small, np.ones((side, side, 1), np.uint8)) for small, side in ((patches, 8), (scene, 2))]
     inputs = [np.ascontiguousarray(image[:height, :width]) for image in images]
-    return [Golden(i.tobytes(), {name: out.values.tobytes() for name, out in model(i).items()}) for i in inputs]
+    return [Golden(i.tobytes(), {name: out.values.tobytes() for name, out in infer(i).items()}) for i in inputs]
 
 
-def entries(goldens: Sequence[Golden]) -> dict[str, bytes]:
+def zip_entries(goldens: Sequence[Golden]) -> dict[str, bytes]:
     """What the zip of a model file holds of them, by name."""
     return {
-        f"{FOLDER}/{number}/{name}": data
+        f"{ZIP_FOLDER}/{number}/{name}": data
         for number, golden in enumerate(goldens)
-        for name, data in ({INPUT: golden.image} | golden.outputs).items()
+        for name, data in ({INPUT_ENTRY: golden.image} | golden.outputs).items()
     }
 
 
-def read(path: Path, most: int | None = None) -> list[Golden]:
+def read(path: Path, max_count: int | None = None) -> list[Golden]:
     """The golden inputs of a model file, `most` at most; none where it has none. Raises ModelError."""
     found: dict[int, dict[str, bytes]] = {}
     try:
         with ZipFile(path) as archive:
             for entry in archive.namelist():
-                if entry.startswith(f"{FOLDER}/"):
-                    number, name = entry.removeprefix(f"{FOLDER}/").split("/")
-                    if most is None or int(number) < most:
+                if entry.startswith(f"{ZIP_FOLDER}/"):
+                    number, name = entry.removeprefix(f"{ZIP_FOLDER}/").split("/")
+                    if max_count is None or int(number) < max_count:
                         found.setdefault(int(number), {})[name] = archive.read(entry)
-        return [Golden(parts.pop(INPUT), parts) for _, parts in sorted(found.items())]
-    except UNREADABLE as error:
+        return [Golden(parts.pop(INPUT_ENTRY), parts) for _, parts in sorted(found.items())]
+    except ZIP_ERRORS as error:
         raise ModelError(f"{path} has damaged golden inputs ({error}); copy or export it again") from error
 
 
-def replay(loaded: Loaded, goldens: Sequence[Golden], origin: Path) -> Gap:
+def replay(model: Model, goldens: Sequence[Golden], origin: Path) -> GoldenDiff:
     """Run the golden inputs and lay the outputs beside the golden ones. Raises ModelError where they do not fit."""
     worst, mean, unequal, values = (0.0, ""), 0.0, 0, 0
     for number, golden in enumerate(goldens):
-        image = _array(golden.image, np.zeros((*loaded.spec.size, 3), np.uint8), origin)
-        outputs = loaded.model(image)
+        image = _array_from_bytes(golden.image, np.zeros((*model.spec.input_size, 3), np.uint8), origin)
+        outputs = model.infer(image)
         if outputs.keys() != golden.outputs.keys():
             raise ModelError(f"{origin} has golden outputs of another model; export it again")
         for name, found in outputs.items():
-            gap = _steps(found.values, _array(golden.outputs[name], found.values, origin))
+            gap = _difference_in_steps(found.values, _array_from_bytes(golden.outputs[name], found.values, origin))
             unequal += int(np.count_nonzero(gap))
             values += gap.size
             mean = max(mean, float(gap.mean()))
             if gap.max() > worst[0]:
                 place = tuple(int(n) for n in np.unravel_index(int(gap.argmax()), gap.shape))
                 worst = float(gap.max()), f"output {name} of input {number} at {place}"
-    return Gap(worst[0], mean, unequal, values, worst[1])
+    return GoldenDiff(worst[0], mean, unequal, values, worst[1])
 
 
-def _array(data: bytes, like: NDArray[Any], origin: Path) -> NDArray[Any]:
-    if len(data) != like.nbytes:
+def _array_from_bytes(data: bytes, template: NDArray[Any], origin: Path) -> NDArray[Any]:
+    if len(data) != template.nbytes:
         raise ModelError(f"{origin} has golden inputs or outputs of another size; export it again")
-    return np.frombuffer(data, like.dtype).reshape(like.shape)
+    return np.frombuffer(data, template.dtype).reshape(template.shape)
 
 
-def _steps(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.float64]:
+def _difference_in_steps(actual: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
     """Absolute differences in steps. What is not a number is infinitely far away."""
-    gap = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
-    if wanted.dtype.kind == "f":
-        gap /= FLOAT_STEP * np.maximum(1, np.abs(wanted))
+    gap = np.abs(actual.astype(np.float64) - expected.astype(np.float64))
+    if expected.dtype.kind == "f":
+        gap /= FLOAT_STEP * np.maximum(1, np.abs(expected))
     return np.nan_to_num(gap, nan=np.inf)
 
 
-def demand(loaded: Loaded, path: Path, coral: bool = False) -> None:
+def check_golden(model: Model, path: Path, on_coral: bool = False) -> None:
     """Replay one golden input, which takes no longer than one picture. Raises ModelError when it comes out wrong.
 
     `coral` says what to blame: what runs the model is a Coral.
     """
-    goldens = read(path, most=1)
+    goldens = read(path, max_count=1)
     if not goldens:
         return
-    gap = replay(loaded, goldens, path)
+    gap = replay(model, goldens, path)
     if gap.failed:
-        here, option = ("on this Coral", " --delegate edgetpu") if coral else ("here", "")
+        here, option = ("on this Coral", " --delegate edgetpu") if on_coral else ("here", "")
         raise ModelError(
             f"{path} computes something else {here} than where it was exported: {gap.steps:.3g} steps apart in "
             f"{gap.where}; see: pocketsight verify {path}{option}"
         )
 
 
-def checked(path: Path, loaded: Loaded) -> Mapping[str, Any]:
+def golden_report(path: Path, model: Model) -> Mapping[str, Any]:
     """The report of `pocketsight verify` on one model."""
     goldens = read(path)
-    gap = replay(loaded, goldens, path)
+    gap = replay(model, goldens, path)
     verdict = gap.verdict if goldens else "has no golden inputs"
     return {"file": str(path), "inputs": len(goldens), "verdict": verdict, **gap._asdict()}

@@ -16,31 +16,33 @@ import numpy as np
 
 from pocketsight.device.errors import ModelError
 from pocketsight.device.image import Image
-from pocketsight.device.quiet import quiet
-from pocketsight.device.spec import ModelSpec, unpack
-from pocketsight.device.tensor import Tensor
-from pocketsight.device.tuning import best_threads
+from pocketsight.device.quiet import suppress_stderr
+from pocketsight.device.spec import ModelSpec, read_model_file
+from pocketsight.device.tensor import QuantizedTensor
+from pocketsight.device.tuning import autotune_threads
 
-Model = Callable[[Image], Mapping[str, Tensor]]  # what the rest of the runtime sees; tests pass a plain function
+InferenceFn = Callable[
+    [Image], Mapping[str, QuantizedTensor]
+]  # what the rest of the runtime sees; tests pass a plain function
 
-REPORT = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+ERROR_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 RUNTIMES = {"ai_edge_litert.interpreter": "ai-edge-litert", "tflite_runtime.interpreter": "tflite-runtime"}
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Model:
     """A model and its spec."""
 
-    model: Model
+    infer: InferenceFn
     spec: ModelSpec
 
     @cached_property
-    def canvas(self) -> Image:
+    def input_buffer(self) -> Image:
         """What frames are fitted into, again and again; for one thread."""
-        return np.zeros((*self.spec.size, 3), np.uint8)
+        return np.zeros((*self.spec.input_size, 3), np.uint8)
 
 
-def runtime() -> tuple[Any, str]:
+def import_runtime() -> tuple[Any, str]:
     """The interpreter's module and its name with version. Raises ModelError when none is installed."""
     for module, package in RUNTIMES.items():
         try:
@@ -56,37 +58,44 @@ def runtime() -> tuple[Any, str]:
     raise ModelError("no TFLite interpreter is installed; get one with: pip install 'pocketsight[board]'")
 
 
-def load(path: Path, task: str | None = None, threads: int | None = None) -> Loaded:
+def load_on_cpu(path: Path, task: str | None = None, threads: int | None = None) -> Model:
     """Open a model file, for one task if that is named. Raises ModelError, also when it was made for another task.
 
     Without a number of threads it runs on as many as are fastest here, measured once and remembered.
     """
-    flatbuffer, spec = unpack(path)
-    _demand_version(path, spec)
-    demand_task(spec, task, path)
-    if spec.compiled:
+    flatbuffer, spec = read_model_file(path)
+    _require_runtime(path, spec)
+    require_task(spec, task, path)
+    if spec.edgetpu:
         raise ModelError(f"{path} was compiled for a Coral, the CPU cannot run it; give the file it was compiled from")
 
     def invoke(count: int) -> Callable[[], object]:
-        model, blank = TfliteModel(flatbuffer, count, path), np.zeros((*spec.size, 3), np.uint8)
+        model, blank = TfliteModel(flatbuffer, count, path), np.zeros((*spec.input_size, 3), np.uint8)
         return lambda: model(blank)
 
-    return Loaded(TfliteModel(flatbuffer, threads or best_threads(spec.sha256, invoke), path), spec)
+    return Model(TfliteModel(flatbuffer, threads or autotune_threads(spec.sha256, invoke), path), spec)
 
 
-def _demand_version(path: Path, spec: ModelSpec) -> None:
+def _require_runtime(path: Path, spec: ModelSpec) -> None:
     """Raise ModelError when this interpreter is older than the file. ai-edge-litert, which counts anew, never is."""
-    name = runtime()[1]
+    name = import_runtime()[1]
     package, _, here = name.partition(" ")
-    if package == "tflite-runtime" and here and spec.needs and _version(here) < _version(spec.needs):
-        raise ModelError(f"{path} needs TFLite {spec.needs} or newer, here is {name}; pip install ai-edge-litert")
+    if (
+        package == "tflite-runtime"
+        and here
+        and spec.min_runtime_version
+        and _parse_version(here) < _parse_version(spec.min_runtime_version)
+    ):
+        raise ModelError(
+            f"{path} needs TFLite {spec.min_runtime_version} or newer, here is {name}; pip install ai-edge-litert"
+        )
 
 
-def _version(text: str) -> list[int]:
+def _parse_version(text: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", text)[:3]]
 
 
-def demand_task(spec: ModelSpec, task: str | None, path: Path) -> None:
+def require_task(spec: ModelSpec, task: str | None, path: Path) -> None:
     """Raise ModelError when a model was made for another task than `task`."""
     if task and spec.task != task:
         raise ModelError(f"{path} is a {spec.task} model, and a {task} model is needed here")
@@ -110,12 +119,12 @@ class Delegate:
         except AttributeError as error:
             raise OSError(f"{library} is no library of a delegate") from error
         texts = ctypes.c_char_p * len(options)
-        create.argtypes = texts, texts, ctypes.c_size_t, REPORT
+        create.argtypes = texts, texts, ctypes.c_size_t, ERROR_CALLBACK
         create.restype, self.destroy.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
         self.destroy.restype = None
         said: list[bytes] = []
         keys, values = (texts(*(text.encode() for text in side)) for side in (options.keys(), options.values()))
-        self.pointer = create(keys, values, len(options), REPORT(said.append))
+        self.pointer = create(keys, values, len(options), ERROR_CALLBACK(said.append))
         if not self.pointer:
             raise ValueError(b" ".join(said).decode(errors="replace"))
 
@@ -136,46 +145,52 @@ class TfliteModel:
 
     def __init__(
         self, flatbuffer: bytes, threads: int, origin: Path, delegates: Sequence[Delegate] = (),
-        names: Mapping[str, str] | None = None, ready: bool = True,
+        output_tensor_names: Mapping[str, str] | None = None, allocate: bool = True,
     ) -> None:  # fmt: skip
-        module, self.runtime = runtime()
+        module, self.runtime_name = import_runtime()
         self.threads = threads
         try:
-            with quiet():  # it announces its delegate every time
+            with suppress_stderr():  # it announces its delegate every time
                 self.interpreter = module.Interpreter(
                     model_content=flatbuffer, num_threads=threads, experimental_delegates=list(delegates)
                 )
-                if ready:
+                if allocate:
                     self.interpreter.allocate_tensors()
-            (self.input,) = self.interpreter.get_input_details()
-            self.outputs = {name: (out["index"], *_scale(out)) for name, out in self._outputs(names or {}).items()}
+            (self.input_details,) = self.interpreter.get_input_details()
+            self.output_params = {
+                name: (out["index"], *_quantization(out))
+                for name, out in self._output_details(output_tensor_names or {}).items()
+            }
         except (ValueError, RuntimeError, KeyError) as error:
-            raise ModelError(f"{origin} does not load in {self.runtime}: {str(error).splitlines()[0]}") from error
-        self.bytes_in = self.input["dtype"] == np.int8
-        if self.bytes_in and self.input["quantization"] != (1.0, -128):
+            raise ModelError(f"{origin} does not load in {self.runtime_name}: {str(error).splitlines()[0]}") from error
+        self.is_int8_input = self.input_details["dtype"] == np.int8
+        if self.is_int8_input and self.input_details["quantization"] != (1.0, -128):
             raise ModelError(f"{origin} does not take a pixel as pixel - 128; export it again with pocketsight")
 
-    def _outputs(self, names: Mapping[str, str]) -> dict[str, Any]:
+    def _output_details(self, output_tensor_names: Mapping[str, str]) -> dict[str, Any]:
         """Details of the outputs by name; their order is random."""
-        if names and not self.interpreter.get_signature_list():
+        if output_tensor_names and not self.interpreter.get_signature_list():
             tensors = {out["name"]: out for out in self.interpreter.get_output_details()}
-            return {name: tensors[tensor] for name, tensor in names.items()}
+            return {name: tensors[tensor] for name, tensor in output_tensor_names.items()}
         return dict(self.interpreter.get_signature_runner().get_output_details())
 
-    def __call__(self, image: Image) -> dict[str, Tensor]:
-        view = self.interpreter.tensor(self.input["index"])()[0]
+    def __call__(self, image: Image) -> dict[str, QuantizedTensor]:
+        view = self.interpreter.tensor(self.input_details["index"])()[0]
         if view.shape != image.shape:
             raise ValueError(f"the model takes {view.shape}, this image is {image.shape}")
-        if self.bytes_in:
+        if self.is_int8_input:
             np.bitwise_xor(image, 128, out=view.view(np.uint8))  # pixel - 128 in two's complement: one pass, no copy
         else:
             view[:] = image
         del view  # the interpreter refuses to run while its memory is held
         self.interpreter.invoke()
         read = self.interpreter.get_tensor
-        return {name: Tensor(read(index)[0], scale, zero) for name, (index, scale, zero) in self.outputs.items()}
+        return {
+            name: QuantizedTensor(read(index)[0], scale, zero)
+            for name, (index, scale, zero) in self.output_params.items()
+        }
 
 
-def _scale(detail: dict[str, Any]) -> tuple[float, int]:
+def _quantization(detail: dict[str, Any]) -> tuple[float, int]:
     scale, zero = detail["quantization"]
     return (float(scale), int(zero)) if scale else (1.0, 0)

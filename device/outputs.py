@@ -12,56 +12,56 @@ from typing import Any
 import cv2
 
 from pocketsight.device.annotate import annotate
-from pocketsight.device.blur import Blur
+from pocketsight.device.blur import FaceBlurrer
 from pocketsight.device.errors import LogError
-from pocketsight.device.image import Image, fit, to_rgb
-from pocketsight.device.plan import Plan
-from pocketsight.device.record import Record
-from pocketsight.device.screen import ENDS, screen
-from pocketsight.device.state import State
+from pocketsight.device.image import Image, letterbox, to_rgb
+from pocketsight.device.plan import RunConfig
+from pocketsight.device.record import FrameResult
+from pocketsight.device.screen import QUIT_KEYS, open_window
+from pocketsight.device.state import RunStatus
 
-Target = Callable[[Image], bool]  # takes an annotated frame; False when the person wants no more
+ImageConsumer = Callable[[Image], bool]  # takes an annotated frame; False when the person wants no more
 
 
 @contextmanager
-def drawn(plan: Plan, fps: float, state: State) -> Iterator[Callable[[Image, Record], bool]]:
+def open_display(config: RunConfig, fps: float, status: RunStatus) -> Iterator[Callable[[Image, FrameResult], bool]]:
     """A call that draws a record into its frame for the video and the window; False ends the run."""
-    blur = Blur() if plan.blur else None
-    with _video(plan.save, fps) as video, _window(plan.show) as window:
+    blur = FaceBlurrer() if config.blur else None
+    with _open_video(config.save_video, fps) as video, _open_window(config.show) as window:
         targets = [target for target in (video, window) if target]
 
-        def draw(image: Image, record: Record) -> bool:
+        def draw(image: Image, record: FrameResult) -> bool:
             if not targets:
                 return True
             if blur:
-                blur.saw(record)
-                image = blur.cover(image, record)
-            canvas = annotate(image, record, state.labels)
+                blur.add_result(record)
+                image = blur.blur(image, record)
+            canvas = annotate(image, record, status.labels)
             return all([target(canvas) for target in targets])
 
         yield draw
 
 
 @contextmanager
-def _window(show: bool) -> Iterator[Target | None]:
+def _open_window(show: bool) -> Iterator[ImageConsumer | None]:
     if not show:
         yield None
         return
-    with screen() as window:
-        yield (lambda image: window(image) not in ENDS) if window else None
+    with open_window() as window:
+        yield (lambda image: window(image) not in QUIT_KEYS) if window else None
 
 
 @contextmanager
-def _video(path: Path | None, fps: float) -> Iterator[Target | None]:
+def _open_video(path: Path | None, fps: float) -> Iterator[ImageConsumer | None]:
     if path is None:
         yield None
         return
-    with video_file(path, fps) as write:
+    with open_video_file(path, fps) as write:
         yield write
 
 
 @contextmanager
-def video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
+def open_video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
     """A video of annotated frames, whole when the run ends. The first frame decides its size; others are fitted.
 
     Raises LogError when it cannot be written, also when the disk fills up on the way.
@@ -83,7 +83,7 @@ def video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
                 allowed = os.access(path.parent, os.W_OK)
                 why = "does it end in .mp4?" if allowed else "its folder is missing, or may not be written"
                 raise LogError(f"{path} cannot be written as a video; {why}")
-        writer.write(to_rgb(fit(image, size)[0]))
+        writer.write(to_rgb(letterbox(image, size)[0]))
         count += 1
         return True
 
@@ -92,34 +92,34 @@ def video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
     finally:
         if writer is not None:
             writer.release()
-            if _frames_in(part) < count:
+            if _count_frames(part) < count:
                 part.unlink(missing_ok=True)
                 raise LogError(f"{path} could not be written whole; is the disk full?")
             os.replace(part, path)
 
 
-def _frames_in(path: Path) -> int:
+def _count_frames(path: Path) -> int:
     capture = cv2.VideoCapture(str(path))
     count = round(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     capture.release()
     return count
 
 
-class Bar:
+class FrameProgress:
     """Frames done, on a terminal, where their number is known."""
 
     def __init__(self, length: int | None) -> None:
         import click
 
-        shown = length is not None and sys.stderr and sys.stderr.isatty()
-        self.bar: Any = click.progressbar(length=length, file=sys.stderr) if shown else None
+        visible = length is not None and sys.stderr and sys.stderr.isatty()
+        self.bar: Any = click.progressbar(length=length, file=sys.stderr) if visible else None
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> FrameProgress:
         if self.bar:
             self.bar.__enter__()
         return self
 
-    def step(self) -> None:
+    def advance(self) -> None:
         """One more is done."""
         if self.bar:
             self.bar.update(1)

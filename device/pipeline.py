@@ -9,13 +9,13 @@ from time import perf_counter
 from pocketsight.device.boxes import Box
 from pocketsight.device.camera import Frame
 from pocketsight.device.detector import Face, detect
-from pocketsight.device.follow.steady import Steady
+from pocketsight.device.follow.steady import LabelSmoother
 from pocketsight.device.follow.tracker import Track, Tracker
-from pocketsight.device.follow.zones import Zone, counts
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.record import Record, Seen
-from pocketsight.device.sentiment import classify, weigh
-from pocketsight.device.timing import Laps
+from pocketsight.device.follow.zones import Zone, in_zones
+from pocketsight.device.interpreter import Model
+from pocketsight.device.record import FaceResult, FrameResult
+from pocketsight.device.sentiment import classify, predict_probabilities
+from pocketsight.device.timing import StageTimer
 
 STAGES = "wait", "fit", "detect", "decode", "track", "crop", "classify", "write", "whole"  # whole: from its arrival
 
@@ -23,67 +23,85 @@ STAGES = "wait", "fit", "detect", "decode", "track", "crop", "classify", "write"
 class Pipeline:
     """Both models and what they remember of the frames before."""
 
-    def __init__(self, detector: Loaded, sentiment: Loaded, zones: Sequence[Zone] = (), every: int = 1) -> None:
-        self.detector, self.sentiment, self.zones = detector, sentiment, zones
-        self.every = every  # the detector looks at one frame in so many; between, tracks move on
+    def __init__(
+        self, detector: Model, classifier: Model, zones: Sequence[Zone] = (), detect_interval: int = 1
+    ) -> None:
+        self.detector, self.classifier, self.zones = detector, classifier, zones
+        self.detect_interval = detect_interval  # the detector looks at one frame in so many; between, tracks move on
         self.tracker = Tracker()
-        self.skipped = 0
+        self.frames_since_detection = 0
 
-    def look(self, frame: Frame, laps: Laps) -> Record:
+    def process(self, frame: Frame, timer: StageTimer) -> FrameResult:
         """What is seen in a frame. `laps` was started when the frame was asked for."""
-        laps("wait")
-        arrived = laps.last
-        faces, others = self._alone(frame, laps) if frame.source is not None else self._followed(frame, laps)
-        laps.ms["whole"] = 1000 * (perf_counter() - arrived)
-        return Record(frame.taken, frame.born, frame.index, frame.source, faces, laps.ms, others=others)
+        timer("wait")
+        arrived = timer.stage_start
+        faces, ignored_boxes = (
+            self._process_still(frame, timer) if frame.source is not None else self._process_tracked(frame, timer)
+        )
+        timer.stages_ms["whole"] = 1000 * (perf_counter() - arrived)
+        return FrameResult(
+            frame.captured_at,
+            frame.captured_monotonic,
+            frame.index,
+            frame.source,
+            faces,
+            timer.stages_ms,
+            ignored_boxes=ignored_boxes,
+        )
 
-    def _alone(self, frame: Frame, laps: Laps) -> tuple[list[Seen], list[Box]]:
+    def _process_still(self, frame: Frame, timer: StageTimer) -> tuple[list[FaceResult], list[Box]]:
         """In a picture that has nothing to do with the one before."""
-        faces, others = self._search(frame, laps)
-        return [Seen(f.box, f.score, classify(frame.image, f.box, self.sentiment, laps)) for f in faces], others
+        faces, ignored_boxes = self._detect_in_zones(frame, timer)
+        return [
+            FaceResult(f.box, f.score, classify(frame.image, f.box, self.classifier, timer)) for f in faces
+        ], ignored_boxes
 
-    def _followed(self, frame: Frame, laps: Laps) -> tuple[list[Seen], list[Box]]:
-        self.skipped += 1
-        others: list[Box] = []
-        if self.skipped < self.every and self.tracker.certain(frame.born):
-            tracks = self.tracker.between(frame.born)
-            laps("track")
+    def _process_tracked(self, frame: Frame, timer: StageTimer) -> tuple[list[FaceResult], list[Box]]:
+        self.frames_since_detection += 1
+        ignored_boxes: list[Box] = []
+        if self.frames_since_detection < self.detect_interval and self.tracker.is_confident(frame.captured_monotonic):
+            tracks = self.tracker.predict(frame.captured_monotonic)
+            timer("track")
         else:
-            self.skipped = 0
-            faces, others = self._search(frame, laps)
-            tracks = self.tracker.update(faces, frame.born, frame.taken)
-            laps("track")
+            self.frames_since_detection = 0
+            faces, ignored_boxes = self._detect_in_zones(frame, timer)
+            tracks = self.tracker.update(faces, frame.captured_monotonic, frame.captured_at)
+            timer("track")
             for track in tracks:
-                self._name(track, frame, laps)
+                self._classify_track(track, frame, timer)
         if len(tracks) < len(self.tracker.tracks):
-            others += [track.shown for track in self.tracker.tracks if not track.id or track.misses]
+            ignored_boxes += [track.display_box for track in self.tracker.tracks if not track.id or track.misses]
         height, width = frame.image.shape[:2]
-        return [Seen(_within(t.shown, width, height), t.score, t.sentiment, t.id) for t in tracks], others
+        return [
+            FaceResult(_clip_to_frame(t.display_box, width, height), t.score, t.classification, t.id) for t in tracks
+        ], ignored_boxes
 
-    def _search(self, frame: Frame, laps: Laps) -> tuple[list[Face], list[Box]]:
+    def _detect_in_zones(self, frame: Frame, timer: StageTimer) -> tuple[list[Face], list[Box]]:
         """Faces that count, and the boxes of those outside the zones."""
-        found = detect(frame.image, self.detector, laps)
+        faces = detect(frame.image, self.detector, timer)
         if not self.zones:
-            return found, []
-        inside = [counts(face.box, frame.image.shape, self.zones) for face in found]
-        return list(compress(found, inside)), [f.box for f, here in zip(found, inside, strict=True) if not here]
+            return faces, []
+        inside = [in_zones(face.box, frame.image.shape, self.zones) for face in faces]
+        return list(compress(faces, inside)), [f.box for f, here in zip(faces, inside, strict=True) if not here]
 
-    def _name(self, track: Track, frame: Frame, laps: Laps) -> None:
-        if track.steady is None:
-            track.steady = Steady(self.sentiment.spec)
-        track.sentiment = track.steady.update(weigh(frame.image, track.box, self.sentiment, laps), frame.born)
+    def _classify_track(self, track: Track, frame: Frame, timer: StageTimer) -> None:
+        if track.smoother is None:
+            track.smoother = LabelSmoother(self.classifier.spec)
+        track.classification = track.smoother.update(
+            predict_probabilities(frame.image, track.box, self.classifier, timer), frame.captured_monotonic
+        )
 
 
-def _within(box: Box, width: int, height: int) -> Box:
+def _clip_to_frame(box: Box, width: int, height: int) -> Box:
     """What of a box lies in the frame; smoothing and moving on may take it beyond."""
     left, top, right, bottom = box
     return Box(min(max(left, 0.0), width), min(max(top, 0.0), height), min(right, width), min(bottom, height))
 
 
-def records(frames: Iterable[Frame], detector: Loaded, sentiment: Loaded) -> Iterator[tuple[Frame, Record]]:
+def process_frames(frames: Iterable[Frame], detector: Model, classifier: Model) -> Iterator[tuple[Frame, FrameResult]]:
     """Run both models on every frame; each record comes with its frame, for those who draw."""
-    pipeline = Pipeline(detector, sentiment)
-    laps = Laps()
+    pipeline = Pipeline(detector, classifier)
+    timer = StageTimer()
     for frame in frames:
-        yield frame, pipeline.look(frame, laps)
-        laps = Laps()
+        yield frame, pipeline.process(frame, timer)
+        timer = StageTimer()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_stderr() -> Iterator[None]:
     """Nothing written to standard error gets through. Errors are raised all the same."""
     try:
         kept = os.dup(2)

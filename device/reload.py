@@ -9,73 +9,75 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from pocketsight.device.edgetpu import beside, load_on, runs_on
+from pocketsight.device.edgetpu import active_delegate, compiled_path, load_model
 from pocketsight.device.errors import PocketsightError
-from pocketsight.device.golden import demand
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.plan import Plan
+from pocketsight.device.golden import check_golden
+from pocketsight.device.interpreter import Model
+from pocketsight.device.plan import RunConfig
 
-Again = Callable[[], Plan]  # reads the settings once more
-Models = tuple[Loaded, Loaded]  # detector, sentiment
+ConfigReader = Callable[[], RunConfig]  # reads the settings once more
+ModelPair = tuple[Model, Model]  # detector, sentiment
 
 
-class Found(NamedTuple):
+class ReloadResult(NamedTuple):
     """What the settings say now, and the models if they are others than before."""
 
-    plan: Plan
-    models: Models | None
+    config: RunConfig
+    models: ModelPair | None
 
 
-def load_models(plan: Plan) -> Models:
+def load_models(config: RunConfig) -> ModelPair:
     """Both models of a plan. Raises ModelError, also when one computes something else than where it was exported."""
-    return _load(plan, plan.detector, "detector"), _load(plan, plan.sentiment, "sentiment")
+    return _load_verified(config, config.detector, "detector"), _load_verified(config, config.classifier, "sentiment")
 
 
-def _load(plan: Plan, path: Path, task: str) -> Loaded:
-    loaded = load_on(plan.delegate, path, task, plan.threads, plan.verify)
-    if plan.verify and runs_on(loaded) == "cpu":  # a Coral was asked when it was opened
-        demand(loaded, path)
+def _load_verified(config: RunConfig, path: Path, task: str) -> Model:
+    loaded = load_model(config.delegate, path, task, config.threads, config.verify)
+    if config.verify and active_delegate(loaded) == "cpu":  # a Coral was asked when it was opened
+        check_golden(loaded, path)
     return loaded
 
 
-class Reload:
+class ConfigReloader:
     """A thread for each reading, since models may take seconds to load, and longer to be measured."""
 
-    def __init__(self, plan: Plan, again: Again) -> None:
-        self.again, self.first, self.loaded = again, plan, _stamps(plan)
+    def __init__(self, config: RunConfig, read_config: ConfigReader) -> None:
+        self.read_config, self.initial_config, self.loaded_stamps = read_config, config, _model_stamps(config)
         self.thread: threading.Thread | None = None
-        self.found: Found | PocketsightError | None = None
+        self.result: ReloadResult | PocketsightError | None = None
 
     def start(self) -> None:
         """Read once more, after the reading that goes on if there is one."""
         before = self.thread
-        self.thread = threading.Thread(target=self._read, args=(before,), name="reload", daemon=True)
+        self.thread = threading.Thread(target=self._reload, args=(before,), name="reload", daemon=True)
         self.thread.start()
 
-    def taken(self) -> Found | PocketsightError | None:
+    def take_result(self) -> ReloadResult | PocketsightError | None:
         """What was read, once; None while there is nothing new."""
         if self.thread is None or self.thread.is_alive():
             return None
-        found, self.thread, self.found = self.found, None, None
-        return found
+        result, self.thread, self.result = self.result, None, None
+        return result
 
-    def _read(self, before: threading.Thread | None) -> None:
-        if before:
-            before.join()
+    def _reload(self, previous: threading.Thread | None) -> None:
+        if previous:
+            previous.join()
         try:
-            plan = self.again()
-            stamps = _stamps(plan)
-            fixed = replace(plan, threads=self.first.threads, delegate=self.first.delegate)
-            models = load_models(fixed) if stamps != self.loaded else None
-            self.found, self.loaded = Found(plan, models), stamps
+            config = self.read_config()
+            stamps = _model_stamps(config)
+            effective_config = replace(
+                config, threads=self.initial_config.threads, delegate=self.initial_config.delegate
+            )
+            models = load_models(effective_config) if stamps != self.loaded_stamps else None
+            self.result, self.loaded_stamps = ReloadResult(config, models), stamps
         except PocketsightError as error:
-            self.found = error
+            self.result = error
 
 
-def _stamps(plan: Plan) -> list[object]:
+def _model_stamps(config: RunConfig) -> list[object]:
     """What differs when a model file is another one, or was replaced."""
     stamps: list[object] = []
-    for path in (plan.detector, plan.sentiment, beside(plan.detector), beside(plan.sentiment)):
+    for path in (config.detector, config.classifier, compiled_path(config.detector), compiled_path(config.classifier)):
         stamps.append(path)
         with suppress(OSError):
             status = path.stat()

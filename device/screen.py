@@ -21,12 +21,14 @@ import numpy as np
 
 from pocketsight.device.image import Image, to_rgb
 
-ENDS = frozenset({"q", "\x1b"})  # keys that end the work; the second is Escape
-ARROW = re.compile(r"\x1b(\[[0-9;]*[A-Za-z~]|O[A-Z])")  # how a terminal tells of arrows and their like: no Escape
-WINDOW = "pocketsight"
+QUIT_KEYS = frozenset({"q", "\x1b"})  # keys that end the work; the second is Escape
+ESCAPE_SEQUENCE = re.compile(
+    r"\x1b(\[[0-9;]*[A-Za-z~]|O[A-Z])"
+)  # how a terminal tells of arrows and their like: no Escape
+WINDOW_TITLE = "pocketsight"
 
-Show = Callable[[Image], str]
-Keys = Callable[[], str]
+ShowImage = Callable[[Image], str]
+ReadKey = Callable[[], str]
 
 
 def has_display() -> bool:
@@ -35,7 +37,7 @@ def has_display() -> bool:
 
 
 @contextmanager
-def screen() -> Iterator[Show | None]:
+def open_window() -> Iterator[ShowImage | None]:
     """A window: shows an RGB image, gives the key pressed or ""; None, and a line that says why, where there is none.
 
     Closing the window counts as q.
@@ -45,22 +47,22 @@ def screen() -> Iterator[Show | None]:
         yield None
         return
     try:
-        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
+        cv2.namedWindow(WINDOW_TITLE, cv2.WINDOW_NORMAL)
     except cv2.error:
         print("no window: this OpenCV was built without one; on a Pi install python3-opencv by apt", file=sys.stderr)
         yield None
         return
 
-    seen = False  # not every OpenCV can tell whether a window is there
+    was_visible = False  # not every OpenCV can tell whether a window is there
 
     def show(image: Image) -> str:
-        nonlocal seen
-        cv2.imshow(WINDOW, to_rgb(np.ascontiguousarray(image)))
+        nonlocal was_visible
+        cv2.imshow(WINDOW_TITLE, to_rgb(np.ascontiguousarray(image)))
         key = cv2.waitKey(1)
-        there = cv2.getWindowProperty(WINDOW, cv2.WND_PROP_VISIBLE) >= 1
-        if seen and not there:  # closed; imshow would open it again
+        there = cv2.getWindowProperty(WINDOW_TITLE, cv2.WND_PROP_VISIBLE) >= 1
+        if was_visible and not there:  # closed; imshow would open it again
             return "q"
-        seen = there
+        was_visible = there
         return chr(key & 0xFF) if key >= 0 else ""  # above the byte some windows report Shift and Num Lock
 
     try:
@@ -70,34 +72,34 @@ def screen() -> Iterator[Show | None]:
 
 
 @contextmanager
-def keyboard() -> Iterator[Keys]:
+def open_keyboard() -> Iterator[ReadKey]:
     """Keys of the terminal: each call gives one, or "" at once.
 
     Always "" where standard input is no terminal, or belongs to another job. Ctrl-C stays a signal, and the terminal
     is put back as it was.
     """
-    if sys.stdin is None or not sys.stdin.isatty() or not _ours(sys.stdin.fileno()):
+    if sys.stdin is None or not sys.stdin.isatty() or not _owns_terminal(sys.stdin.fileno()):
         yield lambda: ""
         return
     terminal = sys.stdin.fileno()
     waiting: list[str] = []
 
-    def pressed() -> str:
-        if not waiting and _ours(terminal) and select.select([terminal], [], [], 0)[0]:
-            waiting.extend(ARROW.sub("", _read(terminal)))
+    def read_key() -> str:
+        if not waiting and _owns_terminal(terminal) and select.select([terminal], [], [], 0)[0]:
+            waiting.extend(ESCAPE_SEQUENCE.sub("", _read_terminal(terminal)))
         return waiting.pop(0) if waiting else ""
 
     before = termios.tcgetattr(terminal)
     try:
         tty.setcbreak(terminal)
-        yield pressed
+        yield read_key
     finally:
-        if _ours(terminal):
+        if _owns_terminal(terminal):
             with suppress(termios.error):  # the line was hung up
                 termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
-def _ours(terminal: int) -> bool:
+def _owns_terminal(terminal: int) -> bool:
     """Whether the terminal may be touched: the kernel stops a job in the background that does."""
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
@@ -105,7 +107,7 @@ def _ours(terminal: int) -> bool:
         return True  # not the terminal that rules our jobs, so nothing stops us
 
 
-def _read(terminal: int) -> str:
+def _read_terminal(terminal: int) -> str:
     try:
         return os.read(terminal, 64).decode(errors="ignore")
     except OSError:  # hung up
@@ -116,11 +118,11 @@ class StatusLine:
     """One line of standard error, written over and over on a terminal; elsewhere only warnings are written."""
 
     def __init__(self) -> None:
-        self.live, self.text = bool(sys.stderr and sys.stderr.isatty()), ""
+        self.is_terminal, self.text = bool(sys.stderr and sys.stderr.isatty()), ""
 
     def show(self, text: str) -> None:
         """Replace the line; "" clears it."""
-        if self.live and text != self.text:
+        if self.is_terminal and text != self.text:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
             self.text = text
 
@@ -130,28 +132,28 @@ class StatusLine:
         print(text, file=sys.stderr, flush=True)
 
 
-class Speaker:
+class StderrWriter:
     """Lines for standard error, written by a thread of its own: nobody may read them, and the loop must not wait."""
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=100)
-        self.said = threading.Semaphore(0)
-        threading.Thread(target=self._write, name="speaker", daemon=True).start()
+        self.available = threading.Semaphore(0)
+        threading.Thread(target=self._run, name="speaker", daemon=True).start()
 
-    def say(self, line: str) -> None:
+    def write(self, line: str) -> None:
         """Takes a line; any thread may call it. When too many wait the oldest are forgotten."""
         self.lines.append(line)
-        self.said.release()
+        self.available.release()
 
-    def hush(self, seconds: float = 0.2) -> None:
+    def flush(self, seconds: float = 0.2) -> None:
         """Wait for what is being written, but not long."""
         end = time.monotonic() + seconds
         while self.lines and time.monotonic() < end:
             time.sleep(0.01)
 
-    def _write(self) -> None:
+    def _run(self) -> None:
         while True:
-            self.said.acquire()
+            self.available.acquire()
             if self.lines:
                 with suppress(OSError, IndexError):  # it was closed, or nobody reads; the log has it all
                     os.write(2, self.lines[0].encode(errors="replace") + b"\n")
@@ -160,7 +162,7 @@ class Speaker:
 
 
 @contextmanager
-def noticed(events: Mapping[signal.Signals, threading.Event]) -> Iterator[None]:
+def signal_events(events: Mapping[signal.Signals, threading.Event]) -> Iterator[None]:
     """Signals set events, by a thread that reads their numbers.
 
     A handler that sets an event itself may find the event's lock held by the very thread that it interrupts.
@@ -193,8 +195,8 @@ def _set_events(reader: socket.socket, events: Mapping[signal.Signals, threading
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
+def stop_on_signals() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set, so that the frame at hand is finished and logged."""
     stop = threading.Event()
-    with noticed({signal.SIGINT: stop, signal.SIGTERM: stop}):
+    with signal_events({signal.SIGINT: stop, signal.SIGTERM: stop}):
         yield stop

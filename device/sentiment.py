@@ -9,66 +9,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.boxes import Box
-from pocketsight.device.image import Image, crop
-from pocketsight.device.interpreter import Loaded
+from pocketsight.device.image import Image, crop_face
+from pocketsight.device.interpreter import Model
 from pocketsight.device.spec import ModelSpec
-from pocketsight.device.tensor import Tensor
-from pocketsight.device.timing import Lap, no_lap
+from pocketsight.device.tensor import QuantizedTensor
+from pocketsight.device.timing import StageHook, no_timing
 
 Probabilities = NDArray[np.float32]  # (classes,): 0..1
 
 UNSURE = "unsure"
-MARGIN = 0.14  # how far a portrait, as `pocketsight data crops` cuts it, reaches beyond the face's box
-EDGE = 1 / 512  # half a step of an int8 score: no score is nearer to 0 or 1, or its logit would be infinite
+FACE_CROP_MARGIN = 0.14  # how far a portrait, as `pocketsight data crops` cuts it, reaches beyond the face's box
+SCORE_EPSILON = 1 / 512  # half a step of an int8 score: no score is nearer to 0 or 1, or its logit would be infinite
 
 
 @dataclass(frozen=True)
-class Sentiment:
+class Classification:
     """What the classifier says of one face."""
 
     label: str  # one of the spec's labels, or "unsure" below its threshold
     score: float  # 0..1, of the most likely label, also where that is not sure enough to be said
-    best: int  # index of the most likely label that is an answer
+    best_index: int  # index of the most likely label that is an answer
 
 
-def classify(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Sentiment:
+def classify(image: Image, box: Box, classifier: Model, end_stage: StageHook = no_timing) -> Classification:
     """Name the expression of the face inside `box`, in pixels of the RGB image (H, W, 3)."""
-    return name(weigh(image, box, sentiment, lap), sentiment.spec)
+    return to_classification(predict_probabilities(image, box, classifier, end_stage), classifier.spec)
 
 
-def weigh(image: Image, box: Box, sentiment: Loaded, lap: Lap = no_lap) -> Probabilities:
+def predict_probabilities(image: Image, box: Box, classifier: Model, end_stage: StageHook = no_timing) -> Probabilities:
     """How likely each class is for the face inside `box`, in pixels of the RGB image (H, W, 3)."""
-    spec = sentiment.spec
-    face = crop(image, box, spec.margin, spec.size)
-    lap("crop")
-    found = probabilities(sentiment.model(face), spec.temperature)
-    lap("classify")
+    spec = classifier.spec
+    face = crop_face(image, box, spec.crop_margin, spec.input_size)
+    end_stage("crop")
+    found = to_probabilities(classifier.infer(face), spec.temperature)
+    end_stage("classify")
     return found
 
 
-def name(found: Probabilities, spec: ModelSpec) -> Sentiment:
+def to_classification(class_probabilities: Probabilities, spec: ModelSpec) -> Classification:
     """The most likely answer, or "unsure" where it is below the threshold."""
-    scores = found[: len(spec.answers)]
+    scores = class_probabilities[: len(spec.reported_labels)]
     best = int(scores.argmax())
     score = float(scores[best])
-    return Sentiment(spec.labels[best] if score >= spec.threshold else UNSURE, score, best)
+    return Classification(spec.labels[best] if score >= spec.score_threshold else UNSURE, score, best)
 
 
-def probabilities(outputs: Mapping[str, Tensor], temperature: float = 1.0) -> Probabilities:
+def to_probabilities(outputs: Mapping[str, QuantizedTensor], temperature: float = 1.0) -> Probabilities:
     """(classes,): from the outputs of a net, which are logits (classes,), or the score (1,) of the second of two.
 
     Logits are divided by `temperature` before they become probabilities (Guo et al. 2017); a score through its logit.
     """
     if "score" not in outputs:
         return softmax(outputs["logits"], temperature)
-    score = min(max(float(outputs["score"].real(0)), EDGE), 1 - EDGE)
+    score = min(max(float(outputs["score"].dequantize(0)), SCORE_EPSILON), 1 - SCORE_EPSILON)
     first, second = (1 - score) ** (1 / temperature), score ** (1 / temperature)
     return np.array([first / (first + second), second / (first + second)], np.float32)
 
 
-def softmax(logits: Tensor, temperature: float = 1.0) -> Probabilities:
+def softmax(logits: QuantizedTensor, temperature: float = 1.0) -> Probabilities:
     """(classes,): probabilities. In numpy, since as an operator it would split the int8 graph."""
-    real = logits.real()
+    real = logits.dequantize()
     real -= real.max()
     real /= temperature
     powers = np.exp(real, out=real)

@@ -11,24 +11,24 @@ import click
 
 from pocketsight.device.errors import SettingsError
 
-CONFIG = "config"
+CONFIG_OPTION = "config"
 
 
 def config_option(command: Any) -> Any:
     """Adds --config FILE.toml, whose keys are the names of the command's other options."""
     return click.option(
-        "--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False, callback=_load,
+        "--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False, callback=_load_config_file,
         help="A TOML file with these options, as in: fps = 5.  The command line wins.",
     )(command)  # fmt: skip
 
 
-def _load(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
+def _load_config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
     if path is not None:
-        ctx.default_map = {**(ctx.default_map or {}), **read_config(path, ctx.command, ctx)}
-        ctx.meta[CONFIG] = path
+        ctx.default_map = {**(ctx.default_map or {}), **read_config_file(path, ctx.command, ctx)}
+        ctx.meta[CONFIG_OPTION] = path
 
 
-def read_config(path: Path, command: click.Command, ctx: click.Context) -> dict[str, Any]:
+def read_config_file(path: Path, command: click.Command, ctx: click.Context) -> dict[str, Any]:
     """The settings of a TOML file, by parameter name. Raises SettingsError, naming file, key and what it may be."""
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -36,8 +36,8 @@ def read_config(path: Path, command: click.Command, ctx: click.Context) -> dict[
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not TOML: {error}") from error
-    options = {_key(p): p for p in command.params if isinstance(p, click.Option)}
-    known = {key: option for key, option in options.items() if key not in (CONFIG, "help", "json")}
+    options = {_option_name(p): p for p in command.params if isinstance(p, click.Option)}
+    known = {key: option for key, option in options.items() if key not in (CONFIG_OPTION, "help", "json")}
     settings = {}
     for key, value in found.items():
         option = known.get(key)
@@ -45,40 +45,44 @@ def read_config(path: Path, command: click.Command, ctx: click.Context) -> dict[
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"it may hold: {', '.join(sorted(known))}"
             raise SettingsError(f"{path}: there is no setting {key!r}; {hint}")
-        settings[str(option.name)] = _checked(path, key, value, option, ctx)
+        settings[str(option.name)] = _validate_value(path, key, value, option, ctx)
     return settings
 
 
-def _key(option: click.Parameter) -> str:
+def _option_name(option: click.Parameter) -> str:
     """`log-level` of --log-level; of --follow/--no-follow the first."""
     return max(option.opts, key=len).removeprefix("--")
 
 
-def _checked(path: Path, key: str, value: Any, option: click.Option, ctx: click.Context) -> Any:
+def _validate_value(path: Path, key: str, value: Any, option: click.Option, ctx: click.Context) -> Any:
     """The value, if it is of the option's kind. Click converts it later, in its own place."""
-    may = _kind(option)
+    expected = _describe_type(option)
     values = value if isinstance(value, list) and option.multiple else [value]
-    for one in values:
-        wrong = isinstance(one, bool) != option.is_flag or isinstance(one, dict | list)
+    for item in values:
+        wrong = isinstance(item, bool) != option.is_flag or isinstance(item, dict | list)
         number = isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
-        wrong = wrong or (number and not isinstance(one, int | float))
-        wrong = wrong or (isinstance(option.type, click.types.IntParamType) and isinstance(one, float))
-        wrong = wrong or (not number and not option.is_flag and not isinstance(one, str))
+        wrong = wrong or (number and not isinstance(item, int | float))
+        wrong = wrong or (isinstance(option.type, click.types.IntParamType) and isinstance(item, float))
+        wrong = wrong or (not number and not option.is_flag and not isinstance(item, str))
         if wrong:
-            quoted = f" in quotes, as {str(one)!r}" if may.startswith("a text") and isinstance(one, int | float) else ""
-            raise SettingsError(f"{path}: {key} = {_toml(one)} must be {may}{quoted}")
+            quoted = (
+                f" in quotes, as {str(item)!r}"
+                if expected.startswith("a text") and isinstance(item, int | float)
+                else ""
+            )
+            raise SettingsError(f"{path}: {key} = {_format_toml(item)} must be {expected}{quoted}")
         try:
-            option.type.convert(one, option, ctx)
+            option.type.convert(item, option, ctx)
         except click.BadParameter as error:
-            raise SettingsError(f"{path}: {key} = {_toml(one)} must be {may}: {error.message}") from error
+            raise SettingsError(f"{path}: {key} = {_format_toml(item)} must be {expected}: {error.message}") from error
     return values if option.multiple else value
 
 
-def _toml(value: Any) -> str:
+def _format_toml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _kind(option: click.Option) -> str:
+def _describe_type(option: click.Option) -> str:
     """What an option may be, in words."""
     kind = option.type
     if option.is_flag:
@@ -94,15 +98,15 @@ def _kind(option: click.Option) -> str:
     return "a text or a list of texts" if option.multiple else "a text"
 
 
-def effective(ctx: click.Context) -> list[dict[str, Any]]:
+def effective_settings(ctx: click.Context) -> list[dict[str, Any]]:
     """Every setting of a command with its value and where that came from, in the order of the help text."""
     origins = {
         click.core.ParameterSource.COMMANDLINE: "command line",
-        click.core.ParameterSource.DEFAULT_MAP: str(ctx.meta.get(CONFIG, "")),
+        click.core.ParameterSource.DEFAULT_MAP: str(ctx.meta.get(CONFIG_OPTION, "")),
     }
     rows = []
     for option in ctx.command.params:
         if isinstance(option, click.Option) and option.expose_value and option.name:
             origin = origins.get(ctx.get_parameter_source(option.name), "default")  # type: ignore[arg-type]
-            rows.append({"setting": _key(option), "value": ctx.params.get(option.name), "from": origin})
+            rows.append({"setting": _option_name(option), "value": ctx.params.get(option.name), "from": origin})
     return rows

@@ -6,44 +6,46 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from pocketsight.device.events import Tell
+from pocketsight.device.events import FaultReporter
 from pocketsight.device.image import Image
-from pocketsight.device.plan import Plan
-from pocketsight.device.record import Entry, Record
-from pocketsight.device.state import State
+from pocketsight.device.plan import RunConfig
+from pocketsight.device.record import FrameResult, LogEntry
+from pocketsight.device.state import RunStatus
 
 
-class Shown(NamedTuple):
+class FrameOutputs(NamedTuple):
     """Two calls of the loop; neither waits for anything."""
 
-    frame: Callable[[Image, Record], None]
-    event: Callable[[Entry, Image, Record], None]
+    on_frame: Callable[[Image, FrameResult], None]
+    on_event: Callable[[LogEntry, Image, FrameResult], None]
 
 
 @contextmanager
-def shown(plan: Plan, state: State, tell: Tell) -> Iterator[Shown]:
+def open_outputs(config: RunConfig, status: RunStatus, report_fault: FaultReporter) -> Iterator[FrameOutputs]:
     """What `plan` asks to show. Raises ServeError or LogError when it cannot be."""
-    frames: list[Callable[[Image, Record], None]] = []
-    event: Callable[[Entry, Image, Record], None] = _nothing
+    frames: list[Callable[[Image, FrameResult], None]] = []
+    event: Callable[[LogEntry, Image, FrameResult], None] = _ignore
     with ExitStack() as stack:
-        if plan.preview:
+        if config.preview:
             from pocketsight.device.web.serve import serve
 
-            frames.append(stack.enter_context(serve(plan.preview, plan.token_file, state, plan.blur)).show)
-        if plan.snapshots:
+            frames.append(stack.enter_context(serve(config.preview, config.token_file, status, config.blur)).update)
+        if config.snapshots:
             from pocketsight.device.snapshots import Snapshots
 
-            kept = Snapshots(plan.snapshots, plan.snapshots_days, plan.snapshots_size, plan.blur, tell)
+            kept = Snapshots(
+                config.snapshots, config.snapshots_retain_days, config.snapshots_max_bytes, config.blur, report_fault
+            )
             stack.callback(kept.close)
-            frames.append(kept.saw)
-            event = kept.event
+            frames.append(kept.add_frame)
+            event = kept.add_event
 
-        def frame(image: Image, record: Record) -> None:
+        def frame(image: Image, record: FrameResult) -> None:
             for show in frames:
                 show(image, record)
 
-        yield Shown(frame, event)
+        yield FrameOutputs(frame, event)
 
 
-def _nothing(*_: object) -> None:
+def _ignore(*_: object) -> None:
     """Nobody looks."""

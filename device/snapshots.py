@@ -14,40 +14,42 @@ from pathlib import Path
 
 import cv2
 
-from pocketsight.device.background import step_back
-from pocketsight.device.blur import Blur
+from pocketsight.device.background import lower_thread_priority
+from pocketsight.device.blur import FaceBlurrer
 from pocketsight.device.errors import LogError
 from pocketsight.device.image import Image, to_rgb
-from pocketsight.device.record import Entry, Record
+from pocketsight.device.record import FrameResult, LogEntry
 
-WITHIN = 1.0  # seconds after a face appeared, of which the best frame is kept
-PENDING = 16  # pictures that may wait for the disk; each holds a frame in memory
-TIDY = 3600.0  # seconds between two looks for old pictures, at most
-QUALITY = 90
-NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z_[\w-]+\.jpg")  # only these are ours, and only ours are ever deleted
-FAULT = "snapshots lost"
+BEST_FRAME_WINDOW = 1.0  # seconds after a face appeared, of which the best frame is kept
+MAX_PENDING = 16  # pictures that may wait for the disk; each holds a frame in memory
+CLEANUP_INTERVAL = 3600.0  # seconds between two looks for old pictures, at most
+JPEG_QUALITY = 90
+FILE_NAME_PATTERN = re.compile(
+    r"\d{8}T\d{6}\.\d{3}Z_[\w-]+\.jpg"
+)  # only these are ours, and only ours are ever deleted
+SNAPSHOTS_LOST = "snapshots lost"
 
-Tell = Callable[[str, bool, str], None]
+FaultReporter = Callable[[str, bool, str], None]
 
 
 @dataclass(eq=False)
-class Shot:
+class PendingSnapshot:
     """The best frame so far of a face that appeared."""
 
     name: str
-    track: int
+    track_id: int
     due: float  # monotonic seconds
     image: Image
-    record: Record
+    record: FrameResult
     score: float
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredSnapshot:
     """A picture on the disk."""
 
     path: Path
-    taken: float  # seconds since the epoch, by the file system
+    modified_at: float  # seconds since the epoch, by the file system
     size: int
 
 
@@ -59,62 +61,64 @@ class Snapshots:
     be used.
     """
 
-    def __init__(self, folder: Path, days: float, size: int, blur: bool, tell: Tell | None = None) -> None:
-        self.folder, self.days, self.size, self.tell = folder, days, size, tell
-        self.blur = Blur() if blur else None
-        self.pending: list[Shot] = []
+    def __init__(
+        self, folder: Path, retain_days: float, max_bytes: int, blur: bool, report_fault: FaultReporter | None = None
+    ) -> None:
+        self.folder, self.retain_days, self.max_bytes, self.report_fault = folder, retain_days, max_bytes, report_fault
+        self.blur = FaceBlurrer() if blur else None
+        self.pending: list[PendingSnapshot] = []
         self.lost = 0
         self.closing = False
-        self.ready = threading.Condition()
+        self.condition = threading.Condition()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.kept = deque(sorted(self._found(), key=lambda kept: kept.path.name))
+            self.stored = deque(sorted(self._list_stored(), key=lambda kept: kept.path.name))
         except OSError as error:
             raise LogError(f"snapshots cannot be kept in {folder}: {error.strerror}") from error
         self.thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
         self.thread.start()
 
-    def saw(self, image: Image, record: Record) -> None:
+    def add_frame(self, image: Image, record: FrameResult) -> None:
         """A frame was looked at: perhaps a better one of a face that has just appeared."""
         if self.blur:
-            self.blur.saw(record)
+            self.blur.add_result(record)
         if not self.pending:
             return
-        scores = {seen.track: seen.score for seen in record.faces}
-        with self.ready:
+        scores = {seen.track_id: seen.score for seen in record.faces}
+        with self.condition:
             for shot in self.pending:
-                score = scores.get(shot.track, 0.0)
-                if score > shot.score and record.born < shot.due:
+                score = scores.get(shot.track_id, 0.0)
+                if score > shot.score and record.captured_monotonic < shot.due:
                     shot.image, shot.record, shot.score = image, record, score
 
-    def event(self, entry: Entry, image: Image, record: Record) -> None:
+    def add_event(self, entry: LogEntry, image: Image, record: FrameResult) -> None:
         """Something happened; where a face appeared, it gets a picture."""
         if entry["kind"] != "face" or entry["what"] != "appeared":
             return
-        score = max((seen.score for seen in record.faces if seen.track == entry["track"]), default=0.0)
-        with self.ready:
-            if len(self.pending) >= PENDING:
+        score = max((seen.score for seen in record.faces if seen.track_id == entry["track"]), default=0.0)
+        with self.condition:
+            if len(self.pending) >= MAX_PENDING:
                 self.lost += 1
                 return
-            due = time.monotonic() + WITHIN
-            self.pending.append(Shot(_name(entry), entry["track"], due, image, record, score))
-            self.ready.notify()
+            due = time.monotonic() + BEST_FRAME_WINDOW
+            self.pending.append(PendingSnapshot(_file_name(entry), entry["track"], due, image, record, score))
+            self.condition.notify()
 
     def close(self) -> None:
         """Write what is pending."""
-        with self.ready:
+        with self.condition:
             self.closing = True
-            self.ready.notify()
+            self.condition.notify()
         self.thread.join(timeout=2)
 
     def _run(self) -> None:
-        step_back()
+        lower_thread_priority()
         while True:
-            self._tidy()
-            with self.ready:
+            self._delete_old()
+            with self.condition:
                 if not self.closing:
-                    until = min((shot.due for shot in self.pending), default=time.monotonic() + TIDY)
-                    self.ready.wait(max(0.0, until - time.monotonic()))
+                    until = min((shot.due for shot in self.pending), default=time.monotonic() + CLEANUP_INTERVAL)
+                    self.condition.wait(max(0.0, until - time.monotonic()))
                 now, closing = time.monotonic(), self.closing
                 due = [shot for shot in self.pending if closing or shot.due <= now]
                 self.pending = [shot for shot in self.pending if shot not in due]
@@ -123,45 +127,49 @@ class Snapshots:
             if closing:
                 return
 
-    def _write(self, shot: Shot) -> None:
-        image = self.blur.cover(shot.image, shot.record) if self.blur else shot.image
-        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        path = self.folder / shot.name
+    def _write(self, snapshot: PendingSnapshot) -> None:
+        image = self.blur.blur(snapshot.image, snapshot.record) if self.blur else snapshot.image
+        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        path = self.folder / snapshot.name
         try:
             _write_private(path, data.tobytes())
         except OSError as error:
             self.lost += 1
-            self._say(True, f"{self.folder}: {error.strerror}; {self.lost} so far")
+            self._report(True, f"{self.folder}: {error.strerror}; {self.lost} so far")
             return
-        self.kept.append(Kept(path, time.time(), len(data)))
-        self._say(False, f"{self.folder}: written again")
+        self.stored.append(StoredSnapshot(path, time.time(), len(data)))
+        self._report(False, f"{self.folder}: written again")
 
-    def _say(self, begun: bool, detail: str) -> None:
-        if self.tell:
-            self.tell(FAULT, begun, detail)
+    def _report(self, active: bool, detail: str) -> None:
+        if self.report_fault:
+            self.report_fault(SNAPSHOTS_LOST, active, detail)
 
-    def _tidy(self) -> None:
+    def _delete_old(self) -> None:
         """Delete what is too old, and the oldest of what is too much."""
-        total = sum(kept.size for kept in self.kept)
-        while self.kept and (total > self.size or self.kept[0].taken < time.time() - 86400 * self.days):
-            oldest = self.kept.popleft()
+        total = sum(kept.size for kept in self.stored)
+        while self.stored and (
+            total > self.max_bytes or self.stored[0].modified_at < time.time() - 86400 * self.retain_days
+        ):
+            oldest = self.stored.popleft()
             total -= oldest.size
             with suppress(OSError):
                 oldest.path.unlink()
 
-    def _found(self) -> list[Kept]:
+    def _list_stored(self) -> list[StoredSnapshot]:
         """What earlier runs left; what they did not finish is removed."""
         found = []
         for path in self.folder.iterdir():
-            if NAME.fullmatch(path.name):
+            if FILE_NAME_PATTERN.fullmatch(path.name):
                 facts = path.stat()
-                found.append(Kept(path, facts.st_mtime, facts.st_size))
-            elif path.suffix == ".part" and NAME.fullmatch(path.name.removeprefix(".").removesuffix(".part")):
+                found.append(StoredSnapshot(path, facts.st_mtime, facts.st_size))
+            elif path.suffix == ".part" and FILE_NAME_PATTERN.fullmatch(
+                path.name.removeprefix(".").removesuffix(".part")
+            ):
                 path.unlink()
         return found
 
 
-def _name(entry: Entry) -> str:
+def _file_name(entry: LogEntry) -> str:
     """20261122T041502.250Z_20261122T041500Z-a3f2-7.jpg: when the face appeared, and the event's id."""
     moment = entry["time"].replace("-", "").replace(":", "").removesuffix("+0000").removesuffix("Z")
     return f"{moment}Z_{re.sub(r'[^A-Za-z0-9-]', '-', str(entry['id']))}.jpg"

@@ -18,18 +18,18 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 from pocketsight.device.errors import ModelError
 
-FORMAT = 1
-MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
 TASKS = "detector", "sentiment"
 
 
 @dataclass(frozen=True)
-class Steadiness:
+class SmoothingConfig:
     """How what is said of a followed face is kept from flapping."""
 
-    memory: float = 0.6  # seconds after which a frame still counts by 1/e; 0: only the last one counts
-    slack: float = 0.12  # 0..1: how far a label that was said may fall below the threshold, or behind another
-    dwell: float = 0.4  # seconds for which another label must hold before it is said
+    time_constant: float = 0.6  # seconds after which a frame still counts by 1/e; 0: only the last one counts
+    hysteresis: float = 0.12  # 0..1: how far a label that was said may fall below the threshold, or behind another
+    min_duration: float = 0.4  # seconds for which another label must hold before it is said
 
 
 @dataclass(frozen=True)
@@ -38,30 +38,30 @@ class ModelSpec:
 
     task: str  # "detector" or "sentiment"
     arch: str  # the net that training builds again
-    size: tuple[int, int]  # input height and width, pixels
+    input_size: tuple[int, int]  # input height and width, pixels
     labels: tuple[str, ...]  # what is found, or one for each logit; answers first, then those that start with "_"
-    threshold: float  # lowest score that counts, 0..1
+    score_threshold: float  # lowest score that counts, 0..1
     strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid; none: it finds one box at most
-    overlap: float = 0.0  # detector: intersection over union above which two boxes are one face
-    margin: float = 0.0  # sentiment: how far the crop reaches beyond the box on each side, in its longer side
+    nms_iou_threshold: float = 0.0  # detector: intersection over union above which two boxes are one face
+    crop_margin: float = 0.0  # sentiment: how far the crop reaches beyond the box on each side, in its longer side
     temperature: float = 1.0  # sentiment: what logits are divided by, so that scores are as often right as they say
-    steadiness: Steadiness = Steadiness()  # sentiment: of the label over time
+    smoothing: SmoothingConfig = SmoothingConfig()  # sentiment: of the label over time
     precision: str = "float32"  # of weights and arithmetic
-    licence: str = ""  # of the weights, with the terms of the pictures they learned from
+    license: str = ""  # of the weights, with the terms of the pictures they learned from
     training: dict[str, Any] = field(default_factory=dict)  # data, recipe, versions
     calibration: dict[str, Any] = field(default_factory=dict)  # pictures that set the int8 ranges
     parity: dict[str, Any] = field(default_factory=dict)  # what export lost against the trained model
-    compiled: dict[str, Any] = field(default_factory=dict)  # for an Edge TPU: by what, from which file; {}: for the CPU
+    edgetpu: dict[str, Any] = field(default_factory=dict)  # for an Edge TPU: by what, from which file; {}: for the CPU
     sha256: str = ""  # of the flatbuffer
-    needs: str = ""  # the oldest version of TFLite that has its operators
-    format: int = FORMAT
+    min_runtime_version: str = ""  # the oldest version of TFLite that has its operators
+    format: int = FORMAT_VERSION
 
     @property
-    def answers(self) -> tuple[str, ...]:
+    def reported_labels(self) -> tuple[str, ...]:
         """The labels that may be said; a class whose name starts with "_" is known so as to be unsure about it."""
         return tuple(label for label in self.labels if not label.startswith("_"))
 
-    def facts(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """All that the manifest holds; a detector says nothing that would have to be steady."""
         found = asdict(self)
         if self.task == "detector":
@@ -69,46 +69,48 @@ class ModelSpec:
         return found
 
     def to_json(self) -> str:
-        return json.dumps(self.facts(), indent=2) + "\n"
+        return json.dumps(self.to_dict(), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, origin: Path) -> Self:
         """Read a manifest. Raises ModelError, naming `origin`, when it is not one or of another format."""
         try:
             found = json.loads(text)
-            if found["format"] != FORMAT:
-                raise ModelError(f"{origin} has manifest format {found['format']}, this pocketsight reads {FORMAT}")
+            if found["format"] != FORMAT_VERSION:
+                raise ModelError(
+                    f"{origin} has manifest format {found['format']}, this pocketsight reads {FORMAT_VERSION}"
+                )
             known = {f.name for f in fields(cls)} - ({"steadiness"} if found["task"] == "detector" else set())
-            if strange := sorted(set(found) - known) + _strange(steady := found.get("steadiness", {})):
+            if strange := sorted(set(found) - known) + _unknown_smoothing_keys(steady := found.get("steadiness", {})):
                 raise ModelError(f"{origin} has unknown facts in its manifest: {', '.join(strange)}")
             facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-            spec = cls(**facts | {"steadiness": Steadiness(**steady)})
-            _check(spec)
+            spec = cls(**facts | {"steadiness": SmoothingConfig(**steady)})
+            _validate(spec)
         except (ValueError, TypeError, KeyError) as error:
             raise ModelError(f"{origin} has a malformed manifest ({error}); export the model again") from error
         return spec
 
 
-def _strange(steadiness: object) -> list[str]:
+def _unknown_smoothing_keys(smoothing: object) -> list[str]:
     """What of it is not known. Raises ValueError when it has no names at all."""
-    if not isinstance(steadiness, dict):
-        raise ValueError(f"steadiness {steadiness!r} does not name memory, slack and dwell")
-    return [f"steadiness {name}" for name in sorted(set(steadiness) - {f.name for f in fields(Steadiness)})]
+    if not isinstance(smoothing, dict):
+        raise ValueError(f"steadiness {smoothing!r} does not name memory, slack and dwell")
+    return [f"steadiness {name}" for name in sorted(set(smoothing) - {f.name for f in fields(SmoothingConfig)})]
 
 
-def _check(spec: ModelSpec) -> None:
+def _validate(spec: ModelSpec) -> None:
     """Raise ValueError on a fact that no model can have."""
     if spec.task not in TASKS:
         raise ValueError(f"task {spec.task!r} is none of {', '.join(TASKS)}")
-    if len(spec.size) != 2 or not all(isinstance(n, int) and 0 < n <= 8192 for n in spec.size):
-        raise ValueError(f"size {spec.size} is not (height, width)")
+    if len(spec.input_size) != 2 or not all(isinstance(n, int) and 0 < n <= 8192 for n in spec.input_size):
+        raise ValueError(f"size {spec.input_size} is not (height, width)")
     if not spec.labels or not all(isinstance(label, str) for label in spec.labels):
         raise ValueError("labels are not names")
-    if spec.labels[: len(spec.answers)] != spec.answers or not spec.answers:
+    if spec.labels[: len(spec.reported_labels)] != spec.reported_labels or not spec.reported_labels:
         raise ValueError("labels do not begin with the answers")
     if not all(isinstance(n, int) and n > 0 for n in spec.strides):
         raise ValueError(f"strides {spec.strides} are not pixels")
-    if not isinstance(spec.compiled, dict) or not isinstance(spec.compiled.get("outputs", {}), dict):
+    if not isinstance(spec.edgetpu, dict) or not isinstance(spec.edgetpu.get("outputs", {}), dict):
         raise ValueError("compiled does not say how")
     for name in ("threshold", "overlap", "margin"):
         number = getattr(spec, name)
@@ -118,25 +120,25 @@ def _check(spec: ModelSpec) -> None:
     if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0.01 <= heat <= 100:
         raise ValueError(f"temperature {heat!r} is not a number from 0.01 to 100")
     for name, most, unit in ("memory", 3600, "seconds"), ("slack", 1, "a share"), ("dwell", 3600, "seconds"):
-        number = getattr(spec.steadiness, name)
+        number = getattr(spec.smoothing, name)
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
             raise ValueError(f"steadiness {name} {number!r} is not {unit}, 0 to {most}")
 
 
-def pack(flatbuffer: bytes, spec: ModelSpec, more: Mapping[str, bytes] | None = None) -> bytes:
+def pack_model_file(flatbuffer: bytes, spec: ModelSpec, extra_entries: Mapping[str, bytes] | None = None) -> bytes:
     """One file: the flatbuffer, and behind it a zip with its manifest and `more` entries by name.
 
     The same input gives the same bytes.
     """
     file = io.BytesIO(flatbuffer)
     with ZipFile(file, "a") as archive:
-        archive.writestr(ZipInfo(MANIFEST), spec.to_json())  # ZipInfo has a fixed date
-        for name, data in (more or {}).items():
+        archive.writestr(ZipInfo(MANIFEST_NAME), spec.to_json())  # ZipInfo has a fixed date
+        for name, data in (extra_entries or {}).items():
             archive.writestr(ZipInfo(name), data, ZIP_DEFLATED, 9)
     return file.getvalue()
 
 
-def unpack(path: Path) -> tuple[bytes, ModelSpec]:
+def read_model_file(path: Path) -> tuple[bytes, ModelSpec]:
     """The flatbuffer and the spec of a model file. Raises ModelError when one is missing or was changed."""
     try:
         data = path.read_bytes()
@@ -145,7 +147,7 @@ def unpack(path: Path) -> tuple[bytes, ModelSpec]:
     cure = "make one with: pocketsight export tflite"
     try:
         with ZipFile(io.BytesIO(data)) as archive:
-            text = archive.read(MANIFEST).decode()
+            text = archive.read(MANIFEST_NAME).decode()
             start = min(entry.header_offset for entry in archive.infolist())
     except (
         BadZipFile,

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 
-Lap = Callable[[str], None]  # called with a stage's name when the stage ends
+StageHook = Callable[[str], None]  # called with a stage's name when the stage ends
 
 
-def no_lap(stage: str) -> None:
+def no_timing(stage: str) -> None:
     """Time nothing."""
 
 
-class Laps:
+class StageTimer:
     """Milliseconds a stage since the last lap; a stage that comes twice adds up."""
 
     def __init__(self) -> None:
-        self.ms: dict[str, float] = {}
-        self.start = self.last = perf_counter()
+        self.stages_ms: dict[str, float] = {}
+        self.start = self.stage_start = perf_counter()
 
     def __call__(self, stage: str) -> None:
         now = perf_counter()
-        self.ms[stage] = self.ms.get(stage, 0.0) + 1000 * (now - self.last)
-        self.last = now
+        self.stages_ms[stage] = self.stages_ms.get(stage, 0.0) + 1000 * (now - self.stage_start)
+        self.stage_start = now

@@ -14,50 +14,52 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.files import write_json
 
 ROUNDS = 30  # invocations a count; the first third only warms up
-WORTH = 0.9  # another thread must bring the time below this share, or fewer are taken: they leave the board cooler
-MOST = 4  # more bring nothing to nets this small
+MAX_TIME_RATIO = (
+    0.9  # another thread must bring the time below this share, or fewer are taken: they leave the board cooler
+)
+MAX_THREADS = 4  # more bring nothing to nets this small
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def choices() -> range:
+def thread_counts() -> range:
     """Counts worth trying. One core stays free for the camera."""
-    return range(1, max(1, min(MOST, cores() - 1)) + 1)
+    return range(1, max(1, min(MAX_THREADS, available_cores() - 1)) + 1)
 
 
-def best_threads(key: str, invoke: Callable[[int], Callable[[], object]], memory: Path | None = None) -> int:
+def autotune_threads(key: str, invoke: Callable[[int], Callable[[], object]], cache_file: Path | None = None) -> int:
     """The count that runs a model fastest. `invoke(count)` gives a call that runs it once; `key` names the model.
 
     The answer is kept in `memory`, by default a file of the user's cache, for this model on this machine.
     """
-    if len(choices()) == 1:
+    if len(thread_counts()) == 1:
         return 1
-    memory = memory or cache() / "threads.json"
-    full_key = f"{key} {platform.machine()} {cores()}"
+    cache_file = cache_file or cache_dir() / "threads.json"
+    full_key = f"{key} {platform.machine()} {available_cores()}"
     known: dict[str, int] = {}
     with suppress(OSError, ValueError, AttributeError):
-        known = dict(json.loads(memory.read_text()).items())
-    if known.get(full_key) in choices():
+        known = dict(json.loads(cache_file.read_text()).items())
+    if known.get(full_key) in thread_counts():
         return known[full_key]
-    found = fastest({count: _median(invoke(count)) for count in choices()})
+    found = pick_threads({count: _median_time(invoke(count)) for count in thread_counts()})
     with suppress(DataError):  # a read-only home: measured again the next time
-        write_json(memory, known | {full_key: found})
+        write_json(cache_file, known | {full_key: found})
     return found
 
 
-def fastest(seconds: dict[int, float]) -> int:
+def pick_threads(seconds: dict[int, float]) -> int:
     """The smallest count that no larger one beats by enough."""
     best = min(seconds)
     for count in sorted(seconds):
-        if seconds[count] < WORTH * seconds[best]:
+        if seconds[count] < MAX_TIME_RATIO * seconds[best]:
             best = count
     return best
 
 
-def _median(call: Callable[[], object]) -> float:
+def _median_time(call: Callable[[], object]) -> float:
     times: list[float] = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()
@@ -71,7 +73,7 @@ def median(numbers: Sequence[float]) -> float:
     return sorted(numbers)[len(numbers) // 2]
 
 
-def cache() -> Path:
+def cache_dir() -> Path:
     """The user's cache folder for pocketsight; a service names its own by CACHE_DIRECTORY."""
     home = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME")
     return Path(home or os.path.expanduser("~/.cache")) / "pocketsight"

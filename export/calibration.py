@@ -13,16 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import Image, crop, fit, pictures, read_image
+from pocketsight.device.image import Image, crop_face, letterbox, list_images, read_image
 from pocketsight.device.spec import ModelSpec
-from pocketsight.train.aligned import as_trained
-from pocketsight.train.expressions import Expressions, Portrait, face_in, hold_out, read_expressions
-from pocketsight.train.faces import NONE, Example, read_faces
-from pocketsight.train.recipe import SENTIMENT
-from pocketsight.train.slices import FEW
+from pocketsight.train.aligned import apply_training_alignment
+from pocketsight.train.expressions import (
+    ClassificationDataset,
+    ClassificationSample,
+    get_face_box,
+    hold_out_classification,
+    read_classification_dataset,
+)
+from pocketsight.train.faces import NO_BOXES, DetectionSample, read_detection_dataset
+from pocketsight.train.recipe import CLASSIFIER_RECIPE
+from pocketsight.train.slices import MIN_SAMPLES
 
-COUNT = 300  # pictures that set the int8 ranges
-HELD_OUT = 300  # pictures for parity
+CALIBRATION_COUNT = 300  # pictures that set the int8 ranges
+PARITY_COUNT = 300  # pictures for parity
 
 
 @dataclass(frozen=True)
@@ -31,15 +37,21 @@ class Calibration:
 
     samples: list[Image] = field(default_factory=list)  # model inputs; the last two are all black and all white
     facts: dict[str, Any] = field(default_factory=dict)  # for the manifest
-    held_out: list[Any] = field(default_factory=list)  # Example or Portrait, none a sample; none where without labels
+    parity_samples: list[Any] = field(
+        default_factory=list
+    )  # Example or Portrait, none a sample; none where without labels
     skipped: list[str] = field(default_factory=list)  # pictures that cannot be read
-    unseen: Sequence[Portrait] = field(
+    heldout: Sequence[ClassificationSample] = field(
         default_factory=list
     )  # all that a classifier's training held out; none where few
 
 
 def read_calibration(
-    spec: ModelSpec, data: Sequence[Path], votes: Sequence[Path] = (), detector: Path | None = None, count: int = COUNT
+    spec: ModelSpec,
+    data: Sequence[Path],
+    soft_labels: Sequence[Path] = (),
+    detector: Path | None = None,
+    count: int = CALIBRATION_COUNT,
 ) -> Calibration:
     """Draw samples from labelled data, as for training, or for a detector from a plain folder of pictures.
 
@@ -48,77 +60,91 @@ def read_calibration(
     DataError when nothing can be read.
     """
     items: list[Any]
-    items, unseen = _portraits(spec, data, votes) if spec.task == "sentiment" else (_examples(data), [])
-    drawn = _shuffled(items)
-    count = min(count, max(1, len(drawn) // 2))  # of few, half prove what the other half has set
-    chosen, rest = drawn[:count], drawn[count : count + HELD_OUT]
+    items, heldout = (
+        _classification_samples(spec, data, soft_labels) if spec.task == "sentiment" else (_detection_samples(data), [])
+    )
+    shuffled = _shuffled(items)
+    count = min(count, max(1, len(shuffled) // 2))  # of few, half prove what the other half has set
+    selected, rest = shuffled[:count], shuffled[count : count + PARITY_COUNT]
     if spec.task == "sentiment":
-        unseen = as_trained(unseen, spec, detector)
-        rest = _shuffled(_said(unseen, spec))[:HELD_OUT] if unseen else as_trained(rest, spec, detector)
-        chosen = as_trained(chosen, spec, detector)
+        heldout = apply_training_alignment(heldout, spec, detector)
+        rest = (
+            _shuffled(_reportable(heldout, spec))[:PARITY_COUNT]
+            if heldout
+            else apply_training_alignment(rest, spec, detector)
+        )
+        selected = apply_training_alignment(selected, spec, detector)
     samples: list[Image] = []
     used: list[Any] = []
     skipped: list[str] = []
-    for item in chosen:
+    for item in selected:
         try:
-            samples.append(_input(item, spec))
+            samples.append(_model_input(item, spec))
             used.append(item)
         except DataError as error:
             skipped.append(str(error))
     if not samples:
         raise DataError(f"{', '.join(map(str, data))} holds no picture to calibrate with")
-    extremes = [np.full((*spec.size, 3), grey, np.uint8) for grey in (0, 255)]  # so that a pixel is exactly one step
+    extremes = [
+        np.full((*spec.input_size, 3), grey, np.uint8) for grey in (0, 255)
+    ]  # so that a pixel is exactly one step
     samples += extremes
     facts = {
         "data": [path.name for path in data],
         "pictures": len(used),
         "sha256": sha256(b"".join(sample.tobytes() for sample in samples)).hexdigest(),
-        "balance": dict(sorted(Counter(_kind(item, spec) for item in used).items())),
+        "balance": dict(sorted(Counter(_balance_key(item, spec) for item in used).items())),
     }
-    labelled = [item for item in rest if isinstance(item, Portrait) or item.labelled]
-    return Calibration(samples, facts, labelled, skipped, unseen)
+    labeled = [item for item in rest if isinstance(item, ClassificationSample) or item.labeled]
+    return Calibration(samples, facts, labeled, skipped, heldout)
 
 
 @dataclass(frozen=True)
-class Drawn(Example):
+class CalibrationSample(DetectionSample):
     """An example, and whether anybody looked for faces in it."""
 
-    labelled: bool = True
+    labeled: bool = True
 
 
-def _examples(data: Sequence[Path]) -> list[Drawn]:
-    found: list[Drawn] = []
+def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
+    found: list[CalibrationSample] = []
     for path in data:
         if path.is_dir() and not any((path / part).is_dir() for part in ("images", "train", "val", "test")):
-            found += [Drawn(file, NONE, labelled=False) for file in pictures(path)]
+            found += [CalibrationSample(file, NO_BOXES, labeled=False) for file in list_images(path)]
         else:
             found += [
-                Drawn(e.path, e.boxes, e.ignore, e.group, e.size)
-                for part in read_faces(path).parts.values()
+                CalibrationSample(e.path, e.boxes, e.ignored_boxes, e.group, e.size)
+                for part in read_detection_dataset(path).splits.values()
                 for e in part
             ]
     return found
 
 
-def _portraits(spec: ModelSpec, data: Sequence[Path], votes: Sequence[Path]) -> tuple[list[Portrait], list[Portrait]]:
+def _classification_samples(
+    spec: ModelSpec, data: Sequence[Path], soft_labels: Sequence[Path]
+) -> tuple[list[ClassificationSample], list[ClassificationSample]]:
     """Answers that the training learned from, and all faces that it held out: none when they are too few."""
-    found = read_expressions(list(data), list(votes), spec.answers, silent=spec.labels[len(spec.answers) :])
-    if not found.parts.get("train"):  # such as a part for testing alone
-        found = Expressions({"train": [p for part in found.parts.values() for p in part]}, found.classes)
-    train, val = hold_out(found, spec.training.get("recipe", {}).get("held_out", SENTIMENT.held_out))
-    unseen = val if val is not train and len(_said(val, spec)) >= FEW else []
-    every = [p for part in found.parts.values() for p in part]
-    return _said(train if unseen else every, spec), unseen
+    found = read_classification_dataset(
+        list(data), list(soft_labels), spec.reported_labels, known_rejects=spec.labels[len(spec.reported_labels) :]
+    )
+    if not found.splits.get("train"):  # such as a part for testing alone
+        found = ClassificationDataset({"train": [p for part in found.splits.values() for p in part]}, found.classes)
+    train, val = hold_out_classification(
+        found, spec.training.get("recipe", {}).get("held_out", CLASSIFIER_RECIPE.val_fraction)
+    )
+    heldout = val if val is not train and len(_reportable(val, spec)) >= MIN_SAMPLES else []
+    every = [p for part in found.splits.values() for p in part]
+    return _reportable(train if heldout else every, spec), heldout
 
 
-def _said(portraits: Sequence[Portrait], spec: ModelSpec) -> list[Portrait]:
-    return [p for p in portraits if 0 <= p.label < len(spec.answers)]
+def _reportable(portraits: Sequence[ClassificationSample], spec: ModelSpec) -> list[ClassificationSample]:
+    return [p for p in portraits if 0 <= p.label < len(spec.reported_labels)]
 
 
 def _shuffled(items: list[Any]) -> list[Any]:
     """In a random order, always the same; portraits in turn from each class."""
     items = [items[n] for n in np.random.default_rng(0).permutation(len(items))]
-    if not items or not isinstance(items[0], Portrait):
+    if not items or not isinstance(items[0], ClassificationSample):
         return items
     classes = sorted({item.label for item in items})
     rank: Counter[int] = Counter()
@@ -129,22 +155,22 @@ def _shuffled(items: list[Any]) -> list[Any]:
     return [items[n] for n in sorted(range(len(items)), key=places.__getitem__)]
 
 
-def _input(item: Any, spec: ModelSpec) -> Image:
-    if isinstance(item, Portrait):
+def _model_input(item: Any, spec: ModelSpec) -> Image:
+    if isinstance(item, ClassificationSample):
         image = read_image(item.path)
-        return crop(image, face_in(item, image), spec.margin, spec.size)
-    return fit(item.read(), spec.size)[0]
+        return crop_face(image, get_face_box(item, image), spec.crop_margin, spec.input_size)
+    return letterbox(item.read(), spec.input_size)[0]
 
 
-def _kind(item: Any, spec: ModelSpec) -> str:
-    if isinstance(item, Portrait):
+def _balance_key(item: Any, spec: ModelSpec) -> str:
+    if isinstance(item, ClassificationSample):
         return spec.labels[item.label]
-    if not item.labelled:
+    if not item.labeled:
         return "not labelled"
     return "with faces" if len(item.boxes) else "without faces"
 
 
-def feed(samples: Sequence[Image]) -> Iterator[list[NDArray[np.float32]]]:
+def representative_dataset(samples: Sequence[Image]) -> Iterator[list[NDArray[np.float32]]]:
     """One [(1, H, W, 3) float32, 0..255] for each sample, the form that the TFLite converter asks for."""
     for sample in samples:
         yield [sample[np.newaxis].astype(np.float32)]

@@ -14,15 +14,17 @@ import click
 from pocketsight.device.errors import DataError, ModelError, ParityError
 
 if TYPE_CHECKING:
-    from pocketsight.device.interpreter import Loaded
+    from pocketsight.device.interpreter import Model
     from pocketsight.export.calibration import Calibration
-    from pocketsight.export.edgetpu import Verdict
+    from pocketsight.export.edgetpu import OpSupport
 
 TASKS = "detector", "sentiment"
 PRECISIONS = "int8", "float32", "float16", "dynamic"
 PATH = click.Path(path_type=Path)
-CALIBRATE = "Sets the int8 ranges, which demand it: data as for training, or, for a detector, a folder of pictures."
-PICK = "Classifier: what its threshold must keep.  [default: others_called<=0.1, where there are other faces]"
+CALIBRATE_HELP = (
+    "Sets the int8 ranges, which demand it: data as for training, or, for a detector, a folder of pictures."
+)
+PICK_HELP = "Classifier: what its threshold must keep.  [default: others_called<=0.1, where there are other faces]"
 
 
 @click.group()
@@ -32,12 +34,12 @@ def export() -> None:
 
 @export.command()
 @click.argument("run", type=PATH)
-@click.option("--calibrate", type=PATH, multiple=True, help=CALIBRATE)
+@click.option("--calibrate", type=PATH, multiple=True, help=CALIBRATE_HELP)
 @click.option("--format", "precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
 @click.option("--limit", type=click.FloatRange(0, 1), help="Largest loss of AP50 or accuracy.  [default: 0.01, 0.005]")
 @click.option("--votes", type=PATH, multiple=True, help="Classifier: as for its training.")
 @click.option("--detector", type=PATH, help="Classifier: as for its training.")
-@click.option("--pick", metavar="PROMISE", help=PICK)
+@click.option("--pick", metavar="PROMISE", help=PICK_HELP)
 @click.option("--licence", help="Terms of the weights, for the manifest.")
 @click.option("--out", type=PATH, help="The file to write.  [default: RUN/detector.tflite or RUN/sentiment.tflite]")
 def tflite(
@@ -50,49 +52,63 @@ def tflite(
         raise DataError(f"{what}: --calibrate DATA, the training data will do")
 
     from pocketsight.device import golden
-    from pocketsight.device.files import write_whole
-    from pocketsight.device.interpreter import Loaded, TfliteModel
-    from pocketsight.device.spec import pack
+    from pocketsight.device.files import atomic_write
+    from pocketsight.device.interpreter import Model, TfliteModel
+    from pocketsight.device.spec import pack_model_file
     from pocketsight.export import calibration, certainty
     from pocketsight.export import tflite as converter
     from pocketsight.train.backend import keras
     from pocketsight.train.run import as_model, load_run
-    from pocketsight.train.say import console, say, suggest
+    from pocketsight.train.say import console, log_message, suggest_next
 
     if keras.backend.backend() != "tensorflow":
         raise DataError("only TensorFlow exports; unset KERAS_BACKEND, the weights are the same")
     net, spec = load_run(run, batch=1)
-    spec = certainty.begin(spec, pick, votes)
+    spec = certainty.prepare_spec(spec, pick, votes)
     target = out or run / f"{spec.task}.tflite"
-    drawn = calibration.read_calibration(spec, calibrate, votes, detector) if calibrate else calibration.Calibration()
-    for line in drawn.skipped:
-        say(f"skipped: {line}")
+    calibration_data = (
+        calibration.read_calibration(spec, calibrate, votes, detector) if calibrate else calibration.Calibration()
+    )
+    for line in calibration_data.skipped:
+        log_message(f"skipped: {line}")
     with console.status(f"converting {run} to {precision}"):
-        flatbuffer = converter.convert(net, precision, drawn.samples)
-    converter.demand_clean(flatbuffer, precision)
+        flatbuffer = converter.convert(net, precision, calibration_data.samples)
+    converter.require_clean_graph(flatbuffer, precision)
     spec = replace(
-        spec, precision=precision, licence=licence or spec.licence, sha256=sha256(flatbuffer).hexdigest(),
-        calibration=drawn.facts, needs=converter.needs(flatbuffer),
+        spec, precision=precision, license=licence or spec.license, sha256=sha256(flatbuffer).hexdigest(),
+        calibration=calibration_data.facts, min_runtime_version=converter.read_min_runtime_version(flatbuffer),
     )  # fmt: skip
-    exported = Loaded(TfliteModel(flatbuffer, threads=1, origin=target), spec)
+    exported = Model(TfliteModel(flatbuffer, threads=1, origin=target), spec)
     if calibrate:
-        facts = _prove(as_model(net, spec), exported, drawn, limit)
-        spec = replace(certainty.finish(exported, drawn.unseen, pick, votes), parity=facts)
+        facts = _check_parity(as_model(net, spec), exported, calibration_data, limit)
+        spec = replace(certainty.calibrate(exported, calibration_data.heldout, pick, votes), parity=facts)
     else:
-        say("no parity check: give --calibrate DATA to have one")
-    write_whole(target, pack(flatbuffer, spec, golden.entries(golden.make(exported.model, spec.size))))
-    say(f"wrote {target}, {target.stat().st_size:,} bytes")
-    suggest("run", f"--{spec.task}", target)
+        log_message("no parity check: give --calibrate DATA to have one")
+    atomic_write(
+        target,
+        pack_model_file(
+            flatbuffer, spec, golden.zip_entries(golden.make_golden_inputs(exported.infer, spec.input_size))
+        ),
+    )
+    log_message(f"wrote {target}, {target.stat().st_size:,} bytes")
+    suggest_next("run", f"--{spec.task}", target)
 
 
-def _prove(trained: Loaded, exported: Loaded, drawn: Calibration, limit: float | None) -> dict[str, Any]:
+def _check_parity(
+    trained: Model, exported: Model, calibration_data: Calibration, limit: float | None
+) -> dict[str, Any]:
     """The parity report, printed too. Raises ParityError when more was lost than `limit`."""
     from pocketsight.export import parity
     from pocketsight.train.say import console
 
-    facts = parity.compare(trained, exported, drawn.samples[:50] + drawn.samples[-2:], drawn.held_out)
-    console.print(_table(facts))
-    parity.demand(facts, limit)
+    facts = parity.compare_models(
+        trained,
+        exported,
+        calibration_data.samples[:50] + calibration_data.samples[-2:],
+        calibration_data.parity_samples,
+    )
+    console.print(_parity_table(facts))
+    parity.require_parity(facts, limit)
     return facts
 
 
@@ -107,41 +123,43 @@ def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
     The check needs nothing but pocketsight; compiling needs Coral's edgetpu_compiler.
     """
     from pocketsight.device import golden
-    from pocketsight.device.edgetpu import beside
-    from pocketsight.device.files import write_whole
-    from pocketsight.device.spec import pack, unpack
+    from pocketsight.device.edgetpu import compiled_path
+    from pocketsight.device.files import atomic_write
+    from pocketsight.device.spec import pack_model_file, read_model_file
     from pocketsight.export import compiler
-    from pocketsight.export.edgetpu import judge
+    from pocketsight.export.edgetpu import check_support
     from pocketsight.export.graph import read_graph
-    from pocketsight.train.say import console, say, suggest
+    from pocketsight.train.say import console, log_message, suggest_next
 
-    plain = exported(source)
-    flatbuffer, spec = unpack(plain)
-    if spec.compiled:
+    plain = find_exported_model(source)
+    flatbuffer, spec = read_model_file(plain)
+    if spec.edgetpu:
         raise DataError(f"{plain} is compiled already; give the file it was compiled from")
-    verdicts = judge(read_graph(flatbuffer))
-    console.print(_verdicts(verdicts))
-    program = compiler.find()
+    verdicts = check_support(read_graph(flatbuffer))
+    console.print(_support_table(verdicts))
+    program = compiler.find_compiler()
     if program is None:
-        demand_few(verdicts, allow_cpu)
+        require_supported(verdicts, allow_cpu)
         maybe = sum(bool(verdict.note) for verdict in verdicts)
-        raise ModelError(f"the check passed, with {maybe} of {len(verdicts)} operators left open; {compiler.absent()}")
+        raise ModelError(
+            f"the check passed, with {maybe} of {len(verdicts)} operators left open; {compiler.install_hint()}"
+        )
     with console.status(f"compiling {plain}"):
         compiled, report = compiler.compile_model(flatbuffer, plain.stem, program)
-    compiler.demand_mapped(report, allow_cpu)
+    compiler.require_mapped(report, allow_cpu)
     facts = {
         "for": "edgetpu", "compiler": report.version, "from": spec.sha256, "mapped": report.mapped,
-        "on_cpu": report.on_cpu, "outputs": compiler.match_outputs(flatbuffer, compiled),
+        "on_cpu": report.on_cpu, "outputs": compiler.map_outputs(flatbuffer, compiled),
     }  # fmt: skip
-    target = out or beside(plain)
-    spec = replace(spec, sha256=sha256(compiled).hexdigest(), compiled=facts)
-    write_whole(target, pack(compiled, spec, golden.entries(golden.read(plain))))
-    say(f"wrote {target}, {target.stat().st_size:,} bytes, {report.mapped} operators on the Edge TPU, "
+    target = out or compiled_path(plain)
+    spec = replace(spec, sha256=sha256(compiled).hexdigest(), edgetpu=facts)
+    atomic_write(target, pack_model_file(compiled, spec, golden.zip_entries(golden.read(plain))))
+    log_message(f"wrote {target}, {target.stat().st_size:,} bytes, {report.mapped} operators on the Edge TPU, "
         f"{report.on_cpu} on the CPU")  # fmt: skip
-    suggest("run", f"--{spec.task}", plain)
+    suggest_next("run", f"--{spec.task}", plain)
 
 
-def exported(source: Path) -> Path:
+def find_exported_model(source: Path) -> Path:
     """The model file of a run, or the file itself. Raises DataError when there is none, or more than one."""
     if not source.is_dir():
         return source
@@ -152,16 +170,16 @@ def exported(source: Path) -> Path:
     return found[0]
 
 
-def demand_few(verdicts: Sequence[Verdict], allowed: int) -> None:
+def require_supported(verdicts: Sequence[OpSupport], max_on_cpu: int) -> None:
     """Raise ParityError, naming the operators, when more would run on the CPU than may."""
-    fallen = Counter(f"{v.operator.name} {v.why}" for v in verdicts if v.why)
-    count = fallen.total()
-    if count > allowed:
-        named = "; ".join(f"{n} {name}" if n > 1 else name for name, n in fallen.items())
+    unsupported = Counter(f"{v.operator.name} {v.cpu_reason}" for v in verdicts if v.cpu_reason)
+    count = unsupported.total()
+    if count > max_on_cpu:
+        named = "; ".join(f"{n} {name}" if n > 1 else name for name, n in unsupported.items())
         raise ParityError(f"{count} of {len(verdicts)} operators would run on the CPU: {named}")
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> Any:
+def _support_table(verdicts: Sequence[OpSupport]) -> Any:
     """The check for people: a line for each kind of operator and fate."""
     from rich.table import Table
 
@@ -169,14 +187,14 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Any:
     for column in ("operator", "version", "count"):
         table.add_column(column, justify="left" if column == "operator" else "right")
     table.add_column("runs on")
-    rows = Counter((v.operator.name, v.operator.version, v.why, v.note) for v in verdicts)
+    rows = Counter((v.operator.name, v.operator.version, v.cpu_reason, v.note) for v in verdicts)
     for (name, version, why, note), count in rows.items():
-        fate = f"CPU: {why}" if why else f"Edge TPU{f', perhaps: {note}' if note else ''}"
-        table.add_row(name, str(version), str(count), fate)
+        placement = f"CPU: {why}" if why else f"Edge TPU{f', perhaps: {note}' if note else ''}"
+        table.add_row(name, str(version), str(count), placement)
     return table
 
 
-def _table(facts: dict[str, Any]) -> Any:
+def _parity_table(facts: dict[str, Any]) -> Any:
     """The parity report for people."""
     from rich.table import Table
 

@@ -12,176 +12,176 @@ from dataclasses import dataclass
 
 from pocketsight.export.graph import Graph, Operator
 
-LARGE = 1 << 16  # elements; the list says "large" and no number
-LONGEST_SOFTMAX = 16_000
-REFUSED = {"CONV_2D": 6, "EXP": 2, "QUANTIZE": 3, "TRANSPOSE_CONV": 4}  # these versions, and all above
-KEPT = 9  # of FULLY_CONNECTED, which the compiler was seen to leave to the CPU
-SEEN = {  # versions that our exports hold; no report says that they are refused, none that they are taken
+LARGE_RESHAPE_SIZE = 1 << 16  # elements; the list says "large" and no number
+MAX_SOFTMAX_SIZE = 16_000
+FIRST_REFUSED_VERSION = {"CONV_2D": 6, "EXP": 2, "QUANTIZE": 3, "TRANSPOSE_CONV": 4}  # these versions, and all above
+FIRST_CPU_DENSE_VERSION = 9  # of FULLY_CONNECTED, which the compiler was seen to leave to the CPU
+EXPORTED_VERSIONS = {  # versions that our exports hold; no report says that they are refused, none that they are taken
     "ADD": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "LOGISTIC": 2, "MEAN": 2, "QUANTIZE": 1,
     "RESIZE_BILINEAR": 3, "SOFTMAX": 2, "TRANSPOSE_CONV": 2,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Verdict:
+class OpSupport:
     """What becomes of one operator."""
 
     operator: Operator
-    why: str = ""  # it would run on the CPU; "": on the Edge TPU
+    cpu_reason: str = ""  # it would run on the CPU; "": on the Edge TPU
     note: str = ""  # what the list leaves open
 
 
-def judge(graph: Graph) -> list[Verdict]:
+def check_support(graph: Graph) -> list[OpSupport]:
     """A verdict an operator, in the order of the graph.
 
     The compiler takes one piece: it begins at the first operator that it can map and ends before the next that it
     cannot. A file that it refuses is refused whole.
     """
-    if refused := _refused(graph):
-        return [Verdict(operator, refused) for operator in graph.operators]
-    own = [_reason(operator) for operator in graph.operators]
-    begin = next((n for n, why in enumerate(own) if not why), len(own))
-    end = next((n for n in range(begin, len(own)) if own[n]), len(own))
+    if refused := _file_refusal(graph):
+        return [OpSupport(operator, refused) for operator in graph.operators]
+    reasons = [_unmapped_reason(operator) for operator in graph.operators]
+    begin = next((n for n, why in enumerate(reasons) if not why), len(reasons))
+    end = next((n for n in range(begin, len(reasons)) if reasons[n]), len(reasons))
     return [
-        Verdict(op, why or ("comes after one that is not mapped" if n > end else ""), "" if why else _note(op))
-        for n, (op, why) in enumerate(zip(graph.operators, own, strict=True))
+        OpSupport(
+            op, why or ("comes after one that is not mapped" if n > end else ""), "" if why else _open_question(op)
+        )
+        for n, (op, why) in enumerate(zip(graph.operators, reasons, strict=True))
     ]
 
 
-def _refused(graph: Graph) -> str:
+def _file_refusal(graph: Graph) -> str:
     """Why the compiler would not even read the file."""
-    if graph.subgraphs > 1:
-        return f"the file has {graph.subgraphs} subgraphs, and one is supported"
+    if graph.subgraph_count > 1:
+        return f"the file has {graph.subgraph_count} subgraphs, and one is supported"
     for op in graph.operators:
-        if op.version >= REFUSED.get(op.name, op.version + 1):
-            return (
-                f"the compiler refuses files with {op.name} version {op.version}; it knows up to {REFUSED[op.name] - 1}"
-            )
+        if op.version >= FIRST_REFUSED_VERSION.get(op.name, op.version + 1):
+            return f"the compiler refuses files with {op.name} version {op.version}; it knows up to {FIRST_REFUSED_VERSION[op.name] - 1}"
     return ""
 
 
-def _reason(op: Operator) -> str:
+def _unmapped_reason(op: Operator) -> str:
     """Why an operator by itself would not be mapped; "" when nothing speaks against it."""
-    if op.custom or op.name not in RULES:
+    if op.is_custom or op.name not in RULES:
         return "not on Coral's list"
-    return _tensors(op) or RULES[op.name](op)
+    return _check_tensors(op) or RULES[op.name](op)
 
 
-def _tensors(op: Operator) -> str:
+def _check_tensors(op: Operator) -> str:
     """What holds for all: 8 bits, fixed sizes, three dimensions."""
     for tensor in (*op.inputs, *op.outputs):
-        if tensor.dynamic:
+        if tensor.is_dynamic:
             return "has a dynamic size"
-        allowed = ("INT8", "UINT8", "INT32") if tensor.constant else ("INT8", "UINT8")
+        allowed = ("INT8", "UINT8", "INT32") if tensor.is_constant else ("INT8", "UINT8")
         if tensor.type not in allowed:
             return f"works on {tensor.type}"
-    for tensor in op.computed:
+    for tensor in op.computed_tensors:
         if any(n > 1 for n in tensor.shape[:-3]):
-            return f"only the three innermost dimensions may exceed 1, this is {_size(tensor.shape)}"
+            return f"only the three innermost dimensions may exceed 1, this is {_shape_text(tensor.shape)}"
     return ""
 
 
-def _note(op: Operator) -> str:
-    if op.name == "RESHAPE" and op.outputs[0].count >= LARGE:
+def _open_question(op: Operator) -> str:
+    if op.name == "RESHAPE" and op.outputs[0].size >= LARGE_RESHAPE_SIZE:
         return "certain reshapes of large tensors are not mapped"
     if op.name.startswith("RESIZE_"):
         return "may stay on the CPU, depending on the sizes"
-    if op.version > SEEN.get(op.name, op.version):
+    if op.version > EXPORTED_VERSIONS.get(op.name, op.version):
         return f"version {op.version} was not seen yet"
     return ""
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def _shape_text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-def _fine(op: Operator) -> str:
+def _check_nothing(op: Operator) -> str:
     return ""
 
 
-def _weights(op: Operator) -> str:
+def _check_weights(op: Operator) -> str:
     """Of a layer: they stand in the file."""
     parameters = op.inputs[:2] if op.name == "TRANSPOSE_CONV" else op.inputs[1:]
-    return "" if all(tensor.constant for tensor in parameters) else "its weights are computed"
+    return "" if all(tensor.is_constant for tensor in parameters) else "its weights are computed"
 
 
-def _convolution(op: Operator) -> str:
+def _check_convolution(op: Operator) -> str:
     if op.options.get("dilationWFactor", 1) != op.options.get("dilationHFactor", 1):
         return "dilates differently in x and y"
     pixels, weights = op.inputs[:2]
     if op.name == "CONV_2D" and weights.shape[-1] != pixels.shape[-1]:
         return f"a grouped convolution: {weights.shape[-1]} of {pixels.shape[-1]} channels"
-    return _weights(op)
+    return _check_weights(op)
 
 
-def _plain(op: Operator) -> str:
+def _check_activation(op: Operator) -> str:
     return "has a fused activation" if op.options.get("fusedActivationFunction") else ""
 
 
-def _concatenation(op: Operator) -> str:
-    constants = [tensor for tensor in op.inputs if tensor.constant]
-    zero = all(bool((tensor.numbers == tensor.quantum[1]).all()) for tensor in constants)
+def _check_concatenation(op: Operator) -> str:
+    constants = [tensor for tensor in op.inputs if tensor.is_constant]
+    zero = all(bool((tensor.values == tensor.quantization[1]).all()) for tensor in constants)
     if constants and (len(op.inputs) != 2 or not zero):
         return "joins a constant that is not zeros to one input"
-    return _plain(op)
+    return _check_activation(op)
 
 
-def _dense(op: Operator) -> str:
+def _check_dense(op: Operator) -> str:
     shape = op.outputs[0].shape
-    if op.version >= KEPT:
+    if op.version >= FIRST_CPU_DENSE_VERSION:
         return f"version {op.version}, which keeps its dimensions"
     if any(n > 1 for n in shape[:-1]):
-        return f"its output must have one dimension, this is {_size(shape)}"
-    return "its weights have a special format" if op.options.get("weightsFormat") else _weights(op)
+        return f"its output must have one dimension, this is {_shape_text(shape)}"
+    return "its weights have a special format" if op.options.get("weightsFormat") else _check_weights(op)
 
 
-def _axes(op: Operator) -> set[int]:
+def _reduced_axes(op: Operator) -> set[int]:
     """What a reduction reduces, counted from the front."""
     rank = len(op.inputs[0].shape)
-    return {int(axis) % rank for axis in op.inputs[1].numbers} if rank else set()
+    return {int(axis) % rank for axis in op.inputs[1].values} if rank else set()
 
 
-def _reduction(op: Operator) -> str:
+def _check_reduction(op: Operator) -> str:
     rank = len(op.inputs[0].shape)
-    if rank == 4 and 0 in _axes(op):
+    if rank == 4 and 0 in _reduced_axes(op):
         return "reduces the batch"
     depth = op.inputs[0].shape[-1] if rank else 0
-    if op.name == "MEAN" and rank - 1 in _axes(op) and depth % 4:
+    if op.name == "MEAN" and rank - 1 in _reduced_axes(op) and depth % 4:
         return f"a mean over {depth} channels: they must be a multiple of 4"
     return ""
 
 
-def _pad(op: Operator) -> str:
-    padding = op.inputs[1].numbers
+def _check_pad(op: Operator) -> str:
+    padding = op.inputs[1].values
     return "pads the batch" if len(op.inputs[0].shape) == 4 and padding[:2].any() else ""
 
 
-def _pack(op: Operator) -> str:
+def _check_pack(op: Operator) -> str:
     return "packs the batch" if op.options.get("axis") == 0 and len(op.outputs[0].shape) == 4 else ""
 
 
-def _prelu(op: Operator) -> str:
+def _check_prelu(op: Operator) -> str:
     return "has more than one alpha a channel" if any(n > 1 for n in op.inputs[1].shape[:-1]) else ""
 
 
-def _softmax(op: Operator) -> str:
+def _check_softmax(op: Operator) -> str:
     shape = op.inputs[0].shape
-    if any(n > 1 for n in shape[:-1]) or shape[-1] > LONGEST_SOFTMAX:
-        return f"takes one dimension of {LONGEST_SOFTMAX} at most, this is {_size(shape)}"
+    if any(n > 1 for n in shape[:-1]) or shape[-1] > MAX_SOFTMAX_SIZE:
+        return f"takes one dimension of {MAX_SOFTMAX_SIZE} at most, this is {_shape_text(shape)}"
     return ""
 
 
-def _squeeze(op: Operator) -> str:
+def _check_squeeze(op: Operator) -> str:
     """Ones may go from the front only: [1, 5, 10] to [5, 10], not [5, 1, 10]."""
     shape, given = op.inputs[0].shape, op.options.get("squeezeDims")
     rank = len(shape)
-    gone = {n for n in range(rank) if shape[n] == 1} if given is None else {int(n) % rank for n in given}
+    removed = {n for n in range(rank) if shape[n] == 1} if given is None else {int(n) % rank for n in given}
     lead = next((n for n in range(rank) if shape[n] > 1), rank)
-    return "squeezes more than the ones in front" if any(n > lead for n in gone) else ""
+    return "squeezes more than the ones in front" if any(n > lead for n in removed) else ""
 
 
-def _slice(op: Operator) -> str:
-    strided = any(int(n) != 1 for n in op.inputs[3].numbers) if len(op.inputs) > 3 else False
+def _check_slice(op: Operator) -> str:
+    strided = any(int(n) != 1 for n in op.inputs[3].values) if len(op.inputs) > 3 else False
     if strided or op.options.get("ellipsisMask") or op.options.get("newAxisMask"):
         return "takes strides of 1 only, without ellipsis or new axis"
     return ""
@@ -194,18 +194,18 @@ RULES: dict[str, Callable[[Operator], str]] = {
             "RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RSQRT SLICE SPACE_TO_DEPTH SPLIT SQUARED_DIFFERENCE SUB "
             "TANH TRANSPOSE UNIDIRECTIONAL_SEQUENCE_LSTM"
         ).split(),
-        _fine,
+        _check_nothing,
     ),
-    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _convolution),
-    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), _plain),
-    **dict.fromkeys(("MEAN", "REDUCE_MAX", "REDUCE_MIN", "SUM"), _reduction),
-    "TRANSPOSE_CONV": _weights,
-    "CONCATENATION": _concatenation,
-    "FULLY_CONNECTED": _dense,
-    "PACK": _pack,
-    "PAD": _pad,
-    "PRELU": _prelu,
-    "SOFTMAX": _softmax,
-    "SQUEEZE": _squeeze,
-    "STRIDED_SLICE": _slice,
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _check_convolution),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), _check_activation),
+    **dict.fromkeys(("MEAN", "REDUCE_MAX", "REDUCE_MIN", "SUM"), _check_reduction),
+    "TRANSPOSE_CONV": _check_weights,
+    "CONCATENATION": _check_concatenation,
+    "FULLY_CONNECTED": _check_dense,
+    "PACK": _check_pack,
+    "PAD": _check_pad,
+    "PRELU": _check_prelu,
+    "SOFTMAX": _check_softmax,
+    "SQUEEZE": _check_squeeze,
+    "STRIDED_SLICE": _check_slice,
 }

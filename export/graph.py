@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Tensor:
+class GraphTensor:
     """What flows between operators, or stands in the file."""
 
     name: str
     type: str  # as TFLite writes it: INT8, FLOAT32
     shape: tuple[int, ...]
-    dynamic: bool  # its size is not known before it runs
-    quantum: tuple[float, int]  # scale and zero of the first channel; (0, 0): not quantized
+    is_dynamic: bool  # its size is not known before it runs
+    quantization: tuple[float, int]  # scale and zero of the first channel; (0, 0): not quantized
     data: bytes | None  # None: it is computed
 
     @property
-    def constant(self) -> bool:
+    def is_constant(self) -> bool:
         return self.data is not None
 
     @property
-    def numbers(self) -> NDArray[Any]:
+    def values(self) -> NDArray[Any]:
         """The values of a constant of integers; none of one that is computed."""
         kinds = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64}
         return np.frombuffer(self.data or b"", kinds.get(self.type, np.uint8)).ravel()
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return prod(self.shape)
 
 
@@ -42,24 +42,24 @@ class Operator:
 
     name: str  # as TFLite writes it: CONV_2D; of a custom one its own name
     version: int
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[GraphTensor, ...]
+    outputs: tuple[GraphTensor, ...]
     options: dict[str, Any]  # strides, fused activation and the like, named as in TFLite's schema
-    custom: bool = False
+    is_custom: bool = False
 
     @property
-    def computed(self) -> tuple[Tensor, ...]:
+    def computed_tensors(self) -> tuple[GraphTensor, ...]:
         """Inputs and outputs that do not stand in the file."""
-        return tuple(tensor for tensor in (*self.inputs, *self.outputs) if not tensor.constant)
+        return tuple(tensor for tensor in (*self.inputs, *self.outputs) if not tensor.is_constant)
 
 
 class Graph(NamedTuple):
     """The first subgraph of a file, and how many there are."""
 
     operators: list[Operator]
-    outputs: list[Tensor]
-    named: dict[str, Tensor]  # outputs by the names of the signature; {}: it has none
-    subgraphs: int
+    outputs: list[GraphTensor]
+    outputs_by_name: dict[str, GraphTensor]  # outputs by the names of the signature; {}: it has none
+    subgraph_count: int
 
 
 def read_graph(flatbuffer: bytes) -> Graph:
@@ -84,13 +84,13 @@ def read_graph(flatbuffer: bytes) -> Graph:
     return Graph(operators, [tensors[i] for i in graph.outputs], named, len(model.subgraphs))
 
 
-def _tensor(found: Any, types: dict[int, str], buffers: list[Any]) -> Tensor:
+def _tensor(found: Any, types: dict[int, str], buffers: list[Any]) -> GraphTensor:
     shape = () if found.shape is None else tuple(int(n) for n in found.shape)
     signature = shape if found.shapeSignature is None else found.shapeSignature
     data = buffers[found.buffer].data
     quantum = found.quantization
     scale, zero = (0.0, 0) if quantum is None or quantum.scale is None else (quantum.scale[0], quantum.zeroPoint[0])
-    return Tensor(
+    return GraphTensor(
         _text(found.name), types.get(found.type, f"type {found.type}"), shape, any(int(n) < 0 for n in signature),
         (float(scale), int(zero)), None if data is None else bytes(bytearray(data)),
     )  # fmt: skip

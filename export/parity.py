@@ -9,59 +9,64 @@ import numpy as np
 
 from pocketsight.device.errors import DataError, ParityError
 from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Loaded
-from pocketsight.train.answers import score_sentiment
-from pocketsight.train.score import score_detector
-from pocketsight.train.verdict import scoring
+from pocketsight.device.interpreter import Model
+from pocketsight.train.answers import evaluate_classifier
+from pocketsight.train.score import evaluate_detector
+from pocketsight.train.verdict import scoring_progress
 
-LIMITS = {"ap50": 0.01, "accuracy": 0.005}
+MAX_LOSS = {"ap50": 0.01, "accuracy": 0.005}
 
 
-def compare(trained: Loaded, exported: Loaded, samples: Sequence[Image], held_out: Sequence[Any]) -> dict[str, Any]:
+def compare_models(
+    trained: Model, exported: Model, samples: Sequence[Image], parity_samples: Sequence[Any]
+) -> dict[str, Any]:
     """Largest and mean difference of each output on `samples`, and AP50 or accuracy of both on `held_out`.
 
     "loss" is how much lower the exported one scores; negative where it happens to score higher.
     """
-    facts: dict[str, Any] = {"difference": differences(trained, exported, samples), "pictures": len(held_out)}
-    if not held_out:
+    facts: dict[str, Any] = {
+        "difference": output_differences(trained, exported, samples),
+        "pictures": len(parity_samples),
+    }
+    if not parity_samples:
         return facts
     score: Any
     if exported.spec.task == "detector":
-        metric, score = "ap50", score_detector
+        metric, score = "ap50", evaluate_detector
     else:
-        metric, score = "accuracy", score_sentiment
+        metric, score = "accuracy", evaluate_classifier
     try:
-        before, after = (score(model, held_out, track=scoring)[metric] for model in (trained, exported))
+        before, after = (score(model, parity_samples, track=scoring_progress)[metric] for model in (trained, exported))
     except DataError:  # nothing in them counts
         return facts
     return facts | {"metric": metric, "trained": before, "exported": after, "loss": round(before - after, 4)}
 
 
-def differences(trained: Loaded, exported: Loaded, samples: Sequence[Image]) -> dict[str, dict[str, float]]:
+def output_differences(trained: Model, exported: Model, samples: Sequence[Image]) -> dict[str, dict[str, float]]:
     """For each output the largest and the mean absolute difference between the two models, in real numbers."""
     gaps: dict[str, list[Any]] = {}
     for sample in samples:
-        a, b = trained.model(sample), exported.model(sample)
+        a, b = trained.infer(sample), exported.infer(sample)
         for name in a:
-            gaps.setdefault(name, []).append(np.abs(a[name].real() - b[name].real()))
+            gaps.setdefault(name, []).append(np.abs(a[name].dequantize() - b[name].dequantize()))
     return {
         name: {"largest": round(float(np.max(gap)), 4), "mean": round(float(np.mean(gap)), 5)}
         for name, gap in sorted(gaps.items())
     }
 
 
-def demand(facts: dict[str, Any], limit: float | None) -> None:
+def require_parity(facts: dict[str, Any], max_loss: float | None) -> None:
     """Raise ParityError when more than `limit` was lost.
 
     None stands for 0.01 AP50 or 0.005 accuracy, or what a single picture accounts for where there are few.
     """
     if "loss" not in facts:
         return
-    if limit is None:
-        limit = max(LIMITS[facts["metric"]], 1.5 / facts["pictures"])
-    if facts["loss"] > limit:
+    if max_loss is None:
+        max_loss = max(MAX_LOSS[facts["metric"]], 1.5 / facts["pictures"])
+    if facts["loss"] > max_loss:
         raise ParityError(
             f"the exported model loses {facts['loss']:.4f} {facts['metric']} on {facts['pictures']} held-out pictures, "
-            f"the limit is {limit:g}; calibrate with more pictures like those it will see, or allow it by --limit. "
+            f"the limit is {max_loss:g}; calibrate with more pictures like those it will see, or allow it by --limit. "
             "Nothing was written"
         )

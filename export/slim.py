@@ -11,28 +11,28 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-IDENTIFIER = b"TFL3"
-ALIGNED = 16  # bytes; the schema demands it of every buffer
+FILE_IDENTIFIER = b"TFL3"
+BUFFER_ALIGNMENT = 16  # bytes; the schema demands it of every buffer
 
 
-class Sharing(flatbuffers.Builder):  # type: ignore[misc,unused-ignore]
+class DedupBuilder(flatbuffers.Builder):  # type: ignore[misc,unused-ignore]
     """Writes equal vectors of numbers once."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self.written: dict[tuple[str, bytes], int] = {}
+        self.offsets: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: Any) -> int:
         """Offset of the vector; bytes, which are buffers, are aligned."""
         key = x.dtype.str, x.tobytes()
-        if key not in self.written:
+        if key not in self.offsets:
             if x.dtype == np.uint8:
-                self.Prep(ALIGNED, x.size)
-            self.written[key] = super().CreateNumpyVector(x)
-        return self.written[key]
+                self.Prep(BUFFER_ALIGNMENT, x.size)
+            self.offsets[key] = super().CreateNumpyVector(x)
+        return self.offsets[key]
 
 
-def slim(flatbuffer: bytes) -> bytes:
+def compact(flatbuffer: bytes) -> bytes:
     """The same model in fewer bytes. Names of inputs and outputs stay, as does everything that is computed with."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -44,6 +44,6 @@ def slim(flatbuffer: bytes) -> bytes:
                 tensor.name = None
             if tensor.quantization:
                 tensor.quantization.min = tensor.quantization.max = None
-    builder = Sharing(len(flatbuffer))
-    builder.Finish(model.Pack(builder), IDENTIFIER)
+    builder = DedupBuilder(len(flatbuffer))
+    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())

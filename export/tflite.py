@@ -13,10 +13,10 @@ import numpy as np
 
 from pocketsight.device.errors import ParityError
 from pocketsight.device.image import Image
-from pocketsight.device.interpreter import runtime
-from pocketsight.device.quiet import quiet
-from pocketsight.export.calibration import feed
-from pocketsight.export.slim import slim
+from pocketsight.device.interpreter import import_runtime
+from pocketsight.device.quiet import suppress_stderr
+from pocketsight.export.calibration import representative_dataset
+from pocketsight.export.slim import compact
 
 
 def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
@@ -26,7 +26,11 @@ def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
     """
     import tensorflow as tf
 
-    with quiet(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it says what it saved where
+    with (
+        suppress_stderr(),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):  # it says what it saved where
         warnings.simplefilter("ignore")
         converter = tf.lite.TFLiteConverter.from_keras_model(net)
         if precision != "float32":
@@ -34,30 +38,30 @@ def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8":
-            converter.representative_dataset = partial(feed, samples)
+            converter.representative_dataset = partial(representative_dataset, samples)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.int8
-        return slim(bytes(converter.convert()))
+        return compact(bytes(converter.convert()))
 
 
-def inspect(flatbuffer: bytes, precision: str) -> list[str]:
+def find_problems(flatbuffer: bytes, precision: str) -> list[str]:
     """What is wrong with an exported graph, one line each: dynamic shapes, float in int8, a split for XNNPACK."""
-    module, _ = runtime()
+    module, _ = import_runtime()
     plain = module.Interpreter(
         model_content=flatbuffer, experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
     tensors = {t["index"]: t for t in plain.get_tensor_details()}
-    wrong = []
+    problems = []
     for op in plain._get_ops_details():
         touched = [tensors[index] for index in (*op["inputs"], *op["outputs"]) if index in tensors]
         if any((t["shape_signature"] < 0).any() for t in touched):
-            wrong.append(f"operator {op['op_name']} has a dynamic shape; build the net with a batch of 1")
+            problems.append(f"operator {op['op_name']} has a dynamic shape; build the net with a batch of 1")
         if precision == "int8" and any(t["dtype"] in (np.float32, np.float16) for t in touched):
-            wrong.append(f"operator {op['op_name']} stayed in float; TFLite has no int8 version of it")
-    return list(dict.fromkeys(wrong))
+            problems.append(f"operator {op['op_name']} stayed in float; TFLite has no int8 version of it")
+    return list(dict.fromkeys(problems))
 
 
-def needs(flatbuffer: bytes) -> str:
+def read_min_runtime_version(flatbuffer: bytes) -> str:
     """The oldest version of TFLite that has all operators, as the converter noted it; "" where it did not."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -69,21 +73,21 @@ def needs(flatbuffer: bytes) -> str:
     return ""
 
 
-def partitions(flatbuffer: bytes) -> int:
+def count_partitions(flatbuffer: bytes) -> int:
     """Into how many pieces XNNPACK takes the graph; each border costs a copy."""
-    module, _ = runtime()
-    with quiet():
+    module, _ = import_runtime()
+    with suppress_stderr():
         interpreter = module.Interpreter(model_content=flatbuffer)
         interpreter.allocate_tensors()
     return sum(op["op_name"] == "DELEGATE" for op in interpreter._get_ops_details())
 
 
-def demand_clean(flatbuffer: bytes, precision: str) -> None:
+def require_clean_graph(flatbuffer: bytes, precision: str) -> None:
     """Raise ParityError, naming the operator, when a part of the graph is not what was asked for."""
-    wrong = inspect(flatbuffer, precision)
-    if precision == "int8" and not wrong and (count := partitions(flatbuffer)) > 1:
-        wrong = [
+    problems = find_problems(flatbuffer, precision)
+    if precision == "int8" and not problems and (count := count_partitions(flatbuffer)) > 1:
+        problems = [
             f"XNNPACK takes the graph in {count} pieces instead of one; an operator between them has no fast version"
         ]
-    if wrong:
-        raise ParityError("; ".join(wrong))
+    if problems:
+        raise ParityError("; ".join(problems))

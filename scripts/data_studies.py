@@ -19,8 +19,8 @@ from typing import Any
 import click
 import numpy as np
 
-from pocketsight.device.files import write_whole
-from pocketsight.device.image import pictures
+from pocketsight.device.files import atomic_write
+from pocketsight.device.image import list_images
 from pocketsight.train.report import pyplot
 from pocketsight.train.votes import read_votes
 
@@ -41,9 +41,9 @@ def pocketsight(*words: object) -> str:
     return done.stdout
 
 
-def part(coco: Coco, folder: Path, kept: Callable[[Any], bool]) -> Coco:
+def select_images(coco: Coco, folder: Path, is_selected: Callable[[Any], bool]) -> Coco:
     """The pictures of a COCO file that are `kept`, with their annotations and whole paths."""
-    images = [i | {"file_name": str(folder / i["file_name"])} for i in coco["images"] if kept(i)]
+    images = [i | {"file_name": str(folder / i["file_name"])} for i in coco["images"] if is_selected(i)]
     numbers = {i["id"] for i in images}
     return coco | {"images": images, "annotations": [a for a in coco["annotations"] if a["image_id"] in numbers]}
 
@@ -53,14 +53,14 @@ def train_and_score(data: Coco, test: Path, folder: Path, arch: str, pictures: i
     result = folder / "score.json"
     if not result.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "train.json", json.dumps(data).encode())
+        atomic_write(folder / "train.json", json.dumps(data).encode())
         run = folder / "run"
         resume = ["--resume"] if (run / "manifest.json").exists() else []
         pocketsight(
             "train", "detector", "--data", folder / "train.json", "--arch", arch, "--pictures", pictures,
             "--out", run, "--workers", 2, *resume,
         )  # fmt: skip
-        write_whole(result, pocketsight("score", run, "--data", test, "--json").encode())
+        atomic_write(result, pocketsight("score", run, "--data", test, "--json").encode())
     scores: dict[str, float] = json.loads(result.read_text())
     return scores
 
@@ -83,15 +83,15 @@ def curve(faces: Path, test: Path, out: Path, arch: str, pictures: int) -> None:
     rank = {coco["images"][place]["id"]: n for n, place in enumerate(order)}
     points = []
     for count in (*COUNTS, len(order)):
-        data = part(coco, faces.parent.absolute(), lambda image, most=count: rank[image["id"]] < most)
+        data = select_images(coco, faces.parent.absolute(), lambda image, most=count: rank[image["id"]] < most)
         scores = train_and_score(data, test, out / str(count), arch, pictures)
         people = sum(not a.get("iscrowd") for a in data["annotations"])
         points.append((count, people, scores["ap50"], scores["ap"]))
         click.echo(f"{count} pictures, {people} faces: AP50 {scores['ap50']:.3f}, AP 0.5:0.95 {scores['ap']:.3f}")
-    draw(points, out / "curve.png")
+    plot_curve(points, out / "curve.png")
 
 
-def draw(points: list[tuple[int, int, float, float]], target: Path) -> None:
+def plot_curve(points: list[tuple[int, int, float, float]], target: Path) -> None:
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     counts, values = [p[0] for p in points], [p[2] for p in points]
@@ -118,15 +118,20 @@ def leave_out(faces: Path, out: Path, source: str, arch: str, pictures: int) -> 
     """Train without one source and score on it; then with a half of it, scored on the other half."""
     coco: Coco = json.loads(faces.read_text())
     folder, groups = faces.parent.absolute(), sorted({i["group"] for i in coco["images"] if i["source"] == source})
-    held = set(groups[::2])
+    held_out_groups = set(groups[::2])
     out.mkdir(parents=True, exist_ok=True)
     test = out / f"{source}-test.json"
-    write_whole(test, json.dumps(part(coco, folder, lambda i: i["group"] in held and i["source"] == source)).encode())
+    atomic_write(
+        test,
+        json.dumps(
+            select_images(coco, folder, lambda i: i["group"] in held_out_groups and i["source"] == source)
+        ).encode(),
+    )
     for name, kept in (
         ("without", lambda i: i["source"] != source),
-        ("with", lambda i: i["source"] != source or i["group"] not in held),
+        ("with", lambda i: i["source"] != source or i["group"] not in held_out_groups),
     ):
-        scores = train_and_score(part(coco, folder, kept), test, out / f"{source}-{name}", arch, pictures)
+        scores = train_and_score(select_images(coco, folder, kept), test, out / f"{source}-{name}", arch, pictures)
         click.echo(f"{name} {source} in training: AP50 {scores['ap50']:.3f} on its held-out half")
 
 
@@ -140,7 +145,7 @@ def voters(folder: Path, votes: Path, classes: str) -> None:
     ballots = read_votes(votes, labels)
     right = split = count = 0
     for number, label in enumerate(labels):
-        for path in pictures(folder / label):
+        for path in list_images(folder / label):
             if (ballot := ballots.get(path.resolve())) is not None:
                 mine, best = ballot[number], np.delete(ballot[: len(labels)], number).max()
                 right, split, count = right + (mine > best), split + (mine == best), count + 1

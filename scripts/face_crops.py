@@ -17,14 +17,14 @@ import numpy as np
 from pocketsight.device.boxes import Box
 from pocketsight.device.errors import DataError, PocketsightError
 from pocketsight.device.files import write_jpeg
-from pocketsight.device.image import crop
-from pocketsight.train.faces import read_faces
-from pocketsight.train.say import bar
+from pocketsight.device.image import crop_face
+from pocketsight.train.faces import read_detection_dataset
+from pocketsight.train.say import progress_bar
 
 MASKED, OTHERS = "classes/_masked", "others"
-ROOM = 0.3  # around the box, in its longer sides
-LEAST = 20.0  # px: longer side of the smallest face that is cut
-LARGEST = 144  # px: larger crops are scaled down
+CROP_MARGIN = 0.3  # around the box, in its longer sides
+MIN_FACE_PX = 20.0  # px: longer side of the smallest face that is cut
+MAX_CROP_PX = 144  # px: larger crops are scaled down
 
 
 @click.command()
@@ -36,20 +36,22 @@ def main(faces: Path, out: Path, masked_every: int) -> None:
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} holds files already; choose another folder")
     seen, cut = Counter[str](), Counter[str]()
-    for example in bar([e for part in read_faces(faces).parts.values() for e in part], what="cutting"):
+    for example in progress_bar(
+        [e for part in read_detection_dataset(faces).splits.values() for e in part], description="cutting"
+    ):
         sides = (example.boxes[:, 2:] - example.boxes[:, :2]).max(1, initial=0)
-        if not (sides >= LEAST).any():
+        if not (sides >= MIN_FACE_PX).any():
             continue
         image = example.read()
-        masked = example.masked or (-1,) * len(sides)
-        for number in np.flatnonzero(sides >= LEAST).tolist():
+        masked = example.mask_states or (-1,) * len(sides)
+        for number in np.flatnonzero(sides >= MIN_FACE_PX).tolist():
             kind = MASKED if masked[number] == 1 else OTHERS
             seen[kind] += 1
             if kind == MASKED and seen[kind] % masked_every:
                 continue
             (out / kind).mkdir(parents=True, exist_ok=True)
-            side = min(LARGEST, round(float(sides[number]) * (1 + 2 * ROOM)))
-            face = crop(image, Box(*example.boxes[number].tolist()), ROOM, (side, side))
+            side = min(MAX_CROP_PX, round(float(sides[number]) * (1 + 2 * CROP_MARGIN)))
+            face = crop_face(image, Box(*example.boxes[number].tolist()), CROP_MARGIN, (side, side))
             write_jpeg(out / kind / f"{example.path.stem}_{number}.jpg", face)
             cut[kind] += 1
     click.echo(", ".join(f"{n} {kind}" for kind, n in sorted(cut.items())))

@@ -30,22 +30,22 @@ import click
 import numpy as np
 
 from pocketsight.device import golden
-from pocketsight.device.commands.options import EXAMPLE, MODELS
-from pocketsight.device.commands.run import plan_of, run
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.commands.run import config_from_options, run
 from pocketsight.device.detector import detect
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.image import read_image
-from pocketsight.device.interpreter import load
-from pocketsight.device.spec import MANIFEST, pack, unpack
+from pocketsight.device.interpreter import load_on_cpu
+from pocketsight.device.spec import MANIFEST_NAME, pack_model_file, read_model_file
 
 Rng = np.random.Generator
-Make = Callable[[Rng, Path], bytes]  # a damaged file, of a good model where it is one
-Try = Callable[[Path, str], bool]  # what a user would do with it, a model for a task; whether the answer is right
+MakeFn = Callable[[Rng, Path], bytes]  # a damaged file, of a good model where it is one
+TryFn = Callable[[Path, str], bool]  # what a user would do with it, a model for a task; whether the answer is right
 
 GOOD, REFUSED, WRONG, BUG = range(4)  # exit status of a child
-PATIENCE = 10.0  # seconds
+TIMEOUT_SECONDS = 10.0  # seconds
 SUBJECTS = "sentiment", "detector"
-STRANGE = (
+ODD_VALUES = (
     None,
     True,
     "",
@@ -63,10 +63,10 @@ STRANGE = (
     {"a": []},
     "../../x",
 )
-SETTINGS = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
+CONFIG = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
 
 
-def damaged(data: bytes, rng: Rng) -> bytes:
+def corrupt(data: bytes, rng: Rng) -> bytes:
     """One to four of: bits turned, bytes overwritten, cut out, put in twice, or the end missing."""
     found = bytearray(data)
     for _ in range(int(rng.integers(1, 5))):
@@ -87,99 +87,99 @@ def damaged(data: bytes, rng: Rng) -> bytes:
     return bytes(found)
 
 
-def model(rng: Rng, subject: Path) -> bytes:
-    return damaged(subject.read_bytes(), rng)
+def corrupt_model(rng: Rng, subject: Path) -> bytes:
+    return corrupt(subject.read_bytes(), rng)
 
 
-def forged(rng: Rng, subject: Path) -> bytes:
-    flatbuffer, spec = unpack(subject)
-    broken = damaged(flatbuffer, rng)
-    return pack(broken, replace(spec, sha256=sha256(broken).hexdigest()))
+def corrupt_flatbuffer(rng: Rng, subject: Path) -> bytes:
+    flatbuffer, spec = read_model_file(subject)
+    broken = corrupt(flatbuffer, rng)
+    return pack_model_file(broken, replace(spec, sha256=sha256(broken).hexdigest()))
 
 
-def manifest(rng: Rng, subject: Path) -> bytes:
+def corrupt_manifest(rng: Rng, subject: Path) -> bytes:
     """One to three facts missing, of another kind, or beyond all bounds."""
-    flatbuffer, spec = unpack(subject)
+    flatbuffer, spec = read_model_file(subject)
     facts = json.loads(spec.to_json())
     for _ in range(int(rng.integers(1, 4))):
         key = str(rng.choice(list(facts)))
         if rng.random() < 0.2:
             facts.pop(key)
         else:
-            facts[key if rng.random() < 0.9 else "more"] = STRANGE[int(rng.integers(len(STRANGE)))]
+            facts[key if rng.random() < 0.9 else "more"] = ODD_VALUES[int(rng.integers(len(ODD_VALUES)))]
         if not facts:
             break
     file = io.BytesIO(flatbuffer)
     with ZipFile(file, "a") as archive:
-        archive.writestr(MANIFEST, json.dumps(facts))
+        archive.writestr(MANIFEST_NAME, json.dumps(facts))
     return file.getvalue()
 
 
-def goldens(rng: Rng, subject: Path) -> bytes:
-    flatbuffer, spec = unpack(subject)
-    entries = golden.entries(golden.read(subject))
+def corrupt_goldens(rng: Rng, subject: Path) -> bytes:
+    flatbuffer, spec = read_model_file(subject)
+    entries = golden.zip_entries(golden.read(subject))
     name = str(rng.choice(list(entries)))
-    return pack(flatbuffer, spec, entries | {name: damaged(entries[name], rng)})
+    return pack_model_file(flatbuffer, spec, entries | {name: corrupt(entries[name], rng)})
 
 
-def picture(rng: Rng, subject: Path) -> bytes:
-    return damaged(EXAMPLE.read_bytes(), rng)
+def corrupt_image(rng: Rng, subject: Path) -> bytes:
+    return corrupt(EXAMPLE_IMAGE.read_bytes(), rng)
 
 
-def settings(rng: Rng, subject: Path) -> bytes:
-    return damaged(SETTINGS, rng)
+def corrupt_config(rng: Rng, subject: Path) -> bytes:
+    return corrupt(CONFIG, rng)
 
 
 @cache  # before the first child, so that each has it
-def good(task: str) -> tuple[Any, Any]:
+def reference_model(task: str) -> tuple[Any, Any]:
     """An undamaged model, and its outputs for one picture."""
-    model = load(MODELS / f"{task}.tflite", task, threads=1)
-    return model, model.model(_blank(model))
+    model = load_on_cpu(MODELS_DIR / f"{task}.tflite", task, threads=1)
+    return model, model.infer(_gray_image(model))
 
 
-def _blank(model: Any) -> Any:
+def _gray_image(model: Any) -> Any:
     return np.full((*model.spec.size, 3), 90, np.uint8)
 
 
 def try_model(path: Path, task: str) -> bool:
     """Load it, replay what it says it computes, look at one picture; the same as the undamaged one's, if it runs."""
-    loaded = load(path, task, threads=1)
-    golden.demand(loaded, path)
-    outputs, wanted = loaded.model(_blank(loaded)), good(task)[1]
+    loaded = load_on_cpu(path, task, threads=1)
+    golden.check_golden(loaded, path)
+    outputs, wanted = loaded.infer(_gray_image(loaded)), reference_model(task)[1]
     return all((outputs[name].values == wanted[name].values).all() for name in wanted)
 
 
 def try_forged(path: Path, task: str) -> bool:
-    loaded = load(path, task, threads=1)
-    loaded.model(_blank(loaded))
+    loaded = load_on_cpu(path, task, threads=1)
+    loaded.infer(_gray_image(loaded))
     return True
 
 
-def try_picture(path: Path, task: str) -> bool:
+def try_image(path: Path, task: str) -> bool:
     image = read_image(path)
-    detect(image, good("detector")[0])
+    detect(image, reference_model("detector")[0])
     return image.ndim == 3
 
 
-def try_settings(path: Path, task: str) -> bool:
+def try_config(path: Path, task: str) -> bool:
     try:
-        plan_of(run.make_context("run", ["--config", str(path)]).params)
+        config_from_options(run.make_context("run", ["--config", str(path)]).params)
     except click.ClickException as error:
         raise PocketsightError(error.format_message()) from error
     return True
 
 
-KINDS: dict[str, tuple[Make, Try, str]] = {
-    "model": (model, try_model, "m.tflite"),
-    "manifest": (manifest, try_model, "m.tflite"),
-    "golden": (goldens, try_model, "m.tflite"),
-    "picture": (picture, try_picture, "p.jpg"),
-    "settings": (settings, try_settings, "s.toml"),
-    "forged": (forged, try_forged, "m.tflite"),
+KINDS: dict[str, tuple[MakeFn, TryFn, str]] = {
+    "model": (corrupt_model, try_model, "m.tflite"),
+    "manifest": (corrupt_manifest, try_model, "m.tflite"),
+    "golden": (corrupt_goldens, try_model, "m.tflite"),
+    "picture": (corrupt_image, try_image, "p.jpg"),
+    "settings": (corrupt_config, try_config, "s.toml"),
+    "forged": (corrupt_flatbuffer, try_forged, "m.tflite"),
 }
 
 
-def child(attempt: Try, path: Path, task: str) -> int:
+def run_in_child(attempt: TryFn, path: Path, task: str) -> int:
     """What became of it, as exit status; negative: the signal that killed the child, or -SIGALRM for a hang."""
     pid = os.fork()
     if pid == 0:
@@ -187,7 +187,7 @@ def child(attempt: Try, path: Path, task: str) -> int:
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(os.open(path.with_suffix(".said"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-            signal.alarm(int(PATIENCE))
+            signal.alarm(int(TIMEOUT_SECONDS))
             status = GOOD if attempt(path, task) else WRONG
         except PocketsightError as error:
             status = REFUSED if str(error) and "\n" not in str(error) else BUG
@@ -204,12 +204,12 @@ def fuzz(kind: str, count: int, seed: int, keep: Path, task: str) -> Counter[str
     """Try `count` damaged files of a kind, of the model for a task; how many ended in which way."""
     make, attempt, name = KINDS[kind]
     found: Counter[str] = Counter()
-    good(task), good("detector")
+    reference_model(task), reference_model("detector")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         for number in range(count):
-            path.write_bytes(make(np.random.default_rng([seed, number]), MODELS / f"{task}.tflite"))
-            status = child(attempt, path, task)
+            path.write_bytes(make(np.random.default_rng([seed, number]), MODELS_DIR / f"{task}.tflite"))
+            status = run_in_child(attempt, path, task)
             ways = {GOOD: "right", REFUSED: "refused", WRONG: "wrong", BUG: "bug", -signal.SIGALRM: "hang"}
             way = ways.get(status, f"crash {status}")
             found[way] += 1

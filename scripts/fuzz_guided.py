@@ -23,34 +23,34 @@ import atheris
 with atheris.instrument_imports(include=["pocketsight.device", "tomllib"]):
     import click
 
-    from pocketsight.device.commands.options import MODELS
-    from pocketsight.device.commands.run import plan_of, run
+    from pocketsight.device.commands.options import MODELS_DIR
+    from pocketsight.device.commands.run import config_from_options, run
     from pocketsight.device.errors import PocketsightError
-    from pocketsight.device.spec import MANIFEST, unpack
+    from pocketsight.device.spec import MANIFEST_NAME, read_model_file
 
-SETTINGS = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
+CONFIG = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
 WORDS = ["detector", "sentiment", "int8", "happy", "box_8", "edgetpu", "../../x"]
-Try = Callable[[bytes, Path], None]  # what a user would do with a file of these bytes, or made by them, at a place
+TryFn = Callable[[bytes, Path], None]  # what a user would do with a file of these bytes, or made by them, at a place
 
 
-def manifest(data: bytes, path: Path) -> None:
+def fuzz_manifest(data: bytes, path: Path) -> None:
     """One to four facts of a good manifest missing or another."""
     choose = atheris.FuzzedDataProvider(data)
-    facts = json.loads(GOOD[1].to_json())
+    facts = json.loads(REFERENCE[1].to_json())
     for _ in range(choose.ConsumeIntInRange(1, 4)):
         key = choose.PickValueInList(sorted(facts)) if facts else "task"
         if choose.ConsumeIntInRange(0, 9) == 0:
             facts.pop(key, None)
         else:
-            facts[key] = _value(choose)
-    file = io.BytesIO(GOOD[0])
+            facts[key] = _random_json(choose)
+    file = io.BytesIO(REFERENCE[0])
     with ZipFile(file, "a") as archive:
-        archive.writestr(MANIFEST, json.dumps(facts))
+        archive.writestr(MANIFEST_NAME, json.dumps(facts))
     path.write_bytes(file.getvalue())
-    unpack(path)
+    read_model_file(path)
 
 
-def _value(choose: Any, depth: int = 0) -> Any:
+def _random_json(choose: Any, depth: int = 0) -> Any:
     """Anything that JSON can say."""
     match choose.ConsumeIntInRange(0, 8 if depth < 3 else 6):
         case 0:
@@ -68,29 +68,29 @@ def _value(choose: Any, depth: int = 0) -> Any:
         case 6:
             return choose.PickValueInList(WORDS)
         case 7:
-            return [_value(choose, depth + 1) for _ in range(choose.ConsumeIntInRange(0, 4))]
+            return [_random_json(choose, depth + 1) for _ in range(choose.ConsumeIntInRange(0, 4))]
         case _:
             count = choose.ConsumeIntInRange(0, 3)
-            return {choose.PickValueInList(WORDS): _value(choose, depth + 1) for _ in range(count)}
+            return {choose.PickValueInList(WORDS): _random_json(choose, depth + 1) for _ in range(count)}
 
 
-def settings(data: bytes, path: Path) -> None:
+def fuzz_config(data: bytes, path: Path) -> None:
     path.write_bytes(data)
     try:
-        plan_of(run.make_context("run", ["--config", str(path)]).params)
+        config_from_options(run.make_context("run", ["--config", str(path)]).params)
     except click.ClickException as error:
-        _demand_line(error.format_message())
+        _require_clear_line(error.format_message())
 
 
-def _demand_line(message: str) -> None:
+def _require_clear_line(message: str) -> None:
     if not message or not message.isprintable():
         raise RuntimeError(f"no clear line: {message!r}")
 
 
-GOOD = unpack(MODELS / "sentiment.tflite")
-TARGETS: dict[str, tuple[Try, bytes]] = {
-    "manifest": (manifest, bytes(range(256))),
-    "settings": (settings, SETTINGS),
+REFERENCE = read_model_file(MODELS_DIR / "sentiment.tflite")
+TARGETS: dict[str, tuple[TryFn, bytes]] = {
+    "manifest": (fuzz_manifest, bytes(range(256))),
+    "settings": (fuzz_config, CONFIG),
 }
 
 
@@ -107,7 +107,7 @@ def main() -> None:
         try:
             attempt(data, path)
         except PocketsightError as error:
-            _demand_line(str(error))
+            _require_clear_line(str(error))
 
     atheris.Setup([sys.argv[0], *sys.argv[2:], str(folder / "corpus")], once)
     atheris.Fuzz()

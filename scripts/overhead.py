@@ -17,13 +17,13 @@ from typing import Any
 import click
 import numpy as np
 
-from pocketsight.device.bench.machine import machine
+from pocketsight.device.bench.machine import describe_environment
 from pocketsight.device.camera import Camera, Frame
-from pocketsight.device.commands.options import EXAMPLE, MODELS
-from pocketsight.device.image import Image, cut, read_image, resize
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.plan import Plan
-from pocketsight.device.run import Run, watching
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.image import Image, crop_window, read_image, resize
+from pocketsight.device.interpreter import Model
+from pocketsight.device.plan import RunConfig
+from pocketsight.device.run import Run, open_run
 
 BLOCK, ROUNDS, SIZE = 60, 12, (240, 320)
 VIEWER = (
@@ -31,53 +31,55 @@ VIEWER = (
 )
 
 
-class Pictures(Camera):
+class RepeatedImage(Camera):
     """One picture, again and again, each time as if it had just come."""
 
     def __init__(self, image: Image) -> None:
         super().__init__(iter(()), "pictures")
         self.image, self.count = image, 0
 
-    def next(self, timeout: float) -> Frame:
+    def read(self, timeout: float) -> Frame:
         self.count += 1
         return Frame(self.image, self.count, time.time())
 
 
-def crowd(image: Image, rows: int, columns: int) -> Image:
+def tile_faces(image: Image, rows: int, columns: int) -> Image:
     """So many copies of a portrait, side by side, in a frame of SIZE."""
-    portrait = resize(cut(image, 85, 15, 195, 125), (SIZE[0] // rows, SIZE[1] // columns))  # around the example's face
+    portrait = resize(
+        crop_window(image, 85, 15, 195, 125), (SIZE[0] // rows, SIZE[1] // columns)
+    )  # around the example's face
     return np.ascontiguousarray(np.tile(portrait, (rows, columns, 1)))
 
 
-def open_run(stack: ExitStack, image: Image, preview: str | None) -> Run:
+def open_image_run(stack: ExitStack, image: Image, preview: str | None) -> Run:
     """A run on one picture, with a log of events."""
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    plan = Plan(
-        "", SIZE, MODELS / "detector.tflite", MODELS / "sentiment.tflite", threads=1, idle=0,
+    plan = RunConfig(
+        "", SIZE, MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite", threads=1, idle_fps=0,
         log=(f"{folder}/l.jsonl",), log_level="events", preview=preview,
     )  # fmt: skip
-    return stack.enter_context(watching(plan, Pictures(image)))
+    return stack.enter_context(open_run(plan, RepeatedImage(image)))
 
 
-def block(run: Run) -> list[dict[str, float]]:
+def time_block(run: Run) -> list[dict[str, float]]:
     """The stages of some frames, and the whole of their steps."""
     rows = []
     for _ in range(BLOCK):
         begun = time.perf_counter()
         run.step(lambda doing: None)
         took = 1000 * (time.perf_counter() - begun)
-        assert run.state.latest
-        rows.append({**run.state.latest.ms, "step": took, "faces": float(len(run.state.latest.faces))})
+        assert run.status.latest
+        rows.append({**run.status.latest.stages_ms, "step": took, "faces": float(len(run.status.latest.faces))})
     return rows
 
 
-def invocations(models: tuple[Loaded, Loaded]) -> list[float]:
+def time_invocations(models: tuple[Model, Model]) -> list[float]:
     """Milliseconds of both models' bare invocations."""
     times = []
     for _ in range(BLOCK):
         begun = time.perf_counter()
         for loaded in models:
-            loaded.model.interpreter.invoke()  # type: ignore[attr-defined]
+            loaded.infer.interpreter.invoke()  # type: ignore[attr-defined]
         times.append(1000 * (time.perf_counter() - begun))
     return times
 
@@ -86,32 +88,32 @@ def invocations(models: tuple[Loaded, Loaded]) -> list[float]:
 @click.option("--viewers", default=2, show_default=True)
 def overhead(viewers: int) -> None:
     """Compare bare invocations, whole frames, whole frames that are watched, and frames with twenty faces."""
-    face = read_image(EXAMPLE)
+    face = read_image(EXAMPLE_IMAGE)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with ExitStack() as stack:
         runs = {
-            "no face": open_run(stack, np.full_like(face, 90), None),
-            "one face": open_run(stack, face, None),
-            f"one face, {viewers} viewers": open_run(stack, face, address),
-            "crowd": open_run(stack, crowd(face, 4, 5), None),
+            "no face": open_image_run(stack, np.full_like(face, 90), None),
+            "one face": open_image_run(stack, face, None),
+            f"one face, {viewers} viewers": open_image_run(stack, face, address),
+            "crowd": open_image_run(stack, tile_faces(face, 4, 5), None),
         }
         for _ in range(viewers):
             watch = [sys.executable, "-c", VIEWER, f"http://{address}/"]
             stack.callback(stack.enter_context(subprocess.Popen(watch, stderr=subprocess.DEVNULL)).kill)
-        models = runs["one face"].pipeline.detector, runs["one face"].pipeline.sentiment
+        models = runs["one face"].pipeline.detector, runs["one face"].pipeline.classifier
         bare: list[float] = []
         rows: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
         for number in range(ROUNDS + 1):
             for name, run in runs.items():
-                found = block(run)
+                found = time_block(run)
                 rows[name] += found if number else []  # the first round warms up
-            bare += invocations(models) if number else []
-    click.echo(json.dumps(summary(bare, rows), indent=1))
+            bare += time_invocations(models) if number else []
+    click.echo(json.dumps(summarize(bare, rows), indent=1))
 
 
-def summary(bare: list[float], rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+def summarize(bare: list[float], rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     """Medians, and each kind against the bare invocations of the same run."""
     floor = float(np.median(bare))
     kinds = {
@@ -127,7 +129,7 @@ def summary(bare: list[float], rows: dict[str, list[dict[str, float]]]) -> dict[
     each = (many["ms"] - none["ms"] + none["stages"]["fit"] - many["stages"]["fit"]) / max(1, many["faces"])
     return {
         "invocations_ms": round(floor, 3), "kinds": kinds,
-        "ms_a_face": {"one": round(one["ms"] - none["ms"], 3), "in the crowd": round(each, 3)}, "machine": machine(),
+        "ms_a_face": {"one": round(one["ms"] - none["ms"], 3), "in the crowd": round(each, 3)}, "machine": describe_environment(),
     }  # fmt: skip
 
 

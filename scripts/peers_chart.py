@@ -20,12 +20,12 @@ NAMES = {
     "blazeface_short_litert": "BlazeFace short", "haar_default": "Haar", "haar_alt2": "Haar alt2",
     "dlib_hog": "dlib HOG", "dlib_hog_up1": "dlib HOG, doubled",
 }  # fmt: skip
-PLACES = {  # of names that would lie on each other, in points from their mark
+LABEL_OFFSETS = {  # of names that would lie on each other, in points from their mark
     "pocketsight-tiny": (-20, -20), "pocketsight": (-18, 12), "pocketsight-large": (-36, 14), "yunet_ort": (-40, -4),
     "yunet_n_ort": (-44, 8), "ultralight_slim320_litert": (-30, -22), "ultralight_rfb320_litert": (9, -6),
     "haar_default": (8, -8), "dlib_hog_up1": (-96, 8), "yunet_opencv": (8, -12),
 }  # fmt: skip
-OURS, THEIRS = "#c2410c", "#475569"
+OUR_COLOR, OTHER_COLOR = "#c2410c", "#475569"
 
 
 @click.command()
@@ -36,26 +36,26 @@ OURS, THEIRS = "#c2410c", "#475569"
 def main(result: Path, target: Path, size: str, reference: str) -> None:
     """Draw it, and print the table that it shows."""
     peers: dict[str, Any] = json.loads(result.read_text())["peers"]
-    unit = _ms(peers[reference]["sizes"][size])
+    unit = _network_ms(peers[reference]["sizes"][size])
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
-    for peer, facts in sorted(peers.items(), key=lambda item: _ms(item[1]["sizes"][size])):
+    for peer, facts in sorted(peers.items(), key=lambda item: _network_ms(item[1]["sizes"][size])):
         found = facts["sizes"][size]
-        time, accuracy = _ms(found) / unit, found["accuracy"]["16"]
+        time, accuracy = _network_ms(found) / unit, found["accuracy"]["16"]
         ours = peer.startswith("pocketsight")
         low, high = accuracy["ap_ci"]
         axes.errorbar(
             time, accuracy["ap"], [[accuracy["ap"] - low], [high - accuracy["ap"]]],
-            fmt="o" if ours else "s", color=OURS if ours else THEIRS, markersize=8 if ours else 5, elinewidth=0.8,
+            fmt="o" if ours else "s", color=OUR_COLOR if ours else OTHER_COLOR, markersize=8 if ours else 5, elinewidth=0.8,
         )  # fmt: skip
         name = NAMES.get(peer, peer)
         axes.annotate(
-            name, (time, accuracy["ap"]), xytext=PLACES.get(peer, (8, 4)), textcoords="offset points",
-            color=OURS if ours else THEIRS, fontweight="bold" if ours else "normal", fontsize=9,
+            name, (time, accuracy["ap"]), xytext=LABEL_OFFSETS.get(peer, (8, 4)), textcoords="offset points",
+            color=OUR_COLOR if ours else OTHER_COLOR, fontweight="bold" if ours else "normal", fontsize=9,
         )  # fmt: skip
         kb = f"{facts['bytes'] / 1000:,.0f} kB" if facts["bytes"] else "-"
         span = f"AP50 {accuracy['ap']:.3f} [{low:.3f}, {high:.3f}]"
-        click.echo(f"{name:18} {_ms(found):7.3f} ms  x{time:6.2f}  {span}  {kb}")
+        click.echo(f"{name:18} {_network_ms(found):7.3f} ms  x{time:6.2f}  {span}  {kb}")
     axes.set(
         xscale="log", xlim=(0.1, 90), ylim=(0, 1), ylabel=f"AP50, faces of 16 px and more in {size}",
         xlabel=f"time of the network on one core, in that of {NAMES.get(reference, reference)} ({unit:.2f} ms here)",
@@ -68,7 +68,7 @@ def main(result: Path, target: Path, size: str, reference: str) -> None:
     figure.savefig(target, dpi=110)
 
 
-def _ms(found: dict[str, Any]) -> float:
+def _network_ms(found: dict[str, Any]) -> float:
     """Of the network alone, or of all where a detector does not tell them apart."""
     return float(found.get("net", found["e2e"])["median"])
 

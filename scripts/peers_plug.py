@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pocketsight.device.boxes import decode, suppress
-from pocketsight.device.image import Image, fit, to_rgb
-from pocketsight.device.interpreter import load
+from pocketsight.device.boxes import decode, nms
+from pocketsight.device.image import Image, letterbox, to_rgb
+from pocketsight.device.interpreter import load_on_cpu
 
 
 class Detector:
@@ -22,23 +22,23 @@ class Detector:
     filterable = True  # a higher threshold only leaves boxes out
 
     def __init__(self, path: str, params: int | None = None) -> None:
-        self.loaded = load(Path(path), "detector", threads=1)
+        self.loaded = load_on_cpu(Path(path), "detector", threads=1)
         self.files, self.params = [path], params
-        self.default_thr = self.threshold = self.loaded.spec.threshold
+        self.default_thr = self.threshold = self.loaded.spec.score_threshold
 
     def set_threshold(self, threshold: float | None) -> None:
         self.threshold = self.default_thr if threshold is None else threshold
 
     def prepare(self, bgr: Image) -> Image:
-        canvas, self.scale = fit(to_rgb(bgr), self.loaded.spec.size, self.loaded.canvas)
+        canvas, self.scale = letterbox(to_rgb(bgr), self.loaded.spec.input_size, self.loaded.input_buffer)
         return canvas
 
     def infer(self, canvas: Image) -> Any:
-        return self.loaded.model(canvas)
+        return self.loaded.infer(canvas)
 
     def finish(self, outputs: Any) -> list[list[float]]:
         boxes, scores = decode(outputs, self.loaded.spec.strides, self.threshold)
-        keep = suppress(boxes, scores, self.loaded.spec.overlap)
+        keep = nms(boxes, scores, self.loaded.spec.nms_iou_threshold)
         found = np.concatenate([boxes[keep] / self.scale, scores[keep, np.newaxis]], axis=1)
         return [[float(number) for number in row] for row in found]
 

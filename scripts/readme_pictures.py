@@ -6,21 +6,21 @@ import cv2
 
 from pocketsight.device.annotate import annotate
 from pocketsight.device.camera import Frame
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.image import read_image, resize, to_rgb
-from pocketsight.device.interpreter import load
-from pocketsight.device.pipeline import records
+from pocketsight.device.interpreter import load_on_cpu
+from pocketsight.device.pipeline import process_frames
 
-HERE = Path(__file__).parent / "pictures"
+IMAGES = Path(__file__).parent / "pictures"
 
 
 def main() -> None:
     """The photograph that ships, as `pocketsight run --save` would draw it, at twice its size."""
-    detector, sentiment = (load(MODELS / f"{task}.tflite", task) for task in ("detector", "sentiment"))
-    image = resize(read_image(EXAMPLE), (480, 640))
-    ((frame, record),) = records([Frame(image, 0, 0.0, EXAMPLE.name)], detector, sentiment)
-    drawn = annotate(frame.image, record, sentiment.spec.answers)
-    cv2.imwrite(str(HERE / "astronaut.jpg"), to_rgb(drawn), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    detector, sentiment = (load_on_cpu(MODELS_DIR / f"{task}.tflite", task) for task in ("detector", "sentiment"))
+    image = resize(read_image(EXAMPLE_IMAGE), (480, 640))
+    ((frame, record),) = process_frames([Frame(image, 0, 0.0, EXAMPLE_IMAGE.name)], detector, sentiment)
+    drawn = annotate(frame.image, record, sentiment.spec.reported_labels)
+    cv2.imwrite(str(IMAGES / "astronaut.jpg"), to_rgb(drawn), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-HERE = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[1]
 OPENCV = "opencv-python-headless"
 ENVIRONMENTS = {
     "ai-edge-litert, newest": ["ai-edge-litert", OPENCV],
@@ -25,14 +25,16 @@ ENVIRONMENTS = {
     "tflite-runtime, the last": ["tflite-runtime==2.14.0", "numpy<2", f"{OPENCV}<4.12"],
     "tf.lite": ["tensorflow", OPENCV],
 }
-AS_RUNTIME = "from tensorflow.lite.python.interpreter import *\n"  # tf.lite under the name that pocketsight looks for
+TFLITE_RUNTIME_SHIM = (
+    "from tensorflow.lite.python.interpreter import *\n"  # tf.lite under the name that pocketsight looks for
+)
 
 
 def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(word) for word in words], capture_output=True, text=True, env=env)
 
 
-def environment(folder: Path, wheel: Path, packages: list[str]) -> str:
+def make_environment(folder: Path, wheel: Path, packages: list[str]) -> str:
     """Make it, or bring it up to date; what went wrong, or ""."""
     python = folder / "bin" / "python"
     if not python.exists():
@@ -54,22 +56,22 @@ def verify(folder: Path, shim: Path | None) -> list[dict[str, Any]]:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default=HERE / ".venv-runtimes")
+@click.argument("folder", type=click.Path(path_type=Path), default=PROJECT / ".venv-runtimes")
 def main(folder: Path) -> None:
     """Print the table; exit status 1 if a model does not verify somewhere."""
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, HERE)
+    done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, PROJECT)
     if done.returncode:
         sys.exit(done.stderr)
     (wheel,) = folder.glob("pocketsight-*.whl")
     shim = folder / "shim"
     (shim / "tflite_runtime").mkdir(parents=True, exist_ok=True)
-    (shim / "tflite_runtime" / "interpreter.py").write_text(AS_RUNTIME)
+    (shim / "tflite_runtime" / "interpreter.py").write_text(TFLITE_RUNTIME_SHIM)
     failed = False
     for name, packages in ENVIRONMENTS.items():
         place = folder / name.replace(", ", "-").replace(" ", "-")
-        if wrong := environment(place, wheel, packages):
+        if wrong := make_environment(place, wheel, packages):
             click.echo(f"{name:32} not here: {wrong}")
             continue
         for row in verify(place, shim if name == "tf.lite" else None):

@@ -16,12 +16,12 @@ from typing import Any
 import click
 import numpy as np
 
-from pocketsight.device.bench.machine import machine
-from pocketsight.device.commands.options import MODELS
-from pocketsight.device.plan import Plan
-from pocketsight.device.run import watching
+from pocketsight.device.bench.machine import describe_environment
+from pocketsight.device.commands.options import MODELS_DIR
+from pocketsight.device.plan import RunConfig
+from pocketsight.device.run import open_run
 
-EVERY = 500  # frames between two looks at the process
+SAMPLE_INTERVAL = 500  # frames between two looks at the process
 
 
 @click.command()
@@ -31,29 +31,29 @@ EVERY = 500  # frames between two looks at the process
 def soak(frames: int, out: Path, preview: str | None) -> None:
     """Run on drawn faces as fast as they come, with both kinds of log, and watch the process."""
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(
-        "synthetic:fast", (240, 320), MODELS / "detector.tflite", MODELS / "sentiment.tflite", threads=1, idle=0,
-        frames=frames, log=(str(out / "log.jsonl"), str(out / "log.db")), log_level="events", preview=preview,
+    plan = RunConfig(
+        "synthetic:fast", (240, 320), MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite", threads=1, idle_fps=0,
+        max_frames=frames, log=(str(out / "log.jsonl"), str(out / "log.db")), log_level="events", preview=preview,
     )  # fmt: skip
     times, looks = np.full(frames + 1, np.nan), []  # written now, so that it does not grow later
-    with watching(plan) as run:
+    with open_run(plan) as run:
         count, before = 0, time.perf_counter()
-        while run.step(_no_beat):
-            if run.watched.frames == count:
+        while run.step(_no_heartbeat):
+            if run.summary.frames == count:
                 continue
-            count = run.watched.frames
+            count = run.summary.frames
             now = time.perf_counter()
             times[count], before = now - before, now
-            if count % EVERY == 0:
-                looks.append({"frame": count, **process()})
+            if count % SAMPLE_INTERVAL == 0:
+                looks.append({"frame": count, **process_usage()})
                 before = time.perf_counter()
-        run.end()
-    result = verdict(1000 * times[1 : count + 1], looks) | {"machine": machine()}
+        run.finish()
+    result = summarize(1000 * times[1 : count + 1], looks) | {"machine": describe_environment()}
     (out / "soak.json").write_text(json.dumps({**result, "looks": looks}, indent=1) + "\n")
     click.echo(json.dumps(result, indent=1))
 
 
-def process() -> dict[str, Any]:
+def process_usage() -> dict[str, Any]:
     """What this process holds now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
@@ -63,7 +63,7 @@ def process() -> dict[str, Any]:
     }
 
 
-def verdict(ms: Any, looks: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize(ms: Any, looks: list[dict[str, Any]]) -> dict[str, Any]:
     """Slopes are fitted to the second half: before it, caches fill."""
     half = looks[len(looks) // 2 :]
     frame, mb = (np.array([look[name] for look in half], float) for name in ("frame", "mb"))
@@ -78,7 +78,7 @@ def verdict(ms: Any, looks: list[dict[str, Any]]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _no_beat(doing: str) -> None:
+def _no_heartbeat(doing: str) -> None:
     """Nobody watches the watcher."""
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import click
 
-from pocketsight.device.interpreter import Loaded
-from pocketsight.train.answers import name
-from pocketsight.train.expressions import Portrait, read_expressions
+from pocketsight.device.interpreter import Model
+from pocketsight.train.answers import iter_predictions
+from pocketsight.train.expressions import ClassificationSample, read_classification_dataset
 from pocketsight.train.verdict import open_model
 
 SHIPPED = Path(__file__).parents[1] / "models" / "sentiment.tflite"
@@ -46,28 +46,31 @@ def prepare(photos: Path, folder: Path, seed: int) -> None:
         pocketsight("export", "tflite", folder / run, "--calibrate", data)
 
 
-def count(folder: Path) -> dict[str, Count]:
+def count_correct(folder: Path) -> dict[str, Count]:
     """Right answers on the test part, by net and by what it is shown."""
-    whole, faces = (read_expressions([folder / kind], [], part="test").parts["test"] for kind in ("photos", "faces"))
+    whole, faces = (
+        read_classification_dataset([folder / kind], [], default_split="test").splits["test"]
+        for kind in ("photos", "faces")
+    )
     seen = {(p.path.parent.name, p.path.stem) for p in faces}
     with_face = [p for p in whole if (p.path.parent.name, p.path.stem) in seen]
     cnn, anew, begun = (open_model(folder / run / "sentiment.tflite") for run in ("cnn256", "anew", "begun"))
     return {
-        "cnn256, whole photographs": right(cnn, whole),
-        "cnn256, the photographs with a face": right(cnn, with_face),
-        "cnn256, the faces": right(cnn, faces),
-        "ours, the faces, from random weights": right(anew, faces),
-        "ours, the faces, from shipped weights": right(begun, faces),
-        "the shipped model, the faces": right(open_model(SHIPPED), faces),
+        "cnn256, whole photographs": score_model(cnn, whole),
+        "cnn256, the photographs with a face": score_model(cnn, with_face),
+        "cnn256, the faces": score_model(cnn, faces),
+        "ours, the faces, from random weights": score_model(anew, faces),
+        "ours, the faces, from shipped weights": score_model(begun, faces),
+        "the shipped model, the faces": score_model(open_model(SHIPPED), faces),
     }
 
 
-def right(model: Loaded, portraits: Sequence[Portrait]) -> Count:
-    named = list(name(model, portraits, []))
-    return sum(n.answer.best == n.portrait.label for n in named), len(named)
+def score_model(model: Model, portraits: Sequence[ClassificationSample]) -> Count:
+    named = list(iter_predictions(model, portraits, []))
+    return sum(n.classification.best_index == n.sample.label for n in named), len(named)
 
 
-def wilson(good: int, total: int) -> tuple[float, float]:
+def wilson_interval(good: int, total: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927)."""
     z = 1.96
     middle, spread = good + z * z / 2, z * (good * (total - good) / total + z * z / 4) ** 0.5
@@ -83,11 +86,11 @@ def main(photos: Path, out: Path, splits: int) -> None:
     for seed in range(splits):
         if not (folder := out / str(seed)).exists():
             prepare(photos, folder, seed)
-        counts.append(count(folder))
+        counts.append(count_correct(folder))
     for kind in counts[0]:
         each = [found[kind] for found in counts]
         good, total = (sum(column) for column in zip(*each, strict=True))
-        low, high = wilson(good, total)
+        low, high = wilson_interval(good, total)
         splits_text = ", ".join(f"{a}/{b}" for a, b in each)
         print(f"{kind:38} {good:4} of {total:4}  {good / total:.1%}  ({low:.1%} to {high:.1%})   {splits_text}")
 

@@ -17,10 +17,10 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from pocketsight.device.boxes import Box
-from pocketsight.device.record import Record, Seen
-from pocketsight.device.sentiment import Sentiment
+from pocketsight.device.record import FaceResult, FrameResult
+from pocketsight.device.sentiment import Classification
 from pocketsight.device.sinks.mqtt import MqttSink, open_mqtt
-from pocketsight.device.state import State
+from pocketsight.device.state import RunStatus
 from tests.processes import until
 
 LABELS = "happy", "sad"
@@ -123,18 +123,18 @@ class Sending:
 
     def __init__(self, target: str, folder: Path, **options: Any) -> None:
         self.told: list[tuple[str, bool, str]] = []
-        self.state = State("20261122T041500Z-a3f2", LABELS)
+        self.state = RunStatus("20261122T041500Z-a3f2", LABELS)
         self.sink: MqttSink = open_mqtt(
             target, **{"password_file": None, "ca_file": None, **options}, state=self.state, folder=folder,
-            tell=lambda *words: self.told.append(words),
+            report_fault=lambda *words: self.told.append(words),
         )  # fmt: skip
 
     def names(self) -> list[tuple[str, bool]]:
         return [(what, begun) for what, begun, _ in self.told]
 
     def sees(self, *labels: str) -> None:
-        faces = [Seen(Box(0, 0, 9, 9), 0.9, Sentiment(label, 0.8, 0)) for label in labels]
-        self.state.saw(Record(time.time(), time.monotonic(), 1, None, faces, {"whole": 9.0}), 0.01)
+        faces = [FaceResult(Box(0, 0, 9, 9), 0.9, Classification(label, 0.8, 0)) for label in labels]
+        self.state.add_frame(FrameResult(time.time(), time.monotonic(), 1, None, faces, {"whole": 9.0}), 0.01)
 
 
 @contextmanager

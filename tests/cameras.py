@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from pocketsight.device.camera.frame import Frame
-from pocketsight.device.camera.live import Limits, LiveCamera
-from pocketsight.device.camera.reader import Device, Shot, Source
+from pocketsight.device.camera.live import LiveCamera, ReconnectConfig
+from pocketsight.device.camera.reader import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.image import Image
 from tests.processes import running
 
-QUICK = Limits(late=0.8, opening=1.0, pause=0.05, longest=0.4, grace=0.1)  # seconds; so that tests need no patience
+QUICK = ReconnectConfig(
+    frame_timeout=0.8, open_timeout=1.0, first_delay=0.05, max_delay=0.4, release_timeout=0.1
+)  # seconds; so that tests need no patience
 Read = Callable[[], Image | None]
 
 
@@ -37,24 +39,24 @@ class Told:
         self.details.append(detail)
 
 
-def source(*openings: Callable[[], Read], name: str = "test", **options: Any) -> Source:
+def source(*openings: Callable[[], Read], name: str = "test", **options: Any) -> CameraSource:
     """A camera whose n-th opening calls the n-th of `openings`, the last one again and again."""
     count = 0
 
     @contextmanager
-    def opened() -> Iterator[Device]:
+    def opened() -> Iterator[CaptureDevice]:
         nonlocal count
         read = openings[min(count, len(openings) - 1)]
         count += 1
         images = read()
 
-        def shot() -> Shot | None:
+        def shot() -> RawFrame | None:
             image = images()
-            return None if image is None else Shot(image)
+            return None if image is None else RawFrame(image)
 
-        yield Device(shot)
+        yield CaptureDevice(shot)
 
-    return Source(name, opened, **options)
+    return CameraSource(name, opened, **options)
 
 
 def live_camera(read: Read, stop: threading.Event, name: str = "test", **options: Any) -> LiveCamera:
@@ -80,7 +82,7 @@ def take(camera: LiveCamera, enough: Callable[[list[Frame]], bool], seconds: flo
     while not enough(frames):
         assert time.monotonic() < end, f"waited in vain, with {len(frames)} frames"
         before = time.monotonic()
-        if (frame := camera.next(0.05)) is not None:
+        if (frame := camera.read(0.05)) is not None:
             frames.append(frame)
         assert time.monotonic() - before < 2  # never blocks, whatever the camera does
     return frames

@@ -18,11 +18,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketsight.device import edgetpu
-from pocketsight.device.commands.options import MODELS
+from pocketsight.device.commands.options import MODELS_DIR
 from pocketsight.device.health import coral
 from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.spec import ModelSpec, pack, unpack
+from pocketsight.device.interpreter import Model
+from pocketsight.device.spec import ModelSpec, pack_model_file, read_model_file
 
 CUSTOM = "edgetpu-custom-op"
 
@@ -84,17 +84,17 @@ def names(flatbuffer: bytes) -> dict[str, str]:
 
 def write_compiled(plain: Path, path: Path, signature: bool = True, origin: str = "") -> Path:
     """The compiled file of a plain one, with its manifest; `origin` in the place of the sum of the plain one."""
-    flatbuffer, spec = unpack(plain)
+    flatbuffer, spec = read_model_file(plain)
     found = compiled(flatbuffer, signature)
     told = {"for": "edgetpu", "from": origin or spec.sha256, "outputs": names(flatbuffer)}
-    path.write_bytes(pack(found, replace(spec, sha256=sha256(found).hexdigest(), compiled=told)))
+    path.write_bytes(pack_model_file(found, replace(spec, sha256=sha256(found).hexdigest(), edgetpu=told)))
     return path
 
 
 def write_plain(model: Any, spec: ModelSpec, path: Path) -> Path:
     """A file of ours with a changed graph."""
     flatbuffer = packed(model)
-    path.write_bytes(pack(flatbuffer, replace(spec, sha256=sha256(flatbuffer).hexdigest())))
+    path.write_bytes(pack_model_file(flatbuffer, replace(spec, sha256=sha256(flatbuffer).hexdigest())))
     return path
 
 
@@ -114,7 +114,7 @@ def write_pairs(folder: Path) -> Path:
     """Both shipped models with their compiled files beside; that of the classifier has lost its signature."""
     folder.mkdir()
     for task in ("detector", "sentiment"):
-        plain = Path(shutil.copy(MODELS / f"{task}.tflite", folder))
+        plain = Path(shutil.copy(MODELS_DIR / f"{task}.tflite", folder))
         write_compiled(plain, folder / f"{task}_edgetpu.tflite", signature=task == "detector")
     return folder
 
@@ -140,14 +140,14 @@ def opened(device: Path) -> list[str]:
     return (device / "opened").read_text().splitlines() if (device / "opened").exists() else []
 
 
-def blank(loaded: Loaded) -> Image:
-    return np.full((*loaded.spec.size, 3), 90, np.uint8)
+def blank(loaded: Model) -> Image:
+    return np.full((*loaded.spec.input_size, 3), 90, np.uint8)
 
 
-def answers(loaded: Loaded) -> dict[str, bytes]:
-    return {name: tensor.values.tobytes() for name, tensor in loaded.model(blank(loaded)).items()}
+def answers(loaded: Model) -> dict[str, bytes]:
+    return {name: tensor.values.tobytes() for name, tensor in loaded.infer(blank(loaded)).items()}
 
 
-def on_coral(loaded: Loaded) -> bool:
+def on_coral(loaded: Model) -> bool:
     """The stand-in fills everything with -128, which no real output is."""
     return all(set(values) == {128} for values in answers(loaded).values())

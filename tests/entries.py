@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pocketsight.device.record import Entry
+from pocketsight.device.record import LogEntry
 
 
-def face(number: int, what: str = "appeared", run: str = "20261122T041500Z-a3f2") -> Entry:
+def face(number: int, what: str = "appeared", run: str = "20261122T041500Z-a3f2") -> LogEntry:
     """What the tracker tells of a face."""
     time = f"2026-11-22T04:{15 + number // 60 % 40}:{number % 60:02}.000+00:00"
     return {
@@ -14,7 +14,7 @@ def face(number: int, what: str = "appeared", run: str = "20261122T041500Z-a3f2"
     }  # fmt: skip
 
 
-def frame(number: int, faces: int = 1, source: str | None = None) -> Entry:
+def frame(number: int, faces: int = 1, source: str | None = None) -> LogEntry:
     """What a frame shows."""
     one = {"track": 7, "box": [1.0, 2.0, 3.0, 4.0], "score": 0.8, "sentiment": "sad", "sentiment_score": 0.9}
     entry = {"v": 1, "kind": "frame", "time": "2026-11-22T04:15:00.000+00:00", "synced": None, "frame": number,
@@ -22,7 +22,7 @@ def frame(number: int, faces: int = 1, source: str | None = None) -> Entry:
     return entry if source is None else {**entry, "source": source}
 
 
-def fault(number: int) -> Entry:
+def fault(number: int) -> LogEntry:
     """What the run tells of itself."""
     return {
         "v": 1, "kind": "fault", "id": f"run-{number}", "time": "2026-11-22T04:15:00.000+00:00", "synced": False,

@@ -20,21 +20,21 @@ from typing import Any
 
 from pocketsight.device.errors import LogError
 from pocketsight.device.sinks.jsonl import open_jsonl
-from pocketsight.device.sinks.sink import Limits, Sink
-from pocketsight.device.sinks.sqlite import Database
-from pocketsight.device.sinks.table import open_table
-from pocketsight.device.sinks.writer import Writer
+from pocketsight.device.sinks.sink import RotationConfig, Sink
+from pocketsight.device.sinks.sqlite import SqliteSink
+from pocketsight.device.sinks.table import open_csv
+from pocketsight.device.sinks.writer import SinkWorker
 from tests.entries import face
 
 NUMBER = struct.Struct("=q")
 BATCH = 5
 
 
-def opened(path: Path, limits: Limits) -> Sink:
+def opened(path: Path, limits: RotationConfig) -> Sink:
     """By its ending."""
     if path.suffix == ".db":
-        return Database(path, limits, lambda *fault: print(json.dumps(fault), file=sys.stderr))
-    return (open_table if path.suffix == ".csv" else open_jsonl)(path, limits)
+        return SqliteSink(path, limits, lambda *fault: print(json.dumps(fault), file=sys.stderr))
+    return (open_csv if path.suffix == ".csv" else open_jsonl)(path, limits)
 
 
 def kill(path: Path, kills: int, chance: random.Random) -> None:
@@ -60,7 +60,7 @@ def kill(path: Path, kills: int, chance: random.Random) -> None:
 
 def _write_on(path: Path, run: str, report: int) -> None:
     try:
-        sink = opened(path, Limits(300_000, None, None))
+        sink = opened(path, RotationConfig(300_000, None, None))
         for batch in range(1_000_000):
             sink.write([face(number, run=run) for number in range(BATCH * batch, BATCH * batch + BATCH)])
             os.write(report, NUMBER.pack(batch))
@@ -84,7 +84,9 @@ def full(folder: Path) -> None:
     writers = {}
     for name in over:
         told[name] = []
-        writers[name] = Writer(opened(folder / name, Limits(None, None, None)), teller(name), room=200)
+        writers[name] = SinkWorker(
+            opened(folder / name, RotationConfig(None, None, None)), teller(name), queue_size=200
+        )
     count = _put(writers, 0, 100)
     _until(lambda: all(writer.written == count for writer in writers.values()))
     _fill(folder / "ballast")
@@ -102,7 +104,7 @@ def full(folder: Path) -> None:
     print(json.dumps({"put": count, "lost": lost, "closed": closed, "told": told}))
 
 
-def _put(writers: dict[str, Writer], first: int, count: int) -> int:
+def _put(writers: dict[str, SinkWorker], first: int, count: int) -> int:
     for number in range(first, first + count):
         for writer in writers.values():
             writer.put(face(number))
@@ -132,7 +134,7 @@ def loop(path: Path) -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     try:
-        writer = Writer(opened(path, Limits(None, None, None)), lambda *fault: None)
+        writer = SinkWorker(opened(path, RotationConfig(None, None, None)), lambda *fault: None)
     except LogError as error:
         sys.exit(f"Error: {error}")
     count = 0

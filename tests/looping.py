@@ -16,10 +16,10 @@ import numpy as np
 
 from pocketsight.device.boxes import Box
 from pocketsight.device.image import Image
-from pocketsight.device.record import Entry, Record, Seen, iso
-from pocketsight.device.sentiment import UNSURE, Sentiment
-from pocketsight.device.state import State
-from pocketsight.device.web.serve import Web, serve
+from pocketsight.device.record import FaceResult, FrameResult, LogEntry, iso_timestamp
+from pocketsight.device.sentiment import UNSURE, Classification
+from pocketsight.device.state import RunStatus
+from pocketsight.device.web.serve import WebServer, serve
 
 LABELS = "happy", "sad"
 NAMES = "happy", "sad", UNSURE, "happy", "sad"
@@ -40,8 +40,8 @@ Answer = tuple[int, dict[str, str], bytes]
 class Loop:
     """Shows `rate` frames a second with `faces` faces while it is not `paused`."""
 
-    state: State
-    web: Web
+    state: RunStatus
+    web: WebServer
     faces: int = 1
     rate: float = 30.0
     frames: int = 0
@@ -54,16 +54,21 @@ class Loop:
         while not self.stop.wait(1 / self.rate):
             if not self.paused:
                 image, record = frame(self.frames), seen(self.frames, self.faces)
-                self.state.saw(record, 0.03)
+                self.state.add_frame(record, 0.03)
                 begun = time.perf_counter()
-                self.web.show(image, record)
+                self.web.update(image, record)
                 self.took.append(time.perf_counter() - begun)
                 self.frames += 1
 
     def tell(self, what: str, kind: str = "face", **more: object) -> None:
         """An event."""
-        entry: Entry = {"v": 1, "kind": kind, "id": f"{self.state.run}-{self.frames}", "time": iso(time.time())}
-        self.state.tell({**entry, "what": what, **more})
+        entry: LogEntry = {
+            "v": 1,
+            "kind": kind,
+            "id": f"{self.state.run_id}-{self.frames}",
+            "time": iso_timestamp(time.time()),
+        }
+        self.state.add_event({**entry, "what": what, **more})
 
 
 def boxes(count: int) -> list[Box]:
@@ -71,13 +76,13 @@ def boxes(count: int) -> list[Box]:
     return [Box(60 + 110 * n, 150, 140 + 110 * n, 250) for n in range(count)]
 
 
-def seen(number: int, faces: int = 1, born: float | None = None, source: str | None = None) -> Record:
+def seen(number: int, faces: int = 1, born: float | None = None, source: str | None = None) -> FrameResult:
     """A record of so many faces, side by side; each is followed unless frames are pictures."""
     found = [
-        Seen(box, 0.9 - n / 20, Sentiment(NAMES[n % 5], 0.97 - n / 10, 0), None if source else n + 1)
+        FaceResult(box, 0.9 - n / 20, Classification(NAMES[n % 5], 0.97 - n / 10, 0), None if source else n + 1)
         for n, box in enumerate(boxes(faces))
     ]
-    return Record(time.time(), time.monotonic() if born is None else born, number, source, found, dict(MS))
+    return FrameResult(time.time(), time.monotonic() if born is None else born, number, source, found, dict(MS))
 
 
 def frame(number: int, size: tuple[int, int] = (480, 640)) -> Image:
@@ -100,7 +105,7 @@ def looping(
 ) -> Iterator[Loop]:  # fmt: skip
     """A server and a loop that feeds it, both ended at the end."""
     with ExitStack() as stack:
-        state = State("20261122T041500Z-a3f2", LABELS)
+        state = RunStatus("20261122T041500Z-a3f2", LABELS)
         loop = Loop(state, stack.enter_context(serve(address, token_file, state, blur)), faces)
         thread = threading.Thread(target=loop.run)
         thread.start()
@@ -111,7 +116,7 @@ def looping(
             thread.join()
 
 
-def ask(web: Web, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
+def ask(web: WebServer, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
     """One request as it is written, and the whole answer; names of headers in small letters."""
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=20)
     try:
@@ -123,7 +128,7 @@ def ask(web: Web, path: str, headers: dict[str, str] | None = None, method: str 
 
 
 @contextmanager
-def watching(web: Web, headers: dict[str, str] | None = None) -> Iterator[Callable[[], bytes]]:
+def watching(web: WebServer, headers: dict[str, str] | None = None) -> Iterator[Callable[[], bytes]]:
     """A viewer of the stream: each call gives the next picture."""
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=20)
     try:

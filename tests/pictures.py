@@ -12,33 +12,35 @@ import numpy as np
 from pocketsight.device.boxes import encode
 from pocketsight.device.errors import DataError
 from pocketsight.device.image import Image, to_rgb
-from pocketsight.device.interpreter import Loaded
+from pocketsight.device.interpreter import Model
 from pocketsight.device.spec import ModelSpec
-from pocketsight.device.tensor import Tensor
+from pocketsight.device.tensor import QuantizedTensor
 from pocketsight.train.feed import Batch
 
-DETECTOR = ModelSpec("detector", "fake", (96, 128), ("face",), threshold=0.5, strides=(8, 16), overlap=0.4)
-SENTIMENT = ModelSpec("sentiment", "fake", (48, 48), ("happy", "sad"), threshold=0.6, margin=0.1)
+DETECTOR = ModelSpec(
+    "detector", "fake", (96, 128), ("face",), score_threshold=0.5, strides=(8, 16), nms_iou_threshold=0.4
+)
+SENTIMENT = ModelSpec("sentiment", "fake", (48, 48), ("happy", "sad"), score_threshold=0.6, crop_margin=0.1)
 
 
-def one_face(image: Image) -> dict[str, Tensor]:
+def one_face(image: Image) -> dict[str, QuantizedTensor]:
     """A detector that sees one face, at 16, 16, 48, 48 of whatever it gets."""
     assert image.shape == (96, 128, 3)
     cells = encode(np.array([[16, 16, 48, 48]], np.float32), np.empty((0, 4), np.float32), (96, 128), (8, 16))
     fine, coarse = cells[: 12 * 16].reshape(12, 16, 5), cells[12 * 16 :].reshape(6, 8, 5)
     return {
-        "score_8": Tensor(fine[..., :1]), "box_8": Tensor(fine[..., 1:]),
-        "score_16": Tensor(coarse[..., :1]), "box_16": Tensor(coarse[..., 1:]),
+        "score_8": QuantizedTensor(fine[..., :1]), "box_8": QuantizedTensor(fine[..., 1:]),
+        "score_16": QuantizedTensor(coarse[..., :1]), "box_16": QuantizedTensor(coarse[..., 1:]),
     }  # fmt: skip
 
 
-def always_happy(image: Image) -> dict[str, Tensor]:
+def always_happy(image: Image) -> dict[str, QuantizedTensor]:
     """A classifier that likes everybody."""
     assert image.shape == (48, 48, 3)
-    return {"logits": Tensor(np.array([2.0, 0.0], np.float32))}
+    return {"logits": QuantizedTensor(np.array([2.0, 0.0], np.float32))}
 
 
-FACE, HAPPY = Loaded(one_face, DETECTOR), Loaded(always_happy, SENTIMENT)
+FACE, HAPPY = Model(one_face, DETECTOR), Model(always_happy, SENTIMENT)
 
 
 def picture(path: Path, size: tuple[int, int] = (60, 80), seed: int = 0) -> Path:

@@ -10,9 +10,9 @@ import numpy as np
 from pocketsight.device.boxes import Box
 from pocketsight.device.detector import Face
 from pocketsight.device.image import Image
-from pocketsight.train.faces import NONE
-from pocketsight.train.match import Seen, spots
-from pocketsight.train.score import Looked
+from pocketsight.train.faces import NO_BOXES
+from pocketsight.train.match import ImageResult, collect_matches
+from pocketsight.train.score import DetectionResults
 
 Sides = tuple[float, float, float, float]
 
@@ -24,18 +24,18 @@ def square(left: float, top: float, side: float) -> Sides:
 def seen(
     faces: Sequence[Sides], found: Sequence[tuple[Sides, float]], path: Path = Path("a.png"), source: str = "",
     masked: tuple[int, ...] = (), scale: float = 1.0, ignore: Sequence[Sides] = (),
-) -> Seen:  # fmt: skip
+) -> ImageResult:  # fmt: skip
     """A picture with labelled faces, and what was found in it with which score."""
     boxes, ignored = (np.array(some, np.float32).reshape(-1, 4) for some in (faces, ignore))
     best_first = sorted((Face(Box(*box), score) for box, score in found), key=lambda face: -face.score)
-    return Seen(path, np.empty((0, 0, 3), np.uint8), boxes, ignored if len(ignored) else NONE, best_first, scale,
+    return ImageResult(path, np.empty((0, 0, 3), np.uint8), boxes, ignored if len(ignored) else NO_BOXES, best_first, scale,
                 source, masked)  # fmt: skip
 
 
-def looked(pictures: Sequence[Seen], frame: Image | None = None, smallest: float = 16.0) -> Looked:
+def looked(pictures: Sequence[ImageResult], frame: Image | None = None, smallest: float = 16.0) -> DetectionResults:
     """As `look` gives it, of frames that all look like `frame`."""
     canvas = np.full((240, 320, 3), 100, np.uint8) if frame is None else frame
-    pairs = [spots(one, canvas) for one in pictures]
+    pairs = [collect_matches(one, canvas) for one in pictures]
     faces = [spot for some, _ in pairs for spot in some]
     alarms = [spot for _, some in pairs for spot in some]
-    return Looked(list(pictures), faces, alarms, [], (240, 320), smallest)
+    return DetectionResults(list(pictures), faces, alarms, [], (240, 320), smallest)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.train.data.formats import bring_in
-from pocketsight.train.faces import Example, read_faces
+from pocketsight.train.data.formats import convert_dataset
+from pocketsight.train.faces import DetectionSample, read_detection_dataset
 from tests.pictures import picture
 
 NOTE = {"id": 5, "image_id": 7, "category_id": 1, "bbox": [10, 10, 20, 30]}
@@ -19,11 +19,11 @@ OBJECT = """<object><name>face</name><difficult>{difficult}</difficult>
 <bndbox><xmin>{left}</xmin><ymin>11</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>"""
 
 
-def imported(source: Path, out: Path, **options: Any) -> list[Example]:
+def imported(source: Path, out: Path, **options: Any) -> list[DetectionSample]:
     """What `bring_in` made of a source, as training reads it."""
     nothing: dict[str, Any] = dict.fromkeys(("form", "to", "images", "label", "most", "votes"))
-    bring_in(source, out, **(nothing | options))
-    (examples,) = read_faces(out).parts.values()
+    convert_dataset(source, out, **(nothing | options))
+    (examples,) = read_detection_dataset(out).splits.values()
     return examples
 
 

@@ -6,62 +6,64 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.detector import detect
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import crop, read_image
-from pocketsight.device.interpreter import load
+from pocketsight.device.image import crop_face, read_image
+from pocketsight.device.interpreter import load_on_cpu
 from pocketsight.device.spec import ModelSpec
-from pocketsight.train.aligned import align, align_parts, as_trained, locate
+from pocketsight.train.aligned import align_faces, align_splits, apply_training_alignment, find_face
 from pocketsight.train.augment import draw_mask
-from pocketsight.train.expressions import MASKED, Portrait, PortraitBatches, unlabelled
+from pocketsight.train.expressions import MASKED_CLASS, ClassificationBatches, ClassificationSample, read_unlabeled
 from pocketsight.train.recipe import RECIPES
 from tests.pictures import save
 
 RECIPE = replace(RECIPES["sentiment"]["crop71k"], batch=16, size=(48, 48))
 STILL = replace(RECIPE, augment="none", flip=0.0, shift=0.0, scale=0.0, mask=0.0)
-SPEC = ModelSpec("sentiment", "crop71k", (48, 48), ("happy", "sad"), 0.5, margin=RECIPE.margin)
-FINDER = load(MODELS / "detector.tflite", "detector")
+SPEC = ModelSpec("sentiment", "crop71k", (48, 48), ("happy", "sad"), 0.5, crop_margin=RECIPE.margin)
+FINDER = load_on_cpu(MODELS_DIR / "detector.tflite", "detector")
 
 
-def face(path: Path) -> Portrait:
+def face(path: Path) -> ClassificationSample:
     """A portrait whose face fills the left two thirds of the picture."""
-    image = read_image(EXAMPLE)
+    image = read_image(EXAMPLE_IMAGE)
     box = detect(image, FINDER)[0].box
     left, top, right, bottom = (round(side) for side in box)
     save(path, image[top - 4 : bottom + 4, left - 4 : left + round(1.5 * (right - left))])
-    return Portrait(path, 0, (1.0, 0.0))
+    return ClassificationSample(path, 0, (1.0, 0.0))
 
 
-def blank(path: Path, label: int = 0) -> Portrait:
+def blank(path: Path, label: int = 0) -> ClassificationSample:
     save(path, np.full((60, 60, 3), 90, np.uint8))
-    return Portrait(path, label, (1.0, 0.0))
+    return ClassificationSample(path, label, (1.0, 0.0))
 
 
 def test_the_face_is_found_in_a_picture_that_it_fills(tmp_path: Path) -> None:
     portrait = face(tmp_path / "a.png")
-    box = locate(read_image(portrait.path), FINDER)
+    box = find_face(read_image(portrait.path), FINDER)
     assert box is not None
     height = read_image(portrait.path).shape[0]
     assert np.allclose([box.left, box.top, box.bottom], [4, 4, height - 4], atol=0.12 * height)
     assert box.right < 0.8 * read_image(portrait.path).shape[1]
-    assert locate(np.full((60, 60, 3), 90, np.uint8), FINDER) is None
+    assert find_face(np.full((60, 60, 3), 90, np.uint8), FINDER) is None
 
 
 def test_training_cuts_at_the_box_that_the_board_would_cut_at(tmp_path: Path) -> None:
-    (portrait,) = align([face(tmp_path / "a.png")], FINDER)
+    (portrait,) = align_faces([face(tmp_path / "a.png")], FINDER)
     assert portrait.box is not None
-    batches = PortraitBatches([portrait], SPEC, STILL)
+    batches = ClassificationBatches([portrait], SPEC, STILL)
     image = read_image(portrait.path)
-    cut = crop(image, portrait.box, SPEC.margin, SPEC.size)  # of `jittered`, a square of the same longer side
+    cut = crop_face(
+        image, portrait.box, SPEC.crop_margin, SPEC.input_size
+    )  # of `jittered`, a square of the same longer side
     assert np.abs(batches(0).images[0].astype(int) - cut).mean() < 6
-    whole = PortraitBatches([replace(portrait, box=None)], SPEC, STILL)(0).images[0]
+    whole = ClassificationBatches([replace(portrait, box=None)], SPEC, STILL)(0).images[0]
     assert np.abs(whole.astype(int) - cut).mean() > 20
 
 
 def test_what_cannot_be_read_stays_as_it_is(tmp_path: Path) -> None:
-    broken = Portrait(tmp_path / "none.png", 0, (1.0, 0.0))
-    assert align([broken], FINDER) == [broken]
+    broken = ClassificationSample(tmp_path / "none.png", 0, (1.0, 0.0))
+    assert align_faces([broken], FINDER) == [broken]
 
 
 def test_where_hardly_any_face_is_found_pictures_are_taken_whole(
@@ -69,20 +71,20 @@ def test_where_hardly_any_face_is_found_pictures_are_taken_whole(
 ) -> None:
     faces = [face(tmp_path / f"face{n}.png") for n in range(2)]
     others = [blank(tmp_path / f"blank{n}.png") for n in range(3)]
-    (train, val), recipe = align_parts((faces, others), RECIPE, None)
+    (train, val), recipe = align_splits((faces, others), RECIPE, None)
     assert (train, val) == (faces, others) and not recipe.aligned
     assert "found in 2 of 5 pictures only" in capsys.readouterr().err
-    (train, val), recipe = align_parts((faces, others[:1]), RECIPE, None)
+    (train, val), recipe = align_splits((faces, others[:1]), RECIPE, None)
     assert all(p.box for p in train) and val == others[:1] and recipe.aligned
     assert "found in 2 of 3 pictures; the others" in capsys.readouterr().err
-    (train, val), _ = align_parts((faces, faces), RECIPE, None)
+    (train, val), _ = align_splits((faces, faces), RECIPE, None)
     assert train is val  # or nobody would know that none was held out
 
 
 def test_scores_are_made_on_pictures_cut_as_for_training(tmp_path: Path) -> None:
     portraits = [face(tmp_path / "a.png")]
-    assert as_trained(portraits, SPEC) is portraits
-    (found,) = as_trained(portraits, replace(SPEC, training={"recipe": {"aligned": True}}))
+    assert apply_training_alignment(portraits, SPEC) is portraits
+    (found,) = apply_training_alignment(portraits, replace(SPEC, training={"recipe": {"aligned": True}}))
     assert found.box is not None
 
 
@@ -99,17 +101,19 @@ def test_a_mask_hides_mouth_and_nose_and_nothing_else() -> None:
 
 
 def test_masks_are_drawn_where_a_class_is_for_them(tmp_path: Path) -> None:
-    portraits = [replace(blank(tmp_path / "a.png"), odds=(1.0, 0.0, 0.0))]
-    spec = replace(SPEC, labels=("happy", "sad", MASKED))
-    targets = PortraitBatches(portraits, spec, replace(STILL, mask=0.5, batch=64))(0).targets
+    portraits = [replace(blank(tmp_path / "a.png"), soft_label=(1.0, 0.0, 0.0))]
+    spec = replace(SPEC, labels=("happy", "sad", MASKED_CLASS))
+    targets = ClassificationBatches(portraits, spec, replace(STILL, mask=0.5, batch=64))(0).targets
     assert 15 < (targets[:, 2] == 1).sum() < 49 and (targets.sum(1) == 1).all()
-    batch = PortraitBatches(portraits, replace(SPEC, labels=("happy", "sad", "_angry")), replace(STILL, mask=1.0))(0)
+    batch = ClassificationBatches(
+        portraits, replace(SPEC, labels=("happy", "sad", "_angry")), replace(STILL, mask=1.0)
+    )(0)
     assert (batch.targets[:, 0] == 1).all() and (batch.images == batch.images[0]).all()
 
 
 def test_faces_without_a_class_have_no_odds(tmp_path: Path) -> None:
     blank(tmp_path / "deep" / "er" / "a.png")
-    (found,) = unlabelled([tmp_path], ("happy", "sad", "_angry"))
-    assert (found.label, found.odds) == (-1, (0.0, 0.0, 0.0))
+    (found,) = read_unlabeled([tmp_path], ("happy", "sad", "_angry"))
+    assert (found.label, found.soft_label) == (-1, (0.0, 0.0, 0.0))
     with pytest.raises(DataError, match="holds no pictures"):
-        unlabelled([tmp_path / "deep" / "none"], ("happy", "sad"))
+        read_unlabeled([tmp_path / "deep" / "none"], ("happy", "sad"))

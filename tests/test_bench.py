@@ -9,85 +9,100 @@ import pytest
 
 from pocketsight.device.bench import models as models_module
 from pocketsight.device.bench import threads as threads_module
-from pocketsight.device.bench.chart import axis, write_chart
-from pocketsight.device.bench.machine import busy, clock, machine, source_sum
-from pocketsight.device.bench.measure import Tally, measure
-from pocketsight.device.bench.models import side_by_side
-from pocketsight.device.bench.statistics import KEPT, kept, numbers, ratio_of_medians, shares, summary
-from pocketsight.device.bench.sustained import Looks, verdict
-from pocketsight.device.bench.threads import recommend, sweep
-from pocketsight.device.bench.warmup import Warmup, warmed
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.bench.chart import axis_range, write_chart
+from pocketsight.device.bench.machine import describe_environment, is_busy, max_cpu_mhz, source_sha256
+from pocketsight.device.bench.measure import Samples, run_benchmark
+from pocketsight.device.bench.models import benchmark_models
+from pocketsight.device.bench.statistics import (
+    MAX_SAMPLES,
+    frames_per_session,
+    order_statistics,
+    ratio_of_medians,
+    subsample,
+    summarize_stages,
+)
+from pocketsight.device.bench.sustained import Telemetry, sustained_verdict
+from pocketsight.device.bench.threads import recommend_threads, sweep_threads
+from pocketsight.device.bench.warmup import Warmup, summarize_warmup
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import CameraError, DataError, SettingsError
-from pocketsight.device.health.board import Gauges
+from pocketsight.device.health.board import Sensors
 from pocketsight.device.image import Image, read_image
-from pocketsight.device.interpreter import Loaded, TfliteModel
-from pocketsight.device.plan import Plan
-from pocketsight.device.record import Record
+from pocketsight.device.interpreter import Model, TfliteModel
+from pocketsight.device.plan import RunConfig
+from pocketsight.device.record import FrameResult
 from pocketsight.device.run import Run
-from pocketsight.device.spec import pack, unpack
+from pocketsight.device.spec import pack_model_file, read_model_file
 from pocketsight.device.tuning import median
 from tests.test_board import plant, raspberry
 from tests.timings import noisy
 
-PLAN = Plan(str(EXAMPLE), (240, 320), MODELS / "detector.tflite", MODELS / "sentiment.tflite", 1, frames=6, idle=0)
+PLAN = RunConfig(
+    str(EXAMPLE_IMAGE),
+    (240, 320),
+    MODELS_DIR / "detector.tflite",
+    MODELS_DIR / "sentiment.tflite",
+    1,
+    max_frames=6,
+    idle_fps=0,
+)
 UNSORTED = [1.0] * 40 + [50.0] * 7 + [2.0] * 40  # the one in the middle is far from every median
 
 
 def test_a_median_is_of_sorted_numbers() -> None:
-    assert numbers(UNSORTED)["p50"] == 2.0
-    assert summary({"detect": [UNSORTED[:43], UNSORTED[43:]]})["detect"]["p50"] == 2.0
+    assert order_statistics(UNSORTED)["p50"] == 2.0
+    assert summarize_stages({"detect": [UNSORTED[:43], UNSORTED[43:]]})["detect"]["p50"] == 2.0
     assert ratio_of_medians([UNSORTED], [[2.0] * 87]).ratio == 1.0
     assert median(UNSORTED) == 2.0
 
 
 def test_numbers_are_order_statistics() -> None:
     shuffled = np.random.default_rng(0).permutation(1001).tolist()
-    assert numbers(shuffled) == {
+    assert order_statistics(shuffled) == {
         "n": 1001, "min": 0, "p50": 500, "p90": 900, "p95": 950, "p99": 990, "max": 1000
     }  # fmt: skip
 
 
 def test_a_stage_has_the_frames_that_had_it() -> None:
-    found = summary({"detect": [[9.0, 1.0], [5.0]], "crop": [[], [3.0]], "classify": [[], []]})
+    found = summarize_stages({"detect": [[9.0, 1.0], [5.0]], "crop": [[], [3.0]], "classify": [[], []]})
     assert (found["detect"]["n"], found["crop"]["n"]) == (3, 1)
     assert "classify" not in found
 
 
 def test_nothing_measured_is_an_error() -> None:
     with pytest.raises(CameraError, match="lower --warmup"):
-        Tally().report()
+        Samples().report()
 
 
 def test_samples_are_few_in_their_order_and_of_every_sitting() -> None:
-    found = kept([[float(n) for n in range(10_000)], [], [7.0] * 3])
-    assert len(found) == 2 and sum(map(len, found)) <= KEPT
+    found = subsample([[float(n) for n in range(10_000)], [], [7.0] * 3])
+    assert len(found) == 2 and sum(map(len, found)) <= MAX_SAMPLES
     assert found[0] == sorted(found[0]) and found[0][-1] == 9999 and found[1] == [7.0] * 3
 
 
 @pytest.mark.parametrize("frames", [1, 19, 40, 107, 500, 5000])
 def test_sittings_share_the_frames(frames: int) -> None:
-    found = shares(frames)
+    found = frames_per_session(frames)
     assert sum(found) == frames and max(found) - min(found) <= 1 and 1 <= len(found) <= 10
 
 
 def variants(folder: Path, *names: str) -> list[Path]:
     """The shipped detector under several names."""
-    flatbuffer, spec = unpack(MODELS / "detector.tflite")
+    flatbuffer, spec = read_model_file(MODELS_DIR / "detector.tflite")
     paths = [folder / f"{name}.tflite" for name in names]
     for name, path in zip(names, paths, strict=True):
-        path.write_bytes(pack(flatbuffer, replace(spec, arch=name)))
+        path.write_bytes(pack_model_file(flatbuffer, replace(spec, arch=name)))
     return paths
 
 
 def test_timings_of_two_models_are_never_pooled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng, planted = np.random.default_rng(0), {"quick": 2.0, "slow": 8.0}
 
-    def timed(model: Loaded, image: Image) -> float:
+    def timed(model: Model, image: Image) -> float:
         return planted[model.spec.arch] + float(rng.uniform(0, 0.1))
 
     monkeypatch.setattr(models_module, "_pass", timed)
-    found = side_by_side(variants(tmp_path, "quick", "slow"), str(EXAMPLE), (240, 320), 1, 100, 2)
+    found = benchmark_models(variants(tmp_path, "quick", "slow"), str(EXAMPLE_IMAGE), (240, 320), 1, 100, 2)
     for row in found["models"]:
         own = planted[row["arch"]]
         assert row["n"] == 100 and own <= row["min"] <= row["p50"] <= row["max"] <= own + 0.1
@@ -97,16 +112,16 @@ def test_timings_of_two_models_are_never_pooled(tmp_path: Path, monkeypatch: pyt
 
 
 def test_timings_of_two_numbers_of_threads_are_never_pooled(monkeypatch: pytest.MonkeyPatch) -> None:
-    def planted(run: Run, tally: Tally, frames: float, **rest: Any) -> None:
-        assert isinstance(run.pipeline.detector.model, TfliteModel)
-        ms = 10.0 / run.pipeline.detector.model.threads
-        tally.sit()
-        tally.seconds, tally.cpu = tally.seconds + 1.0, tally.cpu + 1.0
+    def planted(run: Run, tally: Samples, frames: float, **rest: Any) -> None:
+        assert isinstance(run.pipeline.detector.infer, TfliteModel)
+        ms = 10.0 / run.pipeline.detector.infer.threads
+        tally.begin_session()
+        tally.seconds, tally.cpu_seconds = tally.seconds + 1.0, tally.cpu_seconds + 1.0
         for _ in range(int(frames)):
-            tally.add(Record(0.0, 0.0, 0, None, [], {"detect": ms, "whole": ms}))
+            tally.add(FrameResult(0.0, 0.0, 0, None, [], {"detect": ms, "whole": ms}))
 
     monkeypatch.setattr(threads_module, "collect", planted)
-    found = sweep(replace(PLAN, frames=60), (1, 2), 1)
+    found = sweep_threads(replace(PLAN, max_frames=60), (1, 2), 1)
     assert [(row["threads"], row["frames"]) for row in found["counts"]] == [(1, 60), (2, 60)]
     for row, own in zip(found["counts"], (10, 5), strict=True):
         assert row["stages"]["whole"]["min"] == row["stages"]["whole"]["max"] == own
@@ -118,17 +133,17 @@ def counted(ms: dict[int, float]) -> list[dict[str, Any]]:
 
 
 def test_threads_are_recommended_in_words() -> None:
-    one = recommend(counted({1: 10.0, 2: 9.5, 4: 9.2}), 4)
+    one = recommend_threads(counted({1: 10.0, 2: 9.5, 4: 9.2}), 4)
     assert one["recommended"] == 1 and one["why"].startswith("--threads 1: more would save less than 10%")
-    two = recommend(counted({1: 10.0, 2: 6.0, 4: 5.8}), 8)
+    two = recommend_threads(counted({1: 10.0, 2: 6.0, 4: 5.8}), 8)
     assert two["recommended"] == 2
     assert two["why"].startswith("--threads 2: 1.7 times as fast as 1, for 1.2 times the processor time")
-    assert "none is left for the camera" in recommend(counted({1: 10.0, 2: 5.0}), 2)["why"]
+    assert "none is left for the camera" in recommend_threads(counted({1: 10.0, 2: 5.0}), 2)["why"]
 
 
 def test_a_sweep_needs_a_picture() -> None:
     with pytest.raises(SettingsError, match="need a picture"):
-        sweep(replace(PLAN, camera="synthetic:fast"), (1, 2), None)
+        sweep_threads(replace(PLAN, camera="synthetic:fast"), (1, 2), None)
 
 
 def warm_after(times: list[float]) -> int:
@@ -171,13 +186,13 @@ def test_warming_up_is_not_for_ever() -> None:
             break
         now += ms / 1000
         warm.add(ms, now)
-    assert warm.how == "not settled" and 30 <= now < 32
-    assert Warmup(0).done and not Warmup(1).done and Warmup(most=0).done
-    assert warmed([Warmup(0), warm])["how"] == "not settled"
+    assert warm.end_reason == "not settled" and 30 <= now < 32
+    assert Warmup(0).done and not Warmup(1).done and Warmup(max_frames=0).done
+    assert summarize_warmup([Warmup(0), warm])["how"] == "not settled"
 
 
 def test_the_run_itself_is_measured(tmp_path: Path) -> None:
-    found = measure(replace(PLAN, frames=41), 1)
+    found = run_benchmark(replace(PLAN, max_frames=41), 1)
     assert (found["v"], found["kind"], found["frames"], found["faces_a_frame"]) == (1, "run", 41, 1.0)
     assert found["warmup"]["sittings"] == 2 and found["warmup"]["frames"] == 2 and found["warmup"]["how"] == "asked"
     assert [len(sitting) for sitting in found["samples"]["whole"]] == [21, 20]
@@ -186,30 +201,32 @@ def test_the_run_itself_is_measured(tmp_path: Path) -> None:
     assert found["stages"]["detect"]["n"] == 41 and found["first_frame_ms"] > 0 and found["memory_mb"]["steady"] > 20
     for model in found["models"]:
         assert model["load_ms"] > 0 and model["first_ms"] > 0 and model["threads"] == 1 and len(model["sha256"]) == 64
-    assert found["models"][0]["accuracy"]["metric"] == "ap50" and found["source_sha256"] == source_sum(str(EXAMPLE))
+    assert found["models"][0]["accuracy"]["metric"] == "ap50" and found["source_sha256"] == source_sha256(
+        str(EXAMPLE_IMAGE)
+    )
 
 
 def test_a_run_of_seconds_is_looked_at_over_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    gauges = Gauges(root=raspberry(tmp_path, heat="71000", bits="50005"))
-    looks = Looks(240.0, gauges, lambda: 1500.0)
+    gauges = Sensors(root=raspberry(tmp_path, heat="71000", bits="50005"))
+    looks = Telemetry(240.0, gauges, lambda: 1500.0)
     for n in range(101):
-        looks.frame(10.0 + n / 100, n / 10)
+        looks.add_frame(10.0 + n / 100, n / 10)
     assert [row["s"] for row in looks.rows] == [2.0, 4.0, 6.0, 8.0, 10.0]
     assert looks.rows[0] == {
         "s": 2.0, "frames_a_second": 10.5, "p50": 10.1, "p99": 10.198, "temperature": 71.0, "mhz": 1500.0,
         "throttled": True, "under_voltage": True, "bits": "50005",
     }  # fmt: skip
-    words = verdict(looks.rows)
+    words = sustained_verdict(looks.rows)
     assert "became 8% slower" in words and "71 °C" in words
     assert "slowed itself down in 5 of 5 looks" in words and "supply was too weak in 5 of 5" in words
 
 
 def test_a_machine_that_tells_nothing_is_looked_at_all_the_same(tmp_path: Path) -> None:
-    looks = Looks(3.0, Gauges(root=tmp_path), lambda: None)
+    looks = Telemetry(3.0, Sensors(root=tmp_path), lambda: None)
     for n in range(31):
-        looks.frame(5.0, n / 10)
+        looks.add_frame(5.0, n / 10)
     assert looks.rows[-1]["temperature"] is looks.rows[-1]["bits"] is looks.rows[-1]["throttled"] is None
-    assert verdict(looks.rows) == "it kept its speed; this machine does not tell its temperature"
+    assert sustained_verdict(looks.rows) == "it kept its speed; this machine does not tell its temperature"
     write_chart(tmp_path / "a.png", looks.rows, "no board")
     assert read_image(tmp_path / "a.png").shape[1] == 900
 
@@ -218,7 +235,7 @@ def test_a_machine_that_tells_nothing_is_looked_at_all_the_same(tmp_path: Path) 
     ("told", "low"), [([0.5, 80.0], 0.0), ([-4.0, 6.0], -4.5), ([40.0, 60.0], 38.8), ([0.0, 0.0], 0.0)]
 )
 def test_an_axis_of_a_chart_goes_below_zero_only_for_what_does(told: list[float], low: float) -> None:
-    found = axis(told)
+    found = axis_range(told)
     assert found[0] == pytest.approx(low) and found[1] > max(told)
 
 
@@ -241,16 +258,16 @@ def test_the_machine_is_read_from_the_kernels_files(tmp_path: Path) -> None:
         "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": "600000",
         "sys/devices/system/cpu/cpu3/cpufreq/scaling_cur_freq": "1800000",
     })  # fmt: skip
-    found = machine(tmp_path)
+    found = describe_environment(tmp_path)
     assert found["board"] == "Raspberry Pi 4 Model B Rev 1.4" and found["governor"] == "ondemand"
     assert found["os"] == "Debian GNU/Linux 13 (trixie)" and found["interpreter"].split()[0].startswith(
         ("ai", "tflite")
     )
-    assert clock(tmp_path) == 1800.0
+    assert max_cpu_mhz(tmp_path) == 1800.0
 
 
 def test_a_machine_with_other_work_is_told() -> None:
-    assert not busy({"load": 1.4, "machine": {"cores": 2}}) and busy({"load": 1.6, "machine": {"cores": 2}})
+    assert not is_busy({"load": 1.4, "machine": {"cores": 2}}) and is_busy({"load": 1.6, "machine": {"cores": 2}})
 
 
 def test_a_pc_has_a_processor_for_a_board(tmp_path: Path) -> None:
@@ -258,5 +275,5 @@ def test_a_pc_has_a_processor_for_a_board(tmp_path: Path) -> None:
         tmp_path,
         **{"proc/cpuinfo": "processor\t: 0\nmodel name\t: Fast 9000\ncpu MHz\t\t: 2595.1\ncpu MHz\t\t: 1000.0"},
     )
-    assert machine(tmp_path)["board"] == "Fast 9000" and clock(tmp_path) == 2595.1
-    assert clock(tmp_path / "nothing") is None
+    assert describe_environment(tmp_path)["board"] == "Fast 9000" and max_cpu_mhz(tmp_path) == 2595.1
+    assert max_cpu_mhz(tmp_path / "nothing") is None

@@ -76,7 +76,7 @@ def test_what_was_timed_in_turn_shares_its_disturbances() -> None:
     for disturbed in (2, 5, 8):
         for sittings in (old, new):
             sittings[disturbed] = [3 * ms for ms in sittings[disturbed]]
-    together, apart = ratio_of_medians(new, old, in_turn=True), ratio_of_medians(new, old)
+    together, apart = ratio_of_medians(new, old, paired=True), ratio_of_medians(new, old)
     assert together.verdict == "slower" and together.high - together.low < apart.high - apart.low
 
 
@@ -127,7 +127,7 @@ def test_what_is_not_comparable_is_refused_unless_told_otherwise(change: dict[st
     with pytest.raises(DataError) as caught:
         compare(old, new)
     assert said in str(caught.value) and "--anyway" in str(caught.value)
-    assert said in compare(old, new, anyway=True)["warnings"][0]
+    assert said in compare(old, new, force=True)["warnings"][0]
 
 
 def test_the_same_picture_may_lie_elsewhere() -> None:

@@ -6,27 +6,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.bench.costs import Cost, costs
-from pocketsight.device.bench.cut import cut
-from pocketsight.device.bench.operators import _cut, attribute, in_turn, profile
-from pocketsight.device.bench.peak import MACS, convolution, peak
-from pocketsight.device.commands.options import MODELS
-from pocketsight.device.interpreter import TfliteModel, runtime
-from pocketsight.device.spec import unpack
+from pocketsight.device.bench.costs import Cost, count_costs
+from pocketsight.device.bench.cut import extract_subgraph
+from pocketsight.device.bench.operators import _extract_part, attribute_time, profile_operators, time_interleaved
+from pocketsight.device.bench.peak import MACS, build_convolution, measure_peak_macs
+from pocketsight.device.commands.options import MODELS_DIR
+from pocketsight.device.interpreter import TfliteModel, import_runtime
+from pocketsight.device.spec import read_model_file
 from tests.test_cli import pocketsight
 
 TASKS = "detector", "sentiment"
 
 
 def opened(flatbuffer: bytes) -> Any:
-    interpreter = runtime()[0].Interpreter(model_content=flatbuffer, num_threads=1)
+    interpreter = import_runtime()[0].Interpreter(model_content=flatbuffer, num_threads=1)
     interpreter.allocate_tensors()
     return interpreter
 
 
 def shipped(task: str) -> tuple[bytes, TfliteModel]:
-    path = MODELS / f"{task}.tflite"
-    return unpack(path)[0], TfliteModel(unpack(path)[0], 1, path)
+    path = MODELS_DIR / f"{task}.tflite"
+    return read_model_file(path)[0], TfliteModel(read_model_file(path)[0], 1, path)
 
 
 def run(interpreter: Any, values: dict[int, Any]) -> dict[int, Any]:
@@ -38,25 +38,25 @@ def run(interpreter: Any, values: dict[int, Any]) -> dict[int, Any]:
 
 
 def test_costs_are_those_worked_out_by_hand() -> None:
-    steps = costs(shipped("sentiment")[1].interpreter)
+    steps = count_costs(shipped("sentiment")[1].interpreter)
     first, deep, last = steps[0], steps[1], steps[-1]
     assert (first.op, first.shape, first.macs) == ("CONV_2D", (1, 32, 32, 24), 32 * 32 * 24 * 27)  # 3x3 of 3 colours
     assert first.weights == 24 * 27 + 24 * 4 and first.activations == 64 * 64 * 3 + 32 * 32 * 24  # int8, and int32 bias
     assert (deep.op, deep.macs) == ("DEPTHWISE_CONV_2D", 32 * 32 * 24 * 9)
     assert (last.op, last.macs, last.weights) == ("FULLY_CONNECTED", 112 * 6, 112 * 6 + 6 * 4)
-    (one,) = costs(opened(convolution("float32")))
+    (one,) = count_costs(opened(build_convolution("float32")))
     assert (one.macs, one.weights, one.activations) == (MACS, 4 * (256 * 256 + 256), 2 * 4 * 32 * 32 * 256)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_model_cut_in_two_says_what_the_whole_says(task: str) -> None:
     flatbuffer, whole = shipped(task)
-    steps, ends = costs(whole.interpreter), [d["index"] for d in whole.interpreter.get_output_details()]
+    steps, ends = count_costs(whole.interpreter), [d["index"] for d in whole.interpreter.get_output_details()]
     (entry,) = whole.interpreter.get_input_details()
     picture = np.random.default_rng(0).integers(-128, 128, entry["shape"]).astype(np.int8)
     wanted = run(whole.interpreter, {entry["index"]: picture})
     for middle in (1, len(steps) // 2, len(steps) - 1):
-        head, tail = (opened(_cut(flatbuffer, part, steps, ends)) for part in (steps[:middle], steps[middle:]))
+        head, tail = (opened(_extract_part(flatbuffer, part, steps, ends)) for part in (steps[:middle], steps[middle:]))
         found = run(head, {entry["index"]: picture})
         needed = {d["index"] for d in tail.get_input_details()}
         assert needed - {entry["index"]} <= found.keys()
@@ -68,20 +68,20 @@ def test_a_model_cut_in_two_says_what_the_whole_says(task: str) -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_every_operator_can_stand_alone(task: str) -> None:
     flatbuffer, whole = shipped(task)
-    steps, ends = costs(whole.interpreter), [d["index"] for d in whole.interpreter.get_output_details()]
+    steps, ends = count_costs(whole.interpreter), [d["index"] for d in whole.interpreter.get_output_details()]
     for step in steps:
-        (found,) = costs(opened(_cut(flatbuffer, [step], steps, ends)))
+        (found,) = count_costs(opened(_extract_part(flatbuffer, [step], steps, ends)))
         assert (found.op, found.shape, found.macs, found.weights) == (step.op, step.shape, step.macs, step.weights)
 
 
 def test_a_cut_leaves_the_model_it_was_given() -> None:
-    flatbuffer = convolution("int8")
-    assert cut(flatbuffer, [0], [0], [3]) != flatbuffer == convolution("int8")
+    flatbuffer = build_convolution("int8")
+    assert extract_subgraph(flatbuffer, [0], [0], [3]) != flatbuffer == build_convolution("int8")
 
 
 @pytest.mark.parametrize(("kind", "off"), [("int8", 1), ("float32", 1e-2)])
 def test_the_net_of_the_peak_does_its_multiply_adds(kind: str, off: float) -> None:
-    interpreter = opened(convolution(kind))
+    interpreter = opened(build_convolution(kind))
     (entry,) = interpreter.get_input_details()
     values = np.random.default_rng(1).integers(-100, 101, entry["shape"]).astype(entry["dtype"])
     (found,) = run(interpreter, {entry["index"]: values}).values()
@@ -94,8 +94,12 @@ def test_the_net_of_the_peak_does_its_multiply_adds(kind: str, off: float) -> No
 
 
 def test_a_float_model_has_the_peak_of_floats() -> None:
-    assert [peak(kind, 1)["kind"] for kind in ("int8", "float16", "dynamic")] == ["int8", "float32", "float32"]
-    assert peak("int8", 1)["macs_a_second"] > 1e8
+    assert [measure_peak_macs(kind, 1)["kind"] for kind in ("int8", "float16", "dynamic")] == [
+        "int8",
+        "float32",
+        "float32",
+    ]
+    assert measure_peak_macs("int8", 1)["macs_a_second"] > 1e8
 
 
 def step(index: int) -> Cost:
@@ -112,30 +116,32 @@ def planted(us: list[float], alone: list[float], whole: float, rounds: int = 50)
 
 
 def test_operators_get_what_they_take_by_the_way_that_agrees_with_the_whole() -> None:
-    found = attribute([step(n) for n in range(3)], planted([10.0, 30.0, 60.0], [14.0, 35.0, 66.0], 100.0))
+    found = attribute_time([step(n) for n in range(3)], planted([10.0, 30.0, 60.0], [14.0, 35.0, 66.0], 100.0))
     assert found["way"] == "difference"
     assert found["sum_of_whole"]["difference"] == pytest.approx(1.0, abs=0.02)
     assert found["sum_of_whole"]["alone"] == pytest.approx(1.15, abs=0.02)
     assert [row["us"] for row in found["rows"]] == pytest.approx([10, 30, 60], abs=0.5)
     assert [row["share"] for row in found["rows"]] == pytest.approx([0.1, 0.3, 0.6], abs=0.01)
-    other = attribute([step(n) for n in range(2)], planted([10.0, 70.0], [30.0, 71.0], 100.0))
+    other = attribute_time([step(n) for n in range(2)], planted([10.0, 70.0], [30.0, 71.0], 100.0))
     assert other["way"] == "alone" and [row["us"] for row in other["rows"]] == pytest.approx([30, 71], abs=0.5)
 
 
 def test_calls_are_timed_in_turn() -> None:
     said: list[str] = []
-    found = in_turn((lambda: said.append("a"), lambda: said.append("b")), 3)
+    found = time_interleaved((lambda: said.append("a"), lambda: said.append("b")), 3)
     assert said == ["a", "b"] * 4 and found.shape == (2, 3) and (found > 0).all()
 
 
 def test_a_profile_has_every_operator() -> None:
-    found = profile(MODELS / "sentiment.tflite", 1)
-    assert [row["op"] for row in found["rows"]] == [step.op for step in costs(shipped("sentiment")[1].interpreter)]
+    found = profile_operators(MODELS_DIR / "sentiment.tflite", 1)
+    assert [row["op"] for row in found["rows"]] == [
+        step.op for step in count_costs(shipped("sentiment")[1].interpreter)
+    ]
     assert found["rounds"] >= 15 and set(found["sum_of_whole"]) == {"difference", "alone"} and found["whole_us"] > 0
 
 
 def test_info_tells_how_far_from_the_floor_a_model_is() -> None:
-    path = MODELS / "detector.tflite"
+    path = MODELS_DIR / "detector.tflite"
     found = json.loads(pocketsight("info", path, "--macs", "--threads", 1, "--json").output)["costs"]
     assert sum(step["macs"] for step in found["operators"]) == found["total"]["macs"] == 75_019_520
     floor = 1000 * found["total"]["macs"] / found["peak"]["macs_a_second"]

@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 
-from pocketsight.device.blur import CELLS, Blur
+from pocketsight.device.blur import MOSAIC_CELLS, FaceBlurrer
 from pocketsight.device.boxes import Box
 from pocketsight.device.image import Image
-from pocketsight.device.record import Record, Seen
-from pocketsight.device.web.picture import Encoder
+from pocketsight.device.record import FaceResult, FrameResult
+from pocketsight.device.web.picture import PreviewEncoder
 from tests.looping import LABELS, ask, boxes, decoded, frame, looping, seen, watching
 from tests.processes import until
 
@@ -23,35 +23,35 @@ def detail(image: Image, box: Box) -> float:
 
 def test_blur_leaves_a_face_in_a_few_squares_and_the_rest_as_it_is() -> None:
     image, record = frame(0), seen(0)
-    covered = Blur().cover(image, record)
+    covered = FaceBlurrer().blur(image, record)
     box = boxes(1)[0]
     part = covered[int(box.top) : int(box.bottom), int(box.left) : int(box.right)]
     squares = np.unique(part.reshape(-1, 3), axis=0)
-    assert len(squares) <= (CELLS + 2) ** 2
+    assert len(squares) <= (MOSAIC_CELLS + 2) ** 2
     assert detail(covered, box) < detail(image, box) / 10
     assert np.array_equal(covered[:100], image[:100])
     assert np.array_equal(image, frame(0))
 
 
 def test_blur_covers_a_face_that_is_missed_for_a_moment_and_one_found_a_moment_later() -> None:
-    blur, image, box = Blur(), frame(0), boxes(1)[0]
+    blur, image, box = FaceBlurrer(), frame(0), boxes(1)[0]
     for number in range(60):
-        blur.saw(seen(number, 1 if 20 <= number < 40 else 0, born=number / 20))
+        blur.add_result(seen(number, 1 if 20 <= number < 40 else 0, born=number / 20))
 
     def covered(number: int) -> bool:
-        return detail(blur.cover(image, seen(number, 0, born=number / 20)), box) < detail(image, box) / 10
+        return detail(blur.blur(image, seen(number, 0, born=number / 20)), box) < detail(image, box) / 10
 
     assert covered(45)  # missed for a quarter of a second
     assert covered(18)  # found a tenth of a second later
     assert not covered(50 + 11)  # long gone
-    assert np.array_equal(blur.cover(image, seen(45, 0, born=2.25, source="b.jpg")), image)  # a picture stands alone
+    assert np.array_equal(blur.blur(image, seen(45, 0, born=2.25, source="b.jpg")), image)  # a picture stands alone
 
 
 def test_blur_reaches_over_the_edges_and_survives_odd_boxes() -> None:
     odd = [(-50, -50, 40, 40), (600, 440, 700, 500), (10, 10, 10, 10), (900, 900, 950, 950), (0, 0, 640, 480)]
     for sides in odd:
-        record = Record(0.0, 0.0, 0, None, [Seen(Box(*sides), 0.5, seen(0).faces[0].sentiment)], {})
-        assert Blur().cover(frame(0), record).shape == (480, 640, 3)
+        record = FrameResult(0.0, 0.0, 0, None, [FaceResult(Box(*sides), 0.5, seen(0).faces[0].classification)], {})
+        assert FaceBlurrer().blur(frame(0), record).shape == (480, 640, 3)
 
 
 def test_with_blur_no_picture_that_is_served_shows_a_face() -> None:
@@ -69,13 +69,13 @@ def test_with_blur_no_picture_that_is_served_shows_a_face() -> None:
 
 def test_a_held_frame_is_covered_where_a_face_is_found_after_it() -> None:
     made: list[bytes] = []
-    encoder = Encoder(lambda: LABELS, made.append, blur=True, fps=50)
+    encoder = PreviewEncoder(lambda: LABELS, made.append, blur=True, fps=50)
     try:
-        encoder.watch(True)
-        encoder.show(frame(0), seen(0, 0))
+        encoder.set_watched(True)
+        encoder.update(frame(0), seen(0, 0))
         time.sleep(0.2)
         assert not made
-        encoder.show(frame(1), seen(1, 1))
+        encoder.update(frame(1), seen(1, 1))
         until(lambda: len(made) == 1)
     finally:
         encoder.close()

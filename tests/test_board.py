@@ -5,9 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device.health.board import Board, Gauges, Watcher, disk_free, machine, read_board
-from pocketsight.device.health.cooling import Cooling
-from pocketsight.device.state import State
+from pocketsight.device.health.board import (
+    BoardMonitor,
+    SensorReading,
+    Sensors,
+    disk_free,
+    read_board_info,
+    read_sensors,
+)
+from pocketsight.device.health.cooling import ThermalController
+from pocketsight.device.state import RunStatus
 
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 
@@ -33,11 +40,11 @@ def raspberry(root: Path, heat: str = "48312", bits: str = "0", alarm: str = "0"
 
 
 def test_a_raspberry_pi_is_read(tmp_path: Path) -> None:
-    board = read_board(tmp_path, raspberry(tmp_path))
+    board = read_sensors(tmp_path, raspberry(tmp_path))
     assert board.temperature == 48.312
     assert (board.throttled, board.under_voltage, board.since_boot) == (False, False, (False, False))
     assert board.disk_free == pytest.approx(disk_free(tmp_path), rel=0.2)
-    assert machine(tmp_path).model == "Raspberry Pi 4 Model B Rev 1.4"
+    assert read_board_info(tmp_path).model == "Raspberry Pi 4 Model B Rev 1.4"
 
 
 @pytest.mark.parametrize(
@@ -52,24 +59,24 @@ def test_a_raspberry_pi_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_bits_of_the_firmware(tmp_path: Path, bits: str, throttled: bool, low: bool, past: tuple[bool, bool]) -> None:
-    board = read_board(root=raspberry(tmp_path, bits=bits))
+    board = read_sensors(root=raspberry(tmp_path, bits=bits))
     assert (board.throttled, board.under_voltage, board.since_boot) == (throttled, low, past)
 
 
 def test_a_kernel_that_tells_of_voltage_only(tmp_path: Path) -> None:
     raspberry(tmp_path, alarm="1")
     (tmp_path / FIRMWARE).unlink()
-    board = read_board(root=tmp_path)
+    board = read_sensors(root=tmp_path)
     assert (board.throttled, board.under_voltage, board.since_boot) == (None, True, None)
 
 
 def test_a_machine_that_tells_nothing_is_unknown_and_no_error(tmp_path: Path) -> None:
-    assert read_board(root=tmp_path) == Board()
+    assert read_sensors(root=tmp_path) == SensorReading()
 
 
 @pytest.mark.parametrize("words", ["", "hot", "-"])
 def test_a_gauge_that_talks_nonsense_is_unknown(tmp_path: Path, words: str) -> None:
-    board = read_board(root=raspberry(tmp_path, heat=words, bits=words, alarm=words))
+    board = read_sensors(root=raspberry(tmp_path, heat=words, bits=words, alarm=words))
     assert (board.temperature, board.throttled, board.under_voltage) == (None, None, None)
 
 
@@ -77,7 +84,7 @@ def test_the_zone_of_the_processor_is_taken(tmp_path: Path) -> None:
     for number, (kind, heat) in enumerate([("acpitz", "20000"), ("iwlwifi_1", "31000"), ("x86_pkg_temp", "55000")]):
         zone = f"sys/class/thermal/thermal_zone{number}"
         plant(tmp_path, **{f"{zone}/type": kind, f"{zone}/temp": heat})
-    assert read_board(root=tmp_path).temperature == 55.0
+    assert read_sensors(root=tmp_path).temperature == 55.0
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,7 @@ def test_the_zone_of_the_processor_is_taken(tmp_path: Path) -> None:
 )
 def test_wear_of_the_emmc(tmp_path: Path, life: str, worn: float | None) -> None:
     plant(tmp_path, **{"sys/block/mmcblk0/device/life_time": life})
-    assert read_board(root=tmp_path).worn == worn
+    assert read_sensors(root=tmp_path).emmc_wear == worn
 
 
 def test_the_disk_of_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -96,24 +103,24 @@ class Told:
     """A board that is played, and what the watcher tells of it."""
 
     def __init__(self) -> None:
-        self.board, self.time = Board(), 0.0
-        self.state = State("run", ("happy", "sad"))
+        self.board, self.time = SensorReading(), 0.0
+        self.state = RunStatus("run", ("happy", "sad"))
         self.told: list[tuple[float, str, bool]] = []
-        self.watcher = Watcher(self.tell, self.state, lambda: self.board, lambda: True, lambda: self.time)
+        self.watcher = BoardMonitor(self.tell, self.state, lambda: self.board, lambda: True, lambda: self.time)
 
     def tell(self, name: str, begun: bool, detail: str) -> None:
         assert "\n" not in detail
         self.told.append((self.time, name, begun))
 
-    def play(self, *boards: Board) -> None:
+    def play(self, *boards: SensorReading) -> None:
         """One look every ten seconds."""
         for self.board in boards:
-            self.watcher.look()
+            self.watcher.poll()
             self.time += 10
 
 
-def heats(*degrees: float) -> list[Board]:
-    return [Board(temperature=degree) for degree in degrees]
+def heats(*degrees: float) -> list[SensorReading]:
+    return [SensorReading(temperature=degree) for degree in degrees]
 
 
 def test_heat_is_told_once_and_is_over_when_it_is_well_below() -> None:
@@ -124,41 +131,41 @@ def test_heat_is_told_once_and_is_over_when_it_is_well_below() -> None:
 
 def test_bursts_of_under_voltage_are_one_fault() -> None:
     played = Told()
-    low, fine = Board(under_voltage=True), Board(under_voltage=False)
+    low, fine = SensorReading(under_voltage=True), SensorReading(under_voltage=False)
     played.play(fine, low, fine, low, fine, fine, fine, fine, fine, fine, fine, fine)
     assert played.told == [(10, "under-voltage", True), (90, "under-voltage", False)]
 
 
 def test_throttling_is_told() -> None:
     played = Told()
-    played.play(Board(throttled=True), *8 * [Board(throttled=False)])
+    played.play(SensorReading(throttled=True), *8 * [SensorReading(throttled=False)])
     assert [(name, begun) for _, name, begun in played.told] == [("throttled", True), ("throttled", False)]
 
 
 def test_a_full_disk_is_told_once_until_there_is_room() -> None:
     played = Told()
-    played.play(*(Board(disk_free=mega * 2**20) for mega in (500, 99, 101, 99, 119, 121, 110, 90)))
+    played.play(*(SensorReading(disk_free=mega * 2**20) for mega in (500, 99, 101, 99, 119, 121, 110, 90)))
     assert [(at, begun) for at, _, begun in played.told] == [(10, True), (50, False), (70, True)]
 
 
 def test_what_nobody_knows_is_no_fault_and_ends_none() -> None:
     played = Told()
-    played.play(Board(), Board(temperature=85, under_voltage=True), *20 * [Board()])
+    played.play(SensorReading(), SensorReading(temperature=85, under_voltage=True), *20 * [SensorReading()])
     assert [begun for _, _, begun in played.told] == [True, True]
 
 
 def test_facts_go_into_the_state() -> None:
     played = Told()
-    played.play(Board(48.26, False, True, None, 12345))
-    assert played.state.facts == {
+    played.play(SensorReading(48.26, False, True, None, 12345))
+    assert played.state.info == {
         "temperature": 48.3, "throttled": False, "under_voltage": True, "disk_free": 12345, "synced": True,
     }  # fmt: skip
 
 
 def test_this_very_machine_can_be_watched() -> None:
-    state = State("run", ("happy", "sad"))
-    Watcher(lambda *_: None, state, Gauges(Path()).read).look()
-    assert state.facts["disk_free"] > 0
+    state = RunStatus("run", ("happy", "sad"))
+    BoardMonitor(lambda *_: None, state, Sensors(Path()).read).poll()
+    assert state.info["disk_free"] > 0
 
 
 class Pi:
@@ -178,12 +185,12 @@ class Pi:
 
 def hour(pi: Pi, limit: float | None) -> tuple[list[float], list[float]]:
     """Temperatures and paces of an hour at full speed where it is let; the temperature is read every ten seconds."""
-    cooling = Cooling(limit) if limit else None
+    cooling = ThermalController(limit) if limit else None
     heats, paces, pace, read = [], [], 1.0, pi.chip
     for second in range(3600):
         heat = pi.step(pace, 1.0)
         read = heat if second % 10 == 0 else read
-        pace = cooling.pace(read, float(second)) if cooling else 1.0
+        pace = cooling.update(read, float(second)) if cooling else 1.0
         heats.append(pi.chip)
         paces.append(pace)
     return heats, paces
@@ -209,22 +216,22 @@ def test_cooling_costs_nothing_on_a_cool_board() -> None:
 
 
 def test_cooling_lets_go_when_the_room_gets_cool() -> None:
-    pi, cooling = Pi(room=38.0), Cooling(75)
+    pi, cooling = Pi(room=38.0), ThermalController(75)
     paces: list[float] = []
     for second in range(7200):
         if second == 3600:
             pi.room, pi.resistance = 15.0, 7.0  # somebody opened a window, and put a fan there
-        paces.append(cooling.pace(pi.step(paces[-1] if paces else 1.0, 1.0), float(second)))
+        paces.append(cooling.update(pi.step(paces[-1] if paces else 1.0, 1.0), float(second)))
     assert paces[3500] < 0.9
     assert paces[-1] == 1.0
 
 
 def test_cooling_never_stops_the_run() -> None:
-    cooling = Cooling(60)
-    paces = [cooling.pace(95.0, float(second)) for second in range(3600)]
+    cooling = ThermalController(60)
+    paces = [cooling.update(95.0, float(second)) for second in range(3600)]
     assert min(paces) == paces[-1] == 0.1
 
 
 def test_cooling_does_nothing_where_the_temperature_is_unknown() -> None:
-    cooling = Cooling(75)
-    assert [cooling.pace(None, float(second)) for second in range(100)] == 100 * [1.0]
+    cooling = ThermalController(75)
+    assert [cooling.update(None, float(second)) for second in range(100)] == 100 * [1.0]

@@ -5,26 +5,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from pocketsight.device.boxes import FACE, IGNORED, NOTHING, Boxes, centers, decode, encode, suppress
-from pocketsight.device.tensor import Tensor
+from pocketsight.device.boxes import IGNORE, NEGATIVE, POSITIVE, Boxes, cell_centers, decode, encode, nms
+from pocketsight.device.tensor import QuantizedTensor
 
 SIZE, STRIDES = (192, 256), (8, 16, 32)
 NONE = np.empty((0, 4), np.float32)
 
 
-def outputs(cells: Boxes, size: tuple[int, int], strides: Sequence[int], int8: bool = False) -> dict[str, Tensor]:
+def outputs(
+    cells: Boxes, size: tuple[int, int], strides: Sequence[int], int8: bool = False
+) -> dict[str, QuantizedTensor]:
     """What a detector that has learned `cells` by heart gives out."""
     found, start = {}, 0
     for stride in strides:
         rows, cols = size[0] // stride, size[1] // stride
         part = cells[start : start + rows * cols].reshape(rows, cols, 5)
         start += rows * cols
-        score, box = (part[..., :1] == FACE).astype(np.float32), part[..., 1:]
+        score, box = (part[..., :1] == POSITIVE).astype(np.float32), part[..., 1:]
         if int8:
-            found[f"score_{stride}"] = Tensor((np.round(score * 255) - 128).astype(np.int8), 1 / 256, -128)
-            found[f"box_{stride}"] = Tensor((np.round(box * 255 / 6) - 128).astype(np.int8), 6 / 255, -128)
+            found[f"score_{stride}"] = QuantizedTensor((np.round(score * 255) - 128).astype(np.int8), 1 / 256, -128)
+            found[f"box_{stride}"] = QuantizedTensor((np.round(box * 255 / 6) - 128).astype(np.int8), 6 / 255, -128)
         else:
-            found[f"score_{stride}"], found[f"box_{stride}"] = Tensor(score), Tensor(box)
+            found[f"score_{stride}"], found[f"box_{stride}"] = QuantizedTensor(score), QuantizedTensor(box)
     return found
 
 
@@ -67,7 +69,7 @@ def test_int8_moves_a_side_by_half_a_step_at_most(boxes: Boxes) -> None:
 
 def test_a_small_face_is_learned_by_the_fine_grid_and_a_large_one_by_the_coarse() -> None:
     def strides_of(box: list[float]) -> set[int]:
-        cells = encode(np.array([box], np.float32), NONE, SIZE, STRIDES)[:, 0] == FACE
+        cells = encode(np.array([box], np.float32), NONE, SIZE, STRIDES)[:, 0] == POSITIVE
         limits = np.cumsum([0] + [(SIZE[0] // s) * (SIZE[1] // s) for s in STRIDES])
         return {s for s, a, b in zip(STRIDES, limits, limits[1:], strict=False) if cells[a:b].any()}
 
@@ -79,38 +81,41 @@ def test_a_small_face_is_learned_by_the_fine_grid_and_a_large_one_by_the_coarse(
 def test_the_smaller_of_two_faces_gets_the_shared_cells() -> None:
     boxes = np.array([[80, 80, 120, 120], [90, 90, 110, 110]], np.float32)
     cells = encode(boxes, NONE, SIZE, STRIDES)
-    nearest = np.abs(centers(SIZE, 8) - 100).max(1).argmin()
+    nearest = np.abs(cell_centers(SIZE, 8) - 100).max(1).argmin()
     assert_allclose(cells[nearest, 1:] * 8, [4 - 0 + 2, 6, 14, 14], atol=8)
-    assert cells[nearest, 0] == FACE
+    assert cells[nearest, 0] == POSITIVE
 
 
 def test_an_ignored_region_is_neither_face_nor_background() -> None:
     region = np.array([[64, 64, 96, 96]], np.float32)
     state = encode(NONE, region, SIZE, STRIDES)[: 24 * 32, 0].reshape(24, 32)
-    assert (state[8:12, 8:12] == IGNORED).all()
-    assert (state[:7] == NOTHING).all()
+    assert (state[8:12, 8:12] == IGNORE).all()
+    assert (state[:7] == NEGATIVE).all()
     face = encode(region, region, SIZE, STRIDES)[:, 0]
-    assert (face == FACE).any()  # a labelled face wins over a region
+    assert (face == POSITIVE).any()  # a labelled face wins over a region
 
 
 def test_a_face_too_small_for_any_cell_is_ignored() -> None:
     state = encode(np.array([[65, 65, 67, 67]], np.float32), NONE, SIZE, STRIDES)[:, 0]
-    assert not (state == FACE).any()
-    assert (state == IGNORED).any()
+    assert not (state == POSITIVE).any()
+    assert (state == IGNORE).any()
 
 
 def test_decode_takes_a_score_that_equals_the_threshold() -> None:
     score = np.full((24, 32, 1), -128, np.int8)
     score[3, 4] = 0  # 128 / 256
-    found = {"score_8": Tensor(score, 1 / 256, -128), "box_8": Tensor(np.zeros((24, 32, 4), np.int8), 6 / 255, -128)}
+    found = {
+        "score_8": QuantizedTensor(score, 1 / 256, -128),
+        "box_8": QuantizedTensor(np.zeros((24, 32, 4), np.int8), 6 / 255, -128),
+    }
     assert len(decode(found, (8,), 0.5)[0]) == 1
     assert len(decode(found, (8,), 0.503)[0]) == 0
 
 
 def test_suppress_keeps_the_better_of_two() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60]], np.float32)
-    assert suppress(boxes, np.array([0.6, 0.9, 0.5], np.float32), overlap=0.4).tolist() == [1, 2]
+    assert nms(boxes, np.array([0.6, 0.9, 0.5], np.float32), iou_threshold=0.4).tolist() == [1, 2]
 
 
 def test_suppress_of_nothing_is_nothing() -> None:
-    assert suppress(NONE, np.empty(0, np.float32), 0.4).tolist() == []
+    assert nms(NONE, np.empty(0, np.float32), 0.4).tolist() == []

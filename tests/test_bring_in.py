@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.train.data.formats import looks_like
+from pocketsight.train.data.formats import detect_format
 from tests.pictures import coco, labelme, picture
 from tests.sources import FACES, NOTE, fails, fer, imported, voc, wider, yolo
 
@@ -85,7 +85,7 @@ def test_the_wrong_format_is_refused_with_the_right_one(tmp_path: Path) -> None:
 
 def test_a_folder_of_two_formats_is_read_as_the_one_asked_for(tmp_path: Path) -> None:
     voc(yolo(tmp_path, "1 0.5 0.5 0.2 0.2\n"))
-    assert looks_like(tmp_path) == "voc"
+    assert detect_format(tmp_path) == "voc"
     assert len(imported(tmp_path, tmp_path / "out.json", form="yolo")) == 2
 
 
@@ -97,7 +97,7 @@ def test_every_format_is_recognised(tmp_path: Path) -> None:
         "voc": voc(tmp_path / "v"), "wider": wider(tmp_path / "w", "0--Parade/a.jpg\n0\n"),
         "yolo": yolo(tmp_path / "y", "0 .5 0.5 1 2e-1\n"),
     }  # fmt: skip
-    assert {form: looks_like(source) for form, source in sources.items()} == {form: form for form in sources}
+    assert {form: detect_format(source) for form, source in sources.items()} == {form: form for form in sources}
 
 
 def test_the_folder_of_a_single_file_will_do_if_there_is_one_only(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pocketsight.device.errors import PocketsightError, ServeError
 from pocketsight.device.sinks import mqtt
-from pocketsight.device.sinks.broker import read_address
+from pocketsight.device.sinks.broker import parse_broker_address
 from tests.brokers import Sending, broker, face, sending
 from tests.processes import until
 
@@ -105,14 +105,17 @@ def test_tls_is_spoken_with_brokers_that_a_known_authority_vouches_for_and_no_ot
 )
 def test_an_address_that_cannot_be_is_refused_without_its_password(target: str, says: str) -> None:
     with pytest.raises(ServeError, match=re.escape(says)) as error:
-        read_address(target)
+        parse_broker_address(target)
     assert "hush" not in str(error.value) and "\n" not in str(error.value)
 
 
 def test_an_address_says_where_and_what() -> None:
-    assert str(read_address("mqtt://broker")) == f"mqtt://broker:1883/pocketsight/{socket.gethostname()}"
-    assert str(read_address("mqtts://door@[::1]:99/a/b/")) == "mqtts://[::1]:99/a/b"
-    assert read_address("mqtts://the%20door@host/x").user == "the door" and read_address("mqtts://host").port == 8883
+    assert str(parse_broker_address("mqtt://broker")) == f"mqtt://broker:1883/pocketsight/{socket.gethostname()}"
+    assert str(parse_broker_address("mqtts://door@[::1]:99/a/b/")) == "mqtts://[::1]:99/a/b"
+    assert (
+        parse_broker_address("mqtts://the%20door@host/x").user == "the door"
+        and parse_broker_address("mqtts://host").port == 8883
+    )
 
 
 @pytest.mark.parametrize(

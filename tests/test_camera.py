@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pocketsight.device.camera import Frame, open_camera
-from pocketsight.device.camera.stream import without_secrets
+from pocketsight.device.camera.stream import redact_url
 from pocketsight.device.errors import CameraError, DataError
 from pocketsight.device.image import Image
 from tests.cameras import QUICK, free_port, live_camera, mjpeg_server
@@ -100,7 +100,7 @@ def test_a_slow_reader_gets_the_newest_frame_and_the_others_are_counted() -> Non
     with live_camera(numbered(200, 0.005), stop) as camera:
         for frame in camera:
             seen.append(frame.index)
-            late.append(time.monotonic() - frame.born)
+            late.append(time.monotonic() - frame.captured_monotonic)
             assert frame.image[0, 0, 0] == frame.index
             time.sleep(0.1)
             if len(seen) == 4:
@@ -185,7 +185,7 @@ def test_a_network_camera_is_read_until_it_vanishes() -> None:
     ],
 )
 def test_an_address_is_shown_without_secrets(address: str, shown: str) -> None:
-    assert without_secrets(address) == shown
+    assert redact_url(address) == shown
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http"])

@@ -25,7 +25,7 @@ SIZE = 480, 640
 def patient(*openings: Callable[[], Read], **options: Any) -> tuple[LiveCamera, Told]:
     """A camera that is watched over with little patience, and what it told."""
     told = Told()
-    return LiveCamera(source(*openings, **options), threading.Event(), told, patient=True, limits=QUICK), told
+    return LiveCamera(source(*openings, **options), threading.Event(), told, reconnect=True, config=QUICK), told
 
 
 def then(read: Read, frames: int, after: Read) -> Read:
@@ -83,7 +83,7 @@ def test_a_stamp_that_stands_still_is_a_frozen_camera(tmp_path: Path, monkeypatc
     module, told = stand_in(tmp_path, monkeypatch, stamp=time.clock_gettime_ns(time.CLOCK_BOOTTIME)), Told()
     monkeypatch.setattr(live_module, "LIMITS", QUICK)
     monkeypatch.setattr("pocketsight.device.camera.pi.STILL", 0.3)
-    with open_camera("pi", SIZE, threading.Event(), told, patient=True) as camera:
+    with open_camera("pi", SIZE, threading.Event(), told, reconnect=True) as camera:
         assert isinstance(camera, LiveCamera)
         take(camera, lambda frames: told.faults == [("camera frozen", True)])
         module.state["stamp"] = None
@@ -215,7 +215,7 @@ def test_a_stop_is_heard_while_an_opening_blocks() -> None:
     threading.Timer(0.2, stop.set).start()
     begun = time.monotonic()
     camera = LiveCamera(source(lambda: (never.wait(), noise())[1]), stop)
-    assert camera.next(0.1) is None and camera.ended and time.monotonic() - begun < 5
+    assert camera.read(0.1) is None and camera.ended and time.monotonic() - begun < 5
     never.set()
     camera.close()
 
@@ -226,7 +226,7 @@ def test_a_size_that_changes_is_told_and_goes_on() -> None:
         frames = take(camera, lambda frames: len(told.faults) == 2 and len(frames) > 8)
     assert told.faults == [("camera size", True), ("camera size", False)]
     assert told.details[0] == "test changed from 64x48 to 128x96 pixels"
-    assert {frame.image.shape for frame in frames} <= {(48, 64, 3), (96, 128, 3)} and not camera.left
+    assert {frame.image.shape for frame in frames} <= {(48, 64, 3), (96, 128, 3)} and not camera.abandoned
 
 
 def test_a_camera_that_vanishes_and_returns() -> None:
@@ -247,10 +247,10 @@ def test_a_camera_that_vanishes_and_returns() -> None:
         begun = time.monotonic()
         later = take(camera, lambda frames: len(told.faults) == 2 and some(frames))
         passed = time.monotonic() - begun
-        take(camera, lambda frames: time.monotonic() - camera.well > QUICK.longest)
+        take(camera, lambda frames: time.monotonic() - camera.last_recovery > QUICK.max_delay)
         away.set()
         take(camera, lambda frames: len(told.faults) == 3)
-        assert camera.tries == 1  # it was well for a while, so the pauses begin again
+        assert camera.reopen_attempts == 1  # it was well for a while, so the pauses begin again
     assert told.faults[:2] == [("camera lost", True), ("camera lost", False)]
     assert told.details[1].startswith("test gives frames again after ")
     seconds = float(told.details[1].split()[-2])
@@ -275,7 +275,7 @@ def test_a_camera_that_flaps_is_not_opened_again_without_end() -> None:
 
 def test_without_patience_the_same_faults_are_errors() -> None:
     with (
-        LiveCamera(source(lambda: then(noise(), 3, nothing)), threading.Event(), limits=QUICK) as camera,
+        LiveCamera(source(lambda: then(noise(), 3, nothing)), threading.Event(), config=QUICK) as camera,
         pytest.raises(CameraError, match="stopped giving frames after 3"),
     ):
         take(camera, lambda frames: False)
@@ -283,4 +283,4 @@ def test_without_patience_the_same_faults_are_errors() -> None:
 
 def test_a_camera_that_is_not_there_at_the_start_is_an_error_even_with_patience() -> None:
     with pytest.raises(CameraError, match="cannot be opened"), suppress(StopIteration):
-        open_camera(f"http://127.0.0.1:{free_port()}/x", SIZE, threading.Event(), patient=True).__enter__()
+        open_camera(f"http://127.0.0.1:{free_port()}/x", SIZE, threading.Event(), reconnect=True).__enter__()

@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.camera import Frame, open_camera
-from pocketsight.device.camera.devices import CAPABILITY, cameras, held_by, video_devices
-from pocketsight.device.camera.stream import same_place, stamps
-from pocketsight.device.camera.trial import sheet, try_camera
+from pocketsight.device.camera.devices import V4L2_CAPABILITY, find_holders, list_cameras, list_video_devices
+from pocketsight.device.camera.stream import monotonic_timestamps, stable_path
+from pocketsight.device.camera.trial import diagnose_camera, draw_test_sheet
 from pocketsight.device.commands.camera import camera as command
 from pocketsight.device.errors import CameraError
 from tests.cameras import stand_in_for_picamera2
@@ -59,8 +59,8 @@ def test_a_frame_of_the_pi_is_as_old_as_its_exposure(tmp_path: Path, monkeypatch
     taken, _ = pi(tmp_path, monkeypatch)
     now, clock = time.monotonic(), time.time()
     for frame in taken:
-        assert 0.05 <= now - frame.born < 5  # the stand-in says 50 ms
-        assert now - frame.born == pytest.approx(clock - frame.taken, abs=0.05)
+        assert 0.05 <= now - frame.captured_monotonic < 5  # the stand-in says 50 ms
+        assert now - frame.captured_monotonic == pytest.approx(clock - frame.captured_at, abs=0.05)
 
 
 def test_a_second_pi_camera_and_one_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,12 +101,12 @@ def test_auto_tells_what_it_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_who_holds_a_device_is_named(tmp_path: Path) -> None:
     path = tmp_path / "video0"
     path.touch()
-    assert held_by(path) == []
+    assert find_holders(path) == []
     code = "import sys; file = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", code, str(path)]
     with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stdout.readline() == "open\n"
-        (line,) = held_by(tmp_path / "other", path)
+        (line,) = find_holders(tmp_path / "other", path)
         assert line.endswith(f" (pid {process.pid})") and line[0] != " "
 
 
@@ -118,7 +118,7 @@ def machine(root: Path, monkeypatch: pytest.MonkeyPatch, **drivers: tuple[str, i
         (root / "dev" / name).touch()
         (root / "sys/class/video4linux" / name).mkdir(parents=True)
         (root / "sys/class/video4linux" / name / "name").write_text(f"{driver} camera\n")
-        answers[str(root / "dev" / name)] = CAPABILITY.pack(driver.encode(), b"", b"", 0, whole, node)
+        answers[str(root / "dev" / name)] = V4L2_CAPABILITY.pack(driver.encode(), b"", b"", 0, whole, node)
 
     def ioctl(device: int, request: int, answer: bytearray) -> int:
         assert request == 2154321408
@@ -136,25 +136,25 @@ def test_video_devices_are_told_from_those_that_only_look_like_one(
         tmp_path, monkeypatch, video0=("uvcvideo", whole, 0x04200001), video1=("uvcvideo", whole, 0x04A00000),
         video10=("bcm2835-isp", whole, 0x04200001), video2=("old", 0x1, 0),
     )  # fmt: skip
-    found = video_devices(tmp_path)
+    found = list_video_devices(tmp_path)
     assert [(one.source, one.captures) for one in found] == [("0", True), ("1", False), ("2", True), ("10", False)]
     assert found[0].name == "uvcvideo camera" and "pi" in found[3].note
-    assert len(cameras(tmp_path)) == 4
+    assert len(list_cameras(tmp_path)) == 4
 
 
 def test_a_camera_keeps_its_place_when_its_number_changes(tmp_path: Path) -> None:
     (tmp_path / "by-path").mkdir()
     (tmp_path / "video0").touch()
     (tmp_path / "by-path" / "pci-usb-0:1").symlink_to("../video0")
-    assert same_place(tmp_path / "video0", tmp_path / "by-path") == tmp_path / "by-path" / "pci-usb-0:1"
-    assert same_place(tmp_path / "video9", tmp_path / "by-path") == tmp_path / "video9"
+    assert stable_path(tmp_path / "video0", tmp_path / "by-path") == tmp_path / "by-path" / "pci-usb-0:1"
+    assert stable_path(tmp_path / "video9", tmp_path / "by-path") == tmp_path / "video9"
 
 
 def test_only_the_monotonic_clock_of_a_driver_is_believed() -> None:
-    monotonic = stamps(lambda: time.monotonic() - 0.1)
+    monotonic = monotonic_timestamps(lambda: time.monotonic() - 0.1)
     assert [time.monotonic() - (monotonic() or 0) for _ in range(2)] == pytest.approx([0.1, 0.1], abs=0.05)
     for clock in (time.time, lambda: 0.0, lambda: time.monotonic() + 99):
-        assert stamps(clock)() is None
+        assert monotonic_timestamps(clock)() is None
 
 
 def test_a_list_and_a_test_of_cameras_for_people_and_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_a_list_and_a_test_of_cameras_for_people_and_programs(tmp_path: Path, mo
 def test_swapped_channels_show_on_the_sheet() -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     image[:60, :80] = 220, 30, 40
-    drawn = sheet(image, [])
+    drawn = draw_test_sheet(image, [])
     assert drawn.shape[1] == 2 * 640  # small pictures are made larger
     assert drawn[100, 100].tolist() == [220, 30, 40] and drawn[100, 740].tolist() == [40, 30, 220]
     assert drawn[-60:, :640].min() < 50 and drawn[-60:, 640:].min() < 50  # words below both
@@ -183,7 +183,7 @@ def test_a_camera_that_hangs_at_one_picture_is_told_by_its_test(
 ) -> None:  # fmt: skip
     module = stand_in_for_picamera2(tmp_path, monkeypatch)
     monkeypatch.setattr(module.Request, "make_array", lambda self, name: np.full((480, 640, 3), 5, np.uint8))
-    trial, _ = try_camera("pi", SIZE, 0.5, None)
+    trial, _ = diagnose_camera("pi", SIZE, 0.5, None)
     assert trial.frozen and trial.faces is None
     told = " ".join(trial.warnings())
     assert "every frame is the same" in told and "dark" in told

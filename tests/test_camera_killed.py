@@ -38,7 +38,7 @@ def served(address: Callable[[int], Any], seconds: float) -> Told:
     with ExitStack() as stack:
         server = stack.enter_context(ExitStack())
         url = server.enter_context(address(port))
-        camera = stack.enter_context(open_camera(url, SIZE, threading.Event(), told, patient=True))
+        camera = stack.enter_context(open_camera(url, SIZE, threading.Event(), told, reconnect=True))
         assert isinstance(camera, LiveCamera)
         first = take(camera, some)
         server.close()

@@ -11,15 +11,15 @@ from click.testing import CliRunner
 
 from pocketsight.device.cli import main
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import fit
-from pocketsight.train.data.check import KINDS, _copies, check
+from pocketsight.device.image import letterbox
+from pocketsight.train.data.check import ISSUE_TYPES, _find_duplicates, check
 from pocketsight.train.data.fingerprint import (
     Fingerprint,
-    alike,
-    unpacked,
+    near_duplicate_groups,
+    unpack_hashes,
 )
-from pocketsight.train.data.survey import Item, survey, survey_all
-from pocketsight.train.faces import read_faces
+from pocketsight.train.data.survey import ScannedImage, scan_dataset, scan_datasets
+from pocketsight.train.faces import read_detection_dataset
 from tests.pictures import coco, save, scene
 from tests.planted import found_in, planted
 
@@ -38,7 +38,7 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
         "missing",
         "flipped box",
         "listed twice",
-    } == set(KINDS)  # see the next tests
+    } == set(ISSUE_TYPES)  # see the next tests
 
 
 def test_a_picture_in_two_classes_is_found(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_faults_of_coco_files_are_found_and_taken_out(tmp_path: Path) -> None:
     assert found == {("flipped box", "1.jpg"), ("box outside", "2.jpg"), ("missing", "3.jpg")} and status == 3
     _, facts, status = found_in(path, "--fix")
     assert (facts["moved"], facts["entries"], facts["status"], status) == (2, 3, 0, 0)
-    assert len(read_faces(path).parts["train"]) == 5
+    assert len(read_detection_dataset(path).splits["train"]) == 5
     aside = json.loads((folder / "faces-quarantine" / "faces.json").read_text())
     assert [row["id"] for row in aside["images"]] == [1, 2, 3] and len(aside["annotations"]) == 3
     assert found_in(path) == (set(), found_in(path)[1], 0)
@@ -82,10 +82,10 @@ def test_two_coco_files_are_checked_for_leaks_between_them(tmp_path: Path) -> No
             rows.append({"id": n, "file_name": f"{part}/{n}.jpg", "height": 120, "width": 160})
         path = coco(tmp_path, images=rows, annotations=[])
         path.rename(tmp_path / f"{part}.json")
-    report = check(survey_all([tmp_path / "train.json", tmp_path / "test.json"]), (), 0, 1)
-    assert [(f.kind, f.path) for f in report.faults] == [("leak", tmp_path / "train" / "0.jpg")]
+    report = check(scan_datasets([tmp_path / "train.json", tmp_path / "test.json"]), (), 0, 1)
+    assert [(f.type, f.path) for f in report.issues] == [("leak", tmp_path / "train" / "0.jpg")]
     with pytest.raises(DataError, match="only COCO files"):
-        survey_all([tmp_path / "train.json", tmp_path])
+        scan_datasets([tmp_path / "train.json", tmp_path])
 
 
 def test_the_next_command_keeps_the_limits_and_can_be_pasted(tmp_path: Path) -> None:
@@ -126,32 +126,33 @@ def test_what_is_no_data_set_is_one_line(tmp_path: Path, name: str, says: str) -
 
 
 def test_a_chain_of_look_alikes_is_no_leak(tmp_path: Path) -> None:
-    bits = unpacked([bytes(32)] * 5)
+    bits = unpack_hashes([bytes(32)] * 5)
     for n in range(5):
         bits[n, : 50 * n] = 1
-    items = [Item(tmp_path / f"{n}.jpg", part="test" if n == 0 else "train") for n in range(5)]
+    items = [ScannedImage(tmp_path / f"{n}.jpg", split="test" if n == 0 else "train") for n in range(5)]
     prints = [
-        Fingerprint(i.path, sha256=str(i), hash=np.packbits(b).tobytes()) for i, b in zip(items, bits, strict=True)
+        Fingerprint(i.path, sha256=str(i), perceptual_hash=np.packbits(b).tobytes())
+        for i, b in zip(items, bits, strict=True)
     ]
-    assert next((f.kind, f.path.stem) for f in _copies(items, prints)) == ("leak", "1")
-    assert sum(f.kind == "leak" for f in _copies(items, prints)) == 1
-    assert alike(prints) == [[0, 1, 2, 3, 4]]  # but a split keeps them together
+    assert next((f.type, f.path.stem) for f in _find_duplicates(items, prints)) == ("leak", "1")
+    assert sum(f.type == "leak" for f in _find_duplicates(items, prints)) == 1
+    assert near_duplicate_groups(prints) == [[0, 1, 2, 3, 4]]  # but a split keeps them together
 
 
 def test_a_survey_sees_pictures_that_came_after_a_split(tmp_path: Path) -> None:
     for name in ("train/happy/a.jpg", "test/sad/b.jpg", "sad/new.jpg"):
         save(tmp_path / name, scene(len(name)))
-    items = {item.path.name: (item.part, item.kind) for item in survey(tmp_path).items}
+    items = {item.path.name: (item.split, item.class_name) for item in scan_dataset(tmp_path).images}
     assert items == {"a.jpg": ("train", "happy"), "b.jpg": ("test", "sad"), "new.jpg": ("", "sad")}
 
 
 def test_thumbnails_and_boxes_do_not_mind_broken_numbers(tmp_path: Path) -> None:
-    from pocketsight.train.data.labelled import Mark
+    from pocketsight.train.data.labelled import Annotation
     from pocketsight.train.data.page import thumbnail
 
-    path = save(tmp_path / "a.jpg", fit(scene(0), (300, 400))[0])
+    path = save(tmp_path / "a.jpg", letterbox(scene(0), (300, 400))[0])
     boxes = [(float("nan"), 0.0, 1e30, 5.0), (-1e9, -1e9, 1e9, 1e9)]
-    item = Item(path, [Mark(box, "face", "") for box in boxes])
+    item = ScannedImage(path, [Annotation(box, "face", "") for box in boxes])
     assert len(thumbnail(path, item)) > 1000
 
 

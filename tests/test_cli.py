@@ -16,9 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.image import read_image
-from pocketsight.device.spec import MANIFEST, pack, unpack
+from pocketsight.device.spec import MANIFEST_NAME, pack_model_file, read_model_file
 from tests.pictures import coco, picture
 
 ROOT = Path(__file__).parents[1]
@@ -53,27 +53,31 @@ def test_all_folders_meet_in_one_command() -> None:
 
 
 def test_run_logs_the_example_and_saves_a_video(tmp_path: Path) -> None:
-    result = pocketsight("run", "--camera", EXAMPLE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "a.mp4")
+    result = pocketsight(
+        "run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "a.mp4"
+    )
     assert result.exit_code == 0, result.output
     (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
     (face,) = line["faces"]
     left, top, right, bottom = face["box"]
     assert left < 140 < right and top < 70 < bottom  # the astronaut's nose
     assert face["sentiment"] == "happy"
-    assert line["source"] == str(EXAMPLE)
+    assert line["source"] == str(EXAMPLE_IMAGE)
     assert (tmp_path / "a.mp4").stat().st_size > 1000
     assert "1 frames" in result.output
 
 
 def test_run_prints_to_standard_output_unless_told_otherwise() -> None:
-    done = subprocess.run(program("run", "--camera", EXAMPLE), capture_output=True, text=True, check=True)
+    done = subprocess.run(program("run", "--camera", EXAMPLE_IMAGE), capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["frame"] == 0
 
 
 def test_show_without_a_screen_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    done = subprocess.run(program("run", "--camera", EXAMPLE, "--show"), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        program("run", "--camera", EXAMPLE_IMAGE, "--show"), capture_output=True, text=True, check=True
+    )
     assert "no window: there is no display" in done.stderr
     assert len(done.stdout.splitlines()) == 1
 
@@ -83,7 +87,7 @@ def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: int) -> 
     folder, log = tmp_path / "many", tmp_path / "log.jsonl"
     folder.mkdir()
     for n in range(5000):
-        (folder / f"{n}.jpg").symlink_to(EXAMPLE)
+        (folder / f"{n}.jpg").symlink_to(EXAMPLE_IMAGE)
     process = subprocess.Popen(program("run", "--camera", folder, "--log", log), stderr=subprocess.PIPE, text=True)
     for _ in range(200):
         time.sleep(0.05)
@@ -109,7 +113,7 @@ def test_bench_counts_every_stage_of_the_pipeline() -> None:
 
 
 def test_bench_measures_models_in_turn_against_the_first(tmp_path: Path) -> None:
-    models = [str(MODELS / f"{task}.tflite") for task in ("detector", "sentiment")]
+    models = [str(MODELS_DIR / f"{task}.tflite") for task in ("detector", "sentiment")]
     found = json.loads(pocketsight("bench", *models, "--frames", 20, "--warmup", 2, "--json").output)
     first, second = found["models"]
     assert (first["task"], second["arch"], first["ratio"]) == ("detector", "crop71k", 1.0)
@@ -130,7 +134,7 @@ def test_bench_says_how_many_threads_to_take() -> None:
 
 def test_every_key_of_a_report_is_described() -> None:
     told = (ROOT / "device" / "bench" / "README.md").read_text().partition("## Its JSON")[2].partition("\n## ")[0]
-    for words in (["--ops"], ["--threads", "1,2"], [MODELS / "sentiment.tflite"]):
+    for words in (["--ops"], ["--threads", "1,2"], [MODELS_DIR / "sentiment.tflite"]):
         found = json.loads(pocketsight("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
         rows = [*found.get("models", []), *found.get("counts", []), *found.get("operators", [])]
         rows += [found["machine"], found["warmup"]] if "warmup" in found else [found["machine"]]
@@ -139,11 +143,11 @@ def test_every_key_of_a_report_is_described() -> None:
 
 
 def test_an_error_is_one_line_whatever_a_file_holds_or_is_called(tmp_path: Path) -> None:
-    flatbuffer, spec = unpack(MODELS / "sentiment.tflite")
+    flatbuffer, spec = read_model_file(MODELS_DIR / "sentiment.tflite")
     path = tmp_path / "a\nb\udcff.tflite"
     path.write_bytes(flatbuffer)
     with ZipFile(path, "a") as archive:
-        archive.writestr(MANIFEST, json.dumps(json.loads(spec.to_json()) | {"size": "\x1b[2J\nfine"}))
+        archive.writestr(MANIFEST_NAME, json.dumps(json.loads(spec.to_json()) | {"size": "\x1b[2J\nfine"}))
     assert r"a\nb\udcff.tflite has a malformed manifest (" in (line := error("info", path)) and r"\x1b[2J\nfine" in line
 
 
@@ -162,8 +166,8 @@ def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
         (["--chart", "a.png"], "say for how long"),
         (["--chart", "nowhere/a.png", "--for", "10min"], "the folder of nowhere/a.png is not there"),
         (["--for", "1min", "--threads", "1,2"], "--for measures one run"),
-        (["--for", "1min", MODELS / "detector.tflite"], "--for measures one run"),
-        (["--threads", "1,2", MODELS / "detector.tflite"], "leave MODELS out"),
+        (["--for", "1min", MODELS_DIR / "detector.tflite"], "--for measures one run"),
+        (["--threads", "1,2", MODELS_DIR / "detector.tflite"], "leave MODELS out"),
         (["--threads", "1,2", "--ops"], "one number of --threads"),
         (["--threads", "1,2", "--camera", "synthetic:fast"], "need a picture"),
     ],
@@ -188,7 +192,7 @@ def test_bench_on_a_source_that_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("task", ["detector", "sentiment"])
 def test_info_shows_what_a_model_holds(task: str) -> None:
-    path = MODELS / f"{task}.tflite"
+    path = MODELS_DIR / f"{task}.tflite"
     found = json.loads(pocketsight("info", path, "--json").output)
     assert found["manifest"]["task"] == task
     assert found["manifest"]["precision"] == "int8"
@@ -201,16 +205,16 @@ def test_info_shows_what_a_model_holds(task: str) -> None:
 
 
 def test_info_shows_a_temperature_where_there_is_one(tmp_path: Path) -> None:
-    flatbuffer, spec = unpack(MODELS / "sentiment.tflite")
+    flatbuffer, spec = read_model_file(MODELS_DIR / "sentiment.tflite")
     for heat in (1.0, 1.25):
-        (tmp_path / "m.tflite").write_bytes(pack(flatbuffer, replace(spec, temperature=heat)))
+        (tmp_path / "m.tflite").write_bytes(pack_model_file(flatbuffer, replace(spec, temperature=heat)))
         assert ("temperature  1.25\n" in pocketsight("info", tmp_path / "m.tflite").output) == (heat != 1)
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    assert "cannot be written" in error("run", "--camera", EXAMPLE, "--log", tmp_path / "no" / "log.jsonl")
+    assert "cannot be written" in error("run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "no" / "log.jsonl")
     assert "cannot be written as a video" in error(
-        "run", "--camera", EXAMPLE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "no" / "a.mp4"
+        "run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "no" / "a.mp4"
     )
 
 
@@ -243,7 +247,7 @@ def test_a_damaged_picture_is_one_line(tmp_path: Path) -> None:
 
 
 def test_models_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
-    good = (MODELS / "detector.tflite").read_bytes()
+    good = (MODELS_DIR / "detector.tflite").read_bytes()
     bad = tmp_path / "m.tflite"
     for content, says in (
         (good[:-300], "cut short"),
@@ -252,20 +256,22 @@ def test_models_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
         (b"", "not a model file"),
     ):
         bad.write_bytes(content)
-        for command in (["run", "--camera", EXAMPLE, "--detector"], ["info"]):
+        for command in (["run", "--camera", EXAMPLE_IMAGE, "--detector"], ["info"]):
             assert says in error(*command, bad)
-    assert "is a sentiment model" in error("run", "--camera", EXAMPLE, "--detector", MODELS / "sentiment.tflite")
-    assert "No such file" in error("run", "--camera", EXAMPLE, "--detector", tmp_path / "none.tflite")
+    assert "is a sentiment model" in error(
+        "run", "--camera", EXAMPLE_IMAGE, "--detector", MODELS_DIR / "sentiment.tflite"
+    )
+    assert "No such file" in error("run", "--camera", EXAMPLE_IMAGE, "--detector", tmp_path / "none.tflite")
 
 
 def test_score_speaks_to_people_and_to_programs(tmp_path: Path) -> None:
-    shutil.copy(EXAMPLE, tmp_path / "a.jpg")
+    shutil.copy(EXAMPLE_IMAGE, tmp_path / "a.jpg")
     data = coco(
         tmp_path,
         images=[{"id": 7, "file_name": "a.jpg", "width": 320, "height": 240}],
         annotations=[{"id": 1, "image_id": 7, "category_id": 1, "bbox": [115, 33, 50, 70]}],
     )
-    model = MODELS / "detector.tflite"
+    model = MODELS_DIR / "detector.tflite"
     found = json.loads(pocketsight("score", model, "--data", data, "--json").output)
     assert (found["images"], found["faces"], found["frame"], found["min_face"]) == (1, 1, [320, 240], 16)
     assert found["ap50"] == 1
@@ -284,7 +290,7 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
     for name, count in (("happy", 3), ("sad", 2), ("angry", 4)):
         for n in range(count):
             picture(tmp_path / name / f"{n}.png", (48, 48), n)
-    found = json.loads(pocketsight("score", MODELS / "sentiment.tflite", "--data", tmp_path, "--json").output)
+    found = json.loads(pocketsight("score", MODELS_DIR / "sentiment.tflite", "--data", tmp_path, "--json").output)
     assert found["labels"] == ["happy", "sad"]
     assert (found["images"], found["others"]) == (5, 4)
     assert found["balanced_accuracy"] == pytest.approx(sum(found["recall"].values()) / 2, abs=1e-3)
@@ -312,14 +318,16 @@ def test_the_workstation_says_what_is_wrong_in_one_line(tmp_path: Path, words: l
 
 def test_a_missing_package_is_one_line_with_the_cure(tmp_path: Path) -> None:
     block = f"import sys; sys.modules['cv2'] = None\n{program()[2]}"
-    done = subprocess.run([sys.executable, "-c", block, "run", "--camera", EXAMPLE], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", block, "run", "--camera", EXAMPLE_IMAGE], capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("Error: cv2 is not installed; get it with: pip install 'pocketsight[opencv]'")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pocketsight.device.info.describe", lambda path: 1 / 0)
-    assert isinstance(pocketsight("info", EXAMPLE).exception, ZeroDivisionError)
+    assert isinstance(pocketsight("info", EXAMPLE_IMAGE).exception, ZeroDivisionError)
 
 
 def test_nothing_in_the_board_waits_for_tensorflow() -> None:

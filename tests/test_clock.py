@@ -7,14 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device.health.clock import UNSYNCED, Jumps, Synced, _Timex, kernel_synced, told_synced
+from pocketsight.device.health.clock import (
+    STA_UNSYNC,
+    ClockStepDetector,
+    ClockSync,
+    _Timex,
+    kernel_synced,
+    timesyncd_synced,
+)
 
 
 def test_the_kernel_answers_as_its_own_tool_would() -> None:
     timex = _Timex(modes=0)
     state = ctypes.CDLL(None).adjtimex(ctypes.byref(timex))
     assert state >= 0
-    assert kernel_synced() is (not timex.status & UNSYNCED)
+    assert kernel_synced() is (not timex.status & STA_UNSYNC)
     assert 0 <= timex.maxerror <= 16_000_000  # microseconds: the structure is read at the right places
     assert timex.modes == 0
 
@@ -27,8 +34,8 @@ def test_either_source_is_believed(tmp_path: Path, kernel: bool | None, told: bo
     if told:
         (tmp_path / "run/systemd/timesync").mkdir(parents=True)
         (tmp_path / "run/systemd/timesync/synchronized").touch()
-    assert told_synced(tmp_path) is (True if told else None)
-    assert Synced(lambda: kernel, tmp_path)() is answer
+    assert timesyncd_synced(tmp_path) is (True if told else None)
+    assert ClockSync(lambda: kernel, tmp_path)() is answer
 
 
 def test_the_answer_is_kept_for_ten_seconds(tmp_path: Path) -> None:
@@ -38,7 +45,7 @@ def test_the_answer_is_kept_for_ten_seconds(tmp_path: Path) -> None:
         asked.append(now[0])
         return len(asked) > 1
 
-    synced = Synced(kernel, tmp_path, lambda: now[0])
+    synced = ClockSync(kernel, tmp_path, lambda: now[0])
     seen = []
     for second in range(25):
         now[0] = float(second)
@@ -64,34 +71,34 @@ class Clocks:
 
 def test_a_clock_that_is_set_is_noticed_once_and_by_how_much() -> None:
     clocks = Clocks()
-    jumps = Jumps(clocks.wall, clocks.steady)
+    jumps = ClockStepDetector(clocks.wall, clocks.steady)
     found = []
     for second in range(100):
         clocks.now += 1.0
         clocks.error += {30: 3600.0, 60: -3600.0}.get(second, 0.0)
-        if (jump := jumps.look()) is not None:
+        if (jump := jumps.poll()) is not None:
             found.append((second, round(jump, 3)))
     assert found == [(30, 3600.0), (60, -3600.0)]
 
 
 def test_a_clock_that_is_led_gently_was_not_set() -> None:
     clocks = Clocks()
-    jumps = Jumps(clocks.wall, clocks.steady)
+    jumps = ClockStepDetector(clocks.wall, clocks.steady)
     for _ in range(86400):
         clocks.now += 1.0
         clocks.error += 500e-6  # the most that the kernel does
-        assert jumps.look() is None
+        assert jumps.poll() is None
 
 
 def test_a_process_that_is_held_up_while_it_reads_the_clocks_does_not_take_it_for_a_jump() -> None:
     clocks = Clocks()
-    jumps = Jumps(clocks.wall, clocks.steady)
+    jumps = ClockStepDetector(clocks.wall, clocks.steady)
     clocks.slow = 600.0  # stopped between the two readings
-    assert jumps.look() is None
+    assert jumps.poll() is None
     clocks.slow = 0.0
-    assert jumps.look() is None
+    assert jumps.poll() is None
     clocks.error = -2.0
-    assert jumps.look() == pytest.approx(-2.0)
+    assert jumps.poll() == pytest.approx(-2.0)
 
 
 SETS = """

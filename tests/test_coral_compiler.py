@@ -11,14 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pocketsight.device.cli import main
-from pocketsight.device.commands.options import MODELS
+from pocketsight.device.commands.options import MODELS_DIR
 from pocketsight.device.errors import ModelError
-from pocketsight.device.spec import unpack
+from pocketsight.device.spec import read_model_file
 from pocketsight.export import compiler
 from pocketsight.export.graph import read_graph
 from tests.corals import become, compiled, graph, packed, write_compiled, write_plain
 
-SENTIMENT = MODELS / "sentiment.tflite"
+SENTIMENT = MODELS_DIR / "sentiment.tflite"
 HEAD = """Edge TPU Compiler version 16.0.384591198
 Started a compilation timeout timer of 180 seconds.
 
@@ -106,7 +106,7 @@ def test_without_the_compiler_the_check_is_all(tmp_path: Path, monkeypatch: pyte
     assert "FULLY_CONNECTED" in done.output and "Edge TPU" in done.output
     assert "the check passed" in done.output and "Docker" in done.output and "x86-64 only" in done.output
     assert not (tmp_path / "sentiment_edgetpu.tflite").exists()
-    flatbuffer, spec = unpack(SENTIMENT)
+    flatbuffer, spec = read_model_file(SENTIMENT)
     broken = graph(flatbuffer)
     become(broken, "FULLY_CONNECTED", "GELU")
     path = write_plain(broken, spec, tmp_path / "broken.tflite")
@@ -117,7 +117,7 @@ def test_without_the_compiler_the_check_is_all(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_model_that_is_mapped_whole_becomes_a_file_of_ours(compile_as: Any, tmp_path: Path) -> None:
-    flatbuffer, spec = unpack(SENTIMENT)
+    flatbuffer, spec = read_model_file(SENTIMENT)
     folder = compile_as(SUCCESS, compiled(flatbuffer))
     (tmp_path / "run").mkdir()
     model(tmp_path / "run")
@@ -125,27 +125,27 @@ def test_a_model_that_is_mapped_whole_becomes_a_file_of_ours(compile_as: Any, tm
     assert (done.exit_code, done.exception) == (0, None), done.output
     assert (folder / "given").read_bytes() == flatbuffer  # without the zip
     assert (folder / "words").read_text().split() == ["-s", "-o"]
-    found, facts = unpack(tmp_path / "run" / "sentiment_edgetpu.tflite")
+    found, facts = read_model_file(tmp_path / "run" / "sentiment_edgetpu.tflite")
     assert found == compiled(flatbuffer)
     assert facts.sha256 == sha256(found).hexdigest()
-    assert facts.compiled == {
+    assert facts.edgetpu == {
         "for": "edgetpu", "compiler": "16.0.384591198", "from": spec.sha256, "mapped": 29, "on_cpu": 0,
         "outputs": {"logits": read_graph(flatbuffer).outputs[0].name},
     }  # fmt: skip
-    assert replace(facts, compiled={}, sha256=spec.sha256) == spec
+    assert replace(facts, edgetpu={}, sha256=spec.sha256) == spec
     assert "29 operators on the Edge TPU, 0 on the CPU" in done.output
     assert export(tmp_path / "run" / "sentiment_edgetpu.tflite").output.strip().endswith("it was compiled from")
 
 
 def test_operators_on_the_cpu_fail_unless_they_are_allowed(compile_as: Any, tmp_path: Path) -> None:
-    compile_as(PARTLY, compiled(unpack(SENTIMENT)[0], left=1))
+    compile_as(PARTLY, compiled(read_model_file(SENTIMENT)[0], left=1))
     done = export(model(tmp_path))
     assert done.exit_code == 1
     assert "1 of 29 operators would run on the CPU (1 FULLY_CONNECTED: Operation version not supported)" in done.output
     assert not (tmp_path / "sentiment_edgetpu.tflite").exists()
     out = tmp_path / "other.tflite"
     assert export(tmp_path / "sentiment.tflite", "--allow-cpu", 1, "--out", out).exit_code == 0
-    assert (unpack(out)[1].compiled["mapped"], unpack(out)[1].compiled["on_cpu"]) == (28, 1)
+    assert (read_model_file(out)[1].edgetpu["mapped"], read_model_file(out)[1].edgetpu["on_cpu"]) == (28, 1)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_compiler_that_gives_up_is_one_line(
 
 
 def test_a_file_that_is_not_what_was_reported_is_not_written(compile_as: Any, tmp_path: Path) -> None:
-    flatbuffer = unpack(SENTIMENT)[0]
+    flatbuffer = read_model_file(SENTIMENT)[0]
     compile_as(SUCCESS, flatbuffer)
     assert "has no operator of the Edge TPU" in export(model(tmp_path)).output
     other = graph(compiled(flatbuffer))
@@ -182,21 +182,21 @@ def test_a_file_that_is_not_what_was_reported_is_not_written(compile_as: Any, tm
 
 
 def test_outputs_are_matched_by_place_when_their_names_are_new() -> None:
-    flatbuffer = unpack(SENTIMENT)[0]
+    flatbuffer = read_model_file(SENTIMENT)[0]
     other = graph(compiled(flatbuffer))
     other.subgraphs[0].tensors[other.subgraphs[0].outputs[0]].name = b"renamed"
-    assert compiler.match_outputs(flatbuffer, packed(other)) == {"logits": "renamed"}
+    assert compiler.map_outputs(flatbuffer, packed(other)) == {"logits": "renamed"}
 
 
 def test_reports_are_counted() -> None:
-    assert compiler.read_report(SUCCESS) == compiler.Report("16.0.384591198", 29, 0, ())
+    assert compiler.parse_report(SUCCESS) == compiler.CompilerReport("16.0.384591198", 29, 0, ())
     short = PARTLY.replace(TABLE, "").replace("FULLY_CONNECTED  ", "NOTHING")  # only its sums
-    assert compiler.read_report(short).on_cpu == 1
+    assert compiler.parse_report(short).on_cpu == 1
     nothing = HEAD.replace("subgraphs: 1", "subgraphs: 0") + "Number of operations that will run on CPU: 29\n"
     with pytest.raises(Exception, match="29 of 29 operators"):
-        compiler.demand_mapped(compiler.read_report(nothing), 100)
+        compiler.require_mapped(compiler.parse_report(nothing), 100)
     with pytest.raises(ModelError, match="does not understand"):
-        compiler.read_report("")
+        compiler.parse_report("")
 
 
 def test_a_program_that_cannot_run_here(tmp_path: Path) -> None:

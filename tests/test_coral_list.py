@@ -7,28 +7,28 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from pocketsight.device.commands.options import MODELS
-from pocketsight.device.spec import unpack
-from pocketsight.export.edgetpu import RULES, judge
-from pocketsight.export.graph import Graph, Operator, Tensor, read_graph
+from pocketsight.device.commands.options import MODELS_DIR
+from pocketsight.device.spec import read_model_file
+from pocketsight.export.edgetpu import RULES, check_support
+from pocketsight.export.graph import Graph, GraphTensor, Operator, read_graph
 from tests.corals import become, graph, operator, packed
 
-SENTIMENT = MODELS / "sentiment.tflite"
+SENTIMENT = MODELS_DIR / "sentiment.tflite"
 
 
 def check(flatbuffer: bytes) -> list[str]:
     """Why each operator that falls to the CPU does."""
-    return [f"{v.operator.name} {v.why}" for v in judge(read_graph(flatbuffer)) if v.why]
+    return [f"{v.operator.name} {v.cpu_reason}" for v in check_support(read_graph(flatbuffer)) if v.cpu_reason]
 
 
 @pytest.mark.parametrize("task", ["detector", "sentiment"])
 def test_nothing_speaks_against_the_shipped_models(task: str) -> None:
-    assert check(unpack(MODELS / f"{task}.tflite")[0]) == []
+    assert check(read_model_file(MODELS_DIR / f"{task}.tflite")[0]) == []
 
 
 def changed(change: Callable[[Any], None]) -> bytes:
     """The shipped classifier after a change to its graph."""
-    model = graph(unpack(SENTIMENT)[0])
+    model = graph(read_model_file(SENTIMENT)[0])
     change(model)
     return packed(model)
 
@@ -73,24 +73,24 @@ def test_what_breaks_a_rule_is_named_and_ends_the_piece(change: Callable[[Any], 
 
 
 def test_what_falls_off_before_the_piece_does_not_end_it() -> None:
-    model = graph(unpack(SENTIMENT)[0])
+    model = graph(read_model_file(SENTIMENT)[0])
     first = model.subgraphs[0].operators[0]
     first.builtinOptions.dilationHFactor = 3
     assert check(packed(model)) == ["CONV_2D dilates differently in x and y"]
 
 
-def tensor(*shape: int, data: Any = None, kind: str = "INT8", zero: int = 0) -> Tensor:
-    return Tensor("t", kind, shape, False, (0.5, zero), None if data is None else np.asarray(data).tobytes())
+def tensor(*shape: int, data: Any = None, kind: str = "INT8", zero: int = 0) -> GraphTensor:
+    return GraphTensor("t", kind, shape, False, (0.5, zero), None if data is None else np.asarray(data).tobytes())
 
 
-def axes(*numbers: int) -> Tensor:
+def axes(*numbers: int) -> GraphTensor:
     return tensor(len(numbers), data=np.array(numbers, np.int32), kind="INT32")
 
 
-def why(name: str, inputs: list[Tensor], output: Tensor, version: int = 1, **options: Any) -> str:
+def why(name: str, inputs: list[GraphTensor], output: GraphTensor, version: int = 1, **options: Any) -> str:
     """What the check says of one operator alone."""
     op = Operator(name, version, tuple(inputs), (output,), options)
-    return judge(Graph([op], [output], {}, 1))[0].why
+    return check_support(Graph([op], [output], {}, 1))[0].cpu_reason
 
 
 CUBE = tensor(1, 8, 8, 6)
@@ -140,7 +140,7 @@ MATRIX = tensor(5, 10, data=np.zeros(50, np.int8))
     ],
 )  # fmt: skip
 def test_the_limits_of_each_operator(
-    name: str, inputs: list[Tensor], output: Tensor, options: dict[str, Any], says: str
+    name: str, inputs: list[GraphTensor], output: GraphTensor, options: dict[str, Any], says: str
 ) -> None:
     found = why(name, inputs, output, **options)
     assert says in found and bool(says) == bool(found)
@@ -155,5 +155,9 @@ def test_versions_that_the_compiler_was_seen_to_refuse(name: str, version: int) 
 
 
 def test_what_the_list_leaves_open_is_said() -> None:
-    notes = {v.operator.name: v.note for v in judge(read_graph(unpack(MODELS / "detector.tflite")[0])) if v.note}
+    notes = {
+        v.operator.name: v.note
+        for v in check_support(read_graph(read_model_file(MODELS_DIR / "detector.tflite")[0]))
+        if v.note
+    }
     assert set(notes) == {"RESHAPE", "RESIZE_BILINEAR"}

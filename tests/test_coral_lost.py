@@ -7,21 +7,21 @@ from typing import Any
 import pytest
 
 from pocketsight.device import edgetpu
-from pocketsight.device.commands.options import MODELS
-from pocketsight.device.edgetpu import Keeper, Switch, load_on, runs_on
+from pocketsight.device.commands.options import MODELS_DIR
+from pocketsight.device.edgetpu import EdgeTpuMonitor, FallbackModel, active_delegate, load_model
 from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Loaded, load
+from pocketsight.device.interpreter import Model, load_on_cpu
 from tests.corals import answers, blank, on_coral, opened, unplug
 
 Told = list[tuple[str, bool, str]]
 
 
-def both(models: Path, delegate: str = "auto") -> tuple[Loaded, Loaded]:
-    return (load_on(delegate, models / "detector.tflite", "detector", 1),
-            load_on(delegate, models / "sentiment.tflite", "sentiment", 1))  # fmt: skip
+def both(models: Path, delegate: str = "auto") -> tuple[Model, Model]:
+    return (load_model(delegate, models / "detector.tflite", "detector", 1),
+            load_model(delegate, models / "sentiment.tflite", "sentiment", 1))  # fmt: skip
 
 
-def keeper(pair: tuple[Loaded, Loaded]) -> tuple[Keeper, Told]:
+def keeper(pair: tuple[Model, Model]) -> tuple[EdgeTpuMonitor, Told]:
     """One that tells a list, each fault once, as Faults does."""
     told: Told = []
 
@@ -29,14 +29,14 @@ def keeper(pair: tuple[Loaded, Loaded]) -> tuple[Keeper, Told]:
         if begun != bool(told and told[-1][1]):
             told.append((what, begun, detail))
 
-    found = Keeper(tell)
-    found.adopt(pair)
+    found = EdgeTpuMonitor(tell)
+    found.watch(pair)
     return found, told
 
 
-def try_again(found: Keeper) -> None:
+def try_again(found: EdgeTpuMonitor) -> None:
     """Do what is due, as if enough time had passed."""
-    found.due(found.next)
+    found.tick(found.next_attempt)
     if found.thread:
         found.thread.join()
 
@@ -46,9 +46,9 @@ def test_a_coral_that_vanishes_costs_no_frame_and_is_told_once(models: Path, dev
     _, told = keeper(pair)
     assert told == []
     unplug(device)
-    expected = answers(load(MODELS / "detector.tflite", threads=1))
+    expected = answers(load_on_cpu(MODELS_DIR / "detector.tflite", threads=1))
     assert answers(pair[0]) == expected  # of the same frame
-    assert [answers(model) for model in pair] and [runs_on(model) for model in pair] == ["cpu", "cpu"]
+    assert [answers(model) for model in pair] and [active_delegate(model) for model in pair] == ["cpu", "cpu"]
     assert len(told) == 1
     assert told[0][:2] == ("Coral lost", True)
     assert "USB transfer error 5" in told[0][2] and told[0][2].endswith("the CPU runs detector.tflite")
@@ -62,11 +62,11 @@ def test_it_is_tried_again_later_and_later_and_taken_when_it_is_back(models: Pat
     assert not (device / "closed").exists()  # that may take long
     waits = []
     for _ in range(8):
-        waits.append(found.wait)
+        waits.append(found.retry_delay)
         try_again(found)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert found.next > time.monotonic() + 50 and len(told) == 1
-    assert runs_on(pair[1]) == "cpu"
+    assert found.next_attempt > time.monotonic() + 50 and len(told) == 1
+    assert active_delegate(pair[1]) == "cpu"
     assert len((device / "closed").read_text().split("\n")) == 3  # nobody holds the device that shall be opened anew
     (device / "plugged").touch()
     assert len(opened(device)) == 2
@@ -75,24 +75,24 @@ def test_it_is_tried_again_later_and_later_and_taken_when_it_is_back(models: Pat
     assert told[1:] == [("Coral lost", False, "the models run on it again")]
     unplug(device)
     on_coral(pair[0])
-    assert found.wait == 60  # it did not hold: no hurry
-    found.back -= edgetpu.STEADY
+    assert found.retry_delay == 60  # it did not hold: no hurry
+    found.recovered_at -= edgetpu.STABLE_SECONDS
     (device / "plugged").touch()
     try_again(found)
-    found.back -= edgetpu.STEADY
+    found.recovered_at -= edgetpu.STABLE_SECONDS
     unplug(device)
     on_coral(pair[0])
-    assert found.wait == 1  # it had held for long
+    assert found.retry_delay == 1  # it had held for long
 
 
 def test_nothing_is_tried_before_its_time_or_without_need(models: Path, device: Path) -> None:
     pair = both(models)
     found, _ = keeper(pair)
-    found.due(found.next)
+    found.tick(found.next_attempt)
     assert found.thread is None
     unplug(device)
     on_coral(pair[0])
-    found.due(found.next - 0.01)
+    found.tick(found.next_attempt - 0.01)
     assert found.thread is None
 
 
@@ -103,15 +103,15 @@ def test_a_coral_that_is_missing_at_the_start_is_told_and_taken_when_it_comes(mo
     assert len(told) == 1 and "no Coral is plugged in" in told[0][2]
     (device / "plugged").touch()
     try_again(found)
-    assert [runs_on(model) for model in pair] == ["edgetpu", "edgetpu"] and told[-1][1] is False
+    assert [active_delegate(model) for model in pair] == ["edgetpu", "edgetpu"] and told[-1][1] is False
 
 
 def test_other_models_end_the_fault(models: Path, device: Path) -> None:
     unplug(device)
     found, told = keeper(both(models))
-    found.adopt(both(models, "cpu"))
+    found.watch(both(models, "cpu"))
     assert [begun for _, begun, _ in told] == [True, False]
-    found.due(found.next)
+    found.tick(found.next_attempt)
     assert found.thread is None
 
 
@@ -122,10 +122,10 @@ def test_a_device_that_opens_slowly_holds_up_nothing(models: Path, device: Path)
     on_coral(pair[0])
     (device / "plugged").touch()
     (device / "slow").touch()
-    found.due(found.next)
+    found.tick(found.next_attempt)
     assert found.thread
     for _ in range(20):
-        pair[0].model(blank(pair[0]))
+        pair[0].infer(blank(pair[0]))
     assert found.thread.is_alive()  # it waits in the library, and frames went on meanwhile
     (device / "slow").unlink()
     found.thread.join()
@@ -134,12 +134,12 @@ def test_a_device_that_opens_slowly_holds_up_nothing(models: Path, device: Path)
 
 def test_an_error_of_the_plain_model_is_not_taken_for_a_lost_coral(models: Path, device: Path) -> None:
     unplug(device)
-    loaded = load_on("auto", models / "detector.tflite", threads=1)
-    assert isinstance(loaded.model, Switch)
+    loaded = load_model("auto", models / "detector.tflite", threads=1)
+    assert isinstance(loaded.infer, FallbackModel)
 
     def fails(image: Image) -> dict[str, Any]:
         raise RuntimeError("a bug")
 
-    loaded.model.plain = loaded.model.now = fails
+    loaded.infer.cpu_infer = loaded.infer.active_infer = fails
     with pytest.raises(RuntimeError, match="a bug"):
-        loaded.model(blank(loaded))
+        loaded.infer(blank(loaded))

@@ -9,12 +9,12 @@ from typing import Any
 import click
 import pytest
 
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.doctor import packages, system
-from pocketsight.device.doctor.child import Tried, attempt
-from pocketsight.device.doctor.finding import Finding, as_json, as_text, examine, failed
+from pocketsight.device.doctor.child import ProbeResult, run_probe
+from pocketsight.device.doctor.finding import Finding, as_json, as_text, has_failures, run_checks
 
-DETECTOR, SENTIMENT = MODELS / "detector.tflite", MODELS / "sentiment.tflite"
+DETECTOR, SENTIMENT = MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite"
 DOCTOR = "from pocketsight.device.commands.doctor import doctor; doctor(prog_name='pocketsight doctor')"
 
 
@@ -62,10 +62,10 @@ def test_a_check_that_breaks_is_a_line_and_hides_nothing() -> None:
     def broken() -> Finding:
         return [][1]
 
-    findings = examine([("odd", broken), ("none", lambda: None), ("even", lambda: Finding("even", "ok", "fine"))])
+    findings = run_checks([("odd", broken), ("none", lambda: None), ("even", lambda: Finding("even", "ok", "fine"))])
     assert [(finding.name, finding.level) for finding in findings] == [("odd", "warn"), ("even", "ok")]
-    assert findings[0].says.startswith("this check is broken: IndexError: list index out of range (test_doctor.py:")
-    assert not failed(findings)
+    assert findings[0].message.startswith("this check is broken: IndexError: list index out of range (test_doctor.py:")
+    assert not has_failures(findings)
 
 
 def test_the_screen_can_be_read_without_colour() -> None:
@@ -140,19 +140,19 @@ def test_no_numpy_still_gives_a_screen(tmp_path: Path) -> None:
 
 
 def test_a_child_that_hangs_is_given_up() -> None:
-    tried = attempt("import time; time.sleep(60)", patience=0.5)
-    assert (tried.answer, tried.last) == (None, "it did not end within 0 s")
+    tried = run_probe("import time; time.sleep(60)", timeout=0.5)
+    assert (tried.output, tried.last_line) == (None, "it did not end within 0 s")
 
 
 def test_two_packages_that_own_cv2() -> None:
-    fine = Tried({"version": "4.10.0", "file": "cv2.so"}, "")
-    both = packages.opencv(lambda *_: fine, lambda name: "4.10.0" if "contrib" not in name else "")
+    fine = ProbeResult({"version": "4.10.0", "file": "cv2.so"}, "")
+    both = packages.check_opencv(lambda *_: fine, lambda name: "4.10.0" if "contrib" not in name else "")
     assert both.level == "warn"
-    assert both.cure.endswith(
+    assert both.fix.endswith(
         "pip uninstall opencv-python opencv-python-headless, then pip install opencv-python-headless"
     )
-    apt = packages.opencv(lambda *_: fine, lambda _: "")
-    assert (apt.level, apt.says) == ("ok", "4.10.0, cv2.so")
+    apt = packages.check_opencv(lambda *_: fine, lambda _: "")
+    assert (apt.level, apt.message) == ("ok", "4.10.0, cv2.so")
 
 
 @pytest.mark.parametrize(
@@ -160,27 +160,27 @@ def test_two_packages_that_own_cv2() -> None:
     [((3, 10, 12), 64, "fail"), ((3, 11, 2), 32, "ok"), ((3, 13, 5), 32, "warn"), ((3, 13, 5), 64, "ok")],
 )
 def test_python(now: tuple[int, ...], bits: int, level: str) -> None:
-    assert packages.python(now, bits).level == level
+    assert packages.check_python(now, bits).level == level
 
 
 def test_picamera2_of_the_system_that_the_environment_does_not_see(tmp_path: Path) -> None:
-    nothing = packages.picamera2(False, tmp_path, here=lambda: False)
+    nothing = packages.check_picamera2(False, tmp_path, is_installed=lambda: False)
     assert nothing is None
-    missing = packages.picamera2(True, tmp_path, here=lambda: False)
-    assert missing and "apt install python3-picamera2" in missing.cure
+    missing = packages.check_picamera2(True, tmp_path, is_installed=lambda: False)
+    assert missing and "apt install python3-picamera2" in missing.fix
     (tmp_path / "usr/lib/python3/dist-packages/picamera2").mkdir(parents=True)
-    hidden = packages.picamera2(True, tmp_path, here=lambda: False)
+    hidden = packages.check_picamera2(True, tmp_path, is_installed=lambda: False)
     assert hidden and hidden.level == "warn"
-    assert hidden.cure.startswith("python3 -m venv --system-site-packages ")
+    assert hidden.fix.startswith("python3 -m venv --system-site-packages ")
 
 
 def test_picamera2_built_for_another_numpy(tmp_path: Path) -> None:
     text = (
         "Traceback\n  File 'x.py'\nValueError: numpy.dtype size changed, may indicate binary incompatibility. Expec\n"
     )
-    finding = packages.picamera2(True, tmp_path, lambda *_: Tried(None, text), lambda: True)
+    finding = packages.check_picamera2(True, tmp_path, lambda *_: ProbeResult(None, text), lambda: True)
     assert finding and finding.level == "warn"
-    assert "pip uninstall numpy" in finding.cure
+    assert "pip uninstall numpy" in finding.fix
 
 
 # Models
@@ -199,36 +199,36 @@ def test_a_model_with_one_bit_turned(tmp_path: Path) -> None:
     data = bytearray(SENTIMENT.read_bytes())
     data[5000] ^= 1
     (tmp_path / "turned.tflite").write_bytes(data)
-    finding = packages.models(DETECTOR, tmp_path / "turned.tflite")
+    finding = packages.check_models(DETECTOR, tmp_path / "turned.tflite")
     assert finding.level == "fail"
-    assert "was changed or damaged" in finding.says
+    assert "was changed or damaged" in finding.message
 
 
 def test_models_that_were_swapped_and_one_that_is_missing(tmp_path: Path) -> None:
-    swapped = packages.models(SENTIMENT, DETECTOR)
-    assert (swapped.level, swapped.cure) == ("fail", "give --detector a detector model")
-    missing = packages.models(DETECTOR, tmp_path / "none.tflite")
+    swapped = packages.check_models(SENTIMENT, DETECTOR)
+    assert (swapped.level, swapped.fix) == ("fail", "give --detector a detector model")
+    missing = packages.check_models(DETECTOR, tmp_path / "none.tflite")
     assert missing.level == "fail"
-    assert "No such file" in missing.says
+    assert "No such file" in missing.message
 
 
 def test_the_shipped_models_run() -> None:
-    finding = packages.models(DETECTOR, SENTIMENT)
+    finding = packages.check_models(DETECTOR, SENTIMENT)
     assert finding.level == "ok"
-    assert "happy or sad" in finding.says
+    assert "happy or sad" in finding.message
 
 
 def test_a_file_of_settings(tmp_path: Path) -> None:
     path = tmp_path / "pocketsight.toml"
     path.write_text("fps = 5\n")
-    assert system.config(path).says == f"1 in {path}"
+    assert system.check_config(path).message == f"1 in {path}"
     path.write_text("fsp = 5\n")
-    finding = system.config(path)
+    finding = system.check_config(path)
     assert finding.level == "fail"
-    assert "'fsp'" in finding.says and "'fps'" in finding.says
+    assert "'fsp'" in finding.message and "'fps'" in finding.message
     done = doctor("--folder", str(tmp_path), "--json", "--config", str(path))
     assert (done.returncode, found(done)["settings"]["level"]) == (1, "fail")
 
 
 def test_the_example_picture_is_no_model() -> None:
-    assert packages.models(EXAMPLE, SENTIMENT).says.startswith(f"{EXAMPLE} is not a model file")
+    assert packages.check_models(EXAMPLE_IMAGE, SENTIMENT).message.startswith(f"{EXAMPLE_IMAGE} is not a model file")

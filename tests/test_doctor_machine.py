@@ -12,7 +12,7 @@ import pytest
 
 from pocketsight.device.doctor import hardware, system
 from pocketsight.device.doctor.finding import Finding
-from pocketsight.device.health.board import Board, Machine
+from pocketsight.device.health.board import BoardInfo, SensorReading
 from tests.processes import running
 from tests.test_board import plant
 from tests.test_doctor import DOCTOR, found
@@ -25,19 +25,19 @@ def camera(root: Path, number: int, name: str) -> None:
 
 
 def test_no_camera(tmp_path: Path) -> None:
-    usb, pi = hardware.camera(False, tmp_path), hardware.camera(True, tmp_path)
+    usb, pi = hardware.check_camera(False, tmp_path), hardware.check_camera(True, tmp_path)
     assert (usb.level, pi.level) == ("warn", "warn")
-    assert "ribbon" in pi.cure and "ribbon" not in usb.cure
+    assert "ribbon" in pi.fix and "ribbon" not in usb.fix
 
 
 def test_the_codecs_of_a_pi_are_no_cameras(tmp_path: Path) -> None:
     for number, name in [(10, "bcm2835-codec-decode"), (13, "bcm2835-isp-output0"), (19, "rpi-hevc-dec")]:
         camera(tmp_path, number, name)
-    assert hardware.camera(True, tmp_path).says.startswith("none")
+    assert hardware.check_camera(True, tmp_path).message.startswith("none")
     camera(tmp_path, 0, "unicam-image")
     camera(tmp_path, 2, "HD Webcam: HD Webcam")
     camera(tmp_path, 3, "HD Webcam: HD Webcam")  # its metadata
-    assert hardware.camera(True, tmp_path).says == "video0 (unicam-image), video2 (HD Webcam: HD Webcam), free"
+    assert hardware.check_camera(True, tmp_path).message == "video0 (unicam-image), video2 (HD Webcam: HD Webcam), free"
 
 
 def test_who_holds_the_camera_is_named(tmp_path: Path) -> None:
@@ -46,39 +46,39 @@ def test_who_holds_the_camera_is_named(tmp_path: Path) -> None:
     for number, target in (("4711", "/dev/video0"), ("4712", "/dev/null")):
         (tmp_path / "proc" / number / "fd").mkdir()
         (tmp_path / "proc" / number / "fd" / "3").symlink_to(target)
-    finding = hardware.camera(False, tmp_path)
-    assert (finding.level, finding.says) == ("warn", "video0 (HD Webcam), held by cheese (4711)")
+    finding = hardware.check_camera(False, tmp_path)
+    assert (finding.level, finding.message) == ("warn", "video0 (HD Webcam), held by cheese (4711)")
     plant(tmp_path, **{"proc/4711/comm": "pocketsight"})
-    assert hardware.camera(False, tmp_path).level == "ok"  # it is meant to
+    assert hardware.check_camera(False, tmp_path).level == "ok"  # it is meant to
 
 
 def test_a_real_holder_of_a_real_file_is_found(tmp_path: Path) -> None:
     with open(tmp_path / "video0", "w") as file, running(["sleep", "60"], stdin=file) as other:  # ours does not count
-        assert hardware.held_by([tmp_path / "video0"]) == [f"sleep ({other.pid})"]
+        assert hardware.find_holders([tmp_path / "video0"]) == [f"sleep ({other.pid})"]
 
 
 def test_a_camera_that_this_user_may_not_use(tmp_path: Path) -> None:
-    assert hardware.groups(tmp_path) is None
+    assert hardware.check_permissions(tmp_path) is None
     camera(tmp_path, 0, "HD Webcam")
-    allowed = hardware.groups(tmp_path)
-    refused = hardware.groups(tmp_path, allowed=lambda path: False)
+    allowed = hardware.check_permissions(tmp_path)
+    refused = hardware.check_permissions(tmp_path, can_access=lambda path: False)
     assert allowed and allowed.level == "ok"
     assert refused and refused.level == "fail"
-    assert refused.says.startswith("/dev/video0 may not be used")
-    assert "usermod -aG" in refused.cure or "log out" in refused.cure
+    assert refused.message.startswith("/dev/video0 may not be used")
+    assert "usermod -aG" in refused.fix or "log out" in refused.fix
 
 
 def test_a_coral(tmp_path: Path) -> None:
-    assert hardware.coral(tmp_path) is None
+    assert hardware.check_coral(tmp_path) is None
     plant(tmp_path, **{
         "sys/bus/usb/devices/2-1/idVendor": "1a6e", "sys/bus/usb/devices/2-1/idProduct": "089a",
         "sys/bus/usb/devices/2-1/busnum": "2", "sys/bus/usb/devices/2-1/devnum": "7",
     })  # fmt: skip
     steps = []
     for path in ("usr/lib/aarch64-linux-gnu/libedgetpu.so.1", "dev/bus/usb/002/007", None):
-        finding = hardware.coral(tmp_path)
+        finding = hardware.check_coral(tmp_path)
         assert finding
-        steps.append((finding.level, finding.cure.split(";")[0]))
+        steps.append((finding.level, finding.fix.split(";")[0]))
         if path:
             plant(tmp_path, **{path: ""})
     assert [(level, cure.split(",")[0]) for level, cure in steps] == [
@@ -93,13 +93,13 @@ def test_a_coral_that_this_user_may_not_use(tmp_path: Path) -> None:
         "dev/bus/usb/002/011": "", "usr/lib/libedgetpu.so.1": "",
         "lib/udev/rules.d/60-libedgetpu1-std.rules": 'ATTRS{idVendor}=="1a6e",GROUP="plugdev"',
     })  # fmt: skip
-    half = hardware.coral(tmp_path, lambda path: False)
-    assert half and half.says == "Coral on USB, but no udev rule gives it to a group, under both of its names"
-    assert "18d1" in half.cure and "60-coral.rules" in half.cure
+    half = hardware.check_coral(tmp_path, lambda path: False)
+    assert half and half.message == "Coral on USB, but no udev rule gives it to a group, under both of its names"
+    assert "18d1" in half.fix and "60-coral.rules" in half.fix
     plant(tmp_path, **{"etc/udev/rules.d/60-coral.rules": 'ATTRS{idVendor}=="18d1",GROUP="plugdev"'})
-    ruled = hardware.coral(tmp_path, lambda path: False)
-    assert ruled and (ruled.level, ruled.says) == ("warn", "Coral on USB, but this user may not use it")
-    assert ruled.cure.startswith("sudo usermod -aG plugdev $USER")
+    ruled = hardware.check_coral(tmp_path, lambda path: False)
+    assert ruled and (ruled.level, ruled.message) == ("warn", "Coral on USB, but this user may not use it")
+    assert ruled.fix.startswith("sudo usermod -aG plugdev $USER")
 
 
 def test_a_coral_on_pcie(tmp_path: Path) -> None:
@@ -107,64 +107,64 @@ def test_a_coral_on_pcie(tmp_path: Path) -> None:
         "sys/bus/pci/devices/0000:01:00.0/vendor": "0x1ac1", "sys/bus/pci/devices/0000:01:00.0/device": "0x089a",
         "usr/local/lib/libedgetpu.so.1": "",
     })  # fmt: skip
-    driverless = hardware.coral(tmp_path)
-    assert driverless and driverless.cure == "load its driver: sudo apt install gasket-dkms"
+    driverless = hardware.check_coral(tmp_path)
+    assert driverless and driverless.fix == "load its driver: sudo apt install gasket-dkms"
     plant(tmp_path, **{"dev/apex_0": ""})
-    refused, fine = hardware.coral(tmp_path, lambda path: False), hardware.coral(tmp_path)
-    assert refused and "-aG apex" in refused.cure
-    assert fine and (fine.level, fine.says) == ("ok", "Coral on PCIe, libedgetpu installed, this user may use it")
+    refused, fine = hardware.check_coral(tmp_path, lambda path: False), hardware.check_coral(tmp_path)
+    assert refused and "-aG apex" in refused.fix
+    assert fine and (fine.level, fine.message) == ("ok", "Coral on PCIe, libedgetpu installed, this user may use it")
 
 
 def test_a_coral_that_is_awaited_and_not_plugged_in(tmp_path: Path) -> None:
     compiled = tmp_path / "detector_edgetpu.tflite"
-    assert hardware.coral(tmp_path, compiled=[compiled]) is None
+    assert hardware.check_coral(tmp_path, compiled=[compiled]) is None
     plant(tmp_path, **{"usr/lib/x86_64-linux-gnu/libedgetpu.so.1": ""})
-    library = hardware.coral(tmp_path, compiled=[compiled])
-    assert library and library.says == "none is plugged in, though libedgetpu.so.1 is here; the CPU does the work"
+    library = hardware.check_coral(tmp_path, compiled=[compiled])
+    assert library and library.message == "none is plugged in, though libedgetpu.so.1 is here; the CPU does the work"
     compiled.touch()
-    awaited = hardware.coral(tmp_path, compiled=[compiled])
-    assert awaited and (awaited.level, "detector_edgetpu.tflite is here" in awaited.says) == ("warn", True)
-    assert "1a6e:089a or 18d1:9302" in awaited.cure
+    awaited = hardware.check_coral(tmp_path, compiled=[compiled])
+    assert awaited and (awaited.level, "detector_edgetpu.tflite is here" in awaited.message) == ("warn", True)
+    assert "1a6e:089a or 18d1:9302" in awaited.fix
 
 
-QUIET = Board(temperature=48.0, throttled=False, under_voltage=False)
+QUIET = SensorReading(temperature=48.0, throttled=False, under_voltage=False)
 
 
 @pytest.mark.parametrize(
     ("check", "board", "level"),
     [
-        (hardware.heat, replace(QUIET, since_boot=(False, True)), "ok"),
-        (hardware.heat, replace(QUIET, since_boot=(True, False)), "warn"),
-        (hardware.heat, Board(temperature=81.0), "warn"),
-        (hardware.heat, replace(QUIET, throttled=True), "warn"),
-        (hardware.power, replace(QUIET, since_boot=(True, False)), "ok"),
-        (hardware.power, replace(QUIET, since_boot=(False, True)), "warn"),
-        (hardware.power, Board(under_voltage=True), "warn"),
+        (hardware.check_temperature, replace(QUIET, since_boot=(False, True)), "ok"),
+        (hardware.check_temperature, replace(QUIET, since_boot=(True, False)), "warn"),
+        (hardware.check_temperature, SensorReading(temperature=81.0), "warn"),
+        (hardware.check_temperature, replace(QUIET, throttled=True), "warn"),
+        (hardware.check_power, replace(QUIET, since_boot=(True, False)), "ok"),
+        (hardware.check_power, replace(QUIET, since_boot=(False, True)), "warn"),
+        (hardware.check_power, SensorReading(under_voltage=True), "warn"),
     ],
 )
-def test_heat_and_power(check: Callable[[Board], Finding | None], board: Board, level: str) -> None:
+def test_heat_and_power(check: Callable[[SensorReading], Finding | None], board: SensorReading, level: str) -> None:
     finding = check(board)
     assert finding and finding.level == level
-    assert bool(finding.cure) == (level == "warn")
-    assert check(Board()) is None
+    assert bool(finding.fix) == (level == "warn")
+    assert check(SensorReading()) is None
 
 
 def test_the_firmware_is_asked_where_the_kernel_does_not_tell(tmp_path: Path) -> None:
     program = tmp_path / "vcgencmd"
     program.write_text("#!/bin/sh\necho throttled=0x50001\n")
     program.chmod(0o755)
-    asked = hardware.told_by_firmware(Board(temperature=50.0), str(program))
-    assert asked == Board(temperature=50.0, throttled=False, under_voltage=True, since_boot=(True, True))
+    asked = hardware.add_firmware_flags(SensorReading(temperature=50.0), str(program))
+    assert asked == SensorReading(temperature=50.0, throttled=False, under_voltage=True, since_boot=(True, True))
     told = replace(QUIET, since_boot=(False, False))
-    assert hardware.told_by_firmware(told, str(program)) == told
-    assert hardware.told_by_firmware(QUIET, str(tmp_path / "none")) == QUIET
+    assert hardware.add_firmware_flags(told, str(program)) == told
+    assert hardware.add_firmware_flags(QUIET, str(tmp_path / "none")) == QUIET
     program.write_text("#!/bin/sh\necho VCHI initialization failed\n")
-    assert hardware.told_by_firmware(QUIET, str(program)) == QUIET
+    assert hardware.add_firmware_flags(QUIET, str(program)) == QUIET
 
 
 def test_large_pages_are_named() -> None:
-    assert "kernel8.img" in hardware.board(Machine("Raspberry Pi 5 Model B Rev 1.0", 4, 16384)).cure
-    assert hardware.board(Machine(None, 2, 4096)).cure == ""
+    assert "kernel8.img" in hardware.check_board(BoardInfo("Raspberry Pi 5 Model B Rev 1.0", 4, 16384)).fix
+    assert hardware.check_board(BoardInfo(None, 2, 4096)).fix == ""
 
 
 # Disk, swap, clock, port
@@ -195,35 +195,38 @@ def test_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    finding = system.disk(Board(disk_free=2**33), tmp_path / "none")
+    finding = system.check_disk(SensorReading(disk_free=2**33), tmp_path / "none")
     assert finding.level == "fail"
-    assert "No such file or directory" in finding.says
-    assert system.disk(Board(disk_free=500 * 2**20), tmp_path).level == "warn"
+    assert "No such file or directory" in finding.message
+    assert system.check_disk(SensorReading(disk_free=500 * 2**20), tmp_path).level == "warn"
 
 
 def test_an_emmc_at_its_end(tmp_path: Path) -> None:
-    assert system.wear(Board(), tmp_path) is None
-    fresh, old = system.wear(Board(worn=0.1), tmp_path), system.wear(Board(worn=0.9), tmp_path)
+    assert system.check_wear(SensorReading(), tmp_path) is None
+    fresh, old = (
+        system.check_wear(SensorReading(emmc_wear=0.1), tmp_path),
+        system.check_wear(SensorReading(emmc_wear=0.9), tmp_path),
+    )
     assert fresh and old and (fresh.level, old.level) == ("ok", "warn")
     plant(tmp_path, **{"sys/block/mmcblk0/device/pre_eol_info": "0x03"})
-    end = system.wear(Board(worn=0.1), tmp_path)
-    assert end and "spare blocks" in end.says
+    end = system.check_wear(SensorReading(emmc_wear=0.1), tmp_path)
+    assert end and "spare blocks" in end.message
 
 
 def test_swap_on_the_card(tmp_path: Path) -> None:
-    assert system.swap(tmp_path) is None
+    assert system.check_swap(tmp_path) is None
     plant(
         tmp_path,
         **{"proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n/dev/zram0 partition 1 0 100\n/var/swap file 1 0 -2"},
     )
-    assert system.swap(tmp_path, lambda path: "../../devices/virtual/block/zram0") is None
+    assert system.check_swap(tmp_path, lambda path: "../../devices/virtual/block/zram0") is None
     card = {"/dev/zram0": "zram0", "/var/swap": "../../devices/platform/mmc_host/mmc0/block/mmcblk0/mmcblk0p2"}
-    finding = system.swap(tmp_path, lambda path: card[str(path)])
-    assert finding and finding.says == "/var/swap is on the flash card"
+    finding = system.check_swap(tmp_path, lambda path: card[str(path)])
+    assert finding and finding.message == "/var/swap is on the flash card"
 
 
 def test_the_clock() -> None:
-    assert [system.clock(synced).level for synced in (True, False, None)] == ["ok", "warn", "warn"]
+    assert [system.check_clock(synced).level for synced in (True, False, None)] == ["ok", "warn", "warn"]
 
 
 def test_a_port_that_is_taken_names_who_took_it() -> None:
@@ -231,7 +234,7 @@ def test_a_port_that_is_taken_names_who_took_it() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         number = taken.getsockname()[1]
-        finding = system.port(number)
+        finding = system.check_port(number)
         assert finding.level == "warn"
-        assert f"({os.getpid()})" in finding.says
-    assert system.port(number).level == "ok"
+        assert f"({os.getpid()})" in finding.message
+    assert system.check_port(number).level == "ok"

@@ -9,13 +9,13 @@ from click.testing import CliRunner
 
 from pocketsight.device import edgetpu
 from pocketsight.device.cli import main
-from pocketsight.device.commands.options import MODELS
-from pocketsight.device.edgetpu import Switch, load_on, runs_on
+from pocketsight.device.commands.options import MODELS_DIR
+from pocketsight.device.edgetpu import FallbackModel, active_delegate, load_model
 from pocketsight.device.errors import ModelError
 from pocketsight.device.health import coral
-from pocketsight.device.info import describe
-from pocketsight.device.interpreter import TfliteModel, load
-from pocketsight.device.spec import pack, unpack
+from pocketsight.device.info import describe_model
+from pocketsight.device.interpreter import TfliteModel, load_on_cpu
+from pocketsight.device.spec import pack_model_file, read_model_file
 from tests.corals import answers, blank, on_coral, opened, unplug, write_compiled
 
 # Which file runs
@@ -23,9 +23,9 @@ from tests.corals import answers, blank, on_coral, opened, unplug, write_compile
 
 @pytest.mark.parametrize("task", ["detector", "sentiment"])  # with its signature, and without
 def test_the_compiled_file_beside_runs_on_the_coral(models: Path, device: Path, task: str) -> None:
-    plain = load(MODELS / f"{task}.tflite", threads=1)
-    loaded = load_on("auto", models / f"{task}.tflite", task, 1)
-    assert runs_on(loaded) == "edgetpu" and on_coral(loaded)
+    plain = load_on_cpu(MODELS_DIR / f"{task}.tflite", threads=1)
+    loaded = load_model("auto", models / f"{task}.tflite", task, 1)
+    assert active_delegate(loaded) == "edgetpu" and on_coral(loaded)
     assert set(answers(loaded)) == set(answers(plain))
     assert loaded.spec == plain.spec
 
@@ -36,72 +36,72 @@ def test_the_compiled_file_beside_runs_on_the_coral(models: Path, device: Path, 
      ("edgetpu:1", "device=:1 "), ("edgetpu:usb:2", "device=usb:2 ")],
 )  # fmt: skip
 def test_the_device_is_named_as_libedgetpu_names_it(models: Path, device: Path, delegate: str, option: str) -> None:
-    load_on(delegate, models / "detector.tflite", threads=1)
+    load_model(delegate, models / "detector.tflite", threads=1)
     assert opened(device) == [option]
 
 
 def test_without_a_compiled_file_nothing_is_opened_and_nothing_stands_between(device: Path) -> None:
-    loaded = load_on("auto", MODELS / "detector.tflite", threads=1)
-    assert isinstance(loaded.model, TfliteModel) and opened(device) == []
+    loaded = load_model("auto", MODELS_DIR / "detector.tflite", threads=1)
+    assert isinstance(loaded.infer, TfliteModel) and opened(device) == []
     with pytest.raises(
         ModelError, match=r"detector_edgetpu.tflite is not there; make it with: pocketsight export edgetpu"
     ):
-        load_on("edgetpu", MODELS / "detector.tflite", threads=1)
+        load_model("edgetpu", MODELS_DIR / "detector.tflite", threads=1)
 
 
 def test_the_cpu_when_it_is_asked_for(models: Path, device: Path) -> None:
     for name in ("detector.tflite", "detector_edgetpu.tflite"):
-        loaded = load_on("cpu", models / name, threads=1)
-        assert isinstance(loaded.model, TfliteModel) and not on_coral(loaded)
+        loaded = load_model("cpu", models / name, threads=1)
+        assert isinstance(loaded.infer, TfliteModel) and not on_coral(loaded)
     assert opened(device) == []
     (models / "detector.tflite").unlink()
     with pytest.raises(ModelError, match="was compiled for a Coral, the CPU cannot run it"):
-        load_on("cpu", models / "detector_edgetpu.tflite", threads=1)
+        load_model("cpu", models / "detector_edgetpu.tflite", threads=1)
 
 
 def test_a_compiled_file_alone_has_no_fallback(models: Path, device: Path) -> None:
     (models / "detector.tflite").unlink()
-    loaded = load_on("auto", models / "detector_edgetpu.tflite", "detector", 1)
+    loaded = load_model("auto", models / "detector_edgetpu.tflite", "detector", 1)
     assert on_coral(loaded)
     unplug(device)
     with pytest.raises(
         ModelError, match=r"the Coral failed in detector_edgetpu.tflite: .*; no plain file that the CPU"
     ):
-        loaded.model(blank(loaded))
+        loaded.infer(blank(loaded))
     with pytest.raises(ModelError, match="no Coral is plugged in"):
-        load_on("auto", models / "detector_edgetpu.tflite", "detector", 1)
+        load_model("auto", models / "detector_edgetpu.tflite", "detector", 1)
 
 
 def test_a_compiled_file_with_its_plain_one_beside_falls_back(models: Path, device: Path) -> None:
-    loaded = load_on("edgetpu", models / "detector_edgetpu.tflite", "detector", 1)
+    loaded = load_model("edgetpu", models / "detector_edgetpu.tflite", "detector", 1)
     unplug(device)
-    assert not on_coral(loaded) and runs_on(loaded) == "cpu"
+    assert not on_coral(loaded) and active_delegate(loaded) == "cpu"
 
 
 def test_a_compiled_file_of_another_model_is_not_taken_for_this_one(models: Path, device: Path) -> None:
     write_compiled(models / "detector.tflite", models / "detector_edgetpu.tflite", origin="another")
-    loaded = load_on("auto", models / "detector.tflite", threads=1)
+    loaded = load_model("auto", models / "detector.tflite", threads=1)
     assert not on_coral(loaded)
     with pytest.raises(
         ModelError, match=r"was not compiled from detector\.tflite; make it again with: pocketsight export"
     ):
-        load_on("edgetpu", models / "detector.tflite", threads=1)
+        load_model("edgetpu", models / "detector.tflite", threads=1)
     shutil.copy(models / "sentiment.tflite", models / "detector.tflite")
     with pytest.raises(ModelError, match="is a sentiment model"):
-        load_on("auto", models / "detector.tflite", "detector", 1)
+        load_model("auto", models / "detector.tflite", "detector", 1)
 
 
 def test_a_manifest_that_says_nonsense_about_its_compiler(tmp_path: Path) -> None:
-    flatbuffer, spec = unpack(MODELS / "detector.tflite")
+    flatbuffer, spec = read_model_file(MODELS_DIR / "detector.tflite")
     for nonsense in ("yes", {"outputs": 3}):
         path = tmp_path / "m.tflite"
-        path.write_bytes(pack(flatbuffer, replace(spec, compiled=nonsense)))  # type: ignore[arg-type]
+        path.write_bytes(pack_model_file(flatbuffer, replace(spec, edgetpu=nonsense)))  # type: ignore[arg-type]
         with pytest.raises(ModelError, match="malformed manifest"):
-            load(path)
+            load_on_cpu(path)
 
 
 def test_info_needs_no_coral(models: Path) -> None:
-    found = describe(models / "sentiment_edgetpu.tflite")
+    found = describe_model(models / "sentiment_edgetpu.tflite")
     assert found["operators"] == {"edgetpu-custom-op": 1}
     assert found["outputs"]["logits"]["shape"] == [1, 6]
     assert found["interpreter"].endswith(" and a Coral")
@@ -133,33 +133,33 @@ def test_each_error_of_the_field_has_its_cure(
     def fails(library: str, options: dict[str, str]) -> None:
         raise error
 
-    def trouble(found: coral.Coral) -> tuple[str, str] | None:
+    def trouble(found: coral.CoralDevice) -> tuple[str, str] | None:
         there = str(found.device) in ("/dev/null", "/proc/1/mem")
         root = Path("/") if there else Path("/nowhere")
         device = found.device if there else root / found.device.relative_to("/")
-        return seen(coral.Coral(found.bus, device), root, lambda path: path == Path("/dev/null"))
+        return seen(coral.CoralDevice(found.bus, device), root, lambda path: path == Path("/dev/null"))
 
-    seen = coral.trouble
+    seen = coral.find_access_problem
     monkeypatch.setattr(coral, "trouble", trouble)
-    monkeypatch.setattr(coral, "corals", lambda: [coral.Coral(bus, Path("/") / path) for bus, path in plugged])
+    monkeypatch.setattr(coral, "corals", lambda: [coral.CoralDevice(bus, Path("/") / path) for bus, path in plugged])
     monkeypatch.setattr(coral, "RULES", ())
     monkeypatch.setattr(edgetpu, "Delegate", fails)
     with pytest.raises(ModelError) as raised:
-        load_on("edgetpu", models / "detector.tflite", threads=1)
+        load_model("edgetpu", models / "detector.tflite", threads=1)
     assert says in str(raised.value) and "\n" not in str(raised.value)
-    loaded = load_on("auto", models / "detector.tflite", threads=1)
-    assert isinstance(loaded.model, Switch) and says in loaded.model.why
-    assert loaded.model.why.endswith("; the CPU runs detector.tflite")
-    assert runs_on(loaded) == "cpu" and not on_coral(loaded)
+    loaded = load_model("auto", models / "detector.tflite", threads=1)
+    assert isinstance(loaded.infer, FallbackModel) and says in loaded.infer.fallback_reason
+    assert loaded.infer.fallback_reason.endswith("; the CPU runs detector.tflite")
+    assert active_delegate(loaded) == "cpu" and not on_coral(loaded)
 
 
 def test_a_bus_or_a_number_that_is_not_there(models: Path, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unplug(device)
-    monkeypatch.setattr(coral, "corals", lambda: [coral.Coral("USB", Path("/dev/null"))])
+    monkeypatch.setattr(coral, "corals", lambda: [coral.CoralDevice("USB", Path("/dev/null"))])
     with pytest.raises(ModelError, match="no Coral is plugged in on PCIe"):
-        load_on("edgetpu:pci", models / "detector.tflite", threads=1)
+        load_model("edgetpu:pci", models / "detector.tflite", threads=1)
     with pytest.raises(ModelError, match="there is no Coral 1: 1 plugged in, and they count from 0"):
-        load_on("edgetpu:usb:1", models / "detector.tflite", threads=1)
+        load_model("edgetpu:usb:1", models / "detector.tflite", threads=1)
 
 
 def test_a_library_that_is_missing_or_no_delegate(
@@ -171,11 +171,11 @@ def test_a_library_that_is_missing_or_no_delegate(
                        ("libc.so.6", "is no library of a delegate")]:  # fmt: skip
         monkeypatch.setattr(edgetpu, "LIBRARY", name)
         with pytest.raises(ModelError, match=says):
-            load_on("edgetpu", models / "detector.tflite", threads=1)
+            load_model("edgetpu", models / "detector.tflite", threads=1)
     assert capfd.readouterr().err == ""  # the runtime's own class complains from its destructor
 
 
 def test_a_library_that_takes_nothing_does_not_fit(models: Path, device: Path) -> None:
     (device / "idle").touch()
     with pytest.raises(ModelError, match=r"leaves .*detector_edgetpu.tflite to the CPU, so it does not fit"):
-        load_on("edgetpu", models / "detector.tflite", threads=1)
+        load_model("edgetpu", models / "detector.tflite", threads=1)

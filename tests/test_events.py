@@ -5,25 +5,25 @@ import time
 
 from pocketsight.device.boxes import Box
 from pocketsight.device.detector import Face
-from pocketsight.device.events import Events, Faults, Numbered
+from pocketsight.device.events import EventDetector, Faults, RecordFactory
 from pocketsight.device.follow.tracker import Tracker
-from pocketsight.device.record import Entry
-from pocketsight.device.sentiment import Sentiment
+from pocketsight.device.record import LogEntry
+from pocketsight.device.sentiment import Classification
 
 
-def numbered() -> Numbered:
-    return Numbered("20261122T000000Z-abcd", lambda: True)
+def numbered() -> RecordFactory:
+    return RecordFactory("20261122T000000Z-abcd", lambda: True)
 
 
 def test_a_face_appears_changes_and_leaves() -> None:
-    events, tracker = Events(numbered()), Tracker()
-    entries: list[Entry] = []
+    events, tracker = EventDetector(numbered()), Tracker()
+    entries: list[LogEntry] = []
     for n in range(60):
         there = [Face(Box(10, 10, 50, 60), 0.7 + (n == 7) * 0.2)] if n < 20 else []
         tracks = tracker.update(there, 50 + n / 10, 1000 + n / 10)
         for track in tracks:
-            track.sentiment = Sentiment("happy" if n < 12 else "sad", 0.9, 0)
-        entries += events.of(tracks, tracker.gone, 1000 + n / 10)
+            track.classification = Classification("happy" if n < 12 else "sad", 0.9, 0)
+        entries += events.update(tracks, tracker.ended, 1000 + n / 10)
     assert [(e["what"], e["sentiment"]) for e in entries] == [
         ("appeared", "happy"),
         ("changed", "sad"),
@@ -38,24 +38,24 @@ def test_a_face_appears_changes_and_leaves() -> None:
 
 
 def test_who_is_still_there_at_the_end_leaves() -> None:
-    events, tracker = Events(numbered()), Tracker()
+    events, tracker = EventDetector(numbered()), Tracker()
     for n in range(3):
         tracks = tracker.update([Face(Box(10, 10, 50, 60), 0.7)], n / 10, n)
-        events.of(tracks, tracker.gone, n)
-    (left,) = events.of((), tracker.end(), 9)
+        events.update(tracks, tracker.ended, n)
+    (left,) = events.update((), tracker.close(), 9)
     assert left["what"] == "left" and left["seconds"] == 0.2
-    assert events.of((), tracker.end(), 9) == []
+    assert events.update((), tracker.close(), 9) == []
 
 
 def test_a_fault_is_told_when_it_begins_and_when_it_is_over() -> None:
-    told: list[Entry] = []
+    told: list[LogEntry] = []
     faults = Faults(numbered(), told.append)
-    faults.tell("camera lost", False, "it never was")
+    faults.report("camera lost", False, "it never was")
     for _ in range(3):
-        faults.tell("camera lost", True, "no frame for 10 s")
+        faults.report("camera lost", True, "no frame for 10 s")
     assert list(faults.active) == ["camera lost"]
     time.sleep(0.02)
-    faults.tell("camera lost", False, "it is back")
+    faults.report("camera lost", False, "it is back")
     assert not faults.active
     assert [(e["what"], e["begun"], e["detail"]) for e in told] == [
         ("camera lost", True, "no frame for 10 s"),
@@ -65,9 +65,9 @@ def test_a_fault_is_told_when_it_begins_and_when_it_is_over() -> None:
 
 
 def test_faults_from_many_threads_have_numbers_of_their_own() -> None:
-    told: list[Entry] = []
+    told: list[LogEntry] = []
     faults = Faults(numbered(), told.append)
-    threads = [threading.Thread(target=faults.happened, args=("x", "y")) for _ in range(50)]
+    threads = [threading.Thread(target=faults.report_once, args=("x", "y")) for _ in range(50)]
     for thread in threads:
         thread.start()
     for thread in threads:

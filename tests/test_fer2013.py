@@ -4,8 +4,8 @@ import cv2
 import pytest
 
 from pocketsight.train.data import fer2013
-from pocketsight.train.data.formats import bring_in
-from pocketsight.train.expressions import read_expressions
+from pocketsight.train.data.formats import convert_dataset
+from pocketsight.train.expressions import read_classification_dataset
 from tests.sources import FACES, fails, fer
 
 
@@ -19,7 +19,7 @@ def test_fer2013_becomes_folders_of_classes(tmp_path: Path, capsys: pytest.Captu
         "PrivateTest,fer0000004.png,10,0,0,0,0,0,0,0,0,0",
     ]
     paths, out = fer(tmp_path, FACES, votes), tmp_path / "out"
-    bring_in(paths["source"], out, form=None, to=None, images=None, label=None, most=None, votes=paths["votes"])
+    convert_dataset(paths["source"], out, form=None, to=None, images=None, label=None, most=None, votes=paths["votes"])
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*.png"))
     assert found == [
         "test/neutral/00005.png", "train/happy/00000.png", "train/sad/00001.png", "train/sad/00003.png",
@@ -30,10 +30,10 @@ def test_fer2013_becomes_folders_of_classes(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().err
     assert "5 pictures (train 3, val 1, test 1); 1 picture in which most voters see no face left out" in said
     assert "--votes" in said
-    data = read_expressions([out], [out / "train" / fer2013.VOTES], ("happy", "sad"))
-    happy, sad, silent = data.parts["train"]
-    assert (happy.voted, sad.voted, silent.voted) == (0, -1, -1)
-    assert silent.odds == (0.0, 1.0)
+    data = read_classification_dataset([out], [out / "train" / fer2013.VOTES_FILE], ("happy", "sad"))
+    happy, sad, silent = data.splits["train"]
+    assert (happy.voted_label, sad.voted_label, silent.voted_label) == (0, -1, -1)
+    assert silent.soft_label == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(

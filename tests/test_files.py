@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.files import write_jpeg, write_json, write_whole
+from pocketsight.device.files import atomic_write, write_jpeg, write_json
 from pocketsight.device.image import read_image
 from tests.pictures import scene
 
 
 def test_what_is_written_replaces_what_was_there_and_folders_are_made(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.json"
-    write_whole(path, "old")
+    atomic_write(path, "old")
     write_json(path, {"a": ["é", 1]})
     assert json.loads(path.read_text()) == {"a": ["é", 1]}
     assert [p.name for p in path.parent.iterdir()] == ["a.json"]
@@ -23,14 +23,14 @@ def test_what_is_written_replaces_what_was_there_and_folders_are_made(tmp_path: 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
-    write_whole(path, b"old")
+    atomic_write(path, b"old")
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match=r"a\.txt cannot be written: No space left on device"):
-        write_whole(path, b"new")
+        atomic_write(path, b"new")
     assert path.read_bytes() == b"old" and len(list(tmp_path.iterdir())) == 1
 
 

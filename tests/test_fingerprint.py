@@ -7,14 +7,14 @@ import numpy as np
 
 from pocketsight.device.image import read_image, resize
 from pocketsight.train.data.fingerprint import (
-    NEAR,
+    NEAR_DUPLICATE_BITS,
     Fingerprint,
-    alike,
-    fingerprint,
-    fingerprints,
-    first_before,
-    first_like,
-    unpacked,
+    first_earlier_match,
+    first_match,
+    near_duplicate_groups,
+    read_fingerprint,
+    read_fingerprints,
+    unpack_hashes,
 )
 from tests.pictures import save, scene
 
@@ -28,9 +28,9 @@ def test_versions_of_a_picture_are_alike_and_others_are_not(tmp_path: Path) -> N
     }  # fmt: skip
     paths = [save(tmp_path / f"{name}.jpg", image, quality=70) for name, image in versions.items()]
     paths += [save(tmp_path / f"{n}.jpg", scene(n, (240, 320))) for n in range(1, 80)]
-    prints = list(fingerprints(paths, workers=2))
-    assert [p.path for p in prints] == paths and prints[3].grey and not prints[0].grey
-    assert alike(prints) == [[0, 1, 2, 3, 4, 5]]
+    prints = list(read_fingerprints(paths, workers=2))
+    assert [p.path for p in prints] == paths and prints[3].is_gray and not prints[0].is_gray
+    assert near_duplicate_groups(prints) == [[0, 1, 2, 3, 4, 5]]
 
 
 def test_hashes_are_compared_whatever_block_they_are_in() -> None:
@@ -38,18 +38,21 @@ def test_hashes_are_compared_whatever_block_they_are_in() -> None:
     hashes = [rng.bytes(32) for _ in range(4200)]
     hashes[4150] = hashes[3]
     flipped = bytearray(hashes[600])
-    for n in range(NEAR // 8 + 1):
+    for n in range(NEAR_DUPLICATE_BITS // 8 + 1):
         flipped[n] ^= 0xFF
     hashes[20] = bytes(flipped)  # 8 bits too many
     flipped[0] ^= 0xFF
     hashes[4199] = bytes(flipped)  # within NEAR of both
-    bits = unpacked(hashes)
-    assert {n: m for n, m in enumerate(first_before(bits)) if m >= 0} == {4150: 3, 4199: 20}
-    assert {n: m for n, m in enumerate(first_like(bits[600:], bits[:600])) if m >= 0} == {4150 - 600: 3, 4199 - 600: 20}
-    assert first_like(bits[:5], bits[4100:], 0)[3] == 50
-    prints = [Fingerprint(Path(str(n)), hash=value) for n, value in enumerate(hashes)]
-    assert alike([*prints, Fingerprint(Path("unread"))]) == [[3, 4150], [20, 600, 4199]]
-    assert first_before(bits[:0]) == [] and first_like(bits[:2], bits[:0]) == [-1, -1]
+    bits = unpack_hashes(hashes)
+    assert {n: m for n, m in enumerate(first_earlier_match(bits)) if m >= 0} == {4150: 3, 4199: 20}
+    assert {n: m for n, m in enumerate(first_match(bits[600:], bits[:600])) if m >= 0} == {
+        4150 - 600: 3,
+        4199 - 600: 20,
+    }
+    assert first_match(bits[:5], bits[4100:], 0)[3] == 50
+    prints = [Fingerprint(Path(str(n)), perceptual_hash=value) for n, value in enumerate(hashes)]
+    assert near_duplicate_groups([*prints, Fingerprint(Path("unread"))]) == [[3, 4150], [20, 600, 4199]]
+    assert first_earlier_match(bits[:0]) == [] and first_match(bits[:2], bits[:0]) == [-1, -1]
 
 
 def test_a_picture_turned_by_its_exif_entry_has_its_upright_size(tmp_path: Path) -> None:
@@ -58,4 +61,4 @@ def test_a_picture_turned_by_its_exif_entry_has_its_upright_size(tmp_path: Path)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(scene(0, (40, 80))).save(tmp_path / "a.jpg", exif=exif)
-    assert fingerprint(tmp_path / "a.jpg").size == read_image(tmp_path / "a.jpg").shape[:2] == (80, 40)
+    assert read_fingerprint(tmp_path / "a.jpg").size == read_image(tmp_path / "a.jpg").shape[:2] == (80, 40)

@@ -10,14 +10,14 @@ import pytest
 from pocketsight.device.errors import DataError
 from pocketsight.train import fit as module
 from pocketsight.train.backend import keras
-from pocketsight.train.feed import Batch, Draw
-from pocketsight.train.fit import WEIGHTS, fit
-from pocketsight.train.recipe import DETECTOR, Recipe
+from pocketsight.train.feed import Batch, BatchFn
+from pocketsight.train.fit import WEIGHTS_FILE, fit
+from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
 from tests.pictures import broken_batch, toy_batch
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
-RECIPE = replace(DETECTOR, pictures=8 * 60, batch=8, learning_rate=0.1)  # three epochs of 20 steps
+RECIPE = replace(DETECTOR_RECIPE, pictures=8 * 60, batch=8, learning_rate=0.1)  # three epochs of 20 steps
 
 
 def other_batch(step: int) -> Batch:
@@ -30,7 +30,7 @@ def squared(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     return keras.ops.mean(keras.ops.square(targets - outputs))
 
 
-def train(folder: Path, draw: Draw = toy_batch, early: Draw | None = None, recipe: Recipe = RECIPE) -> Any:
+def train(folder: Path, draw: BatchFn = toy_batch, early: BatchFn | None = None, recipe: Recipe = RECIPE) -> Any:
     keras.utils.set_random_seed(0)
     folder.mkdir(exist_ok=True)
     pixels = keras.Input((4,))
@@ -50,21 +50,21 @@ def test_it_learns_and_says_what_it_skipped(tmp_path: Path, capfd: pytest.Captur
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(tmp_path / "whole")
-    told = module.Told.on_epoch_end
+    told = module.EpochReporter.on_epoch_end
 
     def kill(self: Any, epoch: int, logs: Any = None) -> None:
         told(self, epoch, logs)
         if epoch == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Told, "on_epoch_end", kill)
+    monkeypatch.setattr(module.EpochReporter, "on_epoch_end", kill)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut")
-    assert not (tmp_path / "cut" / WEIGHTS).exists()
+    assert not (tmp_path / "cut" / WEIGHTS_FILE).exists()
     monkeypatch.undo()
     for a, b in zip(whole, train(tmp_path / "cut"), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    assert (tmp_path / "cut" / WEIGHTS).exists()
+    assert (tmp_path / "cut" / WEIGHTS_FILE).exists()
     assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == 4
 
 
@@ -72,16 +72,16 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypat
 def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
-    recipe = replace(RECIPE, early=0.34)  # one epoch of three
+    recipe = replace(RECIPE, low_res_share=0.34)  # one epoch of three
     whole = train(tmp_path / "whole", toy_batch, other_batch, recipe)
-    told = module.Told.on_epoch_end
+    told = module.EpochReporter.on_epoch_end
 
     def kill(self: Any, epoch: int, logs: Any = None) -> None:
         told(self, epoch, logs)
         if epoch == last:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Told, "on_epoch_end", kill)
+    monkeypatch.setattr(module.EpochReporter, "on_epoch_end", kill)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", toy_batch, other_batch, recipe)
     monkeypatch.undo()

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from pocketsight.device.cli import main
 from pocketsight.train.data import fix as mending
-from pocketsight.train.data.check import KINDS, NOTE
-from pocketsight.train.faces import read_faces
+from pocketsight.train.data.check import INFO, ISSUE_TYPES
+from pocketsight.train.faces import read_detection_dataset
 from tests.pictures import coco, picture, save, scene
 from tests.planted import found_in, label, planted
 
@@ -27,17 +27,17 @@ def test_fix_moves_what_is_bad_and_loses_nothing(tmp_path: Path) -> None:
     assert {name: after[name] for name in before} == before
     kept, _, _ = found_in(data)
     yours = {"same name", "unknown label", "strange label"}
-    assert kept == {(k, name) for k, name in wanted if KINDS[k][1] == NOTE or k in yours}
+    assert kept == {(k, name) for k, name in wanted if ISSUE_TYPES[k][1] == INFO or k in yours}
     with (quarantine / "moved.csv").open(newline="") as file:
         for was, now, kind, _ in csv.reader(file):
-            assert not Path(was).exists() and Path(now).exists() and kind in KINDS
+            assert not Path(was).exists() and Path(now).exists() and kind in ISSUE_TYPES
     assert (quarantine / "train" / "labels" / "empty.json").exists()
     (data / "train" / "images" / "twin.png").unlink()
     (data / "train" / "images" / "line.jpg").unlink()
     (data / "train" / "labels" / "line.json").unlink()
     label(data / "train", "typo", [[40, 30], [90, 80]])
     assert found_in(data)[2] == 0  # notes alone are nothing to mend
-    assert len(read_faces(data).parts["train"]) == 13
+    assert len(read_detection_dataset(data).splits["train"]) == 13
 
 
 @pytest.mark.parametrize("form", ["labelme", "coco"])
@@ -54,7 +54,7 @@ def test_a_label_typed_wrongly_is_put_right(tmp_path: Path, form: str) -> None:
     assert {kind for kind, _ in found_in(data)[0]} == {"unknown label"}
     found, facts, status = found_in(data, "--rename", "d=face")
     assert (found, status, facts["labels"]) == (set(), 0, {"face": 4})
-    assert read_faces(data).label == "face"
+    assert read_detection_dataset(data).label == "face"
     done = CliRunner().invoke(main, ["data", "check", str(data), "--rename", "d"])
     assert done.exit_code == 2 and "is not like d=face" in done.output
 
@@ -93,8 +93,8 @@ def test_a_renaming_that_was_cut_off_loses_no_label(tmp_path: Path, monkeypatch:
     CliRunner().invoke(main, ["data", "check", str(path), "--fix", "--html", str(tmp_path / "p")])
     monkeypatch.undo()
     found_in(path, "--fix")
-    faces = read_faces(path)
-    assert [e.path.name for e in faces.parts["train"] if len(e.boxes)] == ["0.jpg", "1.jpg", "2.png", "3.jpg"]
+    faces = read_detection_dataset(path)
+    assert [e.path.name for e in faces.splits["train"] if len(e.boxes)] == ["0.jpg", "1.jpg", "2.png", "3.jpg"]
     assert not (data / "images" / "2.jpg").exists()
     if form == "labelme":
         assert json.loads(note.read_text())["imagePath"] == "../images/2.png"

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.detector import detect
 from pocketsight.device.image import Image, read_image
-from pocketsight.device.interpreter import Loaded, load
-from pocketsight.device.spec import ModelSpec, Steadiness
-from pocketsight.device.tensor import Tensor
+from pocketsight.device.interpreter import Model, load_on_cpu
+from pocketsight.device.spec import ModelSpec, SmoothingConfig
+from pocketsight.device.tensor import QuantizedTensor
 from tests.pictures import SENTIMENT, save, scene
 from tests.scripts import SCRIPTS, script
 
@@ -30,27 +30,27 @@ def flicker() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def detector() -> Loaded:
-    return load(MODELS / "detector.tflite", "detector", threads=1)
+def detector() -> Model:
+    return load_on_cpu(MODELS_DIR / "detector.tflite", "detector", threads=1)
 
 
-def planted(happy: Any) -> Loaded:
+def planted(happy: Any) -> Model:
     """A classifier that gives happy(crop), 0..1; the threshold is 0.6."""
 
-    def model(image: Image) -> dict[str, Tensor]:
+    def model(image: Image) -> dict[str, QuantizedTensor]:
         share = happy(image)
-        return {"logits": Tensor(np.log(np.array([share, 1 - share], np.float32)))}
+        return {"logits": QuantizedTensor(np.log(np.array([share, 1 - share], np.float32)))}
 
-    return Loaded(model, SENTIMENT)
+    return Model(model, SENTIMENT)
 
 
 def with_dwell(spec: ModelSpec, dwell: float) -> ModelSpec:
-    return replace(spec, steadiness=replace(spec.steadiness, dwell=dwell))
+    return replace(spec, smoothing=replace(spec.smoothing, min_duration=dwell))
 
 
-def test_a_still_video_of_one_face_gives_one_label(script: ModuleType, detector: Loaded) -> None:
-    sentiment = load(MODELS / "sentiment.tflite", "sentiment", threads=1)
-    (film,) = script.filmed([(EXAMPLE,)], 10, 10, 0, (detector, sentiment))
+def test_a_still_video_of_one_face_gives_one_label(script: ModuleType, detector: Model) -> None:
+    sentiment = load_on_cpu(MODELS_DIR / "sentiment.tflite", "sentiment", threads=1)
+    (film,) = script.filmed([(EXAMPLE_IMAGE,)], 10, 10, 0, (detector, sentiment))
     assert film[0] is None  # a face is followed from its second sight
     assert {glance.said for glance in film[1:]} == {"happy"}
     assert {glance.track for glance in film[1:]} == {1}
@@ -58,24 +58,24 @@ def test_a_still_video_of_one_face_gives_one_label(script: ModuleType, detector:
     assert [glance.said for glance in script.replayed(film, sentiment.spec)[1:]] == ["happy"] * 99
 
 
-def test_a_classifier_in_two_minds_flickers_by_itself_and_not_over_time(script: ModuleType, detector: Loaded) -> None:
+def test_a_classifier_in_two_minds_flickers_by_itself_and_not_over_time(script: ModuleType, detector: Model) -> None:
     shares = cycle([0.75, 0.57])
-    (film,) = script.filmed([(EXAMPLE,)], 8, 10, 0, (detector, planted(lambda crop: next(shares))))
+    (film,) = script.filmed([(EXAMPLE_IMAGE,)], 8, 10, 0, (detector, planted(lambda crop: next(shares))))
     found = script.measure([film], [], SENTIMENT)
     assert found["alone"]["changes_a_minute"] == found["alone"]["worst"] == pytest.approx(600, rel=0.03)
     assert found["alone"]["one_label"] == 0
     assert found["steady"] == {"changes_a_minute": 0, "worst": 0, "one_label": 1}
     assert (found["missed"], found["never_found"], found["ids_changed"]) == (pytest.approx(1 / 80), 0, 0)
-    nervous = replace(SENTIMENT, steadiness=Steadiness(memory=0, slack=0, dwell=0))
+    nervous = replace(SENTIMENT, smoothing=SmoothingConfig(time_constant=0, hysteresis=0, min_duration=0))
     assert script.measure([script.replayed(film, nervous)], [], nervous)["steady"] == found["alone"]
 
 
 def test_a_face_that_changes_is_followed_and_how_late_is_told(
-    script: ModuleType, detector: Loaded, tmp_path: Path
+    script: ModuleType, detector: Model, tmp_path: Path
 ) -> None:
-    bright = save(tmp_path / "happy" / "a.jpg", read_image(EXAMPLE))
-    dark = save(tmp_path / "sad" / "a.jpg", (read_image(EXAMPLE) * 0.6).astype(np.uint8))
-    pairs = script.in_turn([dark, bright], SENTIMENT.answers, 5)
+    bright = save(tmp_path / "happy" / "a.jpg", read_image(EXAMPLE_IMAGE))
+    dark = save(tmp_path / "sad" / "a.jpg", (read_image(EXAMPLE_IMAGE) * 0.6).astype(np.uint8))
+    pairs = script.in_turn([dark, bright], SENTIMENT.reported_labels, 5)
     assert pairs == [(dark, bright)]
     models = detector, planted(lambda crop: 0.9 if crop.mean() > 105 else 0.1)
     films = script.filmed(pairs, script.BEFORE + script.AFTER, 10, 0, models)
@@ -84,13 +84,13 @@ def test_a_face_that_changes_is_followed_and_how_late_is_told(
     assert 0.4 <= found["median"] == found["longest"] <= 1.5
     patient = with_dwell(SENTIMENT, 3.0)
     later = script.delays([script.replayed(film, patient) for film in films], patient)
-    assert later["median"] == pytest.approx(found["median"] + 3.0 - SENTIMENT.steadiness.dwell)
+    assert later["median"] == pytest.approx(found["median"] + 3.0 - SENTIMENT.smoothing.min_duration)
     deaf = with_dwell(SENTIMENT, 60.0)
     assert script.delays([script.replayed(film, deaf) for film in films], deaf) == {"films": 1, "followed": 0}
 
 
-def test_the_same_seed_gives_the_same_frames(script: ModuleType, detector: Loaded) -> None:
-    still = script.scene_of(read_image(EXAMPLE), 90, detector)
+def test_the_same_seed_gives_the_same_frames(script: ModuleType, detector: Model) -> None:
+    still = script.scene_of(read_image(EXAMPLE_IMAGE), 90, detector)
     first, again, other = (script.Camera(seed, 10) for seed in (0, 0, 1))
     one, two, three = ([camera.take(still, n).image for n in range(3)] for camera in (first, again, other))
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
@@ -100,9 +100,9 @@ def test_the_same_seed_gives_the_same_frames(script: ModuleType, detector: Loade
 
 @pytest.mark.parametrize("side", [20, 90, 300])
 def test_a_scene_has_its_face_in_the_middle_at_the_size_that_was_asked(
-    script: ModuleType, detector: Loaded, side: int
+    script: ModuleType, detector: Model, side: int
 ) -> None:
-    frame = script.Camera(0, 10).take(script.scene_of(read_image(EXAMPLE), side, detector), 0)
+    frame = script.Camera(0, 10).take(script.scene_of(read_image(EXAMPLE_IMAGE), side, detector), 0)
     if side < 200:  # else the face is larger than the frame
         (face, *_) = detect(frame.image, detector)
         left, top, right, bottom = face.box
@@ -111,7 +111,7 @@ def test_a_scene_has_its_face_in_the_middle_at_the_size_that_was_asked(
     assert frame.image.shape == (240, 320, 3)
 
 
-def test_a_picture_without_a_face_is_taken_for_a_crop_of_one(script: ModuleType, detector: Loaded) -> None:
+def test_a_picture_without_a_face_is_taken_for_a_crop_of_one(script: ModuleType, detector: Model) -> None:
     stripes = np.zeros((50, 50, 3), np.uint8)
     stripes[:, ::2] = 255  # nothing of the ground, which is blurred, is as bright
     still = script.scene_of(stripes, 100, detector)
@@ -126,11 +126,11 @@ def run(*words: object, status: int = 0) -> str:
 
 
 def test_the_script_speaks_to_programs_and_to_people(tmp_path: Path) -> None:
-    found = json.loads(run(EXAMPLE, "--seconds", 3, "--sweep", "--json"))
+    found = json.loads(run(EXAMPLE_IMAGE, "--seconds", 3, "--sweep", "--json"))
     assert (found["faces"], found["steady"]["one_label"], found["delay"]) == (1, 1, {"films": 0, "followed": 0})
-    assert found["steadiness"] == vars(Steadiness())
+    assert found["steadiness"] == vars(SmoothingConfig())
     assert {(row["memory"], row["slack"], row["dwell"]) for row in found["sweep"]} >= {(0.6, 0.12, 0.4)}
-    said = run(EXAMPLE, "--seconds", 3)
+    said = run(EXAMPLE_IMAGE, "--seconds", 3)
     assert "1 still faces, 3 s each at 10 fps" in said and "over time" in said
     assert "there are no pictures in" in run(tmp_path, status=1)
     save(tmp_path / "a.png", scene(0))

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image as Pillow
 
 from pocketsight.device.image import read_image
-from pocketsight.train.data.labelled import upright_size
-from pocketsight.train.faces import read_faces
+from pocketsight.train.data.labelled import read_upright_size
+from pocketsight.train.faces import read_detection_dataset
 from tests.pictures import coco, labelme, picture
 from tests.sources import NOTE, OBJECT, fails, imported, voc, wider, yolo
 
@@ -20,7 +20,7 @@ def test_wider_text_gives_faces_and_regions_to_ignore(tmp_path: Path, capsys: py
     )
     a, b = imported(wider(tmp_path, text), tmp_path / "out.json")
     assert a.boxes.tolist() == [[10, 10, 30, 40], [70, 50, 80, 60]]
-    assert a.ignore.tolist() == [[40, 10, 45, 15]]
+    assert a.ignored_boxes.tolist() == [[40, 10, 45, 15]]
     assert (a.size, len(b.boxes), b.path.name) == ((60, 80), 0, "b.jpg")
     said = capsys.readouterr().err
     assert "2 pictures (1 of them empty), 2 boxes of face, 1 region to ignore; 1 box without area dropped" in said
@@ -57,7 +57,7 @@ def test_difficult_objects_of_voc_are_regions_to_ignore(tmp_path: Path) -> None:
     objects = OBJECT.format(difficult=0, left=11) + OBJECT.format(difficult=1, left=21)
     (example,) = imported(voc(tmp_path, objects), tmp_path / "out.json")
     assert example.boxes.tolist() == [[10, 10, 30, 40]]  # the first pixel is 1, and the last is within
-    assert example.ignore.tolist() == [[20, 10, 30, 40]]
+    assert example.ignored_boxes.tolist() == [[20, 10, 30, 40]]
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_sizes_are_those_of_the_picture_as_it_is_read(tmp_path: Path, suffix: st
     exif[0x0112] = orientation
     path = tmp_path / f"a{suffix}"
     Pillow.new("RGB", (80, 60)).save(path, exif=exif)
-    assert upright_size(path) == read_image(path).shape[:2]
+    assert read_upright_size(path) == read_image(path).shape[:2]
 
 
 def test_a_size_is_read_from_the_head_of_a_file(tmp_path: Path) -> None:
     path = picture(tmp_path / "a.png", (300, 400))
     path.write_bytes(path.read_bytes()[:60])
-    assert upright_size(path) == (300, 400)
+    assert read_upright_size(path) == (300, 400)
 
 
 @pytest.mark.parametrize(
@@ -141,10 +141,10 @@ def test_a_fault_in_yolo_is_named_with_its_line(tmp_path: Path, text: str, says:
 def test_yolo_class_names_come_from_the_file_beside(tmp_path: Path, file: str, text: str) -> None:
     source = yolo(tmp_path, "1 0.5 0.5 0.2 0.2\n", names="")
     imported(source, tmp_path / "number.json")
-    assert read_faces(tmp_path / "number.json").label == "1"
+    assert read_detection_dataset(tmp_path / "number.json").label == "1"
     (tmp_path / file).write_text(text)
     imported(source / "labels", tmp_path / "name.json")
-    assert read_faces(tmp_path / "name.json").label == "face"
+    assert read_detection_dataset(tmp_path / "name.json").label == "face"
 
 
 def test_yolo_files_beside_their_pictures(tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ def test_one_label_of_a_coco_file_is_chosen(tmp_path: Path) -> None:
     fails(source, tmp_path / "out.json", r"has boxes of dog \(2\), face \(1\).* with --label")
     fails(source, tmp_path / "out.json", r"has no box of 'cat'; it has: dog \(2\), face \(1\)", label="cat")
     (example,) = imported(source, tmp_path / "out.json", label="dog")
-    assert (len(example.boxes), len(example.ignore), example.group) == (1, 1, "g")
-    assert read_faces(tmp_path / "out.json").label == "dog"
+    assert (len(example.boxes), len(example.ignored_boxes), example.group) == (1, 1, "g")
+    assert read_detection_dataset(tmp_path / "out.json").label == "dog"
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ import pytest
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.image import Image, to_rgb
-from pocketsight.device.sentiment import Sentiment
+from pocketsight.device.sentiment import Classification
 from pocketsight.train import mistakes, verdict
-from pocketsight.train.answers import Named, judge
-from pocketsight.train.expressions import Portrait
-from pocketsight.train.gallery import TILE, drawn, write_gallery
-from pocketsight.train.match import Seen
+from pocketsight.train.answers import Prediction, compare_with_truth
+from pocketsight.train.expressions import ClassificationSample
+from pocketsight.train.gallery import TILE_SIZE, draw_match, write_detector_errors
+from pocketsight.train.match import ImageResult
 from pocketsight.train.report import BLUE, ORANGE
-from pocketsight.train.score import Looked
+from pocketsight.train.score import DetectionResults
 from tests.pictures import SENTIMENT, picture, save, scene
 from tests.planted_faces import Sides, looked, seen, square
 
@@ -40,8 +40,8 @@ def names(section: str) -> list[str]:
     return re.findall(r"<br>(?:\w+/)?(\w+)\.png</figcaption>", section)
 
 
-def planted(folder: Path) -> Looked:
-    def one(name: str, faces: list[Sides], found: list[tuple[Sides, float]]) -> Seen:
+def planted(folder: Path) -> DetectionResults:
+    def one(name: str, faces: list[Sides], found: list[tuple[Sides, float]]) -> ImageResult:
         return seen(faces, found, picture(folder / f"{name}.png", (240, 320)))
 
     return looked([
@@ -58,7 +58,7 @@ def planted(folder: Path) -> Looked:
 
 def test_each_kind_of_failure_stands_below_its_headline_the_worst_first(tmp_path: Path) -> None:
     some = planted(tmp_path)
-    write_gallery(some, verdict.detector_scores(some, 0.5), "a <title>", tmp_path / "failures.html")
+    write_detector_errors(some, verdict.detector_scores(some, 0.5), "a <title>", tmp_path / "failures.html")
     page = (tmp_path / "failures.html").read_text()
     found = sections(page)
     assert names(found["False alarms: 2"]) == ["alarm_high", "alarm_low"]
@@ -73,21 +73,21 @@ def test_each_kind_of_failure_stands_below_its_headline_the_worst_first(tmp_path
 
 def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     some = planted(tmp_path)
-    write_gallery(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
+    write_detector_errors(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
     page = (tmp_path / "failures.html").read_text()
     assert "http" not in page and "<script" not in page
     sources = re.findall(r'src="([^"]*)"', page)
     assert len(sources) == 8 and all(source.startswith("data:image/jpeg;base64,") for source in sources)
-    assert decoded(sources[0]).shape == (TILE, TILE, 3)
+    assert decoded(sources[0]).shape == (TILE_SIZE, TILE_SIZE, 3)
 
 
 def test_a_picture_that_went_away_leaves_a_gap(tmp_path: Path) -> None:
     some = planted(tmp_path)
     (tmp_path / "alarm_high.png").unlink()
-    write_gallery(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
+    write_detector_errors(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
     assert '<div class="none">no picture</div>' in sections((tmp_path / "failures.html").read_text())["False alarms: 2"]
     with pytest.raises(DataError, match="cannot be written"):
-        write_gallery(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "tight.png" / "failures.html")
+        write_detector_errors(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "tight.png" / "failures.html")
 
 
 def colours(tile: Image, at: tuple[int, int]) -> set[tuple[int, ...]]:
@@ -99,8 +99,8 @@ def colours(tile: Image, at: tuple[int, int]) -> set[tuple[int, ...]]:
 def test_boxes_are_drawn_where_they_are_in_the_file() -> None:
     image = np.full((480, 640, 3), 90, np.uint8)  # twice the frame
     some = looked([seen([FACE], [(square(110, 60, 40), 0.8)], scale=0.5)])
-    tile = drawn(image, some.faces[0], 0.5)
-    unit = TILE / 100  # the window shows 2.5 times the face: 100 px of the frame, from 70, 30
+    tile = draw_match(image, some.faces[0], 0.5)
+    unit = TILE_SIZE / 100  # the window shows 2.5 times the face: 100 px of the frame, from 70, 30
     assert ORANGE in colours(tile, (round(50 * unit), round(30 * unit)))
     assert BLUE in colours(tile, (round(50 * unit), round(40 * unit)))
     assert BLUE in colours(tile, (round(30 * unit), round(60 * unit)))
@@ -110,15 +110,15 @@ def test_boxes_are_drawn_where_they_are_in_the_file() -> None:
 def test_a_face_in_the_corner_and_one_larger_than_its_picture_can_be_drawn() -> None:
     some = looked([seen([square(0, 0, 20), square(0, 0, 240)], [])])
     for spot in some.faces:
-        assert drawn(np.full((240, 320, 3), 90, np.uint8), spot, 0.5).shape == (TILE, TILE, 3)
-    small = drawn(np.full((240, 320, 3), 90, np.uint8), some.faces[0], 0.5)
+        assert draw_match(np.full((240, 320, 3), 90, np.uint8), spot, 0.5).shape == (TILE_SIZE, TILE_SIZE, 3)
+    small = draw_match(np.full((240, 320, 3), 90, np.uint8), some.faces[0], 0.5)
     assert not (small == 0).all(-1).any()  # the window was moved inside
 
 
-def portraits(folder: Path) -> list[Named]:
-    def one(kind: str, name: str, label: int, best: int, score: float, voted: int = -1) -> Named:
+def portraits(folder: Path) -> list[Prediction]:
+    def one(kind: str, name: str, label: int, best: int, score: float, voted: int = -1) -> Prediction:
         path = save(folder / kind / f"{name}.png", scene(len(name), (48, 48)))
-        return Named(Portrait(path, label, (0.5, 0.5), voted), Sentiment("", score, best))
+        return Prediction(ClassificationSample(path, label, (0.5, 0.5), voted), Classification("", score, best))
 
     return [
         one("happy", "fine", 0, 0, 0.8),
@@ -133,9 +133,9 @@ def portraits(folder: Path) -> list[Named]:
 
 def test_wrong_answers_are_shown_pair_by_pair_the_surest_first(tmp_path: Path) -> None:
     named = portraits(tmp_path)
-    judged = judge(named, 2)
-    scores = verdict.sentiment_scores(named, judged, SENTIMENT) | {"skipped": []}
-    mistakes.write_mistakes(named, judged, scores, "t", tmp_path / "failures.html")
+    judged = compare_with_truth(named, 2)
+    scores = verdict.classifier_scores(named, judged, SENTIMENT) | {"skipped": []}
+    mistakes.write_classifier_errors(named, judged, scores, "t", tmp_path / "failures.html")
     found = sections((tmp_path / "failures.html").read_text())
     assert names(found["happy, taken for sad: 2 said, 1 below the threshold"]) == ["grim", "grey", "faint"]
     assert names(found["calm, taken for happy: 1 said, 1 below the threshold"]) == ["flat", "still"]
@@ -149,17 +149,22 @@ def test_wrong_answers_are_shown_pair_by_pair_the_surest_first(tmp_path: Path) -
 def test_voters_must_agree_that_a_label_is_wrong(tmp_path: Path) -> None:
     named = portraits(tmp_path)
     grim, grey = named[1], named[2]
-    split = [*named, Named(Portrait(grey.portrait.path, 0, (0.5, 0.5), 1), Sentiment("", 0.95, 1))]
-    assert [split[n].portrait.path.stem for n in mistakes.suspects(split, judge(split, 2))] == ["grey"]
-    against = [*named, Named(Portrait(grim.portrait.path, 0, (0.5, 0.5), 0), Sentiment("", 0.95, 1))]
-    assert mistakes.suspects(against, judge(against, 2)) == []
+    split = [*named, Prediction(ClassificationSample(grey.sample.path, 0, (0.5, 0.5), 1), Classification("", 0.95, 1))]
+    assert [split[n].sample.path.stem for n in mistakes.likely_mislabeled(split, compare_with_truth(split, 2))] == [
+        "grey"
+    ]
+    against = [
+        *named,
+        Prediction(ClassificationSample(grim.sample.path, 0, (0.5, 0.5), 0), Classification("", 0.95, 1)),
+    ]
+    assert mistakes.likely_mislabeled(against, compare_with_truth(against, 2)) == []
 
 
 def test_the_first_picture_of_a_page_is_its_own_file(tmp_path: Path) -> None:
     named = portraits(tmp_path)
     save(tmp_path / "happy" / "grim.png", np.full((48, 48, 3), (250, 10, 10), np.uint8))
-    judged = judge(named, 2)
-    scores = verdict.sentiment_scores(named, judged, SENTIMENT) | {"skipped": []}
-    mistakes.write_mistakes(named, judged, scores, "t", tmp_path / "failures.html")
+    judged = compare_with_truth(named, 2)
+    scores = verdict.classifier_scores(named, judged, SENTIMENT) | {"skipped": []}
+    mistakes.write_classifier_errors(named, judged, scores, "t", tmp_path / "failures.html")
     source = re.findall(r'src="([^"]*)"', (tmp_path / "failures.html").read_text())[0]
     assert np.abs(decoded(source).mean((0, 1)) - (250, 10, 10)).max() < 10

@@ -14,23 +14,23 @@ from click.testing import CliRunner
 
 from pocketsight.device import golden, interpreter
 from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import ModelError
-from pocketsight.device.golden import Golden, entries, make, read, replay
+from pocketsight.device.golden import Golden, make_golden_inputs, read, replay, zip_entries
 from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Loaded, load
-from pocketsight.device.spec import pack, unpack
-from pocketsight.device.tensor import Tensor
+from pocketsight.device.interpreter import Model, load_on_cpu
+from pocketsight.device.spec import pack_model_file, read_model_file
+from pocketsight.device.tensor import QuantizedTensor
 from tests.pictures import FACE, SENTIMENT
 
-SHIPPED = MODELS / "detector.tflite"
+SHIPPED = MODELS_DIR / "detector.tflite"
 
 
 def with_golden(path: Path, goldens: list[Golden] | None = None, **facts: Any) -> Path:
     """A copy of a shipped model, with golden inputs of its own or others."""
-    flatbuffer, spec = unpack(SHIPPED)
-    own = make(load(SHIPPED, threads=1).model, spec.size) if goldens is None else goldens
-    path.write_bytes(pack(flatbuffer, replace(spec, **facts), entries(own)))
+    flatbuffer, spec = read_model_file(SHIPPED)
+    own = make_golden_inputs(load_on_cpu(SHIPPED, threads=1).infer, spec.input_size) if goldens is None else goldens
+    path.write_bytes(pack_model_file(flatbuffer, replace(spec, **facts), zip_entries(own)))
     return path
 
 
@@ -62,15 +62,15 @@ def test_the_shipped_models_have_golden_inputs_and_keep_them() -> None:
 
 def test_golden_inputs_are_of_all_kinds_of_values_and_small(tmp_path: Path) -> None:
     path = with_golden(tmp_path / "a.tflite")
-    assert path.stat().st_size - len(unpack(path)[0]) < 45_000
+    assert path.stat().st_size - len(read_model_file(path)[0]) < 45_000
     for one in read(path):
-        assert len(one.image) == 3 * math.prod(unpack(path)[1].size) and len(set(one.image)) > 5
+        assert len(one.image) == 3 * math.prod(read_model_file(path)[1].input_size) and len(set(one.image)) > 5
         assert all(len(set(data)) > 4 for name, data in one.outputs.items() if name.startswith("box"))
 
 
 @pytest.mark.parametrize(("by", "verdict"), [(1, "within 1 step"), (14, "within 14 steps"), (-40, "FAILED")])
 def test_what_rounding_does_is_forgiven_and_more_is_not(tmp_path: Path, by: int, verdict: str) -> None:
-    goldens = make(load(SHIPPED, threads=1).model, unpack(SHIPPED)[1].size)
+    goldens = make_golden_inputs(load_on_cpu(SHIPPED, threads=1).infer, read_model_file(SHIPPED)[1].input_size)
     path = with_golden(tmp_path / "a.tflite", changed(goldens, by))
     said = run("verify", path, status=int(verdict == "FAILED"))
     assert f"a.tflite: {verdict}" in said and "in output box_8 of input 0 at (" in said
@@ -84,9 +84,9 @@ def test_verify_of_what_never_ran_blames_no_interpreter(tmp_path: Path) -> None:
 
 
 def test_a_run_refuses_a_model_that_computes_something_else_unless_told(tmp_path: Path) -> None:
-    goldens = make(load(SHIPPED, threads=1).model, unpack(SHIPPED)[1].size)
+    goldens = make_golden_inputs(load_on_cpu(SHIPPED, threads=1).infer, read_model_file(SHIPPED)[1].input_size)
     path = with_golden(tmp_path / "a.tflite", changed(goldens, 40))
-    words = "run", "--camera", EXAMPLE, "--detector", path, "--threads", 1
+    words = "run", "--camera", EXAMPLE_IMAGE, "--detector", path, "--threads", 1
     assert "computes something else here than where it was exported: 40 steps apart" in run(*words, status=1)
     assert "faces in them: 1 happy" in run(*words, "--no-verify")
 
@@ -94,7 +94,7 @@ def test_a_run_refuses_a_model_that_computes_something_else_unless_told(tmp_path
 def test_a_model_without_golden_inputs_runs_and_says_so(tmp_path: Path) -> None:
     path = with_golden(tmp_path / "a.tflite", [])
     assert "has no golden inputs; export it again" in run("verify", path)
-    assert "faces in them: 1 happy" in run("run", "--camera", EXAMPLE, "--detector", path, "--threads", 1)
+    assert "faces in them: 1 happy" in run("run", "--camera", EXAMPLE_IMAGE, "--detector", path, "--threads", 1)
 
 
 def test_damaged_golden_inputs_are_one_line(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_damaged_golden_inputs_are_one_line(tmp_path: Path) -> None:
     with ZipFile(path, "a") as archive:
         archive.writestr("golden/0", b"nothing")
     assert "a.tflite has damaged golden inputs" in run("verify", path, status=1)
-    good = make(load(SHIPPED, threads=1).model, unpack(SHIPPED)[1].size)[0]
+    good = make_golden_inputs(load_on_cpu(SHIPPED, threads=1).infer, read_model_file(SHIPPED)[1].input_size)[0]
     for wrong in (Golden(b"short", good.outputs), Golden(good.image, good.outputs | {"box_8": b"x"})):
         other = with_golden(tmp_path / "b.tflite", [wrong])
         assert "golden inputs or outputs of another size" in run("verify", other, status=1)
@@ -111,20 +111,20 @@ def test_damaged_golden_inputs_are_one_line(tmp_path: Path) -> None:
 
 
 def test_an_interpreter_older_than_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, module = with_golden(tmp_path / "a.tflite", needs="2.17.0"), interpreter.runtime()[0]
-    load(path, threads=1)
+    path, module = with_golden(tmp_path / "a.tflite", needs="2.17.0"), interpreter.import_runtime()[0]
+    load_on_cpu(path, threads=1)
     monkeypatch.setattr(interpreter, "runtime", lambda: (module, "tflite-runtime 2.14.0"))
     with pytest.raises(ModelError, match=r"needs TFLite 2\.17\.0 or newer, here is tflite-runtime 2\.14\.0"):
-        load(path, threads=1)
-    load(with_golden(tmp_path / "b.tflite", needs="2.9.1"), threads=1)
+        load_on_cpu(path, threads=1)
+    load_on_cpu(with_golden(tmp_path / "b.tflite", needs="2.9.1"), threads=1)
 
 
 def test_floats_may_differ_a_little_and_not_a_number_never_passes() -> None:
-    def model(image: Image) -> dict[str, Tensor]:
-        return {"logits": Tensor(np.array([100.0, 0.5], np.float32))}
+    def model(image: Image) -> dict[str, QuantizedTensor]:
+        return {"logits": QuantizedTensor(np.array([100.0, 0.5], np.float32))}
 
     for values, steps in (([100.0001, 0.5], 0.001), ([100.0, 0.502], 2), ([100.0, np.nan], np.inf)):
-        gap = replay(Loaded(model, SENTIMENT), [wanted({"logits": np.array(values, np.float32)})], Path("m"))
+        gap = replay(Model(model, SENTIMENT), [wanted({"logits": np.array(values, np.float32)})], Path("m"))
         assert gap.steps == pytest.approx(steps, rel=0.3) and gap.unequal == 1
         assert (gap.verdict == "FAILED") == (steps == np.inf)
 
@@ -132,19 +132,21 @@ def test_floats_may_differ_a_little_and_not_a_number_never_passes() -> None:
 def test_small_differences_everywhere_are_no_rounding() -> None:
     values = np.arange(-100, 100, dtype=np.int8)
 
-    def model(image: Image) -> dict[str, Tensor]:
-        return {"box": Tensor(values + np.int8(5), 0.02, -128)}
+    def model(image: Image) -> dict[str, QuantizedTensor]:
+        return {"box": QuantizedTensor(values + np.int8(5), 0.02, -128)}
 
-    gap = replay(Loaded(model, SENTIMENT), [wanted({"box": values})], Path("m"))
+    gap = replay(Model(model, SENTIMENT), [wanted({"box": values})], Path("m"))
     assert gap.steps == 5 and gap.mean == 5 and gap.verdict == "FAILED"
 
 
 def wanted(outputs: dict[str, Any]) -> Golden:
     """A golden input for a model that looks at none."""
-    return Golden(bytes(3 * math.prod(SENTIMENT.size)), {name: array.tobytes() for name, array in outputs.items()})
+    return Golden(
+        bytes(3 * math.prod(SENTIMENT.input_size)), {name: array.tobytes() for name, array in outputs.items()}
+    )
 
 
 def test_the_bytes_are_the_same_each_time() -> None:
-    a, b = (entries(make(FACE.model, FACE.spec.size)) for _ in range(2))
+    a, b = (zip_entries(make_golden_inputs(FACE.infer, FACE.spec.input_size)) for _ in range(2))
     assert [sha256(x).digest() for x in a.values()] == [sha256(x).digest() for x in b.values()]
-    assert golden.FOLDER in next(iter(a))
+    assert golden.ZIP_FOLDER in next(iter(a))

@@ -23,7 +23,7 @@ def test_the_state_shows_the_faces_of_now_and_stays_with_the_broker(tmp_path: Pa
             now = heard.last("home/door")
             assert now["labels"] == {"happy": 1, "sad": 0, "unsure": 1} and now["sentiment"] == "unsure"
             assert now["kind"] == "state" and now["v"] == 1 and now["faults"] == [] and now["frames"] == 1
-            sent.state.facts["faults"] = {"hot": "82 degrees"}
+            sent.state.info["faults"] = {"hot": "82 degrees"}
             until(lambda: heard.last("home/door")["faults"] == ["hot"])
             sent.sees()
             until(lambda: heard.last("home/door")["faces"] == 0)
@@ -62,7 +62,7 @@ def test_home_assistant_is_told_of_every_sensor(tmp_path: Path) -> None:
             until(lambda: heard.last("home/door") != {})
             first = configs(heard)
             assert not [topic for topic in first if "temperature" in topic]
-            sent.state.facts["temperature"] = 48.2
+            sent.state.info["temperature"] = 48.2
             until(lambda: heard.last("home/door")["temperature"] == 48.2)
         told = configs(heard)
         assert len(told) == 9 and set(first) < set(told)
@@ -83,7 +83,7 @@ def test_home_assistant_is_told_of_every_sensor(tmp_path: Path) -> None:
 def test_every_template_finds_its_value_in_the_state(tmp_path: Path) -> None:
     jinja2 = pytest.importorskip("jinja2")
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
-        sent.state.facts |= {"temperature": 48.2, "faults": {"hot": "82 degrees"}}
+        sent.state.info |= {"temperature": 48.2, "faults": {"hot": "82 degrees"}}
         sent.sink.write([face(0, sentiment="unsure")])
         sent.sees("happy", "unsure")
         until(lambda: heard.last("home/door").get("faces") == 2 and heard.last("home/door")["sentiment"] == "unsure")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pocketsight.device.boxes import Box
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import crop, cut, fit, pictures, read_image
+from pocketsight.device.image import crop_face, crop_window, letterbox, list_images, read_image
 
 RED = np.zeros((20, 30, 3), np.uint8)
 RED[..., 0] = 255
@@ -41,7 +41,7 @@ def test_a_jpeg_cut_short_is_named(tmp_path: Path) -> None:
 @settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_fit_keeps_shape_and_stays_in_the_top_left_corner(height: int, width: int) -> None:
-    canvas, scale = fit(np.full((height, width, 3), 200, np.uint8), (192, 256))
+    canvas, scale = letterbox(np.full((height, width, 3), 200, np.uint8), (192, 256))
     assert canvas.shape == (192, 256, 3)
     inside = canvas[: max(1, round(height * scale)), : max(1, round(width * scale))]
     assert (inside == 200).all()
@@ -52,36 +52,36 @@ def test_fit_keeps_shape_and_stays_in_the_top_left_corner(height: int, width: in
 def test_fit_does_not_skip_pixels_when_it_shrinks() -> None:
     stripes = np.zeros((960, 1280, 3), np.uint8)
     stripes[:, ::2] = 200
-    assert np.abs(fit(stripes, (192, 256))[0].astype(int) - 100).max() < 25
+    assert np.abs(letterbox(stripes, (192, 256))[0].astype(int) - 100).max() < 25
 
 
 def test_a_window_beyond_the_picture_is_black_there() -> None:
-    window = cut(RED, -2, -3, 4, 5)
+    window = crop_window(RED, -2, -3, 4, 5)
     assert window.shape == (8, 6, 3)
     assert window[:3].sum() == window[:, :2].sum() == 0
     assert (window[3:, 2:, 0] == 255).all()
 
 
 def test_a_window_wholly_beyond_the_picture_is_black() -> None:
-    assert cut(RED, 40, 30, 50, 50).shape == (20, 10, 3)
-    assert cut(RED, -20, -20, -10, -5).sum() == 0
+    assert crop_window(RED, 40, 30, 50, 50).shape == (20, 10, 3)
+    assert crop_window(RED, -20, -20, -10, -5).sum() == 0
 
 
 def test_crop_is_a_square_around_the_box_with_its_margin() -> None:
     image = np.zeros((200, 200, 3), np.uint8)
     image[80:120, 90:110] = 255  # the box: 20 wide, 40 high
-    face = crop(image, Box(90, 80, 110, 120), margin=0.25, size=(60, 60))
+    face = crop_face(image, Box(90, 80, 110, 120), margin=0.25, size=(60, 60))
     white = np.argwhere(face[..., 0] > 127)
     assert white.min(0).tolist() == [10, 20]
     assert white.max(0).tolist() == [49, 39]
 
 
 def test_a_crop_of_a_box_without_area_is_still_a_picture() -> None:
-    assert crop(RED, Box(5, 5, 5, 5), 0.1, (64, 64)).shape == (64, 64, 3)
+    assert crop_face(RED, Box(5, 5, 5, 5), 0.1, (64, 64)).shape == (64, 64, 3)
 
 
 def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
     for name in ("b.png", "a.JPG", ".c.png", "d.txt", ".trash/e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [path.name for path in pictures(tmp_path)] == ["a.JPG", "b.png"]
+    assert [path.name for path in list_images(tmp_path)] == ["a.JPG", "b.png"]

@@ -17,8 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
-from pocketsight.train.data.label import start, used
-from pocketsight.train.faces import read_faces
+from pocketsight.train.data.label import labels_in_use, run_labelme
+from pocketsight.train.faces import read_detection_dataset
 from tests.pictures import labelme, picture
 from tests.processes import running, until
 
@@ -63,7 +63,7 @@ def test_labelme_saves_by_itself_and_takes_only_the_labels_allowed(
     for name in ("a", "b", "c"):
         picture(tmp_path / "data" / "images" / f"{name}.png")
     labelme(tmp_path / "data", "b", [[1, 1], [9, 9]])
-    start(tmp_path / "data", ("cat", "dog"))
+    run_labelme(tmp_path / "data", ("cat", "dog"))
     words, settings, _ = called(program)
     assert words[:3] == [str(tmp_path / "data" / "images"), "--output", str(tmp_path / "data" / "labels")]
     assert settings == {"auto_save": True, "store_data": False, "labels": ["cat", "dog"], "validate_label": "exact"}
@@ -72,10 +72,10 @@ def test_labelme_saves_by_itself_and_takes_only_the_labels_allowed(
 
 def test_without_labels_those_in_use_are_allowed_or_else_face(tmp_path: Path, program: Path) -> None:
     picture(tmp_path / "images" / "a.png")
-    start(tmp_path, ())
+    run_labelme(tmp_path, ())
     assert called(program)[1]["labels"] == ["face"]
     labelme(tmp_path, "a", [[1, 1], [9, 9]], "dog")
-    start(tmp_path, ())
+    run_labelme(tmp_path, ())
     assert called(program)[1]["labels"] == ["dog"]
 
 
@@ -85,8 +85,8 @@ def test_label_files_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None
     broken = ("{", "[]", "3", '{"shapes": 3}', '{"shapes": [{"label": ["x"]}]}', '{"shapes": [{"label": 3}]}', "\udcff")
     for number, text in enumerate(broken):
         (tmp_path / "labels" / f"{number}.json").write_bytes(text.encode(errors="surrogateescape"))
-    assert used(tmp_path / "labels") == ("cat", "dog")
-    assert used(tmp_path / "nowhere") == ()
+    assert labels_in_use(tmp_path / "labels") == ("cat", "dog")
+    assert labels_in_use(tmp_path / "nowhere") == ()
 
 
 def test_the_labelme_beside_python_comes_first_then_the_path(
@@ -96,11 +96,11 @@ def test_the_labelme_beside_python_comes_first_then_the_path(
     beside = sys.executable
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))  # no labelme there
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    start(tmp_path / "data", ())
+    run_labelme(tmp_path / "data", ())
     program.unlink()
     monkeypatch.setattr(sys, "executable", beside)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    start(tmp_path / "data", ())
+    run_labelme(tmp_path / "data", ())
     assert program.exists()
 
 
@@ -109,7 +109,7 @@ def test_no_labelme_is_one_line_with_the_cure(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match=r"labelme is not installed; get it with: pip install 'pocketsight\[label\]'"):
-        start(tmp_path, ())
+        run_labelme(tmp_path, ())
 
 
 def test_no_screen_is_one_line(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_no_screen_is_one_line(tmp_path: Path, program: Path, monkeypatch: pytes
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(DataError, match="labelme needs a screen, and there is none here"):
-        start(tmp_path, ())
+        run_labelme(tmp_path, ())
     assert not program.exists()
 
 
@@ -137,7 +137,7 @@ def test_data_that_labelme_would_confuse_is_refused(tmp_path: Path, program: Pat
     for name in names:
         picture(tmp_path / name)
     with pytest.raises(DataError, match=says):
-        start(tmp_path, ())
+        run_labelme(tmp_path, ())
     assert not program.exists()
 
 
@@ -156,7 +156,7 @@ def test_a_labelme_that_fails_is_one_line(
     picture(tmp_path / "images" / "a.png")
     stand_in(tmp_path / "bin", monkeypatch, ends)
     with pytest.raises(DataError, match=says) as raised:
-        start(tmp_path, ())
+        run_labelme(tmp_path, ())
     assert "\n" not in str(raised.value)
 
 
@@ -164,7 +164,7 @@ def test_the_qt_of_opencv_is_kept_from_labelme(tmp_path: Path, program: Path, mo
     picture(tmp_path / "images" / "a.png")
     monkeypatch.setenv("QT_QPA_PLATFORM_PLUGIN_PATH", "/x/site-packages/cv2/qt/plugins")
     monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
-    start(tmp_path, ())
+    run_labelme(tmp_path, ())
     environment = called(program)[2]
     assert "QT_QPA_PLATFORM_PLUGIN_PATH" not in environment
     assert environment["QT_QPA_PLATFORM"] == "xcb"
@@ -290,9 +290,9 @@ def test_boxes_drawn_with_the_mouse_in_labelme_are_those_that_are_read(tmp_path:
         said, _ = process.communicate(timeout=20)
     assert process.returncode == 0
     assert said.splitlines()[-1] == f"2 of 2 pictures have labels; next: pocketsight data check {data}"
-    faces = read_faces(data)
+    faces = read_detection_dataset(data)
     assert faces.label == "face"
-    for example in faces.parts["train"]:
+    for example in faces.splits["train"]:
         assert example.boxes == pytest.approx(np.array([FACES[example.path.stem][1]]), abs=1.5)
         assert example.size == (240, 320)
     for path in (data / "labels").iterdir():

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from pocketsight.device.sinks.jsonl import open_jsonl
-from pocketsight.device.sinks.older import older
-from pocketsight.device.sinks.sink import Limits
-from pocketsight.device.sinks.sqlite import Database
+from pocketsight.device.sinks.older import list_rotated_files
+from pocketsight.device.sinks.sink import RotationConfig
+from pocketsight.device.sinks.sqlite import SqliteSink
 from tests.entries import face
 from tests.log_faults import BATCH
 from tests.processes import running
@@ -42,12 +42,12 @@ def killed(path: Path, kills: int, seed: int) -> list[int]:
 def test_a_log_that_is_killed_200_times_has_all_that_was_written_and_goes_on_cleanly(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     last = killed(path, KILLS, 1)
-    log = open_jsonl(path, Limits(None, None, None))
+    log = open_jsonl(path, RotationConfig(None, None, None))
     log.write([face(0, run="end")])
     log.close()
     found: dict[str, list[int]] = {}
     torn, before = 0, ""
-    for line in [line for file in (*older(path), path) for line in file.read_text().splitlines()]:
+    for line in [line for file in (*list_rotated_files(path), path) for line in file.read_text().splitlines()]:
         try:
             run, _, number = json.loads(line)["id"].rpartition("-")
         except json.JSONDecodeError:
@@ -68,7 +68,7 @@ def test_a_database_that_is_killed_has_all_that_was_committed(tmp_path: Path, se
     path, kills = tmp_path / "log.db", KILLS // 5
     last = killed(path, kills, seed)
     told: list[Any] = []
-    log = Database(path, Limits(None, None, None), lambda *fault: told.append(fault))
+    log = SqliteSink(path, RotationConfig(None, None, None), lambda *fault: told.append(fault))
     log.write([face(0, run="end")])
     log.close()
     assert not told and not list(tmp_path.glob("*broken*"))

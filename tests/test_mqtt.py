@@ -39,7 +39,7 @@ def test_events_arrive_once_and_in_order_as_they_were_written(tmp_path: Path) ->
         assert [json.loads(text) for text in heard.texts("home/door/event")] == entries
         assert not [text for topic, text, retained in heard.heard if retained]
         until(lambda: not len(sent.sink.outbox))
-        assert sent.told == [] and sent.sink.deleted == 0
+        assert sent.told == [] and sent.sink.entries_deleted == 0
 
 
 def test_ten_thousand_events_written_while_the_broker_is_away_arrive_in_order(
@@ -60,7 +60,7 @@ def test_ten_thousand_events_written_while_the_broker_is_away_arrive_in_order(
         until(lambda: len(heard.texts("home/door/event")) >= 10_000, 60)
         assert heard.events("home/door") == ids(0, 10_000)
         until(lambda: not len(sent.sink.outbox))
-        assert sent.names() == [("broker lost", True), ("broker lost", False)] and sent.sink.deleted == 0
+        assert sent.names() == [("broker lost", True), ("broker lost", False)] and sent.sink.entries_deleted == 0
 
 
 def test_a_broker_that_dies_again_and_again_in_midstream_costs_no_event(
@@ -113,10 +113,10 @@ def test_events_that_a_broker_does_not_take_are_on_the_disk_soon(
         assert found.process
         found.process.send_signal(signal.SIGSTOP)
         sent.sink.write([face(0)])
-        assert sent.sink.bytes == 0
+        assert sent.sink.bytes_written == 0
         if how == "dies":
             found.kill()
-        until(lambda: sent.sink.bytes > 0)
+        until(lambda: sent.sink.bytes_written > 0)
 
 
 def test_a_sender_that_is_killed_in_midstream_loses_no_event_and_the_broker_says_that_it_is_gone(
@@ -192,7 +192,7 @@ def test_a_full_outbox_is_a_fault_and_the_newest_events_survive(tmp_path: Path) 
             for number in range(0, 3000, 10):
                 sent.sink.write([face(more) for more in range(number, number + 10)])
             until(lambda: ("outbox full", True) in sent.names())
-            lost = sent.sink.deleted
+            lost = sent.sink.entries_deleted
             assert lost > 1000 and sent.state.counters["outbox dropped"] == lost
             found.start()
             until(lambda: len(heard.events("home/door")) >= 3000 - lost)

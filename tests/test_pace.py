@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pocketsight.device import pace as module
-from pocketsight.device.follow.movement import Movement
+from pocketsight.device.follow.movement import MotionDetector
 from pocketsight.device.image import Image
-from pocketsight.device.pace import Pace
+from pocketsight.device.pace import FrameThrottle
 
 EMPTY = np.full((240, 320, 3), 90, np.uint8)
 
@@ -46,97 +46,97 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def taken(pace: Pace, clock: Clock, seconds: float, look: float = 0.001) -> int:
+def taken(pace: FrameThrottle, clock: Clock, seconds: float, look: float = 0.001) -> int:
     """Frames that a camera of 30 frames a second gives within so many seconds, each looked at for `look`."""
     stop, count, end, frame = Sleeper(clock), 0, clock.now + seconds, clock.now
     while clock.now < end:
         if pace.wait(stop):
             frame = max(frame + 1 / 30, clock.now)  # the newest, or the next that comes
             clock.now = frame + look
-            pace.took(look)
+            pace.record(look)
             count += 1
     return count
 
 
 def test_every_frame_is_taken_unless_asked_otherwise(clock: Clock) -> None:
-    assert taken(Pace(None, 0), clock, 10) == pytest.approx(300, abs=10)
+    assert taken(FrameThrottle(None, 0), clock, 10) == pytest.approx(300, abs=10)
 
 
 @pytest.mark.parametrize("fps", [0.5, 5, 12])
 def test_the_asked_rate_is_kept(clock: Clock, fps: float) -> None:
-    assert taken(Pace(fps, 0), clock, 20) == pytest.approx(20 * fps, abs=2)
+    assert taken(FrameThrottle(fps, 0), clock, 20) == pytest.approx(20 * fps, abs=2)
 
 
 @pytest.mark.parametrize("look", [0.05, 0.15])
 def test_a_hot_board_works_for_the_share_of_the_time_that_it_may(clock: Clock, look: float) -> None:
     """Also where looking takes longer than a frame of the camera."""
-    pace = Pace(None, 0)
-    pace.factor = 0.25
+    pace = FrameThrottle(None, 0)
+    pace.duty = 0.25
     assert taken(pace, clock, 60, look) * look / 60 == pytest.approx(0.25, abs=0.05)
     pace.fps = 1
     assert taken(pace, clock, 20, look) == pytest.approx(20, abs=2)
 
 
 def test_a_pause_is_not_made_up_for(clock: Clock) -> None:
-    pace = Pace(5, 0)
+    pace = FrameThrottle(5, 0)
     taken(pace, clock, 2)
     clock.now += 60
     assert taken(pace, clock, 1) <= 7
 
 
 def test_an_empty_room_is_looked_at_seldom_and_a_movement_at_once(clock: Clock) -> None:
-    pace = Pace(None, 2)
+    pace = FrameThrottle(None, 2)
     looked = []
     for number in range(30 * 30):
         clock.now += 1 / 30
-        if not pace.rest(noisy(number), faces=False):
+        if not pace.should_skip(noisy(number), has_faces=False):
             looked.append(clock.now)
     assert len([t for t in looked if t <= 110]) > 290  # ten seconds of full attention
     assert len([t for t in looked if t > 111]) == pytest.approx(2 * 19, abs=3)
-    assert pace.resting
+    assert pace.is_idle
     moved = noisy(0)
     moved[60:160, 100:200] = 200
     clock.now += 1 / 30
-    assert not pace.rest(moved, faces=False) and not pace.resting
+    assert not pace.should_skip(moved, has_faces=False) and not pace.is_idle
 
 
 def test_a_still_face_keeps_it_awake(clock: Clock) -> None:
-    pace = Pace(None, 1)
+    pace = FrameThrottle(None, 1)
     rests = []
     for _ in range(600):
         clock.now += 1 / 30
-        rests.append(pace.rest(EMPTY, faces=True))
+        rests.append(pace.should_skip(EMPTY, has_faces=True))
     assert not any(rests)
 
 
 def test_noise_and_dusk_are_no_movement_and_a_small_face_is() -> None:
-    movement = Movement()
-    assert movement.moved(EMPTY)
-    assert not any(movement.moved(noisy(n, 8)) for n in range(50))
-    dusk = Movement()
-    dusk.moved(EMPTY)
-    assert not any(dusk.moved(np.full_like(EMPTY, 90 - n // 3)) for n in range(200))
+    movement = MotionDetector()
+    assert movement.update(EMPTY)
+    assert not any(movement.update(noisy(n, 8)) for n in range(50))
+    dusk = MotionDetector()
+    dusk.update(EMPTY)
+    assert not any(dusk.update(np.full_like(EMPTY, 90 - n // 3)) for n in range(200))
     small = EMPTY.copy()
     small[100:140, 100:140] = 160
-    assert movement.moved(small)
+    assert movement.update(small)
 
 
 def test_the_noise_of_a_cheap_camera_at_night_is_no_movement() -> None:
-    movement = Movement()
-    assert sum(movement.moved(noisy(n, 11)) for n in range(60)) == 1  # the first
+    movement = MotionDetector()
+    assert sum(movement.update(noisy(n, 11)) for n in range(60)) == 1  # the first
 
 
 def test_rest_ends_when_it_is_no_more_asked_for(clock: Clock) -> None:
-    pace = Pace(None, 2)
+    pace = FrameThrottle(None, 2)
     for number in range(500):
         clock.now += 1 / 30
-        pace.rest(noisy(number), faces=False)
-    assert pace.resting
-    pace.idle = 0
-    assert not pace.rest(noisy(1), faces=False) and not pace.resting
+        pace.should_skip(noisy(number), has_faces=False)
+    assert pace.is_idle
+    pace.idle_fps = 0
+    assert not pace.should_skip(noisy(1), has_faces=False) and not pace.is_idle
 
 
 def test_a_frame_of_another_size_counts_as_movement() -> None:
-    movement = Movement()
-    movement.moved(EMPTY)
-    assert movement.moved(np.full((100, 100, 3), 90, np.uint8))
+    movement = MotionDetector()
+    movement.update(EMPTY)
+    assert movement.update(np.full((100, 100, 3), 90, np.uint8))

@@ -53,7 +53,7 @@ def test_the_page_shows_everything_without_a_complaint_or_a_foreign_address(
     page: Browser, size: tuple[int, int], dark: bool
 ) -> None:
     with looping(faces=5) as loop:
-        loop.state.facts |= {"temperature": 48.2, "faults": {"broker lost": "mqtt://pi.local: " + "refused" * 12}}
+        loop.state.info |= {"temperature": 48.2, "faults": {"broker lost": "mqtt://pi.local: " + "refused" * 12}}
         loop.tell("appeared", track=3, sentiment="happy")
         loop.tell("broker lost", "fault", begun=True, detail="refused")
         live(page, loop, size, dark)
@@ -80,13 +80,13 @@ def test_the_picture_lives_and_can_be_paused(page: Browser) -> None:
         until(lambda: len(pictures.add(seen(page)) or pictures) > 3)  # type: ignore[func-returns-value]
         page.value("document.getElementById('pause').click()")
         page.until("document.getElementById('status').textContent === 'Live, picture paused'")
-        until(lambda: loop.web.feed.viewers == 0)
+        until(lambda: loop.web.broadcaster.viewers == 0)
         time.sleep(0.5)
         still = seen(page)
         time.sleep(0.5)
         assert seen(page) == still
         page.value("document.getElementById('pause').click()")
-        until(lambda: loop.web.feed.viewers == 1 and seen(page) != still)
+        until(lambda: loop.web.broadcaster.viewers == 1 and seen(page) != still)
         leave(page)
     assert page.complaints() == []
 
@@ -141,7 +141,7 @@ def test_a_screen_reader_finds_its_way_and_is_not_talked_to_all_the_time(page: B
         asked = sum(url.endswith("/api/state") for url in page.asked_for())
         until(lambda: sum(url.endswith("/api/state") for url in page.asked_for()) > asked + 2)
         assert page.value("window.said") == 0
-        loop.state.facts["faults"] = {"hot": "83 °C"}
+        loop.state.info["faults"] = {"hot": "83 °C"}
         page.until("window.said > 0")
         leave(page)
 
@@ -154,7 +154,7 @@ def test_a_lost_connection_is_told_and_found_again(page: Browser) -> None:
     assert "Not known" in text(page, "faces")
     with looping(address=address, faces=2) as again:
         page.until("document.getElementById('status').textContent === 'Live'", 30)
-        until(lambda: again.web.feed.viewers == 1)
+        until(lambda: again.web.broadcaster.viewers == 1)
         pictures = set()
         until(lambda: len(pictures.add(seen(page)) or pictures) > 2)  # type: ignore[func-returns-value]
         assert len(page.value("document.getElementById('faces-now').children")) == 2
@@ -165,12 +165,12 @@ def test_a_camera_that_is_lost_and_a_run_that_rests_are_told(page: Browser) -> N
     with looping() as loop:
         live(page, loop)
         loop.paused = True
-        loop.state.facts["resting"] = True
+        loop.state.info["resting"] = True
         page.until("document.getElementById('status').textContent.startsWith('Resting')")
-        loop.state.facts["faults"] = {"camera lost": "unplugged"}
+        loop.state.info["faults"] = {"camera lost": "unplugged"}
         page.until("document.getElementById('status').textContent === 'No picture'")
         assert text(page, "cover") == "camera lost: unplugged"
-        loop.state.facts |= {"faults": {}, "resting": False}
+        loop.state.info |= {"faults": {}, "resting": False}
         loop.paused = False
         page.until("document.getElementById('status').textContent === 'Live'")
         assert page.value("document.getElementById('cover').hidden")
@@ -182,7 +182,7 @@ def test_a_camera_that_is_lost_and_a_run_that_rests_are_told(page: Browser) -> N
 def test_what_others_wrote_is_shown_as_text(page: Browser) -> None:
     evil = "<img src=x onerror=document.title='bad'><script>document.title='bad'</script>"
     with looping() as loop:
-        loop.state.facts["faults"] = {evil: evil}
+        loop.state.info["faults"] = {evil: evil}
         loop.tell("appeared", track=1, sentiment=evil)
         live(page, loop)
         page.until("document.querySelectorAll('#events li').length === 1")
@@ -206,7 +206,7 @@ def test_a_browser_signs_in_and_the_token_leaves_the_address(page: Browser, tmp_
         assert token not in page.value("document.cookie + document.documentElement.outerHTML")
         history = page("Page.getNavigationHistory")["entries"]
         assert not [entry["url"] for entry in history if token in entry["url"]]
-        until(lambda: loop.web.feed.viewers == 1)
+        until(lambda: loop.web.broadcaster.viewers == 1)
         leave(page)
 
 
@@ -215,7 +215,7 @@ def test_without_javascript_there_is_still_the_picture(page: Browser) -> None:
         page("Emulation.setScriptExecutionDisabled", value=True)
         try:
             page.open(loop.web.url, PHONE)
-            until(lambda: loop.web.feed.viewers == 1)
+            until(lambda: loop.web.broadcaster.viewers == 1)
             page.until("document.getElementById('picture').naturalWidth === 640")
             assert "the numbers need it" in str(page.value("document.body.innerText"))
             assert page.value("document.getElementById('pause').hidden")
@@ -229,9 +229,9 @@ def test_a_page_that_nobody_looks_at_lets_the_board_rest(page: Browser) -> None:
         live(page, loop)
         page.value("""Object.defineProperty(document, 'hidden', {get: () => window.away ?? false, configurable: true});
             window.away = true; document.dispatchEvent(new Event('visibilitychange'))""")
-        until(lambda: loop.web.feed.viewers == 0)
+        until(lambda: loop.web.broadcaster.viewers == 0)
         page.value("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
-        until(lambda: loop.web.feed.viewers == 1)
+        until(lambda: loop.web.broadcaster.viewers == 1)
         leave(page)
 
 

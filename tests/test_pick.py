@@ -10,28 +10,28 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import DataError
-from pocketsight.device.sentiment import Sentiment
-from pocketsight.device.spec import MANIFEST, unpack
+from pocketsight.device.sentiment import Classification
+from pocketsight.device.spec import MANIFEST_NAME, read_model_file
 from pocketsight.train import pick
-from pocketsight.train.answers import Judged, Named, best_certainty, judge
-from pocketsight.train.expressions import Portrait
-from pocketsight.train.score import Looked
+from pocketsight.train.answers import Outcomes, Prediction, compare_with_truth, default_threshold
+from pocketsight.train.expressions import ClassificationSample
+from pocketsight.train.score import DetectionResults
 from tests.pictures import DETECTOR, coco
 from tests.planted_faces import looked, seen, square
 
 A, B, C = square(10, 10, 40), square(100, 10, 40), square(200, 10, 40)
 
 
-def three_faces(empty: int = 0) -> Looked:
+def three_faces(empty: int = 0) -> DetectionResults:
     """Faces at 0.9, 0.5 and 0.3, false alarms at 0.7 and 0.1, and pictures without anything."""
     alarms = [(square(10, 150, 40), 0.7), (square(100, 150, 40), 0.1)]
     return looked([seen([A, B, C], [(A, 0.9), (B, 0.5), (C, 0.3), *alarms])] + [seen([], [])] * empty)
 
 
-def picked(promise: str, some: Looked, was: float = 0.4) -> dict[str, object]:
-    return pick.pick_detector(pick.parse(promise, "detector"), some, was)
+def picked(promise: str, some: DetectionResults, was: float = 0.4) -> dict[str, object]:
+    return pick.choose_detector_threshold(pick.parse_target(promise, "detector"), some, was)
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_too_few_pictures_cannot_promise_a_small_rate() -> None:
 
 
 def test_exact_upper_ends() -> None:
-    assert pick.most(np.array([0.0, 1.0, 10.0])) == pytest.approx([2.9957, 4.7439, 16.962], abs=1e-3)
+    assert pick.poisson_upper_bound(np.array([0.0, 1.0, 10.0])) == pytest.approx([2.9957, 4.7439, 16.962], abs=1e-3)
 
 
 def test_a_threshold_is_short_and_parts_the_scores() -> None:
     levels = np.array([0.25, 0.66015625, 0.6640625, 0.66796875])
-    assert [pick.between(levels, n) for n in range(4)] == [0.25, 0.66, 0.664, 0.667]
+    assert [pick.shortest_threshold(levels, n) for n in range(4)] == [0.25, 0.66, 0.664, 0.667]
     near = np.array([0.5, 0.5 + 1e-12])
-    assert near[0] < pick.between(near, 1) <= near[1]
+    assert near[0] < pick.shortest_threshold(near, 1) <= near[1]
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,20 @@ def test_a_threshold_is_short_and_parts_the_scores() -> None:
 )
 def test_what_cannot_be_understood_is_one_clear_line(task: str, text: str, says: str) -> None:
     with pytest.raises(DataError) as error:
-        pick.parse(text, task)
+        pick.parse_target(text, task)
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
-def answers() -> Judged:
+def answers() -> Outcomes:
     """Right at 0.9, 0.8 and 0.5, wrong at 0.7; other faces called at 0.85 and 0.2."""
     rows = [(0, 0, 0.9), (1, 1, 0.8), (0, 1, 0.7), (1, 1, 0.5), (-1, 0, 0.85), (-1, 1, 0.2)]
-    return judge([Named(Portrait(Path("x/a.png"), a, (0.5, 0.5)), Sentiment("", s, b)) for a, b, s in rows], 2)
+    return compare_with_truth(
+        [
+            Prediction(ClassificationSample(Path("x/a.png"), a, (0.5, 0.5)), Classification("", s, b))
+            for a, b, s in rows
+        ],
+        2,
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,80 +141,80 @@ def answers() -> Judged:
 def test_what_a_classifier_promises(
     promise: str, threshold: float, sure: float, answered: float, others: float
 ) -> None:
-    found = pick.pick_sentiment(pick.parse(promise, "sentiment"), answers(), 0.5)
+    found = pick.choose_classifier_threshold(pick.parse_target(promise, "sentiment"), answers(), 0.5)
     assert found["threshold"] == threshold
     assert list(found["after"].values()) == [pytest.approx(sure, abs=1e-4), answered, others]
 
 
 def test_others_must_be_there_to_be_promised() -> None:
-    ours = replace(answers(), others=np.zeros(6, bool))
+    ours = replace(answers(), rejects=np.zeros(6, bool))
     with pytest.raises(DataError, match="no folder of other faces"):
-        pick.pick_sentiment(pick.parse("others_called<=0.1", "sentiment"), ours, 0.5)
+        pick.choose_classifier_threshold(pick.parse_target("others_called<=0.1", "sentiment"), ours, 0.5)
 
 
 def test_what_nobody_asked_for_serves_best_and_calls_few_others() -> None:
-    found = pick.settle(answers(), 0.5)
+    found = pick.auto_threshold(answers(), 0.5)
     assert (found["asked"], found["threshold"]) == ("others_called<=0.1", 0.9)
-    ours = replace(answers(), others=np.zeros(6, bool))
-    alone = pick.settle(ours, 0.5)
-    assert (alone["asked"], alone["threshold"]) == ("", best_certainty(ours))
+    ours = replace(answers(), rejects=np.zeros(6, bool))
+    alone = pick.auto_threshold(ours, 0.5)
+    assert (alone["asked"], alone["threshold"]) == ("", default_threshold(ours))
     easy = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.75, 0.1, 0.2]))
-    assert pick.settle(easy, 0.5)["threshold"] == 0.71  # 0.2 would do for the others, not for the wrong one
+    assert pick.auto_threshold(easy, 0.5)["threshold"] == 0.71  # 0.2 would do for the others, not for the wrong one
 
 
 def test_where_an_others_face_is_the_surest_nothing_is_promised() -> None:
     lost = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.5, 0.95, 0.95]))
-    assert pick.settle(lost, 0.5)["asked"] == ""
+    assert pick.auto_threshold(lost, 0.5)["asked"] == ""
     with pytest.raises(DataError, match="no threshold keeps it"):
-        pick.pick_sentiment(pick.parse("others_called<=0.1", "sentiment"), lost, 0.5)
+        pick.choose_classifier_threshold(pick.parse_target("others_called<=0.1", "sentiment"), lost, 0.5)
 
 
 def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
-    model = Path(shutil.copy(MODELS / "detector.tflite", tmp_path / "m.tflite"))
+    model = Path(shutil.copy(MODELS_DIR / "detector.tflite", tmp_path / "m.tflite"))
     with ZipFile(model, "a") as archive:
         archive.writestr("golden/a.bin", b"x" * 1000)
         names = sorted(archive.namelist())
-    flatbuffer, spec = unpack(model)
+    flatbuffer, spec = read_model_file(model)
     link = tmp_path / "link.tflite"
     link.symlink_to(model)
-    pick.write(link, picked("recall>=0.6", three_faces()), ["test.json"])
+    pick.write_threshold(link, picked("recall>=0.6", three_faces()), ["test.json"])
     assert link.is_symlink()
-    again, changed = unpack(model)
+    again, changed = read_model_file(model)
     assert again == flatbuffer
     assert changed.training["picked"]["asked"] == "recall>=0.6"
     assert changed.training["picked"]["data"] == ["test.json"]
-    assert changed == replace(spec, threshold=0.5, training=changed.training)
+    assert changed == replace(spec, score_threshold=0.5, training=changed.training)
     with ZipFile(model) as archive:
-        assert sorted(archive.namelist()) == names and MANIFEST in names
+        assert sorted(archive.namelist()) == names and MANIFEST_NAME in names
         assert archive.read("golden/a.bin") == b"x" * 1000
     before = model.read_bytes()
-    pick.write(model, picked("recall>=0.6", three_faces()), ["test.json"])
+    pick.write_threshold(model, picked("recall>=0.6", three_faces()), ["test.json"])
     assert model.read_bytes() == before and {p.name for p in tmp_path.iterdir()} == {"m.tflite", "link.tflite"}
 
 
 def test_a_run_folder_has_its_manifest_changed(tmp_path: Path) -> None:
-    (tmp_path / MANIFEST).write_text(DETECTOR.to_json())
-    pick.write(tmp_path, picked("recall>=0.3", three_faces()), ["a"])
-    assert '"threshold": 0.9' in (tmp_path / MANIFEST).read_text()
+    (tmp_path / MANIFEST_NAME).write_text(DETECTOR.to_json())
+    pick.write_threshold(tmp_path, picked("recall>=0.3", three_faces()), ["a"])
+    assert '"threshold": 0.9' in (tmp_path / MANIFEST_NAME).read_text()
 
 
 def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None:
-    shutil.copy(EXAMPLE, tmp_path / "a.jpg")
+    shutil.copy(EXAMPLE_IMAGE, tmp_path / "a.jpg")
     data = coco(
         tmp_path,
         images=[{"id": 7, "file_name": "a.jpg", "width": 320, "height": 240}],
         annotations=[{"id": 1, "image_id": 7, "category_id": 1, "bbox": [115, 33, 50, 70]}],
     )
-    model = Path(shutil.copy(MODELS / "detector.tflite", tmp_path / "m.tflite"))
+    model = Path(shutil.copy(MODELS_DIR / "detector.tflite", tmp_path / "m.tflite"))
 
     def score(*words: object, status: int = 0) -> str:
         done = CliRunner().invoke(main, ["score", str(model), "--data", str(data), *map(str, words)])
         assert done.exit_code == status, done.output
         return done.output
 
-    shipped = unpack(model)[1].threshold
+    shipped = read_model_file(model)[1].score_threshold
     said = score("--pick", "precision>=1")
-    threshold = unpack(model)[1].threshold
+    threshold = read_model_file(model)[1].score_threshold
     assert threshold != shipped
     assert f"precision>=1: threshold {threshold:g}, it was {shipped:g}" in said
     assert f"at threshold {threshold:.2f}: precision 1.000, recall 1.000" in said

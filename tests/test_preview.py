@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.capture import session_of
+from pocketsight.device.capture import parse_session_name
 from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE
+from pocketsight.device.commands.options import EXAMPLE_IMAGE
 from pocketsight.device.image import read_image
-from pocketsight.device.sentiment import MARGIN
-from pocketsight.train.data.crops import cut_faces
-from pocketsight.train.data.survey import survey
-from pocketsight.train.expressions import face_box, read_expressions
+from pocketsight.device.sentiment import FACE_CROP_MARGIN
+from pocketsight.train.data.crops import crop_faces
+from pocketsight.train.data.survey import scan_dataset
+from pocketsight.train.expressions import read_classification_dataset, whole_image_box
 from pocketsight.train.report import GREEN
 from tests.pictures import FACE, coco, save, scene
 
@@ -77,7 +77,7 @@ def crops(*words: object) -> str:
 
 
 def test_crops_are_portraits_and_keep_part_and_class(tmp_path: Path) -> None:
-    photo = read_image(EXAMPLE)
+    photo = read_image(EXAMPLE_IMAGE)
     for name in ("train/happy/a.png", "train/happy/a.jpg", "test/sad/b.png"):
         save(tmp_path / "photos" / name, photo)
     save(tmp_path / "photos" / "train" / "sad" / "nobody.png", np.zeros((200, 200, 3), np.uint8))
@@ -92,24 +92,24 @@ def test_crops_are_portraits_and_keep_part_and_class(tmp_path: Path) -> None:
     portrait = read_image(tmp_path / "faces" / "train" / "happy" / "a-2.jpg")
     (row,) = [row for row in rows if row["crop"] == "train/happy/a-2.jpg"]
     box = [float(row[side]) for side in ("left", "top", "right", "bottom")]
-    inner = face_box(portrait, MARGIN)  # where training takes the face to be
+    inner = whole_image_box(portrait, FACE_CROP_MARGIN)  # where training takes the face to be
     assert abs((inner.right - inner.left) - max(box[2] - box[0], box[3] - box[1])) < 2
     assert (tmp_path / "faces" / "crops.png").exists()
     save(tmp_path / "faces" / "train" / "sad" / "x.jpg", portrait)
-    assert read_expressions([tmp_path / "faces"], []).classes == ("happy", "sad")
+    assert read_classification_dataset([tmp_path / "faces"], []).classes == ("happy", "sad")
 
 
 def test_the_crop_is_the_largest_face_or_every_one(tmp_path: Path) -> None:
     save(tmp_path / "photos" / "a.png", scene(1, (96, 128)))  # FACE sees one face wherever it looks
     for every in (False, True):
-        cut = cut_faces(survey(tmp_path / "photos"), FACE, tmp_path / f"out{every}", every, iter)
-        assert cut.crops.total() == 1 and not cut.empty
+        cut = crop_faces(scan_dataset(tmp_path / "photos"), FACE, tmp_path / f"out{every}", every, iter)
+        assert cut.crops_by_class.total() == 1 and not cut.without_face
     image = read_image(tmp_path / "outTrue" / "a.jpg")
     assert image.shape == (41, 41, 3)  # 32 px and MARGIN on either side
 
 
 def test_crops_overwrite_nothing_and_keep_folders_and_sessions(tmp_path: Path) -> None:
-    photo, data = read_image(EXAMPLE), tmp_path / "photos"
+    photo, data = read_image(EXAMPLE_IMAGE), tmp_path / "photos"
     for folder in "ab":
         save(data / "happy" / folder / "20261122T005014Z-a3f2_0001.png", photo)
     for out in (data, data / "happy", tmp_path):
@@ -118,8 +118,10 @@ def test_crops_overwrite_nothing_and_keep_folders_and_sessions(tmp_path: Path) -
     crops(data, "-o", tmp_path / "faces", "--all")
     faces = sorted((tmp_path / "faces").rglob("*.jpg"))
     assert [path.parent.name for path in faces] == ["a", "b"]
-    assert {session_of(path.name) for path in faces} == {"20261122T005014Z-a3f2"}
-    assert session_of("20261122T005014Z-a3f2_0001_2.jpg") == session_of("20261122T005014Z-a3f2_0001-2.jpg")
+    assert {parse_session_name(path.name) for path in faces} == {"20261122T005014Z-a3f2"}
+    assert parse_session_name("20261122T005014Z-a3f2_0001_2.jpg") == parse_session_name(
+        "20261122T005014Z-a3f2_0001-2.jpg"
+    )
     done = CliRunner().invoke(main, ["data", "crops", str(data), "-o", str(tmp_path / "faces")])
     assert done.exit_code == 1 and "holds files already" in done.output
 
@@ -132,6 +134,6 @@ def test_a_sheet_that_cannot_be_written_is_one_line(tmp_path: Path, name: str, s
 @pytest.mark.parametrize("model", ["sentiment.tflite", "nothing.tflite"])
 def test_a_model_that_is_no_detector_is_one_line(tmp_path: Path, model: str) -> None:
     save(tmp_path / "a.jpg", scene(1))
-    path = EXAMPLE.parent / model
+    path = EXAMPLE_IMAGE.parent / model
     done = CliRunner().invoke(main, ["data", "crops", str(tmp_path), "--model", str(path), "-o", str(tmp_path / "o")])
     assert done.exit_code == 1 and len(done.output.splitlines()) == 1

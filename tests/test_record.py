@@ -1,14 +1,14 @@
 import json
 
 from pocketsight.device.boxes import Box
-from pocketsight.device.record import Record, Seen, frame_entry, to_line
-from pocketsight.device.sentiment import Sentiment
+from pocketsight.device.record import FaceResult, FrameResult, frame_entry, to_json_line
+from pocketsight.device.sentiment import Classification
 
-FACE = Seen(Box(1.04, 2, 3.06, 4), 0.98765, Sentiment("sad", 0.80049, 1))
+FACE = FaceResult(Box(1.04, 2, 3.06, 4), 0.98765, Classification("sad", 0.80049, 1))
 
 
-def record(*faces: Seen, source: str | None = None) -> Record:
-    return Record(1.0, 5.0, 17, source, list(faces), {"whole": 1.00049})
+def record(*faces: FaceResult, source: str | None = None) -> FrameResult:
+    return FrameResult(1.0, 5.0, 17, source, list(faces), {"whole": 1.00049})
 
 
 def test_a_frame_is_an_entry_of_plain_numbers() -> None:
@@ -25,7 +25,7 @@ def test_a_frame_is_an_entry_of_plain_numbers() -> None:
 
 
 def test_a_face_that_is_followed_has_its_number() -> None:
-    followed = Seen(FACE.box, FACE.score, FACE.sentiment, track=7)
+    followed = FaceResult(FACE.box, FACE.score, FACE.classification, track_id=7)
     faces = frame_entry(record(FACE, followed), 0.0, True)["faces"]
     assert "track" not in faces[0] and faces[1]["track"] == 7
 
@@ -37,6 +37,6 @@ def test_the_source_stands_where_frames_are_pictures() -> None:
 
 def test_a_line_is_an_entry_whatever_it_holds() -> None:
     entry = frame_entry(record(FACE, source='two\nlines, "quoted" and a snowman \u2603'), 0.0, False)
-    line = to_line(entry)
+    line = to_json_line(entry)
     assert "\n" not in line and line.isascii()
     assert json.loads(line) == entry

@@ -9,24 +9,24 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.boxes import Box
-from pocketsight.device.commands.options import EXAMPLE, MODELS
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.image import Image, read_image
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.tensor import Tensor
-from pocketsight.train.answers import score_sentiment
-from pocketsight.train.expressions import Portrait
+from pocketsight.device.interpreter import Model
+from pocketsight.device.tensor import QuantizedTensor
+from pocketsight.train.answers import evaluate_classifier
+from pocketsight.train.expressions import ClassificationSample
 from tests.pictures import SENTIMENT, coco, save
 from tests.scripts import script
 
 BOX = Box(20, 30, 60, 70)
 
 
-def bright(image: Image) -> dict[str, Tensor]:
+def bright(image: Image) -> dict[str, QuantizedTensor]:
     """Happy is what is bright; it is sure beyond 40 grey levels from the middle."""
-    return {"logits": Tensor(np.array([(image.mean() - 128) / 40, 0], np.float32))}
+    return {"logits": QuantizedTensor(np.array([(image.mean() - 128) / 40, 0], np.float32))}
 
 
-MODEL = Loaded(bright, replace(SENTIMENT, margin=0.14, temperature=2.0))
+MODEL = Model(bright, replace(SENTIMENT, crop_margin=0.14, temperature=2.0))
 
 
 def test_boxes_err_as_they_are_told_to() -> None:
@@ -45,8 +45,8 @@ def test_each_hindrance_changes_the_crop_and_only_that() -> None:
     for row in rows[1:]:
         changed = row.cut(image, BOX, np.random.default_rng(1))
         assert changed.shape == plain.shape == (48, 48, 3) and changed.dtype == np.uint8
-        assert (changed != plain).mean() > 0.1, row.what
-    names = [f"{row.what} {row.strength}" for row in rows]
+        assert (changed != plain).mean() > 0.1, row.name
+    names = [f"{row.name} {row.severity}" for row in rows]
     assert len(set(names)) == len(names) > 20
 
 
@@ -54,17 +54,17 @@ def test_the_first_row_is_what_score_says_and_darkness_shows(tmp_path: Path) -> 
     portraits = []
     for n, (label, grey) in enumerate([(0, 250), (0, 200), (1, 20), (1, 230), (-1, 140)]):
         save(tmp_path / f"{n}" / "a.png", np.full((50, 50, 3), grey, np.uint8))
-        portraits.append(Portrait(tmp_path / f"{n}" / "a.png", label, (0.5, 0.5)))
+        portraits.append(ClassificationSample(tmp_path / f"{n}" / "a.png", label, (0.5, 0.5)))
     rows = {(r["what"], r["strength"]): r for r in script("robustness").table(MODEL, portraits, False)}
-    truth = score_sentiment(MODEL, portraits)
+    truth = evaluate_classifier(MODEL, portraits)
     assert all(rows["none", ""][key] == truth[key] for key in script("robustness").FIGURES)
     assert rows["none", ""]["accuracy"] == 0.75 and rows["low light", "12%, noise 6"]["accuracy"] == 0.5
 
 
 def test_the_command_prints_a_row_for_each(tmp_path: Path) -> None:
     for label in ("happy", "sad"):
-        save(tmp_path / label / "a.png", read_image(EXAMPLE)[40:200, 100:230])
-    words = [str(MODELS / "sentiment.tflite"), "--data", str(tmp_path)]
+        save(tmp_path / label / "a.png", read_image(EXAMPLE_IMAGE)[40:200, 100:230])
+    words = [str(MODELS_DIR / "sentiment.tflite"), "--data", str(tmp_path)]
     done = CliRunner().invoke(script("robustness").main, [*words, "--json"], catch_exceptions=False)
     rows = json.loads(done.output[done.output.index("[") :])
     assert rows[0]["accuracy"] == 0.5 and len(rows) > 20  # the same face in both folders

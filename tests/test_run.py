@@ -8,14 +8,14 @@ import pytest
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.spec import ModelSpec
-from pocketsight.train.fit import WEIGHTS
-from pocketsight.train.run import begin, build, few
+from pocketsight.train.fit import WEIGHTS_FILE
+from pocketsight.train.run import build_network, create_network, validation_subset
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
 FACTS: dict[str, Any] = {"recipe": {"seed": 0}}
-THREE = ModelSpec("sentiment", "crop71k", (64, 64), ("a", "b", "c"), 0.5, margin=0.1, training=FACTS)
-CNN = ModelSpec("sentiment", "cnn256", (256, 256), ("a", "b"), 0.5, margin=0.1, training=FACTS)
+THREE = ModelSpec("sentiment", "crop71k", (64, 64), ("a", "b", "c"), 0.5, crop_margin=0.1, training=FACTS)
+CNN = ModelSpec("sentiment", "cnn256", (256, 256), ("a", "b"), 0.5, crop_margin=0.1, training=FACTS)
 
 
 def same(a: Any, b: Any) -> list[bool]:
@@ -23,9 +23,9 @@ def same(a: Any, b: Any) -> list[bool]:
 
 
 def test_the_shipped_weights_serve_other_classes_but_for_the_last_layer() -> None:
-    fresh, spec = begin(THREE, None, resume=False)
+    fresh, spec = create_network(THREE, None, resume=False)
     assert "begun_from" not in spec.training
-    net, spec = begin(THREE, "shipped", resume=False)
+    net, spec = create_network(THREE, "shipped", resume=False)
     assert spec.training["begun_from"] == "shipped"
     assert not any(same(net.get_weights()[:-2], fresh.get_weights()[:-2]))
     assert all(same(net.get_weights()[-2:], fresh.get_weights()[-2:]))  # three classes are not the shipped five
@@ -34,30 +34,30 @@ def test_the_shipped_weights_serve_other_classes_but_for_the_last_layer() -> Non
 def test_a_run_folder_serves_as_a_beginning_also_after_a_kill_without_checkpoint(
     tmp_path: Path,
 ) -> None:
-    net = build(THREE)
-    net.save_weights(tmp_path / WEIGHTS)
-    begun, spec = begin(THREE, str(tmp_path), resume=False)
+    net = build_network(THREE)
+    net.save_weights(tmp_path / WEIGHTS_FILE)
+    begun, spec = create_network(THREE, str(tmp_path), resume=False)
     assert all(same(begun.get_weights(), net.get_weights())) and spec.training["begun_from"] == tmp_path.name
-    begun, _ = begin(THREE, str(tmp_path), resume=True)
+    begun, _ = create_network(THREE, str(tmp_path), resume=True)
     assert all(same(begun.get_weights(), net.get_weights()))
-    begun, spec = begin(THREE, None, resume=True)
+    begun, spec = create_network(THREE, None, resume=True)
     assert spec == THREE and not all(same(begun.get_weights(), net.get_weights()))
 
 
 def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
-    build(CNN).save_weights(tmp_path / "cnn.weights.h5")
+    build_network(CNN).save_weights(tmp_path / "cnn.weights.h5")
     (tmp_path / "bad.weights.h5").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"cnn\.weights\.h5"):
-        begin(THREE, str(tmp_path / "cnn.weights.h5"), resume=False)
+        create_network(THREE, str(tmp_path / "cnn.weights.h5"), resume=False)
     for name in ("bad.weights.h5", "missing.weights.h5", "missing.txt"):
         with pytest.raises(DataError, match=r"does not hold weights of this net"):
-            begin(THREE, str(tmp_path / name), resume=False)
+            create_network(THREE, str(tmp_path / name), resume=False)
     with pytest.raises(DataError, match="no weights of cnn256 are shipped"):
-        begin(CNN, "shipped", resume=False)
+        create_network(CNN, "shipped", resume=False)
 
 
 def test_a_large_validation_part_is_thinned_evenly() -> None:
-    assert few(list(range(10)), THREE) == list(range(10))
-    some = few(list(range(100_000)), THREE)
+    assert validation_subset(list(range(10)), THREE) == list(range(10))
+    some = validation_subset(list(range(100_000)), THREE)
     assert len(some) * 64 * 64 * 3 <= 64e6 and some[1] - some[0] == some[-1] - some[-2] > 1
-    assert few([], THREE) == []
+    assert validation_subset([], THREE) == []

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pocketsight.device.commands.options import MODELS
+from pocketsight.device.commands.options import MODELS_DIR
 from tests.processes import running, until
 
 POCKETSIGHT = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]
@@ -93,7 +93,7 @@ def test_a_file_is_logged_frame_by_frame_without_loss(tmp_path: Path) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()
     for number in range(60):
-        (frames / f"{number:03}.jpg").symlink_to(MODELS / "example.jpg")
+        (frames / f"{number:03}.jpg").symlink_to(MODELS_DIR / "example.jpg")
     with run(tmp_path, "--camera", str(frames)) as process:
         assert process.wait(timeout=60) == 0
     found = entries(tmp_path / "log.jsonl")
@@ -163,7 +163,7 @@ def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(tmp_pat
 
 def test_a_model_that_is_replaced_while_it_runs_is_taken_when_told_and_only_if_it_is_good(tmp_path: Path) -> None:
     model = tmp_path / "detector.tflite"
-    shutil.copy(MODELS / "detector.tflite", model)
+    shutil.copy(MODELS_DIR / "detector.tflite", model)
     with run(tmp_path, "--camera", "synthetic", "--detector", str(model), "--log-level", "frames") as process:
         until(lambda: len(entries_so_far(tmp_path)) > 5)
         model.write_bytes(b"cut short")
@@ -172,7 +172,7 @@ def test_a_model_that_is_replaced_while_it_runs_is_taken_when_told_and_only_if_i
         process.send_signal(signal.SIGHUP)
         until(lambda: "settings refused" in said(tmp_path))
         assert "detector.tflite is not a model file" in said(tmp_path)
-        shutil.copy(MODELS / "detector.tflite", model)
+        shutil.copy(MODELS_DIR / "detector.tflite", model)
         process.send_signal(signal.SIGHUP)
         until(lambda: "settings read" in said(tmp_path))
         stop(process)

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pocketsight.device.image import pictures, read_image
-from pocketsight.device.screen import StatusLine, screen
+from pocketsight.device.image import list_images, read_image
+from pocketsight.device.screen import StatusLine, open_window
 from tests.pictures import picture
 from tests.processes import CAPTURE, running, until
 
@@ -32,7 +32,7 @@ def test_a_signal_ends_a_session_that_keeps_its_pictures(tmp_path: Path, number:
         process.send_signal(number)
         said, _ = process.communicate(timeout=10)
     assert process.returncode == 0
-    taken = pictures(out)
+    taken = list_images(out)
     assert said.startswith(f"{len(taken)} of 2999 pictures in {out}, session ")
     assert {read_image(path).shape for path in taken} == {(48, 64, 3)}
 
@@ -67,11 +67,11 @@ def test_keys_of_a_terminal_pause_undo_and_end(tmp_path: Path, terminal: tuple[i
         until(lambda: seen(r"\d\d/1999  space pauses"))
         os.write(ours, b"\x1b[A ")  # an arrow key is not Escape
         until(lambda: seen("PAUSED"))
-        count = len(pictures(out))
+        count = len(list_images(out))
         time.sleep(0.2)
-        assert len(pictures(out)) == count
+        assert len(list_images(out)) == count
         os.write(ours, b"uu")
-        until(lambda: len(pictures(out)) == count - 2)
+        until(lambda: len(list_images(out)) == count - 2)
         os.write(ours, b"q")
         until(lambda: seen("session .*; next: pocketsight data label"))
         assert process.wait(timeout=10) == 0
@@ -104,7 +104,7 @@ def test_a_window_gives_its_keys_and_closing_it_counts_as_q(monkeypatch: pytest.
     monkeypatch.setattr(cv2, "waitKey", lambda delay: next(keys))
     monkeypatch.setattr(cv2, "getWindowProperty", lambda name, flag: next(there))
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: shown.append([]))
-    with screen() as show:
+    with open_window() as show:
         assert show is not None
         assert [show(np.full((2, 2, 3), (1, 2, 3), np.uint8)) for _ in range(5)] == ["", "u", " ", "\x1b", "q"]
     assert shown == [*[[3, 2, 1]] * 5, []]  # OpenCV wants B, G, R
@@ -115,7 +115,7 @@ def test_an_opencv_that_cannot_tell_whether_its_window_is_there_goes_on(monkeypa
     for name, answer in (("namedWindow", 0), ("imshow", 0), ("waitKey", -1), ("getWindowProperty", -1)):
         monkeypatch.setattr(cv2, name, lambda *words, answer=answer: answer)
     monkeypatch.setattr(cv2, "destroyAllWindows", lambda: None)
-    with screen() as show:
+    with open_window() as show:
         assert show is not None
         assert [show(np.zeros((2, 2, 3), np.uint8)) for _ in range(3)] == ["", "", ""]
 

@@ -45,14 +45,14 @@ def test_little_of_the_system_is_exposed() -> None:
 
 def test_the_unit_is_what_the_watchdog_expects() -> None:
     """systemd waits longer than the watchdog, which knows more; a start may take as long as it does."""
-    from pocketsight.device.health.watchdog import GRACE, LIMIT, LOADING
+    from pocketsight.device.health.watchdog import GRACE_PERIOD, LOADING_TIMEOUT, TIMEOUT
 
     unit = ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read(UNIT)
     service = unit["Service"]
     assert service["Type"] == "notify"
-    assert float(service["WatchdogSec"]) > LIMIT + GRACE
-    assert float(service["TimeoutStartSec"]) > LOADING + GRACE
+    assert float(service["WatchdogSec"]) > TIMEOUT + GRACE_PERIOD
+    assert float(service["TimeoutStartSec"]) > LOADING_TIMEOUT + GRACE_PERIOD
     assert float(service["TimeoutStopSec"]) > 2
     assert (service["Restart"], unit["Unit"]["StartLimitIntervalSec"]) == ("always", "0")

@@ -7,16 +7,16 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.commands.config import config
-from pocketsight.device.commands.options import MODELS
-from pocketsight.device.commands.run import plan_of, run
+from pocketsight.device.commands.options import MODELS_DIR
+from pocketsight.device.commands.run import config_from_options, run
 from pocketsight.device.errors import SettingsError
-from pocketsight.device.plan import Plan
-from pocketsight.device.sinks.sink import Limits
+from pocketsight.device.plan import RunConfig
+from pocketsight.device.sinks.sink import RotationConfig
 
 
-def plan(*words: str) -> Plan:
-    found = plan_of(run.make_context("run", list(words)).params)
-    assert isinstance(found, Plan)
+def plan(*words: str) -> RunConfig:
+    found = config_from_options(run.make_context("run", list(words)).params)
+    assert isinstance(found, RunConfig)
     return found
 
 
@@ -41,8 +41,16 @@ cool = 75
 
 def test_a_file_fills_the_options(tmp_path: Path) -> None:
     found = plan("--config", written(tmp_path, GOOD))
-    assert (found.camera, found.fps, found.size, found.cool, found.blur) == ("rtsp://door/1", 5.0, (240, 320), 75, True)
-    assert found.log == ("-", "/var/log/pocketsight/faces.jsonl") and found.limits(live=True) == Limits(1_500_000)
+    assert (found.camera, found.fps, found.resolution, found.max_temperature, found.blur) == (
+        "rtsp://door/1",
+        5.0,
+        (240, 320),
+        75,
+        True,
+    )
+    assert found.log == ("-", "/var/log/pocketsight/faces.jsonl") and found.rotation_config(
+        is_live=True
+    ) == RotationConfig(1_500_000)
     assert found.zones[0].points[2] == (1, 1) and found.log_level == "events"
 
 
@@ -53,8 +61,10 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
 
 def test_without_a_file_there_are_defaults() -> None:
     found = plan()
-    assert (found.camera, found.log, found.idle, found.fps, found.zones) == ("auto", ("-",), 2.0, None, ())
-    assert found.limits(live=True) == Limits() and found.limits(live=False) == Limits(None, None, None)
+    assert (found.camera, found.log, found.idle_fps, found.fps, found.zones) == ("auto", ("-",), 2.0, None, ())
+    assert found.rotation_config(is_live=True) == RotationConfig() and found.rotation_config(
+        is_live=False
+    ) == RotationConfig(None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +108,7 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_one_limit_brings_no_others() -> None:
-    assert plan("--log-size", "1MB").limits(live=False) == Limits(1_000_000, None, None)
+    assert plan("--log-size", "1MB").rotation_config(is_live=False) == RotationConfig(1_000_000, None, None)
 
 
 def test_a_watchdog_that_the_loop_cannot_satisfy_and_a_camera_without_a_name_are_refused() -> None:
@@ -134,5 +144,5 @@ def test_config_show_tells_where_each_setting_comes_from(tmp_path: Path) -> None
 
 def test_detectors_that_ship_go_by_their_names() -> None:
     for word in ("tiny", "large"):
-        plan = plan_of(run.make_context("run", ["--detector", word]).params)
-        assert plan.detector == MODELS / f"detector-{word}.tflite" and plan.detector.exists()
+        plan = config_from_options(run.make_context("run", ["--detector", word]).params)
+        assert plan.detector == MODELS_DIR / f"detector-{word}.tflite" and plan.detector.exists()

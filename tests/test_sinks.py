@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.plan import Plan
-from pocketsight.device.record import Entry
+from pocketsight.device.plan import RunConfig
+from pocketsight.device.record import LogEntry
 from pocketsight.device.sinks.jsonl import open_jsonl
-from pocketsight.device.sinks.lines import Lines
-from pocketsight.device.sinks.older import older
-from pocketsight.device.sinks.opened import Logs, open_logs
-from pocketsight.device.sinks.sink import DiskFull, Limits
-from pocketsight.device.sinks.table import COLUMNS, open_table
-from pocketsight.device.state import State
+from pocketsight.device.sinks.lines import TextFileSink
+from pocketsight.device.sinks.older import list_rotated_files
+from pocketsight.device.sinks.opened import SinkGroup, open_sinks
+from pocketsight.device.sinks.sink import DiskFull, RotationConfig
+from pocketsight.device.sinks.table import CSV_COLUMNS, open_csv
+from pocketsight.device.state import RunStatus
 from tests.entries import face, fault, frame
 
-NONE = Limits(None, None, None)
-OPENERS = {"log.jsonl": open_jsonl, "log.csv": open_table}
+NONE = RotationConfig(None, None, None)
+OPENERS = {"log.jsonl": open_jsonl, "log.csv": open_csv}
 
 
 def numbers(path: Path) -> list[int]:
@@ -39,7 +39,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write(sink: Lines, *entries: Entry) -> None:
+def write(sink: TextFileSink, *entries: LogEntry) -> None:
     """One batch, and the end."""
     sink.write(entries)
     sink.close()
@@ -49,9 +49,9 @@ def quiet(what: str, begun: bool, detail: str) -> None:
     """Nobody listens."""
 
 
-def opened(*targets: str, limits: Limits = NONE) -> Logs:
-    plan = Plan("0", (480, 640), Path(), Path(), log=targets)
-    return open_logs(plan, limits, State("run", ("happy", "sad")), quiet)
+def opened(*targets: str, limits: RotationConfig = NONE) -> SinkGroup:
+    plan = RunConfig("0", (480, 640), Path(), Path(), log=targets)
+    return open_sinks(plan, limits, RunStatus("run", ("happy", "sad")), quiet)
 
 
 def test_lines_are_appended_to_what_is_there(tmp_path: Path) -> None:
@@ -112,11 +112,11 @@ def test_a_folder_that_vanishes_is_an_error_until_it_is_back(tmp_path: Path) -> 
 
 def test_a_file_that_is_large_enough_is_followed_by_the_next(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    log = open_jsonl(path, Limits(5_000, None, None))
+    log = open_jsonl(path, RotationConfig(5_000, None, None))
     for number in range(100):
         log.write([frame(number)])
     log.close()
-    files = [*older(path), path]
+    files = [*list_rotated_files(path), path]
     assert len(files) > 3 and all(file.stat().st_size <= 5_000 for file in files)
     assert [number for file in files for number in numbers(file)] == list(range(100))
 
@@ -125,13 +125,13 @@ def test_all_files_together_stay_below_the_total_and_what_goes_is_counted(tmp_pa
     path = tmp_path / "log.jsonl"
     (tmp_path / "log.jsonl.bak").write_text("ours\n" * 9000)
     (tmp_path / "log.mine.jsonl").write_text("ours\n" * 9000)
-    log = open_jsonl(path, Limits(None, None, 20_000))
+    log = open_jsonl(path, RotationConfig(None, None, 20_000))
     for number in range(1000):
         log.write([frame(number)])
-        assert sum(file.stat().st_size for file in (*older(path), path) if file.exists()) <= 20_000
+        assert sum(file.stat().st_size for file in (*list_rotated_files(path), path) if file.exists()) <= 20_000
     log.close()
-    kept = [number for file in (*older(path), path) for number in numbers(file)]
-    assert kept == list(range(log.deleted, 1000)) and len(kept) > 50
+    kept = [number for file in (*list_rotated_files(path), path) for number in numbers(file)]
+    assert kept == list(range(log.entries_deleted, 1000)) and len(kept) > 50
     assert len(list(tmp_path.glob("log.jsonl.bak"))) == len(list(tmp_path.glob("log.mine.jsonl"))) == 1
 
 
@@ -140,37 +140,37 @@ def test_a_file_whose_first_line_is_old_is_followed_by_the_next_whatever_the_clo
 ) -> None:
     path, clock = tmp_path / "log.jsonl", [1_000_000.0]
     monkeypatch.setattr(time, "time", lambda: clock[0])
-    log = open_jsonl(path, Limits(None, 3600.0, None))
+    log = open_jsonl(path, RotationConfig(None, 3600.0, None))
     for number, seconds in enumerate((0, 3000, 3000, -7200, 60, 60, -1800)):  # set back two hours, then half an hour
         clock[0] += seconds
         log.write([frame(number)])
     log.close()
-    assert [numbers(file) for file in (*older(path), path)] == [[0, 1], [2], [3, 4, 5, 6]]
+    assert [numbers(file) for file in (*list_rotated_files(path), path)] == [[0, 1], [2], [3, 4, 5, 6]]
 
 
 def test_the_age_of_an_earlier_run_counts(tmp_path: Path) -> None:
     for opener in OPENERS.values():
         path = tmp_path / ("log" + next(name for name in OPENERS if OPENERS[name] is opener)[3:])
         write(opener(path, NONE), face(0))  # of November 2026, while now is another day
-        write(opener(path, Limits(None, 1.0, None)), face(1))
-        assert len(older(path)) == 1 and path.read_text().count("2026-11-22T04:15:01") > 0
+        write(opener(path, RotationConfig(None, 1.0, None)), face(1))
+        assert len(list_rotated_files(path)) == 1 and path.read_text().count("2026-11-22T04:15:01") > 0
 
 
 def test_no_older_file_is_ever_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log.jsonl"
     monkeypatch.setattr(time, "gmtime", lambda: time.struct_time((2026, 11, 22, 4, 15, 0, 6, 326, 0)))
-    log = open_jsonl(path, Limits(100, None, None))
+    log = open_jsonl(path, RotationConfig(100, None, None))
     for number in range(13):
         log.write([frame(number)])
     log.close()
-    assert older(path)[0].name == "log.2026-11-22T04-15-00Z.jsonl"
-    assert [number for file in (*older(path), path) for number in numbers(file)] == list(range(13))
+    assert list_rotated_files(path)[0].name == "log.2026-11-22T04-15-00Z.jsonl"
+    assert [number for file in (*list_rotated_files(path), path) for number in numbers(file)] == list(range(13))
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "usb").mkdir()
     (tmp_path / "log.jsonl").symlink_to(tmp_path / "usb" / "real.jsonl")
-    log = open_jsonl(tmp_path / "log.jsonl", Limits(100, None, None))
+    log = open_jsonl(tmp_path / "log.jsonl", RotationConfig(100, None, None))
     log.write([frame(0)])
     write(log, frame(1))
     assert (tmp_path / "log.jsonl").is_symlink() and numbers(tmp_path / "log.jsonl") == [1]
@@ -205,10 +205,10 @@ def test_bytes_are_those_that_a_card_must_bear(tmp_path: Path, monkeypatch: pyte
         log.write([frame(0)])  # far less than a page, but a page is written each time
         clock[0] += 10
     log.write([])
-    assert log.bytes == 10 * 4096
+    assert log.bytes_written == 10 * 4096
     log.write([frame(number) for number in range(200)])
     log.close()
-    assert (tmp_path / "log.jsonl").stat().st_size <= log.bytes - 10 * 4096 + 4096 < 60_000
+    assert (tmp_path / "log.jsonl").stat().st_size <= log.bytes_written - 10 * 4096 + 4096 < 60_000
 
 
 def test_a_full_device_is_an_error() -> None:
@@ -233,7 +233,7 @@ def test_a_named_pipe_is_a_log_that_ends_with_its_reader(tmp_path: Path) -> None
     end = time.monotonic() + 10
     while True:
         try:
-            log = open_table(tmp_path / "pipe", Limits(10, None, None))
+            log = open_csv(tmp_path / "pipe", RotationConfig(10, None, None))
             break
         except LogError:
             assert time.monotonic() < end
@@ -294,7 +294,7 @@ def test_a_reader_who_has_seen_enough_is_noticed() -> None:
 
 
 def test_a_table_has_a_row_a_face(tmp_path: Path) -> None:
-    log = open_table(tmp_path / "log.csv", NONE)
+    log = open_csv(tmp_path / "log.csv", NONE)
     changed = face(1, "changed") | {"was": "sad"}
     write(log, face(0), fault(9), changed, frame(5, faces=2, source='a, "b"\nc.jpg'), frame(6, faces=0))
     found = rows(tmp_path / "log.csv")
@@ -307,35 +307,35 @@ def test_a_table_has_a_row_a_face(tmp_path: Path) -> None:
 def test_a_table_goes_on_only_where_its_columns_fit(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     for number in range(2):
-        write(open_table(path, NONE), face(number))
-    assert len(rows(path)) == 2 and not older(path)
+        write(open_csv(path, NONE), face(number))
+    assert len(rows(path)) == 2 and not list_rotated_files(path)
     text = path.read_text().replace("sentiment_score", "mood")
     path.write_text(text)
-    write(open_table(path, NONE), face(2))
+    write(open_csv(path, NONE), face(2))
     assert [row["id"][-2:] for row in rows(path)] == ["-2"]
-    assert [file.read_text() for file in older(path)] == [text]
+    assert [file.read_text() for file in list_rotated_files(path)] == [text]
 
 
 @pytest.mark.parametrize("torn", ["1,2026-11-22T04", '1,"a, b', '1,"a ""b'])
 def test_a_torn_row_swallows_nothing(tmp_path: Path, torn: str) -> None:
     path = tmp_path / "log.csv"
-    write(open_table(path, NONE), face(0))
+    write(open_csv(path, NONE), face(0))
     with open(path, "a") as file:
         file.write(torn)
-    write(open_table(path, NONE), face(1), face(2))
+    write(open_csv(path, NONE), face(1), face(2))
     found = rows(path)
     assert len(found) == 4 and [row["id"][-2:] for row in found if row["what"]] == ["-0", "-1", "-2"]
 
 
 def test_every_piece_of_a_table_has_its_header(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    log = open_table(path, Limits(1000, None, None))
+    log = open_csv(path, RotationConfig(1000, None, None))
     for number in range(50):
         log.write([face(number)])
     os.truncate(path, 0)
     write(log, face(50))
-    assert all(file.read_text().startswith(",".join(COLUMNS)) for file in (*older(path), path))
-    assert len(older(path)) > 5 and len(rows(path)) == 1
+    assert all(file.read_text().startswith(",".join(CSV_COLUMNS)) for file in (*list_rotated_files(path), path))
+    assert len(list_rotated_files(path)) > 5 and len(rows(path)) == 1
 
 
 def test_several_targets_get_the_same(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_several_targets_get_the_same(tmp_path: Path) -> None:
         logs.put(face(number))
     assert logs.finish() == 0
     assert len(rows(tmp_path / "a.csv")) == len((tmp_path / "b.log").read_text().splitlines()) == 3
-    facts = logs.facts()
+    facts = logs.stats()
     assert facts["bytes_a_day"] > 0 and {one["written"] for one in facts["logs"].values()} == {3}
     assert (tmp_path / "a.db").read_bytes().startswith(b"SQLite format 3")
 

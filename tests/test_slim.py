@@ -6,10 +6,10 @@ import flatbuffers
 import numpy as np
 import pytest
 
-from pocketsight.device.commands.options import MODELS
+from pocketsight.device.commands.options import MODELS_DIR
 from pocketsight.device.interpreter import TfliteModel
-from pocketsight.device.spec import unpack
-from pocketsight.export.slim import ALIGNED, IDENTIFIER, slim
+from pocketsight.device.spec import read_model_file
+from pocketsight.export.slim import BUFFER_ALIGNMENT, FILE_IDENTIFIER, compact
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
@@ -23,7 +23,7 @@ def fattened(flatbuffer: bytes) -> bytes:
                 tensor.name or f"functional/stage_{number}/convolution;functional/stage_{number}/normalization"
             )
     builder = flatbuffers.Builder(len(flatbuffer))
-    builder.Finish(model.Pack(builder), IDENTIFIER)
+    builder.Finish(model.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
 
 
@@ -36,12 +36,12 @@ def places(flatbuffer: bytes) -> list[int]:
 
 @pytest.mark.parametrize("name", ["detector", "sentiment"])
 def test_a_slim_file_is_the_same_model(name: str) -> None:
-    flatbuffer, spec = unpack(MODELS / f"{name}.tflite")
+    flatbuffer, spec = read_model_file(MODELS_DIR / f"{name}.tflite")
     fat = fattened(flatbuffer)
-    thin = slim(fat)
-    assert len(thin) < 0.9 * len(fat) and slim(thin) == thin
-    assert len(places(thin)) > 20 and all(place % ALIGNED == 0 for place in places(thin))
-    image = np.random.default_rng(0).integers(0, 256, (*spec.size, 3)).astype(np.uint8)
+    thin = compact(fat)
+    assert len(thin) < 0.9 * len(fat) and compact(thin) == thin
+    assert len(places(thin)) > 20 and all(place % BUFFER_ALIGNMENT == 0 for place in places(thin))
+    image = np.random.default_rng(0).integers(0, 256, (*spec.input_size, 3)).astype(np.uint8)
     a, b = (TfliteModel(data, threads=1, origin=Path(name))(image) for data in (fat, thin))
     assert a.keys() == b.keys()  # the signature's names
     assert all((a[key].values == b[key].values).all() and a[key].scale == b[key].scale for key in a)

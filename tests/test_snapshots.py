@@ -13,15 +13,15 @@ import pytest
 
 from pocketsight.device.errors import LogError
 from pocketsight.device.image import Image, read_image
-from pocketsight.device.record import Entry, Record, Seen
-from pocketsight.device.snapshots import PENDING, Snapshots
+from pocketsight.device.record import FaceResult, FrameResult, LogEntry
+from pocketsight.device.snapshots import MAX_PENDING, Snapshots
 from tests.looping import boxes, frame, seen
 from tests.processes import until
 
 GENEROUS = 10**9
 
 
-def appeared(track: int, number: int = 1, second: int = 2) -> Entry:
+def appeared(track: int, number: int = 1, second: int = 2) -> LogEntry:
     return {
         "v": 1, "kind": "face", "what": "appeared", "id": f"20261122T041500Z-a3f2-{number}", "track": track,
         "time": f"2026-11-22T04:15:{second:02}.250+00:00", "sentiment": "unsure",
@@ -32,9 +32,16 @@ def grey(level: int) -> Image:
     return np.full((480, 640, 3), level, np.uint8)
 
 
-def scored(score: float) -> Record:
+def scored(score: float) -> FrameResult:
     old = seen(0)
-    return Record(old.taken, old.born, 0, None, [Seen(boxes(1)[0], score, old.faces[0].sentiment, 1)], {})
+    return FrameResult(
+        old.captured_at,
+        old.captured_monotonic,
+        0,
+        None,
+        [FaceResult(boxes(1)[0], score, old.faces[0].classification, 1)],
+        {},
+    )
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -46,9 +53,9 @@ def test_a_face_that_appears_gets_a_picture_that_only_its_owner_can_read(tmp_pat
     snapshots = Snapshots(folder, 7, GENEROUS, False)
     before = os.umask(0)
     try:
-        snapshots.event(appeared(1), frame(0), seen(0))
-        snapshots.event({**appeared(1), "what": "left"}, frame(1), seen(1))
-        snapshots.event({"kind": "fault", "what": "appeared", "id": "x"}, frame(1), seen(1))
+        snapshots.add_event(appeared(1), frame(0), seen(0))
+        snapshots.add_event({**appeared(1), "what": "left"}, frame(1), seen(1))
+        snapshots.add_event({"kind": "fault", "what": "appeared", "id": "x"}, frame(1), seen(1))
         snapshots.close()
     finally:
         os.umask(before)
@@ -61,12 +68,12 @@ def test_a_face_that_appears_gets_a_picture_that_only_its_owner_can_read(tmp_pat
 
 def test_the_best_frame_of_the_first_second_is_kept(tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path, 7, GENEROUS, False)
-    snapshots.event(appeared(1), grey(10), scored(0.5))
+    snapshots.add_event(appeared(1), grey(10), scored(0.5))
     for level, score in ((50, 0.6), (100, 0.9), (150, 0.8)):
-        snapshots.saw(grey(level), scored(score))
+        snapshots.add_frame(grey(level), scored(score))
     assert not pictures(tmp_path)
     until(lambda: len(pictures(tmp_path)) == 1)
-    snapshots.saw(grey(250), scored(1.0))
+    snapshots.add_frame(grey(250), scored(1.0))
     snapshots.close()
     assert round(float(read_image(pictures(tmp_path)[0]).mean())) == 100
 
@@ -75,8 +82,8 @@ def test_faces_in_snapshots_are_blurred_on_request(tmp_path: Path) -> None:
     inner = np.s_[160:240, 70:130]
     for blur in (False, True):
         snapshots = Snapshots(tmp_path / str(blur), 7, GENEROUS, blur)
-        snapshots.saw(frame(0), seen(0))
-        snapshots.event(appeared(1), frame(0), seen(0, 0))  # the detector missed it just then
+        snapshots.add_frame(frame(0), seen(0))
+        snapshots.add_event(appeared(1), frame(0), seen(0, 0))  # the detector missed it just then
         snapshots.close()
         part = read_image(pictures(tmp_path / str(blur))[0])[inner].astype(float)
         assert bool(np.abs(np.diff(part, axis=1)).mean() < 8) is blur
@@ -85,7 +92,7 @@ def test_faces_in_snapshots_are_blurred_on_request(tmp_path: Path) -> None:
 def test_old_pictures_and_too_many_are_deleted_and_nothing_else_is(tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path, 7, GENEROUS, False)
     for number in range(6):
-        snapshots.event(appeared(number, number, second=number), frame(number), seen(number))
+        snapshots.add_event(appeared(number, number, second=number), frame(number), seen(number))
     snapshots.close()
     made = pictures(tmp_path)
     foreign = [tmp_path / name for name in ("holiday.jpg", "20261122T041502.250Z.jpg", "notes.txt", ".hidden.part")]
@@ -101,7 +108,7 @@ def test_old_pictures_and_too_many_are_deleted_and_nothing_else_is(tmp_path: Pat
     assert pictures(tmp_path) == sorted([*made[2:], *foreign[:2]])
     assert not torn.exists()
     again = Snapshots(tmp_path, 7, round(3.5 * size), False)
-    again.event(appeared(9, 9, second=30), frame(9), seen(9))
+    again.add_event(appeared(9, 9, second=30), frame(9), seen(9))
     again.close()
     last = Snapshots(tmp_path, 7, round(3.5 * size), False)
     last.close()
@@ -112,11 +119,11 @@ def test_old_pictures_and_too_many_are_deleted_and_nothing_else_is(tmp_path: Pat
 
 def test_more_faces_than_the_disk_can_take_are_counted_not_waited_for(tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path, 7, GENEROUS, False)
-    for number in range(PENDING + 5):
-        snapshots.event(appeared(number, number), frame(0), seen(0))
+    for number in range(MAX_PENDING + 5):
+        snapshots.add_event(appeared(number, number), frame(0), seen(0))
     snapshots.close()
     assert snapshots.lost == 5
-    assert len(pictures(tmp_path)) == PENDING
+    assert len(pictures(tmp_path)) == MAX_PENDING
 
 
 def test_a_disk_that_fails_is_a_fault_that_begins_and_ends(tmp_path: Path) -> None:
@@ -124,11 +131,11 @@ def test_a_disk_that_fails_is_a_fault_that_begins_and_ends(tmp_path: Path) -> No
     told: list[tuple[str, bool, str]] = []
     snapshots = Snapshots(folder, 7, GENEROUS, False, lambda *words: told.append(words))
     folder.rmdir()
-    snapshots.event(appeared(1), frame(0), seen(0))
+    snapshots.add_event(appeared(1), frame(0), seen(0))
     until(lambda: bool(told))
     assert told[0][:2] == ("snapshots lost", True)
     folder.mkdir()
-    snapshots.event(appeared(2, 2), frame(0), seen(0))
+    snapshots.add_event(appeared(2, 2), frame(0), seen(0))
     snapshots.close()
     assert told[-1][:2] == ("snapshots lost", False)
     assert [path.name[-6:] for path in folder.iterdir()] == ["-2.jpg"]
@@ -143,7 +150,7 @@ def test_a_folder_that_cannot_be_is_told_at_the_start(tmp_path: Path) -> None:
 
 def test_an_odd_id_cannot_leave_the_folder(tmp_path: Path) -> None:
     snapshots = Snapshots(tmp_path / "in", 7, GENEROUS, False)
-    snapshots.event({**appeared(1), "id": "../../out\0"}, frame(0), seen(0))
+    snapshots.add_event({**appeared(1), "id": "../../out\0"}, frame(0), seen(0))
     snapshots.close()
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
     assert len(pictures(tmp_path / "in")) == 1

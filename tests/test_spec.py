@@ -8,28 +8,35 @@ from pathlib import Path
 import pytest
 
 from pocketsight.device.errors import ModelError
-from pocketsight.device.interpreter import load
-from pocketsight.device.spec import MANIFEST, ModelSpec, Steadiness, pack, unpack
+from pocketsight.device.interpreter import load_on_cpu
+from pocketsight.device.spec import MANIFEST_NAME, ModelSpec, SmoothingConfig, pack_model_file, read_model_file
 
 BUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 SPEC = ModelSpec(
-    "detector", "net", (192, 256), ("face",), 0.5, strides=(8, 16), overlap=0.4, sha256=sha256(BUFFER).hexdigest()
+    "detector",
+    "net",
+    (192, 256),
+    ("face",),
+    0.5,
+    strides=(8, 16),
+    nms_iou_threshold=0.4,
+    sha256=sha256(BUFFER).hexdigest(),
 )
 
 CLASSIFIER = ModelSpec("sentiment", "net", (64, 64), ("happy", "sad"), 0.5, sha256=sha256(BUFFER).hexdigest())
 
 
 def write(path: Path, flatbuffer: bytes = BUFFER, spec: ModelSpec = SPEC) -> Path:
-    path.write_bytes(pack(flatbuffer, spec))
+    path.write_bytes(pack_model_file(flatbuffer, spec))
     return path
 
 
 def test_a_file_gives_back_what_was_packed(tmp_path: Path) -> None:
     path = write(tmp_path / "m.tflite")
-    assert unpack(path) == (BUFFER, SPEC)
+    assert read_model_file(path) == (BUFFER, SPEC)
     assert path.read_bytes().startswith(BUFFER)  # where every interpreter finds it
-    assert json.loads(zipfile.ZipFile(path).read(MANIFEST))["size"] == [192, 256]
-    assert pack(*unpack(path)) == path.read_bytes()
+    assert json.loads(zipfile.ZipFile(path).read(MANIFEST_NAME))["size"] == [192, 256]
+    assert pack_model_file(*read_model_file(path)) == path.read_bytes()
 
 
 def test_a_change_of_any_byte_is_noticed_or_harmless(tmp_path: Path) -> None:
@@ -44,7 +51,7 @@ def test_a_change_of_any_byte_is_noticed_or_harmless(tmp_path: Path) -> None:
             bad[place] ^= flip
             path.write_bytes(bad)
             try:
-                assert unpack(path) == (BUFFER, SPEC)
+                assert read_model_file(path) == (BUFFER, SPEC)
                 assert place not in matters
             except ModelError as error:
                 assert "m.tflite" in str(error)
@@ -55,25 +62,25 @@ def test_a_file_cut_anywhere_is_noticed(tmp_path: Path) -> None:
     for length in range(0, len(good), 50):
         (tmp_path / "m.tflite").write_bytes(good[:length])
         with pytest.raises(ModelError, match=r"cut short|not a model file"):
-            unpack(tmp_path / "m.tflite")
+            read_model_file(tmp_path / "m.tflite")
 
 
 def test_a_flatbuffer_without_manifest_says_how_to_get_one(tmp_path: Path) -> None:
     (tmp_path / "bare.tflite").write_bytes(BUFFER)
     with pytest.raises(ModelError, match=r"no manifest.*pocketsight export tflite"):
-        unpack(tmp_path / "bare.tflite")
+        read_model_file(tmp_path / "bare.tflite")
 
 
 def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a detector model, and a sentiment model is needed"):
-        load(write(tmp_path / "m.tflite"), "sentiment")
+        load_on_cpu(write(tmp_path / "m.tflite"), "sentiment")
 
 
 def test_a_flatbuffer_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     junk = b"\x1c\0\0\0XXXX" + bytes(100)
     path = write(tmp_path / "m.tflite", junk, replace(SPEC, sha256=sha256(junk).hexdigest()))
     with pytest.raises(ModelError, match=r"does not load in .*litert") as raised:
-        load(path, "detector")
+        load_on_cpu(path, "detector")
     assert "\n" not in str(raised.value)
 
 
@@ -91,7 +98,7 @@ def test_a_manifest_that_cannot_be_true_is_refused(fact: str, value: object) -> 
 
 def test_a_temperature_stays_with_its_model_and_older_models_have_none(tmp_path: Path) -> None:
     hot = replace(SPEC, temperature=1.32)
-    assert unpack(write(tmp_path / "m.tflite", spec=hot))[1] == hot
+    assert read_model_file(write(tmp_path / "m.tflite", spec=hot))[1] == hot
     facts = json.loads(SPEC.to_json())
     del facts["temperature"]
     assert ModelSpec.from_json(json.dumps(facts), tmp_path).temperature == 1
@@ -109,10 +116,10 @@ def with_steadiness(spec: ModelSpec, steadiness: object) -> ModelSpec:
 
 
 def test_a_classifier_says_how_steady_its_label_is(tmp_path: Path) -> None:
-    calm = replace(CLASSIFIER, steadiness=Steadiness(memory=2, slack=0.2, dwell=0))
+    calm = replace(CLASSIFIER, smoothing=SmoothingConfig(time_constant=2, hysteresis=0.2, min_duration=0))
     path = write(tmp_path / "m.tflite", spec=calm)
-    assert unpack(path) == (BUFFER, calm)
-    written = json.loads(zipfile.ZipFile(path).read(MANIFEST))["steadiness"]
+    assert read_model_file(path) == (BUFFER, calm)
+    written = json.loads(zipfile.ZipFile(path).read(MANIFEST_NAME))["steadiness"]
     assert written == {"memory": 2, "slack": 0.2, "dwell": 0}
     assert with_steadiness(CLASSIFIER, written) == calm
 
@@ -121,20 +128,23 @@ def test_what_an_older_or_shorter_manifest_does_not_say_is_as_usual() -> None:
     facts = json.loads(CLASSIFIER.to_json())
     del facts["steadiness"]
     assert ModelSpec.from_json(json.dumps(facts), Path("old.tflite")) == CLASSIFIER
-    assert with_steadiness(CLASSIFIER, {"dwell": 1}).steadiness == replace(Steadiness(), dwell=1)
+    assert with_steadiness(CLASSIFIER, {"dwell": 1}).smoothing == replace(SmoothingConfig(), min_duration=1)
 
 
 @pytest.mark.debian("unzip", "zip")
 def test_facts_of_a_model_file_can_be_changed_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
-    path.write_bytes(pack(BUFFER, CLASSIFIER, {"golden/a.bin": b"x" * 1000}))
+    path.write_bytes(pack_model_file(BUFFER, CLASSIFIER, {"golden/a.bin": b"x" * 1000}))
     for dwell in (1.5, 0.0):
         subprocess.run("unzip -p m.tflite manifest.json > manifest.json", shell=True, check=True, cwd=tmp_path)
-        facts = json.loads((tmp_path / MANIFEST).read_text())
+        facts = json.loads((tmp_path / MANIFEST_NAME).read_text())
         facts["steadiness"]["dwell"] = dwell
-        (tmp_path / MANIFEST).write_text(json.dumps(facts))
+        (tmp_path / MANIFEST_NAME).write_text(json.dumps(facts))
         subprocess.run(["zip", "-q", "m.tflite", "manifest.json"], check=True, cwd=tmp_path)
-        assert unpack(path) == (BUFFER, replace(CLASSIFIER, steadiness=replace(Steadiness(), dwell=dwell)))
+        assert read_model_file(path) == (
+            BUFFER,
+            replace(CLASSIFIER, smoothing=replace(SmoothingConfig(), min_duration=dwell)),
+        )
         assert zipfile.ZipFile(path).read("golden/a.bin") == b"x" * 1000
 
 

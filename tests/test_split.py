@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from pocketsight.device.cli import main
 from pocketsight.device.errors import DataError
 from pocketsight.train.data import split as module
-from pocketsight.train.data.groups import Group, assign
-from pocketsight.train.faces import read_faces
+from pocketsight.train.data.groups import Group, assign_splits
+from pocketsight.train.faces import read_detection_dataset
 from tests.pictures import coco, labelme, save, scene
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
@@ -62,7 +62,7 @@ def test_pictures_and_labels_go_together_and_training_can_read_them(tmp_path: Pa
     plan = json.loads((data / "split.json").read_text())
     (data / "split.json").unlink()
     assert Counter(state(data).values()) == before
-    parts = read_faces(data).parts
+    parts = read_detection_dataset(data).splits
     assert {name: len(examples) for name, examples in parts.items()} == {"train": 42, "val": 9, "test": 9}
     assert {name: sum(len(e.boxes) for e in part) for name, part in parts.items()} == {"train": 28, "val": 6, "test": 6}
     assert plan["seed"] == 0 and plan["shares"] == SHARES and not plan["unfinished"]
@@ -138,7 +138,7 @@ def test_a_split_that_was_cut_off_goes_on(
     data, whole = boxes(tmp_path / "data", 30), boxes(tmp_path / "whole", 30)
     words = ["--out", tmp_path / "out"] if copy else []
     split(whole, *(["--out", tmp_path / "whole-out"] if copy else []))
-    put, count = module._put, 0
+    put, count = module._place_file, 0
 
     def killed(*args: Any, **options: Any) -> None:
         nonlocal count
@@ -202,7 +202,7 @@ def test_a_coco_file_becomes_one_a_part_and_groups_stay_together(tmp_path: Path)
     split(path, "--out", tmp_path / "out")
     groups: dict[str, set[str]] = {}
     for part in SHARES:
-        (examples,) = read_faces(tmp_path / "out" / f"faces_{part}.json").parts.values()
+        (examples,) = read_detection_dataset(tmp_path / "out" / f"faces_{part}.json").splits.values()
         for example in examples:
             groups.setdefault(example.group, set()).add(part)
     assert len(groups) == 10 and all(len(found) == 1 for found in groups.values())
@@ -225,7 +225,9 @@ def test_two_coco_files_in_one_folder_have_plans_of_their_own(tmp_path: Path) ->
     before = state(tmp_path)
     assert "nothing to do" in split(tmp_path / "a.json", "--seed", 7)
     assert state(tmp_path) == before
-    names = [e.path.name for part in SHARES for e in read_faces(tmp_path / f"a_{part}.json").parts.popitem()[1]]
+    names = [
+        e.path.name for part in SHARES for e in read_detection_dataset(tmp_path / f"a_{part}.json").splits.popitem()[1]
+    ]
     assert sorted(names) == sorted(f"{n}.jpg" for n in range(20))
     (tmp_path / "a_split.json").unlink()
     (tmp_path / "a_test.json").write_text("mine")
@@ -289,19 +291,19 @@ def test_every_group_gets_a_part_and_no_part_stays_empty(sizes: list[tuple[int, 
         return [Group(list(range(size)), counts=Counter({kind: size})) for size, kind in sizes]
 
     groups = made()
-    assign(groups, SHARES, seed)
-    assert {group.part for group in groups} == set(SHARES)
+    assign_splits(groups, SHARES, seed)
+    assert {group.split for group in groups} == set(SHARES)
     same = made()
-    assign(same, SHARES, seed)
-    assert [group.part for group in same] == [group.part for group in groups]
+    assign_splits(same, SHARES, seed)
+    assert [group.split for group in same] == [group.split for group in groups]
     if max(size for size, _ in sizes) == 1 and len(sizes) >= 40:
         for part, share in SHARES.items():
-            assert abs(sum(g.part == part for g in groups) - share * len(groups)) <= 3
+            assert abs(sum(g.split == part for g in groups) - share * len(groups)) <= 3
 
 
 def test_two_groups_cannot_fill_three_parts() -> None:
     with pytest.raises(DataError, match="too few for 3 parts"):
-        assign([Group([0], counts=Counter(a=1)), Group([1], counts=Counter(a=1))], SHARES, 0)
+        assign_splits([Group([0], counts=Counter(a=1)), Group([1], counts=Counter(a=1))], SHARES, 0)
     groups = [Group([0], counts=Counter(a=1)), Group([1], counts=Counter(a=1))]
-    assign(groups, {"train": 0.5, "val": 0.0, "test": 0.5}, 0)
-    assert {group.part for group in groups} == {"train", "test"}
+    assign_splits(groups, {"train": 0.5, "val": 0.0, "test": 0.5}, 0)
+    assert {group.split for group in groups} == {"train", "test"}

@@ -13,16 +13,18 @@ import pytest
 
 from pocketsight.device.errors import LogError
 from pocketsight.device.sinks import schema
-from pocketsight.device.sinks.sink import Limits
-from pocketsight.device.sinks.sqlite import WAL, Database
-from pocketsight.device.sinks.writer import Writer
+from pocketsight.device.sinks.sink import RotationConfig
+from pocketsight.device.sinks.sqlite import CHECKPOINT_BYTES, SqliteSink
+from pocketsight.device.sinks.writer import SinkWorker
 from tests.entries import face, fault, frame
 
 Told = list[tuple[str, bool, str]]
 
 
-def opened(path: Path, total: int | None = None, told: Told | None = None) -> Database:
-    return Database(path, Limits(None, None, total), lambda *fault: (told if told is not None else []).append(fault))
+def opened(path: Path, total: int | None = None, told: Told | None = None) -> SqliteSink:
+    return SqliteSink(
+        path, RotationConfig(None, None, total), lambda *fault: (told if told is not None else []).append(fault)
+    )
 
 
 def write(path: Path, *numbers: int, told: Told | None = None) -> None:
@@ -121,8 +123,8 @@ def test_the_write_ahead_log_is_copied_now_and_then(tmp_path: Path) -> None:
     log = opened(path)
     for number in range(600):
         log.write([face(number)])
-        assert os.stat(f"{path}-wal").st_size < WAL + 100_000
-    assert log.bytes > 2 * WAL
+        assert os.stat(f"{path}-wal").st_size < CHECKPOINT_BYTES + 100_000
+    assert log.bytes_written > 2 * CHECKPOINT_BYTES
     log.close()
 
 
@@ -133,7 +135,7 @@ def test_the_oldest_rows_go_when_there_is_no_room(tmp_path: Path) -> None:
         log.write([face(number) for number in range(100 * batch, 100 * batch + 100)])
     log.close()
     found = numbers(path)
-    assert found == list(range(log.deleted, 10_000)) and 1000 < len(found) < 5000
+    assert found == list(range(log.entries_deleted, 10_000)) and 1000 < len(found) < 5000
     assert path.stat().st_size < 1_200_000
 
 
@@ -216,7 +218,7 @@ def killed(path: Path, count: int) -> None:
 def test_a_run_that_ends_at_once_tells_of_a_broken_database(tmp_path: Path) -> None:
     replace(tmp_path / "log.db")
     told: Told = []
-    assert Writer(opened(tmp_path / "log.db", told=told), lambda *fault: None).close(10)
+    assert SinkWorker(opened(tmp_path / "log.db", told=told), lambda *fault: None).close(10)
     assert len(told) == 1
 
 

@@ -4,24 +4,30 @@ import json
 import time
 
 from pocketsight.device.boxes import Box
-from pocketsight.device.record import Record, Seen
-from pocketsight.device.sentiment import Sentiment
-from pocketsight.device.state import KEPT, State
+from pocketsight.device.record import FaceResult, FrameResult
+from pocketsight.device.sentiment import Classification
+from pocketsight.device.state import MAX_ENTRIES, RunStatus
 
 
-def record(number: int, born: float, label: str = "happy", taken: float = 0.0) -> Record:
-    faces = [Seen(Box(1, 2, 3, 4), 0.9, Sentiment(label, 0.8, 0), track=7)]
-    return Record(
-        taken or 6000 + number / 10, born, number, None, faces, {"detect": 2.0 + number % 3, "whole": 5.0}, seen=born
+def record(number: int, born: float, label: str = "happy", taken: float = 0.0) -> FrameResult:
+    faces = [FaceResult(Box(1, 2, 3, 4), 0.9, Classification(label, 0.8, 0), track_id=7)]
+    return FrameResult(
+        taken or 6000 + number / 10,
+        born,
+        number,
+        None,
+        faces,
+        {"detect": 2.0 + number % 3, "whole": 5.0},
+        processed_monotonic=born,
     )
 
 
 def test_a_snapshot_is_json_and_says_what_is_seen() -> None:
-    state = State("run-1", ("happy", "sad"))
+    state = RunStatus("run-1", ("happy", "sad"))
     assert json.loads(json.dumps(state.snapshot()))["faces"] == []
     now = time.monotonic()
     for n in range(30):
-        state.saw(record(n, now - 3 + n / 10), age=0.02)
+        state.add_frame(record(n, now - 3 + n / 10), latency=0.02)
     found = json.loads(json.dumps(state.snapshot()))
     assert found["frames"] == 30 and 7 < found["fps"] < 11
     assert found["ms"] == {"detect": 3.0, "whole": 5.0} and found["age"] == 20.0
@@ -36,35 +42,35 @@ def test_a_snapshot_is_json_and_says_what_is_seen() -> None:
 
 
 def test_a_camera_that_stands_still_has_no_frame_rate() -> None:
-    state = State("r", ())
+    state = RunStatus("r", ())
     for n in range(30):
-        state.saw(record(n, time.monotonic() - 60 + n / 10), age=0.0)
+        state.add_frame(record(n, time.monotonic() - 60 + n / 10), latency=0.0)
     assert state.snapshot()["fps"] < 1
 
 
 def test_seconds_of_each_sentiment_are_added_up_by_the_minute() -> None:
-    state = State("r", ("happy", "sad"))
+    state = RunStatus("r", ("happy", "sad"))
     for n in range(1200):  # two minutes at ten frames a second
-        state.saw(record(n, 100 + n / 10, "happy" if n < 900 else "sad"), age=0.0)
+        state.add_frame(record(n, 100 + n / 10, "happy" if n < 900 else "sad"), latency=0.0)
     minutes = state.snapshot()["minutes"]
     assert [row["minute"] for row in minutes] == [6000, 6060]
     assert minutes[0]["seconds"] == {"happy": 59.9} and minutes[1]["seconds"] == {"happy": 30.0, "sad": 30.0}
 
 
 def test_a_gap_counts_for_a_second_at_most_and_an_hour_is_kept() -> None:
-    state = State("r", ())
+    state = RunStatus("r", ())
     for n in range(100):
-        state.saw(record(n, 100 + 60 * n, taken=6000 + 60 * n), age=0.0)
+        state.add_frame(record(n, 100 + 60 * n, taken=6000 + 60 * n), latency=0.0)
     minutes = state.snapshot()["minutes"]
     assert len(minutes) == 60 and minutes[-1]["seconds"] == {"happy": 1.0}
 
 
 def test_events_are_numbered_and_the_old_ones_fall_out() -> None:
-    state = State("r", ())
-    for n in range(KEPT + 20):
-        state.tell({"kind": "face", "what": "appeared", "n": n})
+    state = RunStatus("r", ())
+    for n in range(MAX_ENTRIES + 20):
+        state.add_event({"kind": "face", "what": "appeared", "n": n})
     count, entries = state.events()
-    assert count == KEPT + 20 and len(entries) == KEPT and entries[0]["n"] == 20
-    assert [entry["n"] for entry in state.events(count - 2)[1]] == [KEPT + 18, KEPT + 19]
+    assert count == MAX_ENTRIES + 20 and len(entries) == MAX_ENTRIES and entries[0]["n"] == 20
+    assert [entry["n"] for entry in state.events(count - 2)[1]] == [MAX_ENTRIES + 18, MAX_ENTRIES + 19]
     assert state.events(count) == (count, [])
-    assert state.snapshot()["counters"] == {"face appeared": KEPT + 20}
+    assert state.snapshot()["counters"] == {"face appeared": MAX_ENTRIES + 20}

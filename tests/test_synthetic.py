@@ -10,9 +10,9 @@ import pytest
 
 from pocketsight.device.boxes import Box
 from pocketsight.device.camera import Camera, open_camera
-from pocketsight.device.camera.synthetic import AWAY, STORY, Stage
+from pocketsight.device.camera.synthetic import AWAY_BETWEEN, CYCLE_SECONDS, SyntheticScene
 from pocketsight.device.detector import detect
-from pocketsight.device.interpreter import load
+from pocketsight.device.interpreter import load_on_cpu
 from pocketsight.device.sentiment import classify
 
 MODELS = Path(__file__).parents[1] / "models"
@@ -25,24 +25,27 @@ def near(a: Box, b: Box) -> bool:
 
 @pytest.mark.parametrize("size", [(480, 640), (240, 320), (720, 1280)])
 def test_the_shipped_models_find_and_name_the_drawn_people(size: tuple[int, int]) -> None:
-    detector, sentiment = load(MODELS / "detector.tflite", threads=1), load(MODELS / "sentiment.tflite", threads=1)
-    stage, named = Stage(size), Counter[str]()
+    detector, sentiment = (
+        load_on_cpu(MODELS / "detector.tflite", threads=1),
+        load_on_cpu(MODELS / "sentiment.tflite", threads=1),
+    )
+    stage, named = SyntheticScene(size), Counter[str]()
     for number in range(0, 600, 20):
-        image, people = stage.draw(number), stage.people(number / 30)
+        image, people = stage.draw(number), stage.place_people(number / 30)
         faces = detect(image, detector)
         for person in people:
-            if person.top + stage.side > size[0]:  # on the way out
+            if person.top + stage.portrait_size > size[0]:  # on the way out
                 continue
             (face,) = (face for face in faces if near(face.box, person.box))
-            named[f"{person.mood} {classify(image, face.box, sentiment).label}"] += 1
-        if all(person.top + stage.side <= size[0] for person in people):
+            named[f"{person.expression} {classify(image, face.box, sentiment).label}"] += 1
+        if all(person.top + stage.portrait_size <= size[0] for person in people):
             assert len(faces) == len(people)  # and nothing else
     assert named["happy happy"] >= 15 and named["sad sad"] >= 20
     assert not named["happy sad"] and not named["sad happy"] and sum(named.values()) > 45
 
 
 def test_what_a_frame_shows_depends_on_its_number_and_the_seed_alone() -> None:
-    one, same, other = Stage(SIZE), Stage(SIZE), Stage(SIZE, seed=1)
+    one, same, other = SyntheticScene(SIZE), SyntheticScene(SIZE), SyntheticScene(SIZE, seed=1)
     same.draw(3)
     assert np.array_equal(one.draw(40), same.draw(40))
     assert not np.array_equal(one.draw(40), other.draw(40))
@@ -50,13 +53,15 @@ def test_what_a_frame_shows_depends_on_its_number_and_the_seed_alone() -> None:
 
 
 def test_people_move_turn_sad_and_go_away_and_the_story_begins_again() -> None:
-    stage = Stage(SIZE)
-    there = {second: stage.people(second) for second in range(int(STORY))}
+    stage = SyntheticScene(SIZE)
+    there = {second: stage.place_people(second) for second in range(int(CYCLE_SECONDS))}
     assert {len(people) for people in there.values()} == {1, 2}
-    assert len(there[round(sum(AWAY) / 2)]) == 1
-    assert {people[0].mood for people in there.values()} == {"happy", "sad"}
+    assert len(there[round(sum(AWAY_BETWEEN) / 2)]) == 1
+    assert {people[0].expression for people in there.values()} == {"happy", "sad"}
     assert len({(people[0].left, people[0].top) for people in there.values()}) > 15
-    assert [p.mood for p in stage.people(STORY + 2)] == [p.mood for p in stage.people(2)]
+    assert [p.expression for p in stage.place_people(CYCLE_SECONDS + 2)] == [
+        p.expression for p in stage.place_people(2)
+    ]
 
 
 def seen(source: str, seconds: float) -> tuple[Camera, list[int]]:
@@ -65,16 +70,16 @@ def seen(source: str, seconds: float) -> tuple[Camera, list[int]]:
     with open_camera(source, SIZE, threading.Event()) as camera:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if (frame := camera.next(0.1)) is not None:
+            if (frame := camera.read(0.1)) is not None:
                 numbers.append(frame.index)
-                assert time.monotonic() - frame.born < 5
+                assert time.monotonic() - frame.captured_monotonic < 5
     return camera, numbers
 
 
 def test_it_is_a_live_camera_at_its_rate() -> None:
     camera, numbers = seen("synthetic:64x48@20", 2)
     assert camera.live and camera.fps == 20 and 5 < len(numbers) < 60
-    assert camera.stamped
+    assert camera.has_timestamps
 
 
 def test_fast_waits_for_nothing_and_loses_nothing() -> None:
@@ -87,7 +92,7 @@ def test_fast_waits_for_nothing_and_loses_nothing() -> None:
 @pytest.mark.parametrize("source", ["synthetic:320x240@15", "synthetic:320x240", "synthetic@15", "synthetic"])
 def test_size_and_rate_may_be_named(source: str) -> None:
     stop = threading.Event()
-    with open_camera(source, SIZE, stop, patient=True) as camera:
+    with open_camera(source, SIZE, stop, reconnect=True) as camera:
         frame = next(iter(camera))
         assert frame.image.shape == ((240, 320, 3) if "320" in source else (480, 640, 3))
         assert camera.fps == (15 if "15" in source else 30)

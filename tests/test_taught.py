@@ -10,7 +10,7 @@ import pytest
 
 from pocketsight.train.backend import keras
 from pocketsight.train.recipe import RECIPES
-from pocketsight.train.sentiment import crop71k, taught
+from pocketsight.train.sentiment import crop71k, distillation_targets
 from tests.pictures import save
 
 PROGRAM = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]
@@ -27,7 +27,9 @@ def test_targets_are_mixed_with_the_teachers_odds() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
     odds = keras.ops.convert_to_numpy(keras.ops.softmax(teacher(pixels, training=False)["logits"]))
     targets = np.array([[1, 0, 0], [0, 0.5, 0.5], [0, 0, 0]], np.float32)
-    mixed = taught(teacher, replace(RECIPES["sentiment"]["crop71k"], trust=0.75))(targets, pixels)
+    mixed = distillation_targets(teacher, replace(RECIPES["sentiment"]["crop71k"], distill_weight=0.75))(
+        targets, pixels
+    )
     mixed = keras.ops.convert_to_numpy(mixed)
     assert np.allclose(mixed[:2], 0.25 * targets[:2] + 0.75 * odds[:2], atol=1e-5)
     assert np.allclose(mixed[2], odds[2], atol=1e-5)  # nobody knows: the teacher alone speaks

@@ -4,7 +4,7 @@ import numpy as np
 
 from pocketsight.device.boxes import Box
 from pocketsight.device.detector import Face
-from pocketsight.device.follow.tracker import Tracker, match
+from pocketsight.device.follow.tracker import Tracker, match_tracks
 
 
 def face(x: float, y: float, side: float = 40, score: float = 0.9) -> Face:
@@ -80,7 +80,7 @@ def test_who_left_is_told_once() -> None:
     gone = []
     for n in range(40):
         tracker.update([face(10, 10)] if n < 5 else [], n / 10, n)
-        gone += [track.id for track in tracker.gone]
+        gone += [track.id for track in tracker.ended]
     assert gone == [1] and not tracker.tracks
 
 
@@ -88,8 +88,8 @@ def test_between_searches_a_track_moves_on_at_its_speed() -> None:
     tracker = Tracker()
     for n in range(30):
         tracker.update([face(10 + 4 * n, 20)], n / 20, n)
-    (track,) = tracker.between(30 / 20)
-    assert abs(track.shown.left - (10 + 4 * 30)) < 4 and track.last == 29 / 20
+    (track,) = tracker.predict(30 / 20)
+    assert abs(track.display_box.left - (10 + 4 * 30)) < 4 and track.last_seen_monotonic == 29 / 20
 
 
 def test_a_face_that_stands_still_stays_where_it_is_however_seldom_it_is_searched() -> None:
@@ -98,11 +98,11 @@ def test_a_face_that_stands_still_stays_where_it_is_however_seldom_it_is_searche
         numbers: set[int] = set()
         for n in range(600):
             now = n / 20
-            if n % every and tracker.certain(now):
-                tracks = tracker.between(now)
+            if n % every and tracker.is_confident(now):
+                tracks = tracker.predict(now)
             else:
                 tracks = tracker.update([face(100 + rng.normal(0, 1), 60 + rng.normal(0, 1))], now, now)
-            off = max([off, *(abs(track.shown.left - 100) for track in tracks)])
+            off = max([off, *(abs(track.display_box.left - 100) for track in tracks)])
             numbers |= {track.id for track in tracks}
         assert numbers == {1} and off < 10
 
@@ -111,7 +111,7 @@ def test_tracks_that_were_not_searched_for_a_second_are_not_certain() -> None:
     tracker = Tracker()
     for n in range(3):
         tracker.update([face(10, 10)], n / 20, n)
-    assert tracker.certain(0.5) and not tracker.certain(1.2)
+    assert tracker.is_confident(0.5) and not tracker.is_confident(1.2)
 
 
 def test_who_stands_there_after_the_camera_was_away_is_somebody_else() -> None:
@@ -119,7 +119,7 @@ def test_who_stands_there_after_the_camera_was_away_is_somebody_else() -> None:
     for n in range(5):
         tracker.update([face(10, 10)], n / 20, n)
     tracker.update([face(10, 10)], 600.0, 600)
-    assert [track.id for track in tracker.gone] == [1]
+    assert [track.id for track in tracker.ended] == [1]
     (track,) = tracker.update([face(10, 10)], 600.1, 600)
     assert track.id == 2
 
@@ -139,9 +139,9 @@ def test_many_faces_at_once() -> None:
 
 
 def test_each_box_goes_to_one_track_at_most() -> None:
-    pairs = match([Box(0, 0, 10, 10), Box(1, 0, 11, 10)], [Box(1, 0, 11, 10)])
+    pairs = match_tracks([Box(0, 0, 10, 10), Box(1, 0, 11, 10)], [Box(1, 0, 11, 10)])
     assert pairs == {1: 0}
 
 
 def test_a_box_of_another_size_nearby_is_not_taken() -> None:
-    assert match([Box(0, 0, 10, 10)], [Box(12, 0, 60, 48)]) == {}
+    assert match_tracks([Box(0, 0, 10, 10)], [Box(12, 0, 60, 48)]) == {}

@@ -9,52 +9,56 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.boxes import Box, decode_one, encode_one
+from pocketsight.device.boxes import Box, decode_single, encode_single
 from pocketsight.device.detector import detect
-from pocketsight.device.drawn import write_faces
+from pocketsight.device.drawn import write_detection_dataset
 from pocketsight.device.errors import DataError
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.sentiment import classify, probabilities
-from pocketsight.device.spec import ModelSpec, unpack
-from pocketsight.device.tensor import Tensor
-from pocketsight.train.arch import ARCHS
-from pocketsight.train.augment import photometric, window
+from pocketsight.device.interpreter import Model
+from pocketsight.device.sentiment import classify, to_probabilities
+from pocketsight.device.spec import ModelSpec, read_model_file
+from pocketsight.device.tensor import QuantizedTensor
+from pocketsight.train.arch import ARCHITECTURES
+from pocketsight.train.augment import build_augmentation, random_window
 from pocketsight.train.backend import keras
-from pocketsight.train.fit import compile_
-from pocketsight.train.recipe import CNN256, RECIPES, VGG16
-from pocketsight.train.tutorials import MEAN, pretrain, vgg16_loss
+from pocketsight.train.fit import compile_trainer
+from pocketsight.train.recipe import CNN256_RECIPE, RECIPES, VGG16_RECIPE
+from pocketsight.train.tutorials import IMAGENET_BGR_MEAN, load_imagenet_weights, vgg16_loss
 from tests.pictures import save, scene
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
-TRACKER = ModelSpec("detector", "vgg16", (120, 120), ("face",), 0.5, overlap=0.45)
+TRACKER = ModelSpec("detector", "vgg16", (120, 120), ("face",), 0.5, nms_iou_threshold=0.45)
 
 
 def test_the_nets_have_the_tutorials_sizes() -> None:
-    assert ARCHS["sentiment"]["cnn256"].net(CNN256.size, 2).count_params() == 3_696_625
-    assert ARCHS["detector"]["vgg16"].net(VGG16.size).count_params() == 16_826_181
-    assert {task: list(nets) for task, nets in ARCHS.items()} == {task: list(nets) for task, nets in RECIPES.items()}
+    assert ARCHITECTURES["sentiment"]["cnn256"].build(CNN256_RECIPE.size, 2).count_params() == 3_696_625
+    assert ARCHITECTURES["detector"]["vgg16"].build(VGG16_RECIPE.size).count_params() == 16_826_181
+    assert {task: list(nets) for task, nets in ARCHITECTURES.items()} == {
+        task: list(nets) for task, nets in RECIPES.items()
+    }
     with pytest.raises(DataError, match="tells two classes apart, not 3"):
-        ARCHS["sentiment"]["cnn256"].net(CNN256.size, 3)
+        ARCHITECTURES["sentiment"]["cnn256"].build(CNN256_RECIPE.size, 3)
 
 
 def test_one_box_comes_back_as_it_went_in() -> None:
     boxes = np.array([[10, 20, 30, 40], [12, 30, 72, 90]], np.float32)
-    written = encode_one(boxes, (120, 240))
+    written = encode_single(boxes, (120, 240))
     assert written[0] == 1
-    outputs = {"score": Tensor(written[:1]), "box": Tensor(written[1:])}
-    back, scores = decode_one(outputs, (120, 240), 0.5)
+    outputs = {"score": QuantizedTensor(written[:1]), "box": QuantizedTensor(written[1:])}
+    back, scores = decode_single(outputs, (120, 240), 0.5)
     np.testing.assert_allclose(back, boxes[1:], rtol=1e-6)  # the largest
     assert scores == [1]
-    assert len(decode_one(outputs | {"score": Tensor(np.array([0.4], np.float32))}, (120, 240), 0.5)[0]) == 0
-    assert not encode_one(boxes[:0], (120, 120)).any()
+    assert (
+        len(decode_single(outputs | {"score": QuantizedTensor(np.array([0.4], np.float32))}, (120, 240), 0.5)[0]) == 0
+    )
+    assert not encode_single(boxes[:0], (120, 120)).any()
 
 
 def test_the_tracker_gives_one_face_at_most_in_pixels_of_the_frame() -> None:
-    def sees(score: int, box: list[int]) -> Loaded:
-        outputs = {"score": Tensor(np.array([score], np.int8), 1 / 256, -128),
-                   "box": Tensor(np.array(box, np.int8), 1 / 256, -128)}  # fmt: skip
-        return Loaded(lambda image: outputs, TRACKER)
+    def sees(score: int, box: list[int]) -> Model:
+        outputs = {"score": QuantizedTensor(np.array([score], np.int8), 1 / 256, -128),
+                   "box": QuantizedTensor(np.array(box, np.int8), 1 / 256, -128)}  # fmt: skip
+        return Model(lambda image: outputs, TRACKER)
 
     frame = np.zeros((240, 320, 3), np.uint8)  # fitted to 120x90
     (face,) = detect(frame, sees(100, [-64, -64, 0, 0]))
@@ -65,15 +69,20 @@ def test_the_tracker_gives_one_face_at_most_in_pixels_of_the_frame() -> None:
 
 
 def test_a_score_of_the_second_class_is_read_as_two() -> None:
-    assert probabilities({"score": Tensor(np.array([64], np.int8), 1 / 256, -128)}) == pytest.approx([0.25, 0.75])
-    hot = probabilities({"score": Tensor(np.array([0.9], np.float32))}, 2.0)
+    assert to_probabilities({"score": QuantizedTensor(np.array([64], np.int8), 1 / 256, -128)}) == pytest.approx(
+        [0.25, 0.75]
+    )
+    hot = to_probabilities({"score": QuantizedTensor(np.array([0.9], np.float32))}, 2.0)
     assert hot == pytest.approx([1 / (1 + 3), 3 / (1 + 3)])  # odds of 9 become their root
-    ends = [probabilities({"score": Tensor(np.array([end], np.int8), 1 / 256, -128)}, 2.0) for end in (-128, 127)]
+    ends = [
+        to_probabilities({"score": QuantizedTensor(np.array([end], np.int8), 1 / 256, -128)}, 2.0)
+        for end in (-128, 127)
+    ]
     assert 0 < ends[0][1] < ends[1][0] < 0.1 and all(end.sum() == pytest.approx(1) for end in ends)
     spec = ModelSpec("sentiment", "cnn256", (256, 256), ("happy", "sad"), 0.7)
     for value, label in ((0.1, "happy"), (0.9, "sad"), (0.4, "unsure")):
-        outputs = {"score": Tensor(np.array([value], np.float32))}
-        model = Loaded(lambda image, outputs=outputs: outputs, spec)  # type: ignore[misc]
+        outputs = {"score": QuantizedTensor(np.array([value], np.float32))}
+        model = Model(lambda image, outputs=outputs: outputs, spec)  # type: ignore[misc]
         assert classify(np.zeros((20, 20, 3), np.uint8), Box(0, 0, 10, 10), model).label == label
 
 
@@ -83,7 +92,7 @@ def test_the_localization_loss_is_corner_and_size_squared_and_half_the_presence(
                "box": np.array([[0.2, 0.2, 0.5, 0.8], [0, 0, 0.1, 0]], np.float32)}  # fmt: skip
     corner, size = 0.1**2, 0.1**2 + 0.2**2 + 0.1**2
     presence = -(np.log(0.8) + np.log(0.7)) / 2
-    assert float(vgg16_loss(targets, outputs, VGG16)) == pytest.approx(corner + size + presence / 2, rel=1e-5)
+    assert float(vgg16_loss(targets, outputs, VGG16_RECIPE)) == pytest.approx(corner + size + presence / 2, rel=1e-5)
 
 
 def test_the_rate_falls_to_three_quarters_in_the_first_epoch_and_stays_for_the_cnn() -> None:
@@ -91,22 +100,22 @@ def test_the_rate_falls_to_three_quarters_in_the_first_epoch_and_stays_for_the_c
         pixels = keras.Input((4,))
         net = keras.Model(pixels, keras.layers.Dense(1)(pixels))
         trainer = keras.Model(net.input, net.output)
-        compile_(trainer, net, recipe, 1000, 100)
+        compile_trainer(trainer, net, recipe, 1000, 100)
         schedule = trainer.optimizer._learning_rate
         return float(schedule(step))
 
-    assert rate(VGG16, 0) == pytest.approx(1e-4) and rate(VGG16, 100) == pytest.approx(0.75e-4)
-    assert rate(CNN256, 0) == rate(CNN256, 700) == pytest.approx(1e-3)
+    assert rate(VGG16_RECIPE, 0) == pytest.approx(1e-4) and rate(VGG16_RECIPE, 100) == pytest.approx(0.75e-4)
+    assert rate(CNN256_RECIPE, 0) == rate(CNN256_RECIPE, 700) == pytest.approx(1e-3)
 
 
 def test_imagenet_weights_see_our_pixels_as_they_saw_theirs(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     theirs = keras.applications.VGG16(include_top=False, weights=None, input_shape=(64, 64, 3))
     theirs.save_weights(tmp_path / "vgg.weights.h5")
-    net = ARCHS["detector"]["vgg16"].net((64, 64))
-    assert pretrain(net, tmp_path / "vgg.weights.h5")
+    net = ARCHITECTURES["detector"]["vgg16"].build((64, 64))
+    assert load_imagenet_weights(net, tmp_path / "vgg.weights.h5")
     image = np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3)).astype(np.float32)
-    bgr = image[..., ::-1] - np.array(MEAN, np.float32)
+    bgr = image[..., ::-1] - np.array(IMAGENET_BGR_MEAN, np.float32)
     their, our = (
         keras.Model(model.input, model.get_layer("block2_conv2").output).predict(pixels, verbose=0)
         for model, pixels in ((theirs, bgr), (net, image))
@@ -115,28 +124,28 @@ def test_imagenet_weights_see_our_pixels_as_they_saw_theirs(tmp_path: Path) -> N
 
 
 def test_no_network_is_no_error_and_a_wrong_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    net = ARCHS["detector"]["vgg16"].net((64, 64))
+    net = ARCHITECTURES["detector"]["vgg16"].build((64, 64))
 
     def refused(*_: object, **__: object) -> None:
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.applications, "VGG16", refused)
-    assert not pretrain(net, None)
+    assert not load_imagenet_weights(net, None)
     monkeypatch.undo()
     (tmp_path / "x.weights.h5").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"x\.weights\.h5 does not hold the weights of VGG16"):
-        pretrain(net, tmp_path / "x.weights.h5")
+        load_imagenet_weights(net, tmp_path / "x.weights.h5")
 
 
 def test_the_trackers_window_is_the_tutorials_square_or_the_whole_picture() -> None:
     rng = np.random.default_rng(0)
     image = np.zeros((480, 640, 3), np.uint8)
     boxes = np.empty((0, 4), np.float32)
-    windows = [window(image, boxes, (120, 120), VGG16, rng) for _ in range(50)]
+    windows = [random_window(image, boxes, (120, 120), VGG16_RECIPE, rng) for _ in range(50)]
     assert {(right - left, bottom - top) for left, top, right, bottom in windows} == {(450, 450), (640, 640)}
     plain = np.random.default_rng(1).integers(0, 255, (20, 20, 3)).astype(np.uint8)
-    assert (photometric(CNN256, face=True)(image=plain)["image"] == plain).all()
-    assert [type(t).__name__ for t in photometric(VGG16).transforms] == [
+    assert (build_augmentation(CNN256_RECIPE, is_face_crop=True)(image=plain)["image"] == plain).all()
+    assert [type(t).__name__ for t in build_augmentation(VGG16_RECIPE).transforms] == [
         "RandomBrightnessContrast", "RandomGamma", "RGBShift"
     ]  # fmt: skip
 
@@ -151,7 +160,7 @@ def pocketsight(*words: object) -> str:
 def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
     faces, moods, runs = tmp_path / "faces", tmp_path / "moods", tmp_path / "runs"
     for part, count in (("train", 40), ("val", 12)):
-        write_faces(faces / part, count, seed=len(part))
+        write_detection_dataset(faces / part, count, seed=len(part))
         for n in range(2 * count):  # happy is light and sad is dark, which a few steps can learn
             image = (scene(n + len(part)) * 0.3 + 150 * (n % 2)).astype(np.uint8)
             save(moods / part / ("happy" if n % 2 else "sad") / f"{n}.jpg", image)
@@ -164,10 +173,10 @@ def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
     for run, data in ((runs / "d", faces), (runs / "s", moods)):
         pocketsight("export", "tflite", run, "--calibrate", data, "--limit", 1)
     detector, sentiment = runs / "d" / "detector.tflite", runs / "s" / "sentiment.tflite"
-    _, spec = unpack(detector)
+    _, spec = read_model_file(detector)
     assert spec.strides == () and spec.precision == "int8" and spec.training["begun_from"] == "vgg.weights.h5"
     assert spec.training["recipe"]["pictures"] == 160
-    _, spec = unpack(sentiment)
+    _, spec = read_model_file(sentiment)
     assert spec.training["recipe"]["pictures"] == 6 * spec.training["train_pictures"]
     score = json.loads(pocketsight("score", sentiment, "--data", moods, "--json"))
     assert score["accuracy"] > 0.9

@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device.health.watchdog import Watchdog, asked, notify, ready, reloading, stopping
+from pocketsight.device.health.watchdog import (
+    Watchdog,
+    notify,
+    notify_ready,
+    notify_reloading,
+    notify_stopping,
+    watchdog_interval,
+)
 from tests.processes import running, until
 
 START = (
@@ -130,7 +137,7 @@ def test_a_machine_too_busy_to_run_the_watchdog_is_not_taken_for_a_loop_that_han
 ) -> None:
     """Its ticks come 30 s late, three times in a row; the loop has got its turn between them."""
     ended: list[int] = []
-    dog = Watchdog(limit=20, end=ended.append)
+    dog = Watchdog(timeout=20, exit_process=ended.append)
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(dog, "_beat", (0.0, "detect"))
@@ -172,19 +179,19 @@ def test_systemd_hears_nothing_from_a_loop_that_hangs(tmp_path: Path, manager: s
 
 def test_the_sign_of_life_is_for_whom_systemd_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
-    assert asked() == 30
+    assert watchdog_interval() == 30
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
-    assert asked() == 30
+    assert watchdog_interval() == 30
     monkeypatch.setenv("WATCHDOG_PID", "1")
-    assert asked() is None
+    assert watchdog_interval() is None
     monkeypatch.setenv("WATCHDOG_USEC", "soon")
-    assert asked() is None
+    assert watchdog_interval() is None
 
 
 def test_what_systemd_is_told(tmp_path: Path, manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     before = time.monotonic_ns() // 1000
-    assert ready("watching") and reloading() and stopping("signal")
+    assert notify_ready("watching") and notify_reloading() and notify_stopping("signal")
     assert manager.recv(4096) == b"READY=1\nSTATUS=watching"
     word, _, microseconds = manager.recv(4096).decode().partition("\nMONOTONIC_USEC=")
     assert word == "RELOADING=1" and before <= int(microseconds) <= time.monotonic_ns() // 1000

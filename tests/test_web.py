@@ -14,11 +14,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pocketsight.device.errors import ServeError
-from pocketsight.device.state import State
-from pocketsight.device.web.auth import place
-from pocketsight.device.web.feed import VIEWERS
-from pocketsight.device.web.health import health
-from pocketsight.device.web.picture import Encoder, picture
+from pocketsight.device.state import RunStatus
+from pocketsight.device.web.auth import parse_bind_address
+from pocketsight.device.web.feed import MAX_VIEWERS
+from pocketsight.device.web.health import check_health
+from pocketsight.device.web.picture import PreviewEncoder, encode_preview
 from pocketsight.device.web.serve import serve
 from tests.looping import LABELS, Loop, ask, boxes, decoded, frame, looping, seen, watching
 from tests.processes import until
@@ -38,7 +38,7 @@ def test_the_picture_is_shown_moving_and_once() -> None:
 def test_a_large_frame_is_sent_small_with_its_boxes_in_place() -> None:
     image = np.zeros((960, 1280, 3), np.uint8)
     record = seen(0, 1)
-    shown = decoded(picture((image, record), LABELS, None))
+    shown = decoded(encode_preview((image, record), LABELS, None))
     assert shown.shape == (480, 640, 3)
     left, bottom = round(boxes(1)[0].left / 2), round(boxes(1)[0].bottom / 2)
     assert shown[bottom - 20, left].max() > 100  # the box's side
@@ -48,18 +48,18 @@ def test_a_large_frame_is_sent_small_with_its_boxes_in_place() -> None:
 
 def test_nothing_is_encoded_while_nobody_looks() -> None:
     made: list[bytes] = []
-    encoder = Encoder(lambda: LABELS, made.append, blur=False, fps=100)
+    encoder = PreviewEncoder(lambda: LABELS, made.append, blur=False, fps=100)
     try:
         for number in range(20):
-            encoder.show(frame(number), seen(number))
+            encoder.update(frame(number), seen(number))
             time.sleep(0.01)
         assert not made
-        encoder.watch(True)
+        encoder.set_watched(True)
         until(lambda: len(made) == 1)
         time.sleep(0.2)
         assert len(made) == 1  # each frame once
-        encoder.watch(False)
-        encoder.show(frame(21), seen(21))
+        encoder.set_watched(False)
+        encoder.update(frame(21), seen(21))
         time.sleep(0.2)
         assert len(made) == 1
     finally:
@@ -73,10 +73,10 @@ def test_a_mistake_in_drawing_does_not_end_the_preview(capsys: pytest.CaptureFix
     def labels() -> tuple[str, ...]:
         raise ValueError("planted")
 
-    encoder = Encoder(labels, made.append, blur=False)
+    encoder = PreviewEncoder(labels, made.append, blur=False)
     try:
-        encoder.watch(True)
-        encoder.show(frame(0), seen(0))
+        encoder.set_watched(True)
+        encoder.update(frame(0), seen(0))
         until(lambda: "ValueError" in capsys.readouterr().err)
         assert encoder.thread.is_alive()
     finally:
@@ -86,25 +86,25 @@ def test_a_mistake_in_drawing_does_not_end_the_preview(capsys: pytest.CaptureFix
 def test_viewers_are_counted_and_limited() -> None:
     with looping() as loop:
         callers = []
-        for _ in range(VIEWERS):
+        for _ in range(MAX_VIEWERS):
             caller = socket.create_connection(("127.0.0.1", loop.web.port), timeout=20)
             caller.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert caller.recv(100).startswith(b"HTTP/1.1 200")
             callers.append(caller)
         assert ask(loop.web, "/stream.mjpg")[0] == 503
         assert ask(loop.web, "/snapshot.jpg")[0] == 503
-        assert json.loads(ask(loop.web, "/api/state")[2])["viewers"] == VIEWERS
+        assert json.loads(ask(loop.web, "/api/state")[2])["viewers"] == MAX_VIEWERS
         for caller in callers:
             caller.close()
         until(lambda: json.loads(ask(loop.web, "/api/state")[2])["viewers"] == 0)
-        assert not loop.web.encoder.watched
+        assert not loop.web.encoder.is_watched
         with watching(loop.web) as next_picture:
             assert next_picture()
 
 
 def test_the_state_and_the_events_are_told() -> None:
     with looping(faces=2) as loop:
-        loop.state.facts["temperature"] = 48.2
+        loop.state.info["temperature"] = 48.2
         loop.tell("appeared", track=1, sentiment="happy")
         loop.tell("left", track=1, sentiment="happy", seconds=3.0)
         until(lambda: loop.frames > 3)
@@ -112,7 +112,7 @@ def test_the_state_and_the_events_are_told() -> None:
         everything = json.loads(ask(loop.web, "/api/events")[2])
         later = json.loads(ask(loop.web, "/api/events?since=1")[2])
         wrong = [ask(loop.web, f"/api/events?since={word}")[0] for word in ("x", "-1", "9" * 5000, "%b2", "")]
-    assert state["run"] == loop.state.run
+    assert state["run"] == loop.state.run_id
     assert [face["sentiment"] for face in state["faces"]] == ["happy", "sad"]
     assert (state["temperature"], state["newest"], state["health"]["ok"]) == (48.2, 2, True)
     assert [event["what"] for event in everything["events"]] == ["appeared", "left"]
@@ -122,26 +122,26 @@ def test_the_state_and_the_events_are_told() -> None:
 
 def test_health_follows_the_frames_and_an_idle_run_is_well() -> None:
     flowing = {"last_frame": 0.1, "faults": {"broker lost": "away"}}
-    assert health(flowing) == {"ok": True, "why": ""}
-    assert health({"last_frame": 30.0, "resting": True})["ok"]
-    assert health({"last_frame": 30.0})["why"] == "no frame for 30 s"
-    assert health({"last_frame": None})["why"] == "no frame yet"
+    assert check_health(flowing) == {"ok": True, "why": ""}
+    assert check_health({"last_frame": 30.0, "resting": True})["ok"]
+    assert check_health({"last_frame": 30.0})["why"] == "no frame for 30 s"
+    assert check_health({"last_frame": None})["why"] == "no frame yet"
     lost = {"last_frame": 0.1, "resting": True, "faults": {"camera lost": "unplugged"}}
-    assert health(lost) == {"ok": False, "why": "camera lost: unplugged"}
+    assert check_health(lost) == {"ok": False, "why": "camera lost: unplugged"}
 
 
 def test_healthz_tells_why() -> None:
     with looping() as loop:
         until(lambda: loop.frames > 3)
         assert ask(loop.web, "/healthz")[::2] == (200, b"ok\n")
-        loop.state.facts["faults"] = {"camera frozen": "the same picture for 10 s"}
+        loop.state.info["faults"] = {"camera frozen": "the same picture for 10 s"}
         status, _, body = ask(loop.web, "/healthz")
     assert (status, body) == (503, b"not ok: camera frozen: the same picture for 10 s\n")
 
 
 def test_prometheus_can_read_the_metrics() -> None:
     with looping(faces=2) as loop:
-        loop.state.facts |= {"temperature": 48.2, "throttled": False, "worn": None, "faults": {"hot": "83 °C"}}
+        loop.state.info |= {"temperature": 48.2, "throttled": False, "worn": None, "faults": {"hot": "83 °C"}}
         loop.tell("hot", "fault", begun=True, detail="83 °C")
         loop.tell("appeared", track=1, sentiment="happy")
         loop.state.dropped = 7
@@ -183,7 +183,7 @@ def test_a_frame_costs_the_loop_next_to_nothing_however_many_watch() -> None:
             next_picture()
         until(lambda: len(loop.took) > 200)
         begun = time.perf_counter()
-        picture((frame(0), seen(0)), LABELS, None)
+        encode_preview((frame(0), seen(0)), LABELS, None)
         encoding = time.perf_counter() - begun
         for caller in callers:
             caller.__exit__(None, None, None)
@@ -218,13 +218,13 @@ def loop_again(loop: Loop) -> None:
 )
 def test_what_is_no_address_is_told(address: str) -> None:
     with pytest.raises(ServeError, match=r"is not like 127\.0\.0\.1:8080"):
-        place(address)
+        parse_bind_address(address)
 
 
 def test_addresses_are_read() -> None:
-    assert place("8080") == ("127.0.0.1", 8080)
-    assert place("[::1]:80") == ("::1", 80)
-    assert place("pi.local:81") == ("pi.local", 81)
+    assert parse_bind_address("8080") == ("127.0.0.1", 8080)
+    assert parse_bind_address("[::1]:80") == ("::1", 80)
+    assert parse_bind_address("pi.local:81") == ("pi.local", 81)
 
 
 def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
@@ -233,5 +233,5 @@ def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
             pass
 
 
-def state() -> State:
-    return State("20261122T041500Z-a3f2", LABELS)
+def state() -> RunStatus:
+    return RunStatus("20261122T041500Z-a3f2", LABELS)

@@ -125,7 +125,7 @@ def test_500_at_once_stop_neither_the_loop_nor_the_server() -> None:
         until(lambda: ask_again(loop) == 200)
         with watching(loop.web) as next_picture:
             assert next_picture()
-    assert most <= server.CONNECTIONS + 1
+    assert most <= server.MAX_CONNECTIONS + 1
     assert any(answered)
     assert frames > 5  # this process runs the hammers, too: how fast the loop is then is measured elsewhere
     assert sorted(loop.took)[len(loop.took) // 2] < 0.02
@@ -153,11 +153,11 @@ def test_the_server_rests_when_it_has_used_its_share() -> None:
             thread.start()
         begun, before = time.monotonic(), used()
         time.sleep(3)
-        share = (used() - before - server.BURST) / (time.monotonic() - begun)
+        share = (used() - before - server.CPU_BURST) / (time.monotonic() - begun)
         over.set()
         for thread in threads:
             thread.join(timeout=20)
-    assert share < 2 * server.SHARE
+    assert share < 2 * server.CPU_SHARE
 
 
 def ask_until(loop: Loop, over: threading.Event) -> None:
@@ -201,10 +201,10 @@ def test_who_sends_a_byte_now_and_then_is_hung_up_on() -> None:
 def test_who_does_not_read_is_hung_up_on_and_costs_the_others_nothing() -> None:
     request = b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with looping() as loop, callers(loop, 5, request, small=True), watching(loop.web) as next_picture:
-        until(lambda: loop.web.feed.viewers == 6)
+        until(lambda: loop.web.broadcaster.viewers == 6)
         pictures = {next_picture() for _ in range(10)}
         assert len(pictures) == 10
-        until(lambda: next_picture() != b"" and loop.web.feed.viewers == 1)
+        until(lambda: next_picture() != b"" and loop.web.broadcaster.viewers == 1)
     answers = b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
     with looping() as loop, callers(loop, 3, answers, small=True) as slow:
         until(lambda: len(loop.web.server.server_state.connections) == len(slow))

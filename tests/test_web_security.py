@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pocketsight.device.errors import ServeError
-from pocketsight.device.web.auth import ADDRESSES, Slowed, Token, is_here, read_token
+from pocketsight.device.web.auth import MAX_TRACKED_ADDRESSES, LoginThrottle, Token, is_loopback, read_token
 from tests.looping import ask, callers, looping, raw, watching
 from tests.processes import until
 
@@ -35,8 +35,10 @@ def test_beyond_this_machine_a_token_is_needed_and_the_cure_is_told() -> None:
     for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:8080", "pi.local:8080"):
         with pytest.raises(ServeError, match="--token-file FILE"), looping(address=address):
             pass
-    assert [is_here(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST")] == [True] * 5
-    assert not any(is_here(host) for host in ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "127.0.0.1.nip.io"))
+    assert [is_loopback(host) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST")] == [True] * 5
+    assert not any(
+        is_loopback(host) for host in ("0.0.0.0", "::", "10.0.0.1", "localhost.example.org", "127.0.0.1.nip.io")
+    )
 
 
 def test_a_token_is_made_once_for_its_owner_only_and_never_told(
@@ -91,7 +93,7 @@ def test_nothing_is_served_without_the_token(token_file: Path, path: str) -> Non
     with looping(token_file) as loop:
         cookie = f"pocketsight-{loop.web.port}"
         wrong += [{"Cookie": f"{cookie}={word}"} for word in ("", token, "é", Token("other" * 8).cookie)]
-        loop.web.server.config.app.slowed.longest = 0.01  # type: ignore[union-attr]
+        loop.web.server.config.app.login_throttle.longest = 0.01  # type: ignore[union-attr]
         for headers in wrong:
             status, _, body = ask(
                 loop.web, path, {**headers, **{n: v.encode().decode("latin-1") for n, v in headers.items()}}
@@ -127,7 +129,7 @@ def test_health_is_open_but_tells_strangers_nothing(token_file: Path) -> None:
     with looping(token_file) as loop:
         until(lambda: loop.frames > 2)
         assert ask(loop.web, "/healthz")[::2] == (200, b"ok\n")
-        loop.state.facts["faults"] = {"camera lost": "the one in the bedroom"}
+        loop.state.info["faults"] = {"camera lost": "the one in the bedroom"}
         assert ask(loop.web, "/healthz")[::2] == (503, b"not ok\n")
         assert b"bedroom" in ask(loop.web, "/healthz", bearer(token_file))[2]
 
@@ -172,22 +174,22 @@ def test_every_answer_carries_the_headers_that_protect_it(token_file: Path) -> N
 
 def test_wrong_tokens_wait_longer_each_time_and_are_forgotten() -> None:
     now = [0.0]
-    slowed = Slowed(lambda: now[0])
-    delays = [slowed.delay("10.0.0.1") for _ in range(100)]
+    slowed = LoginThrottle(lambda: now[0])
+    delays = [slowed.record_failure("10.0.0.1") for _ in range(100)]
     assert delays[:4] == [0.1, 0.2, 0.4, 0.8]
     assert delays[-1] == 5.0
-    assert slowed.delay("10.0.0.2") == 0.1
-    assert [slowed.delay(f"2001:db8::{n:x}") for n in range(3)] == [0.1, 0.2, 0.4]  # one customer's network
+    assert slowed.record_failure("10.0.0.2") == 0.1
+    assert [slowed.record_failure(f"2001:db8::{n:x}") for n in range(3)] == [0.1, 0.2, 0.4]  # one customer's network
     now[0] = 100.0
-    assert slowed.delay("10.0.0.1") == 0.1
-    for number in range(10 * ADDRESSES):
-        slowed.delay(f"10.1.{number // 256}.{number % 256}")
-    assert len(slowed.wrong) == ADDRESSES
+    assert slowed.record_failure("10.0.0.1") == 0.1
+    for number in range(10 * MAX_TRACKED_ADDRESSES):
+        slowed.record_failure(f"10.1.{number // 256}.{number % 256}")
+    assert len(slowed.failures) == MAX_TRACKED_ADDRESSES
 
 
 def test_who_guesses_slows_nobody_else(token_file: Path) -> None:
     with looping(token_file) as loop:
-        loop.web.server.config.app.slowed.longest = 1.0  # type: ignore[union-attr]
+        loop.web.server.config.app.login_throttle.longest = 1.0  # type: ignore[union-attr]
         guess = b"GET /?token=guess HTTP/1.1\r\nHost: x\r\n\r\n"
         with callers(loop, 20, guess) as guessing:
             begun = time.monotonic()

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.drawn import Scene, write_clip, write_faces, write_portraits
-from pocketsight.device.spec import MANIFEST, unpack
+from pocketsight.device.drawn import Scene, write_classification_dataset, write_detection_dataset, write_frame_folder
+from pocketsight.device.spec import MANIFEST_NAME, read_model_file
 from pocketsight.train.match import iou
 
 DETECTOR = "--pictures", 9600, "--batch", 16
@@ -42,9 +42,9 @@ class Way:
 def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     folder = tmp_path_factory.mktemp("way")
     for number, (part, count) in enumerate((("train", 300), ("val", 40))):
-        write_faces(folder / "faces" / part, count, seed=number)
-        write_portraits(folder / "moods" / part, 2 * count, seed=10 + number)
-    scenes = write_clip(folder / "clip", 60, seed=20)
+        write_detection_dataset(folder / "faces" / part, count, seed=number)
+        write_classification_dataset(folder / "moods" / part, 2 * count, seed=10 + number)
+    scenes = write_frame_folder(folder / "clip", 60, seed=20)
     train = folder / "faces" / "train"
     (train / "images" / "broken.jpg").write_bytes(b"no picture")
     (train / "labels" / "broken.json").write_text((train / "labels" / "0000.json").read_text())
@@ -67,7 +67,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
     drawn = found = right = false = 0
     for line, scene in zip(map(json.loads, log.read_text().splitlines()), way.scenes, strict=True):
         left = list(line["faces"])
-        for box, mood in zip(scene.boxes, scene.moods, strict=True):
+        for box, mood in zip(scene.boxes, scene.expressions, strict=True):
             drawn += 1
             best = max(left, key=lambda face: overlap(box, face["box"]), default=None)
             if best and overlap(box, best["box"]) >= 0.5:
@@ -100,8 +100,8 @@ def test_a_run_folder_holds_pictures_and_facts(way: Way, task: str) -> None:
         "sentiment": {"named.png", "confusion.png"},
     }[task]
     assert pictures <= {path.name for path in run.iterdir()}
-    assert {"scores.json", "history.csv", MANIFEST} <= {path.name for path in run.iterdir()}
-    _, spec = unpack(run / f"{task}.tflite")
+    assert {"scores.json", "history.csv", MANIFEST_NAME} <= {path.name for path in run.iterdir()}
+    _, spec = read_model_file(run / f"{task}.tflite")
     assert spec.precision == "int8"
     assert spec.calibration["pictures"] > 100 and len(spec.calibration["sha256"]) == 64
     assert spec.parity["loss"] <= 0.02

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.record import Entry
+from pocketsight.device.record import LogEntry
 from pocketsight.device.sinks import writer as module
 from pocketsight.device.sinks.jsonl import open_jsonl
-from pocketsight.device.sinks.opened import Logs, Shared
-from pocketsight.device.sinks.sink import DiskFull, Limits
-from pocketsight.device.sinks.writer import Writer
+from pocketsight.device.sinks.opened import FaultAggregator, SinkGroup
+from pocketsight.device.sinks.sink import DiskFull, RotationConfig
+from pocketsight.device.sinks.writer import SinkWorker
 from tests.entries import face
 from tests.processes import until
 
@@ -26,18 +26,18 @@ from tests.processes import until
 class Kept:
     """A sink that is a list. `error` is raised by each write with entries; while `held` is set a write stalls."""
 
-    name, interval, deleted = "kept", 0.0, 0
+    name, batch_interval, entries_deleted = "kept", 0.0, 0
 
     def __init__(self) -> None:
         self.entries: list[Any] = []
         self.batches: list[int] = []
-        self.firsts: list[Entry] = []  # of every try
+        self.firsts: list[LogEntry] = []  # of every try
         self.error: Exception | None = None
         self.free = threading.Event()
         self.free.set()
-        self.closed = self.idle = self.bytes = self.tries = 0
+        self.closed = self.idle = self.bytes_written = self.tries = 0
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[LogEntry]) -> None:
         """Keep them."""
         self.idle += not entries
         self.tries += bool(entries)
@@ -47,7 +47,7 @@ class Kept:
             raise self.error
         self.entries += entries
         self.batches.append(len(entries))
-        self.bytes += 100 * len(entries)
+        self.bytes_written += 100 * len(entries)
 
     def close(self) -> None:
         """Count it."""
@@ -76,15 +76,15 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TICK", 0.05)
 
 
-def writer(sink: Any, told: Told, room: int = 100) -> Writer:
-    return Writer(sink, lambda *fault: told.append(fault), room)
+def writer(sink: Any, told: Told, room: int = 100) -> SinkWorker:
+    return SinkWorker(sink, lambda *fault: told.append(fault), room)
 
 
-def wait_for_failure(log: Writer) -> None:
+def wait_for_failure(log: SinkWorker) -> None:
     """Ends with the failure of the thread, as the loop would hear of it."""
 
     def never() -> bool:
-        log.check()
+        log.raise_failure()
         return False
 
     until(never)
@@ -95,17 +95,17 @@ def some(count: int, first: int = 0) -> list[Any]:
 
 
 def test_entries_are_written_in_order_and_all_at_the_end(kept: Kept, told: Told) -> None:
-    kept.interval = 60.0
+    kept.batch_interval = 60.0
     log = writer(kept, told, 10_000)
     for entry in some(1234):
         log.put(entry)
     assert log.close(10)
-    assert kept.entries == some(1234) and max(kept.batches) == module.BATCH
+    assert kept.entries == some(1234) and max(kept.batches) == module.BATCH_SIZE
     assert (log.written, log.lost, kept.closed, told) == (1234, 0, 1, [])
 
 
 def test_entries_are_gathered_for_a_while(kept: Kept, told: Told) -> None:
-    kept.interval = 0.3
+    kept.batch_interval = 0.3
     log = writer(kept, told)
     for entry in some(5):
         log.put(entry)
@@ -143,12 +143,12 @@ def test_one_that_waits_loses_nothing(kept: Kept, told: Told) -> None:
 
     def fill() -> None:
         for entry in some(500):
-            log.put(entry, wait=True)
+            log.put(entry, block=True)
 
     thread = threading.Thread(target=fill)
     thread.start()
     time.sleep(0.2)
-    assert thread.is_alive() and not log.has_room()
+    assert thread.is_alive() and not log.has_capacity()
     kept.free.set()
     thread.join(20)
     assert log.close(10)
@@ -206,7 +206,7 @@ def test_one_that_waits_for_a_faulty_sink_hears_why(kept: Kept, told: Told) -> N
     log = writer(kept, told)
     with pytest.raises(LogError, match="the disk is gone"):
         for entry in some(1000):
-            log.put(entry, wait=True)
+            log.put(entry, block=True)
     assert log.lost == 0 and not log.close()
 
 
@@ -237,7 +237,7 @@ def test_an_error_that_nobody_foresaw_is_raised_where_it_is_seen(kept: Kept, tol
     with pytest.raises(ZeroDivisionError, match="a bug"):
         wait_for_failure(log)
     with pytest.raises(ZeroDivisionError):
-        log.put({}, wait=True)
+        log.put({}, block=True)
     with pytest.raises(ZeroDivisionError):
         log.close()
     assert kept.closed == 1
@@ -248,7 +248,7 @@ def test_a_tell_that_fails_is_not_swallowed(kept: Kept) -> None:
         raise ZeroDivisionError
 
     kept.error = LogError("gone")
-    log = Writer(kept, tell)
+    log = SinkWorker(kept, tell)
     log.put({})
     with pytest.raises(ZeroDivisionError):
         wait_for_failure(log)
@@ -258,15 +258,15 @@ def test_a_reader_who_has_seen_enough_ends_it_quietly(kept: Kept, told: Told) ->
     kept.error = BrokenPipeError()
     log = writer(kept, told)
     log.put({})
-    until(lambda: log.ended)
+    until(lambda: log.reader_closed)
     for entry in some(1000):
-        log.put(entry, wait=True)
-    assert log.close() and not told and Logs([log]).ended
+        log.put(entry, block=True)
+    assert log.close() and not told and SinkGroup([log]).reader_closed
 
 
 def test_a_fault_may_be_told_to_the_log_itself(kept: Kept) -> None:
-    logs: list[Writer] = []
-    log = Writer(kept, lambda what, begun, detail: logs[0].put({"what": what, "begun": begun}))
+    logs: list[SinkWorker] = []
+    log = SinkWorker(kept, lambda what, begun, detail: logs[0].put({"what": what, "begun": begun}))
     logs.append(log)
     kept.error = LogError("gone")
     log.put({"n": 0})
@@ -279,8 +279,8 @@ def test_a_fault_may_be_told_to_the_log_itself(kept: Kept) -> None:
 
 def test_a_fault_that_two_sinks_share_is_over_when_both_are_well() -> None:
     heard: list[tuple[str, bool]] = []
-    shared = Shared(lambda what, begun, detail: heard.append((what, begun)))
-    a, b = shared.of("a.db"), shared.of("b.db")
+    shared = FaultAggregator(lambda what, begun, detail: heard.append((what, begun)))
+    a, b = shared.reporter_for("a.db"), shared.reporter_for("b.db")
     a("disk full", True, "a")
     b("disk full", True, "b")
     a("disk full", False, "a is back")
@@ -293,32 +293,32 @@ def test_bytes_a_day_go_on_as_since_the_start(kept: Kept, told: Told, monkeypatc
     log = writer(kept, told)
     log.put({})
     until(lambda: log.written == 1)
-    assert log.bytes_a_day() == 100 * 24  # the first hour counts as one
+    assert log.bytes_per_day() == 100 * 24  # the first hour counts as one
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + 7200)
-    assert 1190 <= log.bytes_a_day() <= 1200
+    assert 1190 <= log.bytes_per_day() <= 1200
     monkeypatch.undo()
     assert log.close()
 
 
 def test_all_logs_are_closed_in_one_deadline(told: Told) -> None:
     sinks = [Kept() for _ in range(7)]
-    logs = Logs([writer(sink, told) for sink in sinks])
+    logs = SinkGroup([writer(sink, told) for sink in sinks])
     for sink in sinks[:6]:
         sink.free.clear()
     logs.put({})
     start = time.monotonic()
     assert logs.finish(0.5) == 6  # each of the six holds one
     assert time.monotonic() - start < 2.5  # one after the other would take 3
-    assert sinks[6].entries == [{}] and "takes too long" in logs.why
+    assert sinks[6].entries == [{}] and "takes too long" in logs.failure_reason
     for sink in sinks:
         sink.free.set()
-    for log in logs.writers:
+    for log in logs.workers:
         log._thread.join(10)
 
 
 def test_many_threads_may_put(tmp_path: Path, told: Told) -> None:
-    log = writer(open_jsonl(tmp_path / "log.jsonl", Limits(None, None, None)), told, 10_000)
+    log = writer(open_jsonl(tmp_path / "log.jsonl", RotationConfig(None, None, None)), told, 10_000)
     threads = [
         threading.Thread(target=lambda run=run: deque(map(log.put, (face(n, run=run) for n in range(500))), 0))
         for run in "abcd"
@@ -334,7 +334,7 @@ def test_many_threads_may_put(tmp_path: Path, told: Told) -> None:
 def test_no_thread_and_no_descriptor_stay(tmp_path: Path, told: Told) -> None:
     before = threading.active_count(), len(os.listdir("/proc/self/fd"))
     for _ in range(20):
-        log = writer(open_jsonl(tmp_path / "log.jsonl", Limits(None, None, None)), told)
+        log = writer(open_jsonl(tmp_path / "log.jsonl", RotationConfig(None, None, None)), told)
         log.put(face(0))
         assert log.close(10)
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from pocketsight.device.boxes import Box
 from pocketsight.device.errors import SettingsError
-from pocketsight.device.follow.zones import counts, read_zone
+from pocketsight.device.follow.zones import in_zones, parse_zone
 
 FRAME = 100, 200, 3
 
@@ -14,40 +14,40 @@ def at(x: float, y: float) -> Box:
 
 
 def test_two_points_are_a_rectangle_and_a_face_counts_by_its_middle() -> None:
-    zones = [read_zone("0,0.5 1,1")]
-    assert counts(at(100, 60), FRAME, zones)
-    assert not counts(at(100, 40), FRAME, zones)
+    zones = [parse_zone("0,0.5 1,1")]
+    assert in_zones(at(100, 60), FRAME, zones)
+    assert not in_zones(at(100, 40), FRAME, zones)
 
 
 def test_without_zones_everything_counts() -> None:
-    assert counts(at(1, 1), FRAME, [])
+    assert in_zones(at(1, 1), FRAME, [])
 
 
 def test_a_face_in_any_zone_counts() -> None:
-    zones = [read_zone("0,0 0.2,0.2"), read_zone("0.8,0.8 1,1")]
-    assert counts(at(10, 5), FRAME, zones) and counts(at(190, 95), FRAME, zones)
-    assert not counts(at(100, 50), FRAME, zones)
+    zones = [parse_zone("0,0 0.2,0.2"), parse_zone("0.8,0.8 1,1")]
+    assert in_zones(at(10, 5), FRAME, zones) and in_zones(at(190, 95), FRAME, zones)
+    assert not in_zones(at(100, 50), FRAME, zones)
 
 
 def test_a_polygon_with_a_dent() -> None:
-    zone = read_zone("0,0 1,0 1,1 0.5,0.2 0,1")
-    assert zone.holds(0.1, 0.5) and zone.holds(0.9, 0.5)
-    assert not zone.holds(0.5, 0.5)
+    zone = parse_zone("0,0 1,0 1,1 0.5,0.2 0,1")
+    assert zone.contains(0.1, 0.5) and zone.contains(0.9, 0.5)
+    assert not zone.contains(0.5, 0.5)
 
 
 @given(x=st.floats(0.01, 0.99), y=st.floats(0.01, 0.99))
 def test_a_triangle_is_what_lies_below_its_diagonal(x: float, y: float) -> None:
     if abs(x - y) > 1e-6:
-        assert read_zone("0,0 1,1 0,1").holds(x, y) == (y > x)
+        assert parse_zone("0,0 1,1 0,1").contains(x, y) == (y > x)
 
 
 def test_a_zone_without_area_is_refused() -> None:
     for text in ("0,0 0,0", "0.5,0 0.5,1", "0,0.3 0.5,0.3 1,0.3"):
         with pytest.raises(SettingsError, match="has no area"):
-            read_zone(text)
+            parse_zone(text)
 
 
 @pytest.mark.parametrize("text", ["", "0,0", "a,b c,d", "0,0 1", "0,0 2,1", "0,0 1,nan", "0;0 1;1"])
 def test_what_is_no_zone_is_told(text: str) -> None:
     with pytest.raises(SettingsError, match="points x,y in shares of the frame"):
-        read_zone(text)
+        parse_zone(text)

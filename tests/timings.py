@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketsight.device.bench.statistics import summary
+from pocketsight.device.bench.statistics import summarize_stages
 
 MACHINE = {
     "board": "Raspberry Pi 5 Model B", "cores": 4, "architecture": "aarch64", "os": "Debian 13", "kernel": "6.12",
@@ -41,7 +41,7 @@ def run_report(stages: dict[str, list[list[float]]], **more: Any) -> dict[str, A
     """A report "run" with these samples."""
     return {
         "v": 1, "kind": "run", "machine": MACHINE, "load": 0.5, "source": "face.jpg", "source_sha256": "abc",
-        "models": [model(), model("sentiment")], "stages": summary(stages), "samples": stages, **more,
+        "models": [model(), model("sentiment")], "stages": summarize_stages(stages), "samples": stages, **more,
     }  # fmt: skip
 
 

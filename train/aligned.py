@@ -10,85 +10,95 @@ from pathlib import Path
 import numpy as np
 
 from pocketsight.device.boxes import Box
-from pocketsight.device.commands.options import MODELS
+from pocketsight.device.commands.options import MODELS_DIR
 from pocketsight.device.detector import detect
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import Image, fit, read_image
-from pocketsight.device.interpreter import Loaded, load
+from pocketsight.device.image import Image, letterbox, read_image
+from pocketsight.device.interpreter import Model, load_on_cpu
 from pocketsight.device.spec import ModelSpec
-from pocketsight.train.expressions import Portrait
+from pocketsight.train.expressions import ClassificationSample
 from pocketsight.train.recipe import Recipe
-from pocketsight.train.say import bar, say
+from pocketsight.train.say import log_message, progress_bar
 
-SHARE = 0.5  # of the detector's input that the picture fills: a face that fills the picture is too large for it else
-AROUND = 128  # grey level of the rest; in black it finds a few less
-LEAST = 0.3  # score: in a portrait a face is likely
-SMALLEST = 0.25  # longer side of a box, in the picture's longer sides: smaller ones are somebody else, or nobody
+FILL_SHARE = (
+    0.5  # of the detector's input that the picture fills: a face that fills the picture is too large for it else
+)
+PADDING_GRAY = 128  # grey level of the rest; in black it finds a few less
+MIN_SCORE = 0.3  # score: in a portrait a face is likely
+MIN_BOX_SHARE = 0.25  # longer side of a box, in the picture's longer sides: smaller ones are somebody else, or nobody
 
 
-def finder(path: Path | None) -> Loaded:
+def load_face_finder(path: Path | None) -> Model:
     """The detector of a file, or without one ours. Raises ModelError."""
-    return load(path or MODELS / "detector.tflite", "detector")
+    return load_on_cpu(path or MODELS_DIR / "detector.tflite", "detector")
 
 
-def align(
-    portraits: Sequence[Portrait], detector: Loaded, track: Callable[[Sequence[Portrait]], Iterable[Portrait]] = iter
-) -> list[Portrait]:
+def align_faces(
+    samples: Sequence[ClassificationSample],
+    detector: Model,
+    progress: Callable[[Sequence[ClassificationSample]], Iterable[ClassificationSample]] = iter,
+) -> list[ClassificationSample]:
     """The portraits with the box of their face, where one is found; one that cannot be read stays as it is."""
-    return [_aligned(portrait, detector) for portrait in track(portraits)]
+    return [_align_sample(portrait, detector) for portrait in progress(samples)]
 
 
-def align_parts(
-    parts: Sequence[list[Portrait]], recipe: Recipe, detector: Path | None
-) -> tuple[list[list[Portrait]], Recipe]:
+def align_splits(
+    splits: Sequence[list[ClassificationSample]], recipe: Recipe, detector: Path | None
+) -> tuple[list[list[ClassificationSample]], Recipe]:
     """The parts of a data set with the boxes of their faces, and the recipe, which remembers whether that was done.
 
     Where fewer than half of the pictures show what the detector finds, all of them are taken as they are.
     """
     if not recipe.aligned:
-        return list(parts), recipe
-    shown = {id(part): _shown(part, detector) for part in parts}  # both may be one: too few to hold any out
-    done = [shown[id(part)] for part in parts]
+        return list(splits), recipe
+    shown = {
+        id(part): _align_with_progress(part, detector) for part in splits
+    }  # both may be one: too few to hold any out
+    done = [shown[id(part)] for part in splits]
     count, found = sum(map(len, done)), sum(portrait.box is not None for part in done for portrait in part)
     if 2 * found < count:
-        say(f"faces were found in {found} of {count} pictures only: each is taken as it is; --detector names another")
-        return list(parts), replace(recipe, aligned=False)
+        log_message(
+            f"faces were found in {found} of {count} pictures only: each is taken as it is; --detector names another"
+        )
+        return list(splits), replace(recipe, aligned=False)
     if found < count:
-        say(f"faces were found in {found} of {count} pictures; the others are taken as they are")
+        log_message(f"faces were found in {found} of {count} pictures; the others are taken as they are")
     return done, recipe
 
 
-def as_trained(portraits: list[Portrait], spec: ModelSpec, detector: Path | None = None) -> list[Portrait]:
+def apply_training_alignment(
+    samples: list[ClassificationSample], spec: ModelSpec, detector: Path | None = None
+) -> list[ClassificationSample]:
     """The portraits as a net was trained on them: with the boxes of their faces, or as they are. Raises ModelError."""
     aligned = spec.training.get("recipe", {}).get("aligned")
-    return _shown(portraits, detector) if aligned else portraits
+    return _align_with_progress(samples, detector) if aligned else samples
 
 
-def _shown(portraits: Sequence[Portrait], detector: Path | None) -> list[Portrait]:
-    return align(portraits, finder(detector), partial(bar, what="finding faces"))
+def _align_with_progress(samples: Sequence[ClassificationSample], detector: Path | None) -> list[ClassificationSample]:
+    return align_faces(samples, load_face_finder(detector), partial(progress_bar, description="finding faces"))
 
 
-def _aligned(portrait: Portrait, detector: Loaded) -> Portrait:
+def _align_sample(sample: ClassificationSample, detector: Model) -> ClassificationSample:
     try:
-        return replace(portrait, box=locate(read_image(portrait.path), detector))
+        return replace(sample, box=find_face(read_image(sample.path), detector))
     except DataError:  # training will say so
-        return portrait
+        return sample
 
 
-def locate(image: Image, detector: Loaded) -> Box | None:
+def find_face(image: Image, detector: Model) -> Box | None:
     """The likeliest face in an RGB picture (H, W, 3) that may be filled by it, in pixels; None: none is found.
 
     It may reach beyond the picture, as the face does.
     """
-    height, width = detector.spec.size
-    inner = round(height * SHARE), round(width * SHARE)
+    height, width = detector.spec.input_size
+    inner = round(height * FILL_SHARE), round(width * FILL_SHARE)
     scale = min(inner[0] / image.shape[0], inner[1] / image.shape[1])
     h, w = (max(1, round(length * scale)) for length in image.shape[:2])
     top, left = (height - h) // 2, (width - w) // 2
-    frame = np.full((height, width, 3), AROUND, np.uint8)
-    frame[top : top + h, left : left + w] = fit(image, (h, w))[0]
-    for face in detect(frame, detector, threshold=LEAST):
+    frame = np.full((height, width, 3), PADDING_GRAY, np.uint8)
+    frame[top : top + h, left : left + w] = letterbox(image, (h, w))[0]
+    for face in detect(frame, detector, score_threshold=MIN_SCORE):
         box = Box(*((side - at) / scale for side, at in zip(face.box, (left, top, left, top), strict=True)))
-        if max(box.right - box.left, box.bottom - box.top) >= SMALLEST * max(image.shape[:2]):
+        if max(box.right - box.left, box.bottom - box.top) >= MIN_BOX_SHARE * max(image.shape[:2]):
             return box
     return None

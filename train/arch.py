@@ -10,31 +10,31 @@ from pocketsight.train import detector, sentiment, tutorials
 from pocketsight.train.backend import keras
 
 
-class Arch(NamedTuple):
+class Architecture(NamedTuple):
     """One net. `recipe.RECIPES` has its numbers, under the same name."""
 
-    net: Callable[..., keras.Model]  # size, number of classes (not for a detector), batch
+    build: Callable[..., keras.Model]  # size, number of classes (not for a detector), batch
     loss: Callable[..., Any]  # targets, outputs, recipe
     strides: tuple[int, ...] = ()  # of a detector with grids
-    shipped: str = ""  # the model in models/ that is this net
-    pretrain: Callable[[keras.Model, Path | None], bool] | None = None  # gives the net weights to begin with
+    shipped_model: str = ""  # the model in models/ that is this net
+    load_pretrained: Callable[[keras.Model, Path | None], bool] | None = None  # gives the net weights to begin with
 
 
-def grids(shipped: str) -> Arch:
+def grid_architecture(shipped_model: str) -> Architecture:
     """A detector with three grids; the recipe says for how large a picture."""
-    return Arch(detector.grids, detector.loss, detector.STRIDES, shipped)
+    return Architecture(detector.grid_detector, detector.detector_loss, detector.STRIDES, shipped_model)
 
 
-ARCHS = {
+ARCHITECTURES = {
     "detector": {
-        "grid133k": grids("detector"),
-        "grid133k-256": grids("detector-tiny"),
-        "grid133k-512": grids("detector-large"),
-        "vgg16": Arch(tutorials.vgg16, tutorials.vgg16_loss, pretrain=tutorials.pretrain),
+        "grid133k": grid_architecture("detector"),
+        "grid133k-256": grid_architecture("detector-tiny"),
+        "grid133k-512": grid_architecture("detector-large"),
+        "vgg16": Architecture(tutorials.vgg16, tutorials.vgg16_loss, load_pretrained=tutorials.load_imagenet_weights),
     },
     "sentiment": {
-        "crop71k": Arch(sentiment.crop71k, sentiment.loss, shipped="sentiment"),
-        "crop870k": Arch(sentiment.crop870k, sentiment.loss),
-        "cnn256": Arch(tutorials.cnn256, tutorials.cnn256_loss),
+        "crop71k": Architecture(sentiment.crop71k, sentiment.classifier_loss, shipped_model="sentiment"),
+        "crop870k": Architecture(sentiment.crop870k, sentiment.classifier_loss),
+        "cnn256": Architecture(tutorials.cnn256, tutorials.cnn256_loss),
     },
 }

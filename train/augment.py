@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 
 from pocketsight.device.boxes import Boxes
-from pocketsight.device.image import Image, cut, fit
+from pocketsight.device.image import Image, crop_window, letterbox
 from pocketsight.train.recipe import Recipe
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer version
 
-VISIBLE = 0.4  # share of a face that must be in the window; less is ignored, neither face nor background
+MIN_VISIBLE_SHARE = 0.4  # share of a face that must be in the window; less is ignored, neither face nor background
 
 
-def photometric(recipe: Recipe, face: bool = False) -> Any:
+def build_augmentation(recipe: Recipe, is_face_crop: bool = False) -> Any:
     """An albumentations pipeline: light, colour, blur, noise, JPEG; of one face also a turn and covered parts.
 
     A recipe may ask for the tracker tutorial's three changes instead, or for none.
@@ -28,29 +28,37 @@ def photometric(recipe: Recipe, face: bool = False) -> Any:
         return A.Compose([])
     if recipe.augment == "tracker":  # each with its chance of then
         return A.Compose([A.RandomBrightnessContrast(p=0.2), A.RandomGamma(p=0.2), A.RGBShift(p=0.2)])
-    small = [A.Downscale((0.35, 0.8))] if face else []  # as far from the camera
+    small = [A.Downscale((0.35, 0.8))] if is_face_crop else []  # as far from the camera
     return A.Compose(
         [
             *(
-                [A.Rotate(recipe.turn, p=0.7), A.CoarseDropout((1, 2), (0.1, 0.35), (0.1, 0.35), p=recipe.cover)]
-                if face
+                [
+                    A.Rotate(recipe.max_rotation, p=0.7),
+                    A.CoarseDropout((1, 2), (0.1, 0.35), (0.1, 0.35), p=recipe.occlusion),
+                ]
+                if is_face_crop
                 else []
             ),
             A.RandomBrightnessContrast(recipe.light, recipe.light, p=0.5),
-            A.RandomBrightnessContrast((0.0, 0.0), (-0.8, -0.4), p=recipe.dusk),
+            A.RandomBrightnessContrast((0.0, 0.0), (-0.8, -0.4), p=recipe.darken),
             A.RandomGamma((round(100 * (1 - recipe.light)), round(100 * (1 + recipe.light))), p=0.3),
             A.HueSaturationValue(8, 40, 0, p=0.3),
             A.RGBShift(12, 12, 12, p=0.2),
-            A.ToGray(p=recipe.grey),
-            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7)), *small], p=recipe.blemish),
-            A.GaussNoise(std_range=(0.01, 0.06), p=recipe.blemish),
-            A.ImageCompression(quality_range=(30, 90), p=recipe.blemish),
+            A.ToGray(p=recipe.grayscale),
+            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7)), *small], p=recipe.degrade),
+            A.GaussNoise(std_range=(0.01, 0.06), p=recipe.degrade),
+            A.ImageCompression(quality_range=(30, 90), p=recipe.degrade),
         ]
     )
 
 
-def window(
-    image: Image, boxes: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator, part: float = 1.0
+def random_window(
+    image: Image,
+    boxes: Boxes,
+    size: tuple[int, int],
+    recipe: Recipe,
+    rng: np.random.Generator,
+    input_scale: float = 1.0,
 ) -> list[int]:
     """A random window [left, top, right, bottom] with the shape of `size`, in pixels of the picture.
 
@@ -64,10 +72,10 @@ def window(
     if recipe.square:
         wide = min(width, height) * recipe.square
     else:
-        wide = whole * np.exp(rng.uniform(*np.log(recipe.zoom))) * part
+        wide = whole * np.exp(rng.uniform(*np.log(recipe.scale_range))) * input_scale
     high = wide * size[0] / size[1]
     left, top = (rng.uniform(min(0, room), max(0, room)) for room in (width - wide, height - high))
-    if len(boxes) and rng.random() < (recipe.focus if part == 1 else recipe.early_focus):
+    if len(boxes) and rng.random() < (recipe.object_centered if input_scale == 1 else recipe.low_res_object_centered):
         box = boxes[rng.integers(len(boxes))]
         left, top = (
             rng.uniform(far - side, near) if side > far - near else (near + far - side) / 2
@@ -76,12 +84,12 @@ def window(
     return [round(left), round(top), max(round(left + wide), round(left) + 1), max(round(top + high), round(top) + 1)]
 
 
-def turn(image: Image, boxes: Boxes, where: list[int], degrees: float) -> tuple[Image, Boxes]:
+def rotate_window(image: Image, boxes: Boxes, window_box: list[int], degrees: float) -> tuple[Image, Boxes]:
     """The window `where` of a picture that was rotated around the window's centre; boxes in the window's pixels.
 
     A box is that of the rotated ellipse within it, since that of its rotated corners would be too large for a face.
     """
-    left, top, right, bottom = where
+    left, top, right, bottom = window_box
     matrix = cv2.getRotationMatrix2D(((left + right) / 2, (top + bottom) / 2), degrees, 1.0)
     matrix[:, 2] -= left, top
     piece = cv2.warpAffine(image, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
@@ -90,21 +98,21 @@ def turn(image: Image, boxes: Boxes, where: list[int], degrees: float) -> tuple[
     return np.asarray(piece, np.uint8), np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
 
 
-def framed(
+def random_crop(
     image: Image, boxes: Boxes, ignore: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator,
-    part: float = 1.0,
+    input_scale: float = 1.0,
 ) -> tuple[Image, Boxes, Boxes]:  # fmt: skip
     """A random window of a picture, perhaps turned or mirrored, fitted to `size`; boxes in its pixels.
 
     A face of which less than VISIBLE is left becomes a region to ignore.
     """
-    where = window(image, boxes, size, recipe, rng, part)
+    where = random_window(image, boxes, size, recipe, rng, input_scale)
     both = np.concatenate([boxes, ignore])
-    if recipe.turned and rng.random() < recipe.turned:
-        piece, both = turn(image, both, where, rng.uniform(-recipe.turn, recipe.turn))
+    if recipe.rotate and rng.random() < recipe.rotate:
+        piece, both = rotate_window(image, both, where, rng.uniform(-recipe.max_rotation, recipe.max_rotation))
     else:
-        piece, both = cut(image, *where), both - np.array(where[:2] * 2, np.float32)
-    canvas, scale = fit(piece, size)
+        piece, both = crop_window(image, *where), both - np.array(where[:2] * 2, np.float32)
+    canvas, scale = letterbox(piece, size)
     moved = both * np.float32(scale)
     kept = np.clip(moved, 0, np.array([size[1], size[0], size[1], size[0]], np.float32))
     area = np.prod(kept[:, 2:] - kept[:, :2], axis=1)
@@ -112,10 +120,10 @@ def framed(
     if rng.random() < recipe.flip:
         canvas = np.ascontiguousarray(canvas[:, ::-1])
         kept[:, [0, 2]] = size[1] - kept[:, [2, 0]]
-    if recipe.upside and rng.random() < recipe.upside:
+    if recipe.vertical_flip and rng.random() < recipe.vertical_flip:
         canvas = np.ascontiguousarray(canvas[::-1])
         kept[:, [1, 3]] = size[0] - kept[:, [3, 1]]
-    face = (np.arange(len(both)) < len(boxes)) & (share >= VISIBLE)
+    face = (np.arange(len(both)) < len(boxes)) & (share >= MIN_VISIBLE_SHARE)
     return canvas, kept[face], kept[~face & (area > 0)]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from pocketsight.device.quiet import quiet
+from pocketsight.device.quiet import suppress_stderr
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with quiet():
+with suppress_stderr():
     import keras
 
     if keras.backend.backend() == "tensorflow":

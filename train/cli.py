@@ -10,18 +10,18 @@ from typing import Any
 
 import click
 
-from pocketsight.device.commands.options import MODELS, Size
+from pocketsight.device.commands.options import MODELS_DIR, SizeParam
 from pocketsight.train.recipe import RECIPES, Recipe
 
 PATH = click.Path(path_type=Path)
-ALIGNED = "Finds the face in each picture, so that it is cut as the board will."
-PICK = (
+FACE_DETECTOR_HELP = "Finds the face in each picture, so that it is cut as the board will."
+THRESHOLD_TARGET_HELP = (
     "Choose the threshold and write it into the model: precision>=0.99, recall>=0.9, 'false_alarms_per_hour<=1 at "
     "10 fps'; of a classifier accuracy_when_sure>=0.97, answered>=0.85, others_called<=0.15."
 )
 
 
-def names(text: str | None) -> tuple[str, ...]:
+def parse_comma_list(text: str | None) -> tuple[str, ...]:
     """A comma list."""
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
@@ -63,29 +63,37 @@ def _training_options(task: str) -> Callable[[Any], Any]:
 @_training_options("detector")
 def detector(data: Path, **options: Any) -> None:
     """Train the detector: one kind of object, any number of them in a picture (vgg16: one at most)."""
-    from pocketsight.train.faces import FaceBatches, at_most_one, hold_out, plain, read_faces
+    from pocketsight.train.faces import (
+        DetectionBatches,
+        hold_out_detection,
+        keep_single_object,
+        read_detection_dataset,
+        validation_batch,
+    )
 
-    faces = read_faces(data)
+    faces = read_detection_dataset(data)
 
     from pocketsight.device.spec import ModelSpec
     from pocketsight.train import run
-    from pocketsight.train.arch import ARCHS
-    from pocketsight.train.say import say
+    from pocketsight.train.arch import ARCHITECTURES
+    from pocketsight.train.say import log_message
 
-    arch = ARCHS["detector"][options["arch"]]
+    arch = ARCHITECTURES["detector"][options["arch"]]
     if not arch.strides:
-        faces, crowded = at_most_one(faces)
+        faces, crowded = keep_single_object(faces)
         if crowded:
-            say(f"{options['arch']} finds one box; left out: {crowded} pictures with more, or with regions to ignore")
-    train, val = hold_out(faces, RECIPES["detector"][options["arch"]].held_out)
-    recipe = _recipe("detector", options, len(train))
-    facts = run.provenance([data], recipe, train, val)
+            log_message(
+                f"{options['arch']} finds one box; left out: {crowded} pictures with more, or with regions to ignore"
+            )
+    train, val = hold_out_detection(faces, RECIPES["detector"][options["arch"]].val_fraction)
+    recipe = _recipe_from_options("detector", options, len(train))
+    facts = run.training_provenance([data], recipe, train, val)
     spec = ModelSpec(
-        "detector", options["arch"], recipe.size, (faces.label,), threshold=0.5, strides=arch.strides, overlap=0.45,
+        "detector", options["arch"], recipe.size, (faces.label,), score_threshold=0.5, strides=arch.strides, nms_iou_threshold=0.45,
         training=facts,
     )  # fmt: skip
-    batches = FaceBatches(train, spec, recipe)
-    run.finish_detector(_fit(spec, batches, plain, (train, val), recipe, options), batches, val)
+    batches = DetectionBatches(train, spec, recipe)
+    run.finish_detector(_train_network(spec, batches, validation_batch, (train, val), recipe, options), batches, val)
 
 
 @train.command()
@@ -106,7 +114,7 @@ def detector(data: Path, **options: Any) -> None:
 @click.option(
     "--others", help="Comma list: folders of faces to be unsure about, as are those whose name starts with _."
 )
-@click.option("--detector", type=PATH, help=f"{ALIGNED}  [default: the one that comes with pocketsight]")
+@click.option("--detector", type=PATH, help=f"{FACE_DETECTOR_HELP}  [default: the one that comes with pocketsight]")
 @click.option("--teacher", type=PATH, help="The run folder of a larger net of the same classes, to learn from too.")
 @click.option(
     "--unlabelled", type=PATH, multiple=True, help="With --teacher: faces in any folders, whose class it says."
@@ -118,33 +126,41 @@ def sentiment(
 ) -> None:  # fmt: skip
     """Train the classifier of faces: two classes or more."""
     from pocketsight.train import expressions
-    from pocketsight.train.aligned import align_parts
+    from pocketsight.train.aligned import align_splits
 
     if unlabelled and not teacher:
         raise click.UsageError("--unlabelled needs --teacher, who says what they are")
-    found = expressions.read_expressions(list(data), list(votes), names(classes), names(others))
-    train, val = expressions.hold_out(found, RECIPES["sentiment"][options["arch"]].held_out)
-    train = [*train, *expressions.unlabelled(unlabelled, found.classes)] if unlabelled else train
+    found = expressions.read_classification_dataset(
+        list(data), list(votes), parse_comma_list(classes), parse_comma_list(others)
+    )
+    train, val = expressions.hold_out_classification(found, RECIPES["sentiment"][options["arch"]].val_fraction)
+    train = [*train, *expressions.read_unlabeled(unlabelled, found.classes)] if unlabelled else train
 
     from pocketsight.device.spec import ModelSpec
     from pocketsight.train import run
-    from pocketsight.train.sentiment import THRESHOLD, taught
+    from pocketsight.train.sentiment import INITIAL_THRESHOLD, distillation_targets
 
-    (train, val), recipe = align_parts((train, val), _recipe("sentiment", options, len(train)), detector)
-    facts = run.provenance([*data, *unlabelled], recipe, train, val)
+    (train, val), recipe = align_splits((train, val), _recipe_from_options("sentiment", options, len(train)), detector)
+    facts = run.training_provenance([*data, *unlabelled], recipe, train, val)
     facts |= ({"votes": [file.name for file in votes]} if votes else {}) | (
         {"teacher": teacher.name} if teacher else {}
     )
     spec = ModelSpec(
-        "sentiment", options["arch"], recipe.size, found.classes, THRESHOLD, margin=recipe.margin, training=facts
+        "sentiment",
+        options["arch"],
+        recipe.size,
+        found.classes,
+        INITIAL_THRESHOLD,
+        crop_margin=recipe.margin,
+        training=facts,
     )
-    teach = taught(run.teacher_for(spec, teacher), recipe) if teacher else None
-    batches = expressions.PortraitBatches(train, spec, recipe)
-    folder = _fit(spec, batches, expressions.plain, (train, val), recipe, options, teach)
-    run.finish_sentiment(folder, batches, val)
+    target_fn = distillation_targets(run.load_teacher(spec, teacher), recipe) if teacher else None
+    batches = expressions.ClassificationBatches(train, spec, recipe)
+    folder = _train_network(spec, batches, expressions.validation_batch, (train, val), recipe, options, target_fn)
+    run.finish_classifier(folder, batches, val)
 
 
-def _recipe(task: str, options: dict[str, Any], count: int) -> Recipe:
+def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
     """The recipe of the net with what the options change, its length in pictures. `count` pictures are one pass."""
     given = {k: options[k] for k in ("pictures", "epochs", "batch", "seed") if options[k] is not None}
     recipe = RECIPES[task][options["arch"]]
@@ -153,26 +169,29 @@ def _recipe(task: str, options: dict[str, Any], count: int) -> Recipe:
             raise click.UsageError("--pictures and --epochs both give the length; choose one")
         given |= {"epochs": 0, "repeats": 1}
     recipe = replace(recipe, **given)
-    return replace(recipe, pictures=recipe.epochs * recipe.repeats * count) if recipe.epochs else recipe
+    return replace(recipe, pictures=recipe.epochs * recipe.repeats * image_count) if recipe.epochs else recipe
 
 
-def _fit(
-    spec: Any, batches: Any, plain: Callable[..., Any], parts: Sequence[Any], recipe: Recipe, options: dict[str, Any],
-    teach: Any = None,
+def _train_network(
+    spec: Any, batches: Any, validation_batch: Callable[..., Any], splits: Sequence[Any], recipe: Recipe, options: dict[str, Any],
+    target_fn: Any = None,
 ) -> Path:  # fmt: skip
     """Train the net of a spec on `batches`; the run folder. `plain` makes the validation batch."""
     from pocketsight.train import run
-    from pocketsight.train.arch import ARCHS
-    from pocketsight.train.feed import workers_for_this_machine
+    from pocketsight.train.arch import ARCHITECTURES
+    from pocketsight.train.feed import default_worker_count
     from pocketsight.train.fit import fit
 
-    train, val = parts
-    net, spec = run.begin(spec, options["weights"], options["resume"])
-    loss, folder = ARCHS[spec.task][spec.arch].loss, run.folder_for(options["out"], options["resume"], spec)
-    early = replace(batches, early=True) if recipe.early else None
-    validation = plain(run.few(val, spec), spec)
-    workers = options["workers"] or workers_for_this_machine()
-    fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers, early, teach)
+    train, val = splits
+    net, spec = run.create_network(spec, options["weights"], options["resume"])
+    loss, folder = (
+        ARCHITECTURES[spec.task][spec.arch].loss,
+        run.prepare_run_folder(options["out"], options["resume"], spec),
+    )
+    early = replace(batches, early=True) if recipe.low_res_share else None
+    validation = validation_batch(run.validation_subset(val, spec), spec)
+    workers = options["workers"] or default_worker_count()
+    fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers, early, target_fn)
     return folder
 
 
@@ -184,14 +203,14 @@ def _fit(
 @click.option(
     "--min-face", default=16.0, show_default=True, help="Detector: px of the frame; smaller faces do not count."
 )
-@click.option("--frame", type=Size(), help="Pictures are fitted to it.  [default: 320x240; pipeline: 640x480]")
+@click.option("--frame", type=SizeParam(), help="Pictures are fitted to it.  [default: 320x240; pipeline: 640x480]")
 @click.option(
     "--votes", type=PATH, multiple=True, help="Classifier: the voters' majority is the truth, where it is clear."
 )
 @click.option(
     "--plots", type=PATH, help="A folder for curves, found faces, and failures.html: what went wrong, to look at."
 )
-@click.option("--pick", metavar="PROMISE", help=PICK)
+@click.option("--pick", metavar="PROMISE", help=THRESHOLD_TARGET_HELP)
 @click.option(
     "--detector", type=PATH,
     help="Of the pipeline; of a classifier: finds the faces in portraits.  [default: the one that ships]",
@@ -207,20 +226,20 @@ def score(
     With the word pipeline instead, detector and classifier together on whole photographs in class folders.
     """
     from pocketsight.train import verdict
-    from pocketsight.train.pick import write
+    from pocketsight.train.pick import write_threshold
 
     if str(model) == "pipeline":
         if pick or votes:
             raise click.UsageError("--pick and --votes are for one model, not for the pipeline")
-        models = [detector or MODELS / "detector.tflite", sentiment or MODELS / "sentiment.tflite"]
-        scores = verdict.pipeline(models, data, frame, plots)
+        models = [detector or MODELS_DIR / "detector.tflite", sentiment or MODELS_DIR / "sentiment.tflite"]
+        scores = verdict.pipeline_report(models, data, frame, plots)
     elif sentiment:
         raise click.UsageError("--sentiment is for: pocketsight score pipeline")
     else:
-        scores = verdict.model(model, data, frame, min_face, votes, plots, pick, detector)
-    click.echo(json.dumps(scores, indent=2) if as_json else verdict.text(scores))
+        scores = verdict.evaluate_model(model, data, frame, min_face, votes, plots, pick, detector)
+    click.echo(json.dumps(scores, indent=2) if as_json else verdict.format_scores(scores))
     if pick:
-        write(model, scores["picked"], [path.name for path in data])
+        write_threshold(model, scores["picked"], [path.name for path in data])
         click.echo(f"wrote the threshold into {model}", err=True)
     for line in scores["skipped"]:
         click.echo(f"skipped: {line}", err=True)

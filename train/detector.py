@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from pocketsight.device.boxes import FACE, IGNORED, REACH
+from pocketsight.device.boxes import IGNORE, MAX_DISTANCE, POSITIVE
 from pocketsight.train.backend import keras
 from pocketsight.train.norm import BatchNormalization
 from pocketsight.train.recipe import Recipe
@@ -24,108 +24,110 @@ def conv(x: Any, filters: int, kernel: int, stride: int = 1) -> Any:
     return layers.ReLU(6.0)(BatchNormalization(momentum=0.97)(x))
 
 
-def separable(x: Any, filters: int, stride: int = 1) -> Any:
+def separable_conv(x: Any, filters: int, stride: int = 1) -> Any:
     """A depthwise and a pointwise convolution with nothing between them (as in arXiv 1610.02357): half the memory
     traffic in training, the same speed on the board."""
     return conv(layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(x), filters, 1)
 
 
-def ends(x: Any, stride: int) -> dict[str, Any]:
+def prediction_head(x: Any, stride: int) -> dict[str, Any]:
     """The two outputs of one grid. ReLU6 bounds the distances; they start at 2 strides, where its slope is not 0."""
     score = layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(-4.6))(x)  # 1 % of the cells at first
     box = layers.Conv2D(4, 1, bias_initializer=keras.initializers.Constant(2.0))(x)
     return {
         f"score_{stride}": layers.Activation("sigmoid", name=f"score_{stride}", dtype="float32")(score),
-        f"box_{stride}": layers.ReLU(REACH, name=f"box_{stride}", dtype="float32")(box),
+        f"box_{stride}": layers.ReLU(MAX_DISTANCE, name=f"box_{stride}", dtype="float32")(box),
     }
 
 
-def patches(x: Any, filters: int, side: int = 4) -> Any:
+def patch_stem(x: Any, filters: int, patch_size: int = 4) -> Any:
     """A convolution of 0..255 with windows of `side` x `side` pixels that do not overlap.
 
     Pixels beside each other become channels by a reshape, which moves nothing: with 12 channels instead of 3 the
     board's kernels take a third of the time. The normalization that follows also brings 255 to 1, so that the board
     need not multiply every pixel.
     """
-    x = layers.Conv2D(filters, (side, 1), (side, 1), use_bias=False)(Beside(side)(x))
+    x = layers.Conv2D(filters, (patch_size, 1), (patch_size, 1), use_bias=False)(SpaceToWidth(patch_size)(x))
     return layers.ReLU(6.0)(BatchNormalization(momentum=0.97)(x))
 
 
-class Beside(keras.layers.Layer):
+class SpaceToWidth(keras.layers.Layer):
     """(B, H, W, C) -> (B, H, W / side, side * C), of any height and width."""
 
-    def __init__(self, side: int, **options: Any) -> None:
+    def __init__(self, block_size: int, **options: Any) -> None:
         super().__init__(**options)
-        self.side = side
+        self.block_size = block_size
 
     def call(self, x: Any) -> Any:
         batch, height, width, channels = ops.shape(x)
-        return ops.reshape(x, (batch, height, width // self.side, self.side * channels))
+        return ops.reshape(x, (batch, height, width // self.block_size, self.block_size * channels))
 
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, height, width, channels = shape
-        return batch, height, width and width // self.side, self.side * (channels or 0)
+        return batch, height, width and width // self.block_size, self.block_size * (channels or 0)
 
 
-class Widths(NamedTuple):
+class GridConfig(NamedTuple):
     """Filters of a net: of its patches, and of its convolutions on grids of 8, 16 and 32 pixels."""
 
-    patches: int  # of 4x4 pixels
+    stem: int  # of 4x4 pixels
     fine: tuple[int, ...]  # full convolutions: where the grid is fine they cost no more time than separable ones
     middle: tuple[int, ...]  # the first is full
     coarse: tuple[int, ...]
     neck: int  # where the grids meet
 
 
-GRID133K = Widths(32, (48, 48), (64, 96, 96), (128, 128), 48)
+GRID133K = GridConfig(32, (48, 48), (64, 96, 96), (128, 128), 48)
 
 
-def grids(size: tuple[int | None, int | None], batch: int | None = None, widths: Widths = GRID133K) -> keras.Model:
+def grid_detector(
+    size: tuple[int | None, int | None], batch: int | None = None, config: GridConfig = GRID133K
+) -> keras.Model:
     """(B, H, W, 3) 0..255 in; score_S (B, h, w, 1), box_S (B, h, w, 4) out for each of STRIDES.
 
     A size of None takes pictures of any size whose sides the last stride divides.
     """
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
-    fine = patches(pixels, widths.patches)
-    for number, filters in enumerate(widths.fine):
+    fine = patch_stem(pixels, config.stem)
+    for number, filters in enumerate(config.fine):
         fine = conv(fine, filters, 3, 1 if number else 2)
-    middle = conv(fine, widths.middle[0], 3, 2)
-    for filters in widths.middle[1:]:
-        middle = separable(middle, filters)
+    middle = conv(fine, config.middle[0], 3, 2)
+    for filters in config.middle[1:]:
+        middle = separable_conv(middle, filters)
     coarse = middle
-    for number, filters in enumerate(widths.coarse):
-        coarse = separable(coarse, filters, 1 if number else 2)
-    coarse = conv(coarse, widths.neck, 1)
-    middle = layers.Add()([conv(middle, widths.neck, 1), _double(coarse)])
-    fine = fine if widths.fine[-1] == widths.neck else conv(fine, widths.neck, 1)
-    fine = layers.Add()([fine, _double(middle)])
+    for number, filters in enumerate(config.coarse):
+        coarse = separable_conv(coarse, filters, 1 if number else 2)
+    coarse = conv(coarse, config.neck, 1)
+    middle = layers.Add()([conv(middle, config.neck, 1), _upsample_2x(coarse)])
+    fine = fine if config.fine[-1] == config.neck else conv(fine, config.neck, 1)
+    fine = layers.Add()([fine, _upsample_2x(middle)])
     outputs: dict[str, Any] = {}
     for level, stride in zip((fine, middle, coarse), STRIDES, strict=True):
-        outputs |= ends(conv(level, widths.neck, 1), stride)
+        outputs |= prediction_head(conv(level, config.neck, 1), stride)
     return keras.Model(pixels, outputs)
 
 
-def _double(x: Any) -> Any:
+def _upsample_2x(x: Any) -> Any:
     return layers.UpSampling2D(2, interpolation="bilinear")(x)  # nearest would split the int8 graph
 
 
-def loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
+def detector_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     """Quality focal loss of all cells that count plus EIoU of the cells on faces, over the number of the latter.
 
     `targets` (B, cells, 5) are `encode`'s; `outputs` the net's.
     """
-    score, sides = flatten(outputs)
+    score, sides = flatten_outputs(outputs)
     state, wanted = targets[..., 0], targets[..., 1:]
-    face = ops.cast(state == FACE, "float32")
-    overlap, misfit = eiou(sides, wanted)
+    face = ops.cast(state == POSITIVE, "float32")
+    overlap, misfit = iou_and_eiou_loss(sides, wanted)
     quality = ops.stop_gradient(overlap) * face
-    counts = ops.cast(state != IGNORED, "float32")
+    counts = ops.cast(state != IGNORE, "float32")
     cells = ops.maximum(ops.sum(face), 1.0)
-    presence = ops.sum(counts * quality_focal(score, quality)) / cells
+    presence = ops.sum(counts * quality_focal_loss(score, quality)) / cells
     return presence + recipe.box_loss * ops.sum(face * misfit) / cells
 
 
-def flatten(outputs: Any) -> tuple[Any, Any]:
+def flatten_outputs(outputs: Any) -> tuple[Any, Any]:
     """Score (B, cells) and distances (B, cells, 4) in the order of `encode`: grid after grid, row by row."""
     strides = sorted(int(name.removeprefix("score_")) for name in outputs if name.startswith("score_"))
     scores = [ops.reshape(outputs[f"score_{s}"], (ops.shape(outputs[f"score_{s}"])[0], -1)) for s in strides]
@@ -133,14 +135,14 @@ def flatten(outputs: Any) -> tuple[Any, Any]:
     return ops.concatenate(scores, 1), ops.concatenate(sides, 1)
 
 
-def quality_focal(score: Any, quality: Any) -> Any:
+def quality_focal_loss(score: Any, quality: Any) -> Any:
     """Cross-entropy against a quality in 0..1, weighted by the squared error (quality focal loss, arXiv 2006.04388)."""
     score = ops.clip(score, 1e-6, 1 - 1e-6)
     entropy = -quality * ops.log(score) - (1 - quality) * ops.log(1 - score)
     return entropy * ops.square(score - quality)
 
 
-def eiou(a: Any, b: Any) -> tuple[Any, Any]:
+def iou_and_eiou_loss(a: Any, b: Any) -> tuple[Any, Any]:
     """Intersection over union, and the EIoU loss (arXiv 2101.08158), of boxes around the same points.
 
     Both are (..., 4): distances to left, top, right, bottom.

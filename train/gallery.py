@@ -10,60 +10,60 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pocketsight.device.annotate import GREY
+from pocketsight.device.annotate import GRAY
 from pocketsight.device.boxes import Boxes
 from pocketsight.device.errors import DataError
-from pocketsight.device.files import write_whole
-from pocketsight.device.image import Image, cut, read_image, resize
-from pocketsight.train.match import BESIDE, Spot
-from pocketsight.train.page import bar, encoded, opening, picture
+from pocketsight.device.files import atomic_write
+from pocketsight.device.image import Image, crop_window, read_image, resize
+from pocketsight.train.match import NEAR_MISS_IOU, Match
+from pocketsight.train.page import bar_span, img_tag, jpeg_base64, page_header
 from pocketsight.train.report import BLUE, ORANGE
-from pocketsight.train.score import Looked
-from pocketsight.train.slices import NOTES
+from pocketsight.train.score import DetectionResults
+from pocketsight.train.slices import SLICE_NOTES
 
-MOST = 24  # tiles of one kind
-TILE = 200  # px
-AROUND = 2.5  # how much of the picture a tile shows, in longer sides of its box
-LEAST = 48.0  # px of the frame that a tile shows at least
+MAX_TILES = 24  # tiles of one kind
+TILE_SIZE = 200  # px
+CONTEXT_SCALE = 2.5  # how much of the picture a tile shows, in longer sides of its box
+MIN_WINDOW_SIZE = 48.0  # px of the frame that a tile shows at least
 
 
-def write_gallery(looked: Looked, scores: dict[str, Any], title: str, target: Path) -> None:
+def write_detector_errors(results: DetectionResults, scores: dict[str, Any], title: str, target: Path) -> None:
     """Write the page for what `measure` and `slices` made of `looked`. Raises DataError when it cannot be written."""
-    write_whole(target, "\n".join(_page(looked, scores, title)))
+    atomic_write(target, "\n".join(_page(results, scores, title)))
 
 
-def _page(looked: Looked, scores: dict[str, Any], title: str) -> Iterator[str]:
+def _page(results: DetectionResults, scores: dict[str, Any], title: str) -> Iterator[str]:
     threshold = scores["threshold"]
-    alarms = [spot for spot in looked.alarms if spot.score >= threshold]
-    missed = [spot for spot in looked.faces if spot.score < threshold]
-    right = [spot for spot in looked.faces if spot.score >= threshold]
-    yield opening(title)
+    false_positives = [spot for spot in results.false_positives if spot.score >= threshold]
+    missed = [spot for spot in results.faces if spot.score < threshold]
+    right = [spot for spot in results.faces if spot.score >= threshold]
+    yield page_header(title)
     yield (
-        f"<p>{scores['images']} pictures, {scores['faces']} faces of {looked.smallest:g} px and more. At threshold "
-        f"{threshold:.2f}: {len(right)} found, {len(missed)} missed, {len(alarms)} false alarms.</p>"
+        f"<p>{scores['images']} pictures, {scores['faces']} faces of {results.min_face_size:g} px and more. At threshold "
+        f"{threshold:.2f}: {len(right)} found, {len(missed)} missed, {len(false_positives)} false alarms.</p>"
     )
     first, *rest = scores["advice"]
     yield f"<p><b>{escape(first)}</b></p>"
     yield "".join(f"<p>{escape(line)}</p>" for line in rest)
-    yield from slices_table(scores["slices"])
-    yield f"<p>In the pictures: {legend('found', BLUE)} {legend('labelled', ORANGE)} {legend('not counted', GREY)}</p>"
-    best = sorted(alarms, key=lambda s: -s.score)
+    yield from slice_table(scores["slices"])
+    yield f"<p>In the pictures: {legend_item('found', BLUE)} {legend_item('labelled', ORANGE)} {legend_item('not counted', GRAY)}</p>"
+    best = sorted(false_positives, key=lambda s: -s.score)
     what = "The highest scores first. Some may be faces that nobody labelled: mend the labels before you train again."
-    yield from _section("False alarms", what, [s for s in best if s.overlap < BESIDE], threshold)
+    yield from _section("False alarms", what, [s for s in best if s.iou < NEAR_MISS_IOU], threshold)
     what = "False alarms too: on a face that is labelled, or too small to count, but with too little overlap."
-    yield from _section("Boxes beside their face", what, [s for s in best if s.overlap >= BESIDE], threshold)
+    yield from _section("Boxes beside their face", what, [s for s in best if s.iou >= NEAR_MISS_IOU], threshold)
     what = "The largest first. Where a score stands, a lower threshold would have found the face."
     yield from _section("Missed faces", what, sorted(missed, key=lambda s: -s.size), threshold)
     what = "The least overlap (IoU) first, of the faces that were found. Look who is right: box or label."
-    yield from _section("Worst boxes", what, sorted(right, key=lambda s: s.overlap), threshold)
+    yield from _section("Worst boxes", what, sorted(right, key=lambda s: s.iou), threshold)
 
 
-def slices_table(tables: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+def slice_table(tables: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
     """The figures of each part of the faces, with bars for recall."""
     heads = "<th>faces<th>AP50<th>false<th>precision<th colspan=2>recall (95 %)<th>missed"
     yield f"<h2>Where it fails</h2><table><tr><th>{heads}</tr>"
     for kind, rows in tables.items():
-        note = f' <span class="tag">{NOTES[kind]}</span>' if kind in NOTES else ""
+        note = f' <span class="tag">{SLICE_NOTES[kind]}</span>' if kind in SLICE_NOTES else ""
         yield f'<tr><th colspan="8">by {escape(kind)}{note}</th></tr>'
         for row in rows:
             ap50, precision, recall = (
@@ -76,61 +76,65 @@ def slices_table(tables: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
             yield (
                 f"<tr><td>{escape(row['slice'])}{means}</td>"
                 + "".join(f'<td class="n">{number}</td>' for number in numbers)
-                + f'<td>{bar(round(120 * (row["recall"] or 0)))}{note}</td><td class="n">{row["missed"]}</td></tr>'
+                + f'<td>{bar_span(round(120 * (row["recall"] or 0)))}{note}</td><td class="n">{row["missed"]}</td></tr>'
             )
     yield "</table>"
 
 
-def legend(what: str, colour: tuple[int, int, int]) -> str:
-    return f'<span style="color:rgb{colour}">&#9632;</span> {escape(what)}'
+def legend_item(what: str, color: tuple[int, int, int]) -> str:
+    return f'<span style="color:rgb{color}">&#9632;</span> {escape(what)}'
 
 
-def _section(name: str, what: str, spots: Sequence[Spot], threshold: float) -> Iterator[str]:
-    shown = f"; the first {MOST}" if len(spots) > MOST else ""
-    yield f"<h2>{name}: {len(spots)}{shown}</h2><p>{what}</p>"
+def _section(name: str, what: str, matches: Sequence[Match], threshold: float) -> Iterator[str]:
+    shown = f"; the first {MAX_TILES}" if len(matches) > MAX_TILES else ""
+    yield f"<h2>{name}: {len(matches)}{shown}</h2><p>{what}</p>"
     yield '<div class="tiles">'
-    for spot in spots[:MOST]:
-        name = escape(spot.seen.path.name)
+    for spot in matches[:MAX_TILES]:
+        name = escape(spot.image_result.path.name)
         yield (
-            f"<figure><div>{picture(encoded_spot(spot, threshold), name)}</div>"
-            f"<figcaption>{caption(spot)}<br>{name}</figcaption></figure>"
+            f"<figure><div>{img_tag(match_jpeg(spot, threshold), name)}</div>"
+            f"<figcaption>{match_caption(spot)}<br>{name}</figcaption></figure>"
         )
     yield "</div>"
 
 
-def caption(spot: Spot) -> str:
+def match_caption(match: Match) -> str:
     """Score, overlap and size of a spot."""
-    facts = [f"score {spot.score:.2f}" if spot.found else "not found at any score"]
-    if spot.found and spot.overlap:
-        facts.append(f"overlap {spot.overlap:.2f}")
-    return ", ".join([*facts, f"{spot.size:.0f} px"])
+    facts = [f"score {match.score:.2f}" if match.detection else "not found at any score"]
+    if match.detection and match.iou:
+        facts.append(f"overlap {match.iou:.2f}")
+    return ", ".join([*facts, f"{match.size:.0f} px"])
 
 
-def encoded_spot(spot: Spot, threshold: float) -> str:
+def match_jpeg(match: Match, threshold: float) -> str:
     """A JPEG of the picture around a spot, in base64; empty when the picture cannot be read any more."""
     try:
-        return encoded(drawn(read_image(spot.seen.path), spot, threshold))
+        return jpeg_base64(draw_match(read_image(match.image_result.path), match, threshold))
     except DataError:
         return ""
 
 
-def drawn(image: Image, spot: Spot, threshold: float) -> Image:
+def draw_match(image: Image, match: Match, threshold: float) -> Image:
     """The part of the picture around a spot, TILE x TILE, with what was labelled and what was found there."""
-    scale = spot.seen.scale
-    left, top, side = _window(spot.box / scale, max(AROUND * spot.size, LEAST) / scale, image.shape)
-    tile = resize(cut(image, left, top, left + side, top + side), (TILE, TILE)).copy()
-    found = np.array([face.box for face in spot.seen.found if face.score >= threshold], np.float32).reshape(-1, 4)
-    own = np.array([spot.found.box], np.float32) if spot.found else np.empty((0, 4), np.float32)
-    face = spot.face[None] if spot.face is not None else np.empty((0, 4), np.float32)
-    for boxes, colour, width in (
-        (spot.seen.ignore, GREY, 1), (spot.seen.boxes, ORANGE, 1), (found, BLUE, 1), (face, ORANGE, 2), (own, BLUE, 2)
+    scale = match.image_result.scale
+    left, top, side = _context_window(
+        match.box / scale, max(CONTEXT_SCALE * match.size, MIN_WINDOW_SIZE) / scale, image.shape
+    )
+    tile = resize(crop_window(image, left, top, left + side, top + side), (TILE_SIZE, TILE_SIZE)).copy()
+    found = np.array(
+        [face.box for face in match.image_result.detections if face.score >= threshold], np.float32
+    ).reshape(-1, 4)
+    own = np.array([match.detection.box], np.float32) if match.detection else np.empty((0, 4), np.float32)
+    face = match.truth_box[None] if match.truth_box is not None else np.empty((0, 4), np.float32)
+    for boxes, color, width in (
+        (match.image_result.ignore_boxes, GRAY, 1), (match.image_result.truth_boxes, ORANGE, 1), (found, BLUE, 1), (face, ORANGE, 2), (own, BLUE, 2)
     ):  # fmt: skip
-        for box in ((boxes / scale - (left, top, left, top)) * (TILE / side)).round().astype(int).tolist():
-            cv2.rectangle(tile, (box[0], box[1]), (box[2] - 1, box[3] - 1), colour, width)
+        for box in ((boxes / scale - (left, top, left, top)) * (TILE_SIZE / side)).round().astype(int).tolist():
+            cv2.rectangle(tile, (box[0], box[1]), (box[2] - 1, box[3] - 1), color, width)
     return tile
 
 
-def _window(box: Boxes, side: float, shape: tuple[int, ...]) -> tuple[int, int, int]:
+def _context_window(box: Boxes, side: float, shape: tuple[int, ...]) -> tuple[int, int, int]:
     """Left, top and side of a square around a box (4,), moved inside the picture as far as it goes."""
     whole = min(round(side), max(shape[:2]))
     middle = (box[:2] + box[2:]) / 2

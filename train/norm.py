@@ -18,15 +18,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Over the last axis of (B, H, W, C)."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not training or not self.trainable or BACKEND not in _FUSED or inputs.dtype != self.gamma.dtype:
+        if not training or not self.trainable or BACKEND not in _FUSED_BATCH_NORM or inputs.dtype != self.gamma.dtype:
             return super().call(inputs, training=training, mask=mask)
-        outputs, mean, variance = _FUSED[BACKEND](inputs, self.gamma.value, self.beta.value, self.epsilon)
+        outputs, mean, variance = _FUSED_BATCH_NORM[BACKEND](inputs, self.gamma.value, self.beta.value, self.epsilon)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + now * (1 - self.momentum))
         return outputs
 
 
-def _tensorflow(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+def _batch_norm_tensorflow(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     import tensorflow as tf
 
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -35,7 +35,7 @@ def _tensorflow(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any
     return y, mean, variance
 
 
-def _torch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
+def _batch_norm_torch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     import torch
 
     mean, variance = torch.zeros_like(gamma), torch.zeros_like(gamma)  # a momentum of 1 leaves those of this batch
@@ -43,4 +43,4 @@ def _torch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any
     return y.permute(0, 2, 3, 1), mean, variance
 
 
-_FUSED = {"tensorflow": _tensorflow, "torch": _torch}
+_FUSED_BATCH_NORM = {"tensorflow": _batch_norm_tensorflow, "torch": _batch_norm_torch}

@@ -25,7 +25,7 @@ figure img { min-width: 0; object-fit: contain } figcaption { font-size: .8rem }
 """
 
 
-def opening(title: str) -> str:
+def page_header(title: str) -> str:
     """The page as far as its headline."""
     name = escape(title)
     return (
@@ -34,34 +34,34 @@ def opening(title: str) -> str:
     )
 
 
-def encoded(image: Image) -> str:
+def jpeg_base64(image: Image) -> str:
     """An RGB image (H, W, 3) as a JPEG in base64."""
     _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, 80])
     return base64.b64encode(data.tobytes()).decode()
 
 
-def small(image: Image, most: int) -> tuple[Image, float]:
+def shrink(image: Image, max_side: int) -> tuple[Image, float]:
     """The image, scaled down until its longer side is `most` px or less, and the scale."""
-    scale = min(1.0, most / max(image.shape[:2]))
+    scale = min(1.0, max_side / max(image.shape[:2]))
     return resize(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))), scale
 
 
-def picture(data: str, name: str) -> str:
+def img_tag(data: str, alt: str) -> str:
     """An <img> of a JPEG in base64, or a gap where there is none."""
     if not data:
         return '<div class="none">no picture</div>'
-    return f'<img src="data:image/jpeg;base64,{data}" alt="{escape(name)}" loading="lazy">'
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{escape(alt)}" loading="lazy">'
 
 
-def bars(rows: Mapping[str, int]) -> Iterator[str]:
+def bar_table(counts: Mapping[str, int]) -> Iterator[str]:
     """A table of counts, as bars."""
-    most = max(rows.values(), default=1) or 1
+    most = max(counts.values(), default=1) or 1
     yield "<table>"
-    for what, count in rows.items():
+    for what, count in counts.items():
         width = round(260 * count / most)
-        yield f'<tr><td>{escape(what)}</td><td class="n">{count}</td><td>{bar(width)}</td></tr>'
+        yield f'<tr><td>{escape(what)}</td><td class="n">{count}</td><td>{bar_span(width)}</td></tr>'
     yield "</table>"
 
 
-def bar(width: int) -> str:
+def bar_span(width: int) -> str:
     return f'<span class="bar" style="width:{width}px"></span>'

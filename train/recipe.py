@@ -17,69 +17,77 @@ class Recipe:
     epochs: int = 0  # passes over the training pictures
     repeats: int = 1  # augmented versions of each picture in a pass
     warmup: float = 0.03  # share of the steps
-    fall: float = 0.0  # share of the learning rate that is left after the first epoch; 1: it stays
+    lr_decay: float = 0.0  # share of the learning rate that is left after the first epoch; 1: it stays
     weight_decay: float = 0.01  # AdamW
-    average: float = 0.999  # momentum of the averaged copy of the weights, which is the one that is kept; 0: none is
+    ema_momentum: float = (
+        0.999  # momentum of the averaged copy of the weights, which is the one that is kept; 0: none is
+    )
     seed: int = 0
-    held_out: float = 0.1  # share of the data kept for validation where the data does not name its own
+    val_fraction: float = 0.1  # share of the data kept for validation where the data does not name its own
     augment: str = "camera"  # changes of light and quality: as a camera makes them, as the "tracker" has, or "none"
     flip: float = 0.5  # chance of a mirror image
-    upside: float = 0.0  # chance of a picture upside down
-    grey: float = 0.25  # chance of losing all colour
+    vertical_flip: float = 0.0  # chance of a picture upside down
+    grayscale: float = 0.25  # chance of losing all colour
     light: float = 0.35  # largest relative change of brightness, contrast and gamma
-    dusk: float = 0.1  # chance of a picture as in the evening
-    blemish: float = 0.25  # chance of each of blur, noise and JPEG traces
-    turn: float = 14.0  # largest rotation, degrees
+    darken: float = 0.1  # chance of a picture as in the evening
+    degrade: float = 0.25  # chance of each of blur, noise and JPEG traces
+    max_rotation: float = 14.0  # largest rotation, degrees
     # detector
-    zoom: tuple[float, float] = (0.35, 1.6)  # width of the random window, in widths of the whole picture's frame
+    scale_range: tuple[float, float] = (0.35, 1.6)  # width of the random window, in widths of the whole picture's frame
     square: float = 0.0  # side of a square window, in the picture's shorter sides, instead of zoom
     whole: float = 0.0  # chance that the whole picture is the window, as on the board
     empty: float = 0.1  # share of the pictures drawn from those without a face
-    focus: float = 0.3  # chance that the window is laid around a face, so that small ones are not lost
-    early: float = 0.0  # share of the training, its beginning, on windows of half the height and width, which cost less
-    early_focus: float = 0.65  # `focus` of those
-    turned: float = 0.0  # chance of a rotation
+    object_centered: float = 0.3  # chance that the window is laid around a face, so that small ones are not lost
+    low_res_share: float = (
+        0.0  # share of the training, its beginning, on windows of half the height and width, which cost less
+    )
+    low_res_object_centered: float = 0.65  # `focus` of those
+    rotate: float = 0.0  # chance of a rotation
     box_loss: float = 2.0  # weight of the boxes against the scores
     # sentiment
     shift: float = 0.08  # largest shift of the crop, in its sides, as the detector errs
     scale: float = 0.14  # largest relative change of the crop's side
     smoothing: float = 0.03  # probability taken from the label and spread over all classes
-    cover: float = 0.3  # chance that a part of the face is hidden
+    occlusion: float = 0.3  # chance that a part of the face is hidden
     mask: float = 0.0  # chance that a mask is drawn over it, where there is a class for those
     aligned: bool = False  # faces are cut where the detector finds them; else the picture is the face
     margin: float = 0.14  # around the box on each side, in its longer sides: what the board cuts
-    trust: float = 0.7  # share of the teacher's odds in the targets, where there is one
+    distill_weight: float = 0.7  # share of the teacher's odds in the targets, where there is one
 
 
-DETECTOR = Recipe(  # a frame of 320x240 as it is, and 16 rows to spare
-    pictures=1_000_000, batch=32, size=(256, 320), learning_rate=2e-3, turned=0.3, turn=20.0, early=0.75,
+DETECTOR_RECIPE = Recipe(  # a frame of 320x240 as it is, and 16 rows to spare
+    pictures=1_000_000, batch=32, size=(256, 320), learning_rate=2e-3, rotate=0.3, max_rotation=20.0, low_res_share=0.75,
 )  # fmt: skip
-SENTIMENT = Recipe(
-    pictures=1_500_000, batch=64, size=(64, 64), learning_rate=2e-3, average=0.9995, weight_decay=0.05, blemish=0.12,
-    turn=10.0, shift=0.05, scale=0.1, cover=0.15, mask=0.06, aligned=True, margin=0.04,
+CLASSIFIER_RECIPE = Recipe(
+    pictures=1_500_000, batch=64, size=(64, 64), learning_rate=2e-3, ema_momentum=0.9995, weight_decay=0.05, degrade=0.12,
+    max_rotation=10.0, shift=0.05, scale=0.1, occlusion=0.15, mask=0.06, aligned=True, margin=0.04,
 )  # fmt: skip
 
 # The two tutorials. What one left to chance or got wrong, and what is done here, stands in README.md.
-PLAIN: dict[str, Any] = dict.fromkeys(("warmup", "weight_decay", "average", "smoothing", "cover"), 0.0)
-CNN256 = Recipe(
-    pictures=0, epochs=20, batch=32, size=(256, 256), learning_rate=1e-3, fall=1.0,
-    augment="none", flip=0.0, shift=0.0, scale=0.0, turn=0.0, **PLAIN,
+NO_REGULARIZATION: dict[str, Any] = dict.fromkeys(("warmup", "weight_decay", "average", "smoothing", "cover"), 0.0)
+CNN256_RECIPE = Recipe(
+    pictures=0, epochs=20, batch=32, size=(256, 256), learning_rate=1e-3, lr_decay=1.0,
+    augment="none", flip=0.0, shift=0.0, scale=0.0, max_rotation=0.0, **NO_REGULARIZATION,
 )  # fmt: skip
-VGG16 = Recipe(
-    pictures=0, epochs=10, repeats=60, batch=8, size=(120, 120), learning_rate=1e-4, fall=0.75,
-    augment="tracker", upside=0.5, square=450 / 480, whole=0.5, focus=0.0, box_loss=1.0, **PLAIN,
+VGG16_RECIPE = Recipe(
+    pictures=0, epochs=10, repeats=60, batch=8, size=(120, 120), learning_rate=1e-4, lr_decay=0.75,
+    augment="tracker", vertical_flip=0.5, square=450 / 480, whole=0.5, object_centered=0.0, box_loss=1.0, **NO_REGULARIZATION,
 )  # fmt: skip
 
 RECIPES = {  # by task and net; the first is the default
     "detector": {
-        "grid133k": DETECTOR,
-        "grid133k-256": replace(DETECTOR, pictures=120_000, size=(192, 256), learning_rate=1e-3, early=0.5),
-        "grid133k-512": replace(DETECTOR, pictures=200_000, size=(384, 512), learning_rate=1e-3, early=0.8),
-        "vgg16": VGG16,
+        "grid133k": DETECTOR_RECIPE,
+        "grid133k-256": replace(
+            DETECTOR_RECIPE, pictures=120_000, size=(192, 256), learning_rate=1e-3, low_res_share=0.5
+        ),
+        "grid133k-512": replace(
+            DETECTOR_RECIPE, pictures=200_000, size=(384, 512), learning_rate=1e-3, low_res_share=0.8
+        ),
+        "vgg16": VGG16_RECIPE,
     },
     "sentiment": {
-        "crop71k": SENTIMENT,
-        "crop870k": replace(SENTIMENT, pictures=900_000),
-        "cnn256": CNN256,
+        "crop71k": CLASSIFIER_RECIPE,
+        "crop870k": replace(CLASSIFIER_RECIPE, pictures=900_000),
+        "cnn256": CNN256_RECIPE,
     },
 }

@@ -22,21 +22,23 @@ import numpy as np
 
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.spec import MANIFEST, ModelSpec
-from pocketsight.device.tensor import Tensor
+from pocketsight.device.interpreter import Model
+from pocketsight.device.spec import MANIFEST_NAME, ModelSpec
+from pocketsight.device.tensor import QuantizedTensor
 from pocketsight.train import answers, pick, report, score, verdict
-from pocketsight.train.arch import ARCHS
+from pocketsight.train.arch import ARCHITECTURES
 from pocketsight.train.backend import keras
-from pocketsight.train.fit import HISTORY, WEIGHTS, machine
+from pocketsight.train.fit import HISTORY_FILE, WEIGHTS_FILE, describe_backend
 from pocketsight.train.recipe import Recipe
-from pocketsight.train.say import say, suggest
+from pocketsight.train.say import log_message, suggest_next
 
 
-def provenance(data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: Sequence[Any]) -> dict[str, Any]:
+def training_provenance(
+    data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: Sequence[Any]
+) -> dict[str, Any]:
     """What the manifest says of the training. Warns when there were too few pictures to hold any out."""
     if train is val:
-        say("too few pictures to hold any out: the validation scores are of pictures it learned from")
+        log_message("too few pictures to hold any out: the validation scores are of pictures it learned from")
     return {
         "data": [path.name for path in data],
         "train_pictures": len(train),
@@ -47,20 +49,20 @@ def provenance(data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: 
     }
 
 
-def folder_for(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
+def prepare_run_folder(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
     """The run folder, made, with its manifest; prints where and on what the training runs.
 
     Without `out` the first free of runs/TASK, runs/TASK-2, ... Raises DataError when `out` holds another training.
     """
     if resume and out is None:
         raise DataError("--resume needs --out FOLDER, the run folder to go on with")
-    folder = out or _free(spec.task)
-    manifest = folder / MANIFEST
+    folder = out or _next_run_path(spec.task)
+    manifest = folder / MANIFEST_NAME
     if resume and not manifest.exists():
         raise DataError(f"{folder} holds no training to go on with")
     if not resume and manifest.exists():
         raise DataError(f"{folder} holds a training; go on with it by --resume, or choose another --out")
-    if resume and (changed := _changed(ModelSpec.from_json(manifest.read_text(), manifest), spec)):
+    if resume and (changed := _changed_settings(ModelSpec.from_json(manifest.read_text(), manifest), spec)):
         raise DataError(f"{folder} was trained with other settings: {', '.join(changed)} differ; resume with the same")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,11 +70,11 @@ def folder_for(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
             manifest.write_text(spec.to_json())
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error.strerror}") from error
-    say(f"{machine()}; into {folder}")
+    log_message(f"{describe_backend()}; into {folder}")
     return folder
 
 
-def _changed(before: ModelSpec, now: ModelSpec) -> list[str]:
+def _changed_settings(before: ModelSpec, now: ModelSpec) -> list[str]:
     """Names of the facts that keep a checkpoint from being gone on with."""
     old, new = (json.loads(spec.to_json()) for spec in (before, now))
     for facts in (old, new):
@@ -82,54 +84,56 @@ def _changed(before: ModelSpec, now: ModelSpec) -> list[str]:
     return [key for key in new if old.get(key) != new[key]]
 
 
-def _free(task: str) -> Path:
+def _next_run_path(task: str) -> Path:
     names = (f"runs/{task}" if n == 1 else f"runs/{task}-{n}" for n in range(1, 10_000))
     return next(path for path in map(Path, names) if not path.exists())
 
 
-def build(spec: ModelSpec, batch: int | None = None, free: bool = False) -> keras.Model:
+def build_network(spec: ModelSpec, batch: int | None = None, any_size: bool = False) -> keras.Model:
     """The net of a spec, without weights. Raises ModelError when this version does not know its architecture.
 
     `free`: one that takes pictures of any size, if the net can.
     """
-    archs = ARCHS[spec.task]
+    archs = ARCHITECTURES[spec.task]
     if spec.arch not in archs:
         raise ModelError(f"this pocketsight has no {spec.task} net {spec.arch!r}; it has: {', '.join(archs)}")
     classes = () if spec.task == "detector" else (len(spec.labels),)
     arch = archs[spec.arch]
-    return arch.net((None, None) if free and arch.strides else spec.size, *classes, batch=batch)
+    return arch.build((None, None) if any_size and arch.strides else spec.input_size, *classes, batch=batch)
 
 
-def begin(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Model, ModelSpec]:
+def create_network(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Model, ModelSpec]:
     """A net to train, and its spec, which says where the weights are from that it begins with.
 
     `weights` is a file, a run folder, or "shipped"; without them they are random. Layers of another shape, as the last
     one for other classes, begin anew. Raises DataError when hardly anything fits.
     """
     keras.utils.set_random_seed(spec.training["recipe"]["seed"])
-    net, arch = build(spec, free=True), ARCHS[spec.task][spec.arch]
-    if not weights and (resume or not arch.pretrain):  # killed before its first checkpoint, it needs them again
+    net, arch = build_network(spec, any_size=True), ARCHITECTURES[spec.task][spec.arch]
+    if not weights and (resume or not arch.load_pretrained):  # killed before its first checkpoint, it needs them again
         return net, spec
-    if weights == "shipped" and not arch.shipped:
+    if weights == "shipped" and not arch.shipped_model:
         raise DataError(f"no weights of {spec.arch} are shipped; give a file or a run folder by --weights")
-    if arch.pretrain and not (weights and Path(weights).is_dir()):
-        if not arch.pretrain(net, Path(weights) if weights else None):
-            say("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
+    if arch.load_pretrained and not (weights and Path(weights).is_dir()):
+        if not arch.load_pretrained(net, Path(weights) if weights else None):
+            log_message("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
             return net, spec
     elif weights:
-        _load_similar(net, _weights_file(spec, weights))
+        load_matching_weights(net, _weights_file(spec, weights))
     name = Path(weights).name if weights else "ImageNet"
     return net, replace(spec, training=spec.training | {"begun_from": name})
 
 
 def _weights_file(spec: ModelSpec, weights: str) -> Path:
     if weights == "shipped":
-        return Path(str(files("pocketsight.models"))) / f"{ARCHS[spec.task][spec.arch].shipped}.weights.h5"
+        return (
+            Path(str(files("pocketsight.models"))) / f"{ARCHITECTURES[spec.task][spec.arch].shipped_model}.weights.h5"
+        )
     path = Path(weights)
-    return path / WEIGHTS if path.is_dir() else path
+    return path / WEIGHTS_FILE if path.is_dir() else path
 
 
-def _load_similar(net: keras.Model, path: Path) -> None:
+def load_matching_weights(net: keras.Model, path: Path) -> None:
     """Load the weights of every layer that has the same shape. Raises DataError when less than half of them has."""
     before = net.get_weights()
     try:
@@ -143,26 +147,26 @@ def _load_similar(net: keras.Model, path: Path) -> None:
         raise DataError(f"{path} holds weights of another net; hardly a layer fits")
 
 
-def few(val: Sequence[Any], spec: ModelSpec) -> list[Any]:
+def validation_subset(val: Sequence[Any], spec: ModelSpec) -> list[Any]:
     """Pictures from all over the validation part, no more than fit into 64 MB: they stay in memory all the time."""
-    most = max(16, 64_000_000 // (3 * spec.size[0] * spec.size[1]))
+    most = max(16, 64_000_000 // (3 * spec.input_size[0] * spec.input_size[1]))
     return list(val[:: -(-len(val) // most) or 1])
 
 
 def load_run(folder: Path, batch: int | None = None) -> tuple[keras.Model, ModelSpec]:
     """A trained net and its spec. Raises ModelError when the folder holds no finished training."""
-    manifest, weights = folder / MANIFEST, folder / WEIGHTS
+    manifest, weights = folder / MANIFEST_NAME, folder / WEIGHTS_FILE
     if not manifest.exists():
-        raise ModelError(f"{folder} is not a run folder: it has no {MANIFEST}; make one with: pocketsight train")
+        raise ModelError(f"{folder} is not a run folder: it has no {MANIFEST_NAME}; make one with: pocketsight train")
     spec = ModelSpec.from_json(manifest.read_text(), manifest)
     if not weights.exists():
         raise ModelError(f"{folder} holds an unfinished training; go on with it by: pocketsight train ... --resume")
-    net = build(spec, batch)
+    net = build_network(spec, batch)
     net.load_weights(weights)
     return net, spec
 
 
-def teacher_for(spec: ModelSpec, folder: Path) -> keras.Model:
+def load_teacher(spec: ModelSpec, folder: Path) -> keras.Model:
     """The net of a run folder that one of `spec` learns from. Raises DataError when it sees or says something else."""
     net, its = load_run(folder)
     for fact in ("task", "size", "labels", "margin"):
@@ -174,60 +178,65 @@ def teacher_for(spec: ModelSpec, folder: Path) -> keras.Model:
     return net
 
 
-def as_model(net: keras.Model, spec: ModelSpec) -> Loaded:
+def as_model(net: keras.Model, spec: ModelSpec) -> Model:
     """A Keras net in the board's form, so that the board's code can run it."""
 
-    def model(image: Image) -> dict[str, Tensor]:
+    def model(image: Image) -> dict[str, QuantizedTensor]:
         outputs = net.predict_on_batch(image[np.newaxis].astype(np.float32))
-        return {name: Tensor(np.asarray(value)[0]) for name, value in outputs.items()}
+        return {name: QuantizedTensor(np.asarray(value)[0]) for name, value in outputs.items()}
 
-    return Loaded(model, spec)
+    return Model(model, spec)
 
 
 def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     """Choose the threshold with the best F1 on the validation part, score at it, draw, say what comes next."""
     net, spec = load_run(folder)
     try:
-        looked = score.look(as_model(net, spec), val, track=verdict.scoring)
+        results = score.run_detector(as_model(net, spec), val, progress=verdict.scoring_progress)
     except DataError as error:  # a validation part without a face that counts
-        say(f"not scored: {error}")
-        report.curves(folder / HISTORY, folder / "curves.png")
-        report.face_samples(batches, folder / "samples.png")
-        return _next(folder)
-    spec = replace(spec, threshold=score.best_threshold(score.measure(looked, spec.threshold)["curve"]))
-    (folder / MANIFEST).write_text(spec.to_json())
-    scores = verdict.detector_scores(looked, spec.threshold)
-    _write(folder, scores)
-    report.face_samples(batches, folder / "samples.png")
-    verdict.draw_detector(looked, scores, folder)
-    at = f"at threshold {spec.threshold:.2f} precision {scores['precision']:.3f} and recall {scores['recall']:.3f}"
-    say(f"validation: AP50 {scores['ap50']:.3f}, {at}")
-    _next(folder)
+        log_message(f"not scored: {error}")
+        report.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
+        report.draw_detection_batch(batches, folder / "samples.png")
+        return _suggest_export(folder)
+    spec = replace(
+        spec,
+        score_threshold=score.best_f1_threshold(score.compute_detector_metrics(results, spec.score_threshold)["curve"]),
+    )
+    (folder / MANIFEST_NAME).write_text(spec.to_json())
+    scores = verdict.detector_scores(results, spec.score_threshold)
+    _write_scores(folder, scores)
+    report.draw_detection_batch(batches, folder / "samples.png")
+    verdict.write_detector_plots(results, scores, folder)
+    at = (
+        f"at threshold {spec.score_threshold:.2f} precision {scores['precision']:.3f} and recall {scores['recall']:.3f}"
+    )
+    log_message(f"validation: AP50 {scores['ap50']:.3f}, {at}")
+    _suggest_export(folder)
 
 
-def finish_sentiment(folder: Path, batches: Any, val: Sequence[Any]) -> None:
+def finish_classifier(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     """Choose the threshold that serves best on the validation part, score at it, draw, say what comes next."""
     net, spec = load_run(folder)
     skipped: list[str] = []
-    named = list(answers.name(as_model(net, spec), verdict.scoring(val), skipped))
-    judged = answers.judge(named, len(spec.answers))
-    spec = replace(spec, threshold=pick.settle(judged, spec.threshold)["threshold"])
-    (folder / MANIFEST).write_text(spec.to_json())
-    scores = verdict.sentiment_scores(named, judged, spec) | {"skipped": skipped}
-    _write(folder, scores)
-    report.portrait_samples(batches, folder / "samples.png")
-    verdict.draw_sentiment(named, judged, scores, folder)
+    predictions = list(answers.iter_predictions(as_model(net, spec), verdict.scoring_progress(val), skipped))
+    outcomes = answers.compare_with_truth(predictions, len(spec.reported_labels))
+    spec = replace(spec, score_threshold=pick.auto_threshold(outcomes, spec.score_threshold)["threshold"])
+    (folder / MANIFEST_NAME).write_text(spec.to_json())
+    scores = verdict.classifier_scores(predictions, outcomes, spec) | {"skipped": skipped}
+    _write_scores(folder, scores)
+    report.draw_classification_batch(batches, folder / "samples.png")
+    verdict.write_classifier_plots(predictions, outcomes, scores, folder)
     unsure = f"unsure {scores['unsure_rate']:.1%}"
-    say(f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, {unsure}")
-    _next(folder)
+    log_message(f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, {unsure}")
+    _suggest_export(folder)
 
 
-def _write(folder: Path, scores: dict[str, Any]) -> None:
+def _write_scores(folder: Path, scores: dict[str, Any]) -> None:
     (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
-    report.curves(folder / HISTORY, folder / "curves.png")
+    report.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
 
 
-def _next(folder: Path) -> None:
+def _suggest_export(folder: Path) -> None:
     drawn = ", ".join(sorted(path.name for path in folder.glob("*.png")))
-    say(f"look at {drawn} and {verdict.PAGE} in {folder}")
-    suggest("export", "tflite", folder, "--calibrate", "DATA")
+    log_message(f"look at {drawn} and {verdict.ERRORS_PAGE} in {folder}")
+    suggest_next("export", "tflite", folder, "--calibrate", "DATA")

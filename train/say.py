@@ -12,16 +12,16 @@ from rich.progress import track
 console = Console(stderr=True)
 
 
-def say(line: str) -> None:
+def log_message(message: str) -> None:
     """A line on standard error, above a progress bar if there is one, as it is: neither wrapped nor coloured."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def suggest(*words: object) -> None:
+def suggest_next(*words: object) -> None:
     """The command that comes next, ready to be pasted."""
-    say(f"next: pocketsight {shlex.join(str(word) for word in words)}")
+    log_message(f"next: pocketsight {shlex.join(str(word) for word in words)}")
 
 
-def bar(items: Iterable[Any], count: int | None = None, what: str = "reading") -> Iterable[Any]:
+def progress_bar(items: Iterable[Any], total: int | None = None, description: str = "reading") -> Iterable[Any]:
     """A progress bar on standard error, on a terminal; it vanishes at the end. `count` where `items` has no length."""
-    return track(items, what, count, console=console, transient=True, disable=not console.is_terminal)
+    return track(items, description, total, console=console, transient=True, disable=not console.is_terminal)

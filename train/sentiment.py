@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from pocketsight.train.backend import keras
-from pocketsight.train.detector import conv, separable
+from pocketsight.train.detector import conv, separable_conv
 from pocketsight.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
 
-THRESHOLD = 0.7  # below it the board says "unsure"; replaced by one chosen on the validation part
+INITIAL_THRESHOLD = 0.7  # below it the board says "unsure"; replaced by one chosen on the validation part
 
 
 def crop71k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
     """The default net, 71 k parameters, 8 million multiply-adds: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
-    x = _stage(conv(x, 24, 3, 2), 32, 1, 2)
+    x = _residual_stage(conv(x, 24, 3, 2), 32, 1, 2)
     for filters, blocks in ((64, 3), (96, 3), (112, 2)):
-        x = _stage(x, filters, 2, blocks)
+        x = _residual_stage(x, filters, 2, blocks)
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
     return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
 
@@ -35,15 +35,15 @@ def crop870k(size: tuple[int, int], classes: int, batch: int | None = None) -> k
     return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
 
 
-def _stage(x: Any, filters: int, stride: int, blocks: int) -> Any:
+def _residual_stage(x: Any, filters: int, stride: int, blocks: int) -> Any:
     """Blocks of one size; those that keep their shape add to their input."""
-    x = separable(x, filters, stride)
+    x = separable_conv(x, filters, stride)
     for _ in range(blocks - 1):
-        x = layers.Add()([x, separable(x, filters)])
+        x = layers.Add()([x, separable_conv(x, filters)])
     return x
 
 
-def loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
+def classifier_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     """Cross-entropy against the odds of each class (B, classes), which votes may have made soft."""
     each = keras.losses.categorical_crossentropy(
         targets, outputs["logits"], from_logits=True, label_smoothing=recipe.smoothing
@@ -51,12 +51,12 @@ def loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     return ops.mean(each)
 
 
-def taught(teacher: keras.Model, recipe: Recipe) -> Any:
+def distillation_targets(teacher: keras.Model, recipe: Recipe) -> Any:
     """Targets (B, classes) that a teacher makes: its odds, mixed with those of the data where they say something."""
 
     def teach(targets: Any, pixels: Any) -> Any:
         odds = ops.stop_gradient(ops.softmax(teacher(pixels, training=False)["logits"]))
         known = ops.sum(targets, axis=-1, keepdims=True)  # 1, or 0 where nobody knows
-        return known * ((1 - recipe.trust) * targets + recipe.trust * odds) + (1 - known) * odds
+        return known * ((1 - recipe.distill_weight) * targets + recipe.distill_weight * odds) + (1 - known) * odds
 
     return teach

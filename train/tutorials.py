@@ -16,7 +16,11 @@ from pocketsight.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
 
-MEAN = 103.939, 116.779, 123.68  # of ImageNet's pixels in B, G, R: what VGG16's weights expect to be subtracted
+IMAGENET_BGR_MEAN = (
+    103.939,
+    116.779,
+    123.68,
+)  # of ImageNet's pixels in B, G, R: what VGG16's weights expect to be subtracted
 
 
 def cnn256(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
@@ -33,7 +37,7 @@ def cnn256(size: tuple[int, int], classes: int, batch: int | None = None) -> ker
 
 def cnn256_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     """Binary cross-entropy; `targets` (B, 2) are the odds of both classes."""
-    return ops.mean(_cross_entropy(targets[:, 1], outputs["score"][:, 0]))
+    return ops.mean(_binary_cross_entropy(targets[:, 1], outputs["score"][:, 0]))
 
 
 def vgg16(size: tuple[int, int], batch: int | None = None) -> keras.Model:
@@ -68,16 +72,16 @@ def vgg16_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     wanted, box = targets[:, 1:], outputs["box"]
     corner = ops.square(wanted[:, :2] - box[:, :2])
     size = ops.square((wanted[:, 2:] - wanted[:, :2]) - (box[:, 2:] - box[:, :2]))
-    presence = ops.mean(_cross_entropy(targets[:, 0], outputs["score"][:, 0]))
+    presence = ops.mean(_binary_cross_entropy(targets[:, 0], outputs["score"][:, 0]))
     return recipe.box_loss * ops.sum(corner + size) + presence / 2
 
 
-def _cross_entropy(wanted: Any, score: Any) -> Any:
+def _binary_cross_entropy(wanted: Any, score: Any) -> Any:
     score = ops.clip(score, 1e-7, 1 - 1e-7)
     return -wanted * ops.log(score) - (1 - wanted) * ops.log(1 - score)
 
 
-def pretrain(net: keras.Model, weights: Path | None) -> bool:
+def load_imagenet_weights(net: keras.Model, weights: Path | None) -> bool:
     """Give `vgg16` the convolutions of VGG16 as trained on ImageNet, from a file or by Keras' download.
 
     Returns False where there is no network. Raises DataError when the file is not of VGG16 without its top.
@@ -92,14 +96,14 @@ def pretrain(net: keras.Model, weights: Path | None) -> bool:
         if layer.weights:
             net.get_layer(layer.name).set_weights(layer.get_weights())
     first = net.get_layer("block1_conv1")
-    first.set_weights(_for_our_pixels(*first.get_weights()))
+    first.set_weights(_adapt_first_convolution(*first.get_weights()))
     return True
 
 
-def _for_our_pixels(kernel: Any, bias: Any) -> tuple[Any, Any]:
+def _adapt_first_convolution(kernel: Any, bias: Any) -> tuple[Any, Any]:
     """The first convolution for R, G, B in 0..1 instead of B, G, R in 0..255 less MEAN.
 
     Only at the outermost pixels does it differ: beyond the edge lies black, where it was the mean.
     """
-    mean = np.array(MEAN, np.float32)[:, np.newaxis]
+    mean = np.array(IMAGENET_BGR_MEAN, np.float32)[:, np.newaxis]
     return kernel[:, :, ::-1] * np.float32(255), bias - (kernel * mean).sum((0, 1, 2))

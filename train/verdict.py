@@ -8,191 +8,218 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.errors import DataError, ModelError
-from pocketsight.device.interpreter import Loaded, TfliteModel
-from pocketsight.device.spec import ModelSpec, unpack
+from pocketsight.device.interpreter import Model, TfliteModel
+from pocketsight.device.spec import ModelSpec, read_model_file
 from pocketsight.train import answers, mistakes, pick, report, score, whole
-from pocketsight.train.aligned import as_trained
-from pocketsight.train.answers import Judged, Named
-from pocketsight.train.expressions import read_expressions
-from pocketsight.train.faces import Example, read_faces
-from pocketsight.train.gallery import write_gallery
-from pocketsight.train.say import bar
-from pocketsight.train.slices import advice, slices, unknown
+from pocketsight.train.aligned import apply_training_alignment
+from pocketsight.train.answers import Outcomes, Prediction
+from pocketsight.train.expressions import read_classification_dataset
+from pocketsight.train.faces import DetectionSample, read_detection_dataset
+from pocketsight.train.gallery import write_detector_errors
+from pocketsight.train.say import progress_bar
+from pocketsight.train.slices import recommendations, slice_metrics, small_slices
 
-PARTS = "test", "val", "train"  # that scores are made on, the first that there is
-PICKING = "val", "test", "train"  # that a threshold is chosen on: what was chosen on the test part is no test any more
-PAGE = "failures.html"
+EVALUATION_SPLITS = "test", "val", "train"  # that scores are made on, the first that there is
+THRESHOLD_SPLITS = (
+    "val",
+    "test",
+    "train",
+)  # that a threshold is chosen on: what was chosen on the test part is no test any more
+ERRORS_PAGE = "failures.html"
 
 
-def open_model(path: Path) -> Loaded:
+def open_model(path: Path) -> Model:
     """A run folder through Keras, a .tflite file through the interpreter. Raises ModelError."""
     if path.is_dir():
         from pocketsight.train.run import as_model, load_run  # Keras only where it is needed
 
         return as_model(*load_run(path))
-    flatbuffer, spec = unpack(path)
-    return Loaded(TfliteModel(flatbuffer, threads=1, origin=path), spec)
+    flatbuffer, spec = read_model_file(path)
+    return Model(TfliteModel(flatbuffer, threads=1, origin=path), spec)
 
 
-def scoring(items: Any) -> Any:
+def scoring_progress(items: Any) -> Any:
     """A progress bar of the pictures that are scored."""
-    return bar(list(items), what="scoring")
+    return progress_bar(list(items), description="scoring")
 
 
-def model(
-    path: Path, data: Sequence[Path], frame: tuple[int, int] | None, smallest: float, votes: Sequence[Path],
-    plots: Path | None, asked: str | None, finder: Path | None = None,
+def evaluate_model(
+    path: Path, data: Sequence[Path], frame_size: tuple[int, int] | None, min_face_size: float, soft_labels: Sequence[Path],
+    plots: Path | None, target_text: str | None, face_detector: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of one model of either task. `finder` is the detector that finds the faces in portraits."""
     loaded = open_model(path)
     if loaded.spec.task == "detector":
-        if finder:
+        if face_detector:
             raise DataError(f"{path} is a detector itself; --detector is for classifiers and the pipeline")
-        return detector(loaded, data, frame or score.FRAME, smallest, plots, asked)
-    return sentiment(loaded, data, votes, plots, asked, finder)
+        return detector_report(loaded, data, frame_size or score.DETECTOR_FRAME_SIZE, min_face_size, plots, target_text)
+    return classifier_report(loaded, data, soft_labels, plots, target_text, face_detector)
 
 
-def detector(
-    loaded: Loaded, data: Sequence[Path], frame: tuple[int, int], smallest: float, plots: Path | None = None,
-    asked: str | None = None,
+def detector_report(
+    loaded: Model, data: Sequence[Path], frame_size: tuple[int, int], min_face_size: float, plots: Path | None = None,
+    target_text: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of a detector, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
-    promise = pick.parse(asked, "detector") if asked else None
-    examples: list[Example] = []
+    target = pick.parse_target(target_text, "detector") if target_text else None
+    samples: list[DetectionSample] = []
     part = "test"
     for path in data:
-        parts = read_faces(path).parts
-        part = _part(parts, PICKING if promise else PARTS)
-        named = path.stem if len(data) > 1 else ""
-        examples += [replace(example, source=example.source or named) for example in parts[part]]
-    looked = score.look(loaded, examples, frame, smallest, scoring)
-    picked = pick.pick_detector(promise, looked, loaded.spec.threshold) if promise else None
-    threshold = picked["threshold"] if picked else loaded.spec.threshold
-    scores = {"part": part, **detector_scores(looked, threshold)} | ({"picked": picked} if picked else {})
+        parts = read_detection_dataset(path).splits
+        part = _first_split(parts, THRESHOLD_SPLITS if target else EVALUATION_SPLITS)
+        source_name = path.stem if len(data) > 1 else ""
+        samples += [replace(example, source=example.source or source_name) for example in parts[part]]
+    results = score.run_detector(loaded, samples, frame_size, min_face_size, scoring_progress)
+    choice = pick.choose_detector_threshold(target, results, loaded.spec.score_threshold) if target else None
+    threshold = choice["threshold"] if choice else loaded.spec.score_threshold
+    scores = {"part": part, **detector_scores(results, threshold)} | ({"picked": choice} if choice else {})
     if plots:
-        _make(plots)
-        draw_detector(looked, scores, plots)
+        _make_folder(plots)
+        write_detector_plots(results, scores, plots)
     return scores
 
 
-def detector_scores(looked: score.Looked, threshold: float) -> dict[str, Any]:
+def detector_scores(results: score.DetectionResults, threshold: float) -> dict[str, Any]:
     """The figures of all faces and of their parts, and what to collect next."""
-    tables = slices(looked, threshold)
-    return score.measure(looked, threshold) | {"slices": tables, "advice": advice(looked, threshold, tables)}
+    tables = slice_metrics(results, threshold)
+    return score.compute_detector_metrics(results, threshold) | {
+        "slices": tables,
+        "advice": recommendations(results, threshold, tables),
+    }
 
 
-def draw_detector(looked: score.Looked, scores: dict[str, Any], folder: Path) -> None:
+def write_detector_plots(results: score.DetectionResults, scores: dict[str, Any], folder: Path) -> None:
     """The plots of a detector and its failures, into a folder that is there."""
-    report.precision_recall(scores, folder / "precision_recall.png")
-    report.detector_thresholds(scores, folder / "threshold.png")
-    report.found(looked.seen, looked.frame, scores["threshold"], folder / "found.png")
-    write_gallery(looked, scores, "What the detector did not find, and what it found wrongly", folder / PAGE)
+    report.plot_precision_recall(scores, folder / "precision_recall.png")
+    report.plot_detector_thresholds(scores, folder / "threshold.png")
+    report.draw_detections(results.images, results.frame_size, scores["threshold"], folder / "found.png")
+    write_detector_errors(
+        results, scores, "What the detector did not find, and what it found wrongly", folder / ERRORS_PAGE
+    )
 
 
-def sentiment(
-    loaded: Loaded, data: Sequence[Path], votes: Sequence[Path], plots: Path | None = None, asked: str | None = None,
-    finder: Path | None = None,
+def classifier_report(
+    loaded: Model, data: Sequence[Path], soft_labels: Sequence[Path], plots: Path | None = None, target_text: str | None = None,
+    face_detector: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of a classifier, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
-    promise = pick.parse(asked, "sentiment") if asked else None
-    known, silent = loaded.spec.answers, loaded.spec.labels[len(loaded.spec.answers) :]
-    parts = read_expressions(list(data), list(votes), known, part="test", silent=silent).parts
-    part = _part(parts, PICKING if promise else PARTS)
+    target = pick.parse_target(target_text, "sentiment") if target_text else None
+    known, silent = loaded.spec.reported_labels, loaded.spec.labels[len(loaded.spec.reported_labels) :]
+    parts = read_classification_dataset(
+        list(data), list(soft_labels), known, default_split="test", known_rejects=silent
+    ).splits
+    part = _first_split(parts, THRESHOLD_SPLITS if target else EVALUATION_SPLITS)
     skipped: list[str] = []
-    portraits = as_trained(parts[part], loaded.spec, finder)
-    named = list(answers.name(loaded, scoring(portraits), skipped))
-    judged = answers.judge(named, len(loaded.spec.answers), bool(votes))
-    picked = pick.pick_sentiment(promise, judged, loaded.spec.threshold) if promise else None
-    spec = replace(loaded.spec, threshold=picked["threshold"]) if picked else loaded.spec
-    scores = {"part": part, **sentiment_scores(named, judged, spec), "skipped": skipped}
-    scores |= {"picked": picked} if picked else {}
+    samples = apply_training_alignment(parts[part], loaded.spec, face_detector)
+    predictions = list(answers.iter_predictions(loaded, scoring_progress(samples), skipped))
+    outcomes = answers.compare_with_truth(predictions, len(loaded.spec.reported_labels), bool(soft_labels))
+    choice = pick.choose_classifier_threshold(target, outcomes, loaded.spec.score_threshold) if target else None
+    spec = replace(loaded.spec, score_threshold=choice["threshold"]) if choice else loaded.spec
+    scores = {"part": part, **classifier_scores(predictions, outcomes, spec), "skipped": skipped}
+    scores |= {"picked": choice} if choice else {}
     if plots:
-        _make(plots)
-        draw_sentiment(named, judged, scores, plots)
+        _make_folder(plots)
+        write_classifier_plots(predictions, outcomes, scores, plots)
     return scores
 
 
-def sentiment_scores(named: Sequence[Named], judged: Judged, spec: ModelSpec) -> dict[str, Any]:
+def classifier_scores(predictions: Sequence[Prediction], outcomes: Outcomes, spec: ModelSpec) -> dict[str, Any]:
     """The figures of all faces, what to collect next, and which labels to look at."""
-    advice = mistakes.wish(mistakes.pairs(named, judged, spec.answers), judged, spec.threshold)
-    doubts = [_doubt(named[n], spec.answers) for n in mistakes.suspects(named, judged)]
-    return answers.measure(judged, spec) | {"advice": [advice], "suspects": doubts}
+    advice = mistakes.recommendation(
+        mistakes.confused_pairs(predictions, outcomes, spec.reported_labels), outcomes, spec.score_threshold
+    )
+    mislabeled = [
+        _mislabeled_entry(predictions[n], spec.reported_labels)
+        for n in mistakes.likely_mislabeled(predictions, outcomes)
+    ]
+    return answers.compute_classifier_metrics(outcomes, spec) | {"advice": [advice], "suspects": mislabeled}
 
 
-def _doubt(face: Named, labels: Sequence[str]) -> dict[str, Any]:
-    path, answer = face.portrait.path, face.answer
+def _mislabeled_entry(prediction: Prediction, labels: Sequence[str]) -> dict[str, Any]:
+    path, answer = prediction.sample.path, prediction.classification
     return {
         "file": str(path),
         "folder": path.parent.name,
-        "answer": labels[answer.best],
+        "answer": labels[answer.best_index],
         "score": round(answer.score, 3),
     }
 
 
-def draw_sentiment(named: Sequence[Named], judged: Judged, scores: dict[str, Any], folder: Path) -> None:
+def write_classifier_plots(
+    predictions: Sequence[Prediction], outcomes: Outcomes, scores: dict[str, Any], folder: Path
+) -> None:
     """The plots of a classifier and its failures, into a folder that is there."""
-    report.confusion(scores, folder / "confusion.png")
-    report.sentiment_thresholds(scores, folder / "threshold.png")
-    report.calibration(judged, folder / "calibration.png")
-    ours = [face for face in named if 0 <= face.portrait.label < len(scores["labels"])]
-    report.named(ours, scores["labels"], scores["threshold"], folder / "named.png")
-    mistakes.write_mistakes(named, judged, scores, "Where the classifier was wrong", folder / PAGE)
+    report.plot_confusion_matrix(scores, folder / "confusion.png")
+    report.plot_classifier_thresholds(scores, folder / "threshold.png")
+    report.plot_calibration(outcomes, folder / "calibration.png")
+    ours = [face for face in predictions if 0 <= face.sample.label < len(scores["labels"])]
+    report.draw_predictions(ours, scores["labels"], scores["threshold"], folder / "named.png")
+    mistakes.write_classifier_errors(
+        predictions, outcomes, scores, "Where the classifier was wrong", folder / ERRORS_PAGE
+    )
 
 
-def pipeline(
-    models: Sequence[Path], data: Sequence[Path], frame: tuple[int, int] | None = None, plots: Path | None = None
+def pipeline_report(
+    models: Sequence[Path], data: Sequence[Path], frame_size: tuple[int, int] | None = None, plots: Path | None = None
 ) -> dict[str, Any]:
     """What detector and classifier together make of whole photographs in class folders."""
-    frame = frame or whole.FRAME
+    frame_size = frame_size or whole.PIPELINE_FRAME_SIZE
     loaded = [open_model(path) for path in models]
     for path, one, task in zip(models, loaded, ("detector", "sentiment"), strict=True):
         if one.spec.task != task:
             raise ModelError(f"{path} is a {one.spec.task} model, and a {task} model is needed here")
-    labels = loaded[1].spec.answers
-    parts = read_expressions(list(data), [], labels, part="test").parts
-    part = _part(parts, PARTS)
+    labels = loaded[1].spec.reported_labels
+    parts = read_classification_dataset(list(data), [], labels, default_split="test").splits
+    part = _first_split(parts, EVALUATION_SPLITS)
     skipped: list[str] = []
-    photos = list(whole.watch(loaded[0], loaded[1], parts[part], frame, skipped, scoring))
-    scores = {"part": part, "frame": [frame[1], frame[0]], **whole.measure(photos, labels), "skipped": skipped}
+    results = list(
+        whole.iter_pipeline_results(loaded[0], loaded[1], parts[part], frame_size, skipped, scoring_progress)
+    )
+    scores = {
+        "part": part,
+        "frame": [frame_size[1], frame_size[0]],
+        **whole.compute_pipeline_metrics(results, labels),
+        "skipped": skipped,
+    }
     if plots:
-        _make(plots)
-        whole.write_page(photos, loaded[1].spec, frame, plots / PAGE)
+        _make_folder(plots)
+        whole.write_pipeline_errors(results, loaded[1].spec, frame_size, plots / ERRORS_PAGE)
     return scores
 
 
-def _part(parts: Mapping[str, Sequence[Any]], order: Sequence[str]) -> str:
+def _first_split(splits: Mapping[str, Sequence[Any]], order: Sequence[str]) -> str:
     """The first part that holds pictures. Raises DataError."""
-    found = next((name for name in order if parts.get(name)), None)
+    found = next((name for name in order if splits.get(name)), None)
     if not found:
         raise DataError("the data holds no pictures to score on")
     return found
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder} cannot be made: {error.strerror}") from error
 
 
-def text(scores: dict[str, Any]) -> str:
+def format_scores(scores: dict[str, Any]) -> str:
     """The scores for people."""
     if "classes" in scores:
-        return whole.text(scores)
-    lines = _detector_text(scores) if "ap50" in scores else _sentiment_text(scores)
+        return whole.format_pipeline_scores(scores)
+    lines = _format_detector_scores(scores) if "ap50" in scores else _format_classifier_scores(scores)
     lines += ["", *scores["advice"]]
     if scores["skipped"]:
         lines.append(f"{len(scores['skipped'])} pictures could not be read and were skipped")
     if "picked" in scores:
         lines += [
             "",
-            *pick.text(scores["picked"]),
+            *pick.format_choice(scores["picked"]),
             "  it was chosen on these pictures: score it on others before you quote it",
         ]
     return "\n".join(lines)
 
 
-def _detector_text(scores: dict[str, Any]) -> list[str]:
+def _format_detector_scores(scores: dict[str, Any]) -> list[str]:
     width, height = scores["frame"]
     faces = f"{scores['faces']} faces of {scores['min_face']:g} px and more"
     lines = [
@@ -204,12 +231,12 @@ def _detector_text(scores: dict[str, Any]) -> list[str]:
         f"{'':26}{'faces':>7}{'AP50':>8}{'false':>7}{'precision':>11}{'recall':>8}  (95 %)",
     ]
     for kind, rows in scores["slices"].items():
-        lines += [f"by {kind}", *(_slice_text(row) for row in rows)]
-    few = unknown(scores["slices"])
+        lines += [f"by {kind}", *(_format_slice(row) for row in rows)]
+    few = small_slices(scores["slices"])
     return lines + ([f"too few to say: {', '.join(few)}"] if few else [])
 
 
-def _slice_text(row: dict[str, Any]) -> str:
+def _format_slice(row: dict[str, Any]) -> str:
     ap50, precision, recall = (
         "-" if row[key] is None else f"{row[key]:.3f}" for key in ("ap50", "precision", "recall")
     )
@@ -218,7 +245,7 @@ def _slice_text(row: dict[str, Any]) -> str:
     return f"  {row['slice']:24}{row['faces']:7}{ap50:>8}{row['false_alarms']:7g}{precision:>11}{recall:>8}  {sure}"
 
 
-def _sentiment_text(scores: dict[str, Any]) -> list[str]:
+def _format_classifier_scores(scores: dict[str, Any]) -> list[str]:
     labels = scores["labels"]
     wide = max(len(label) for label in labels) + 2
     lines = [

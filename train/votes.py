@@ -21,7 +21,7 @@ def read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.fl
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
         heads = [name for name in rows[0] if name != "file"]
-        columns = {c: _columns(c, heads) for c in classes}
+        columns = {c: _matching_columns(c, heads) for c in classes}
         if wrong := [c for c, names in columns.items() if len(names) > 1 or not (names or c.startswith("_"))]:
             raise DataError(f"{file} has not exactly one column for {', '.join(wrong)}; it has: {', '.join(rows[0])}")
         ours = {name for names in columns.values() for name in names}
@@ -37,7 +37,7 @@ def read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.fl
         raise DataError(f"{file} is not a table of votes with a column `file`: {error!r}") from error
 
 
-def _columns(name: str, heads: list[str]) -> list[str]:
+def _matching_columns(name: str, columns: list[str]) -> list[str]:
     bare = name.lstrip("_").lower()
-    same = [head for head in heads if head.lower() == bare]
-    return same or [head for head in heads if head[:3].lower() == bare[:3]]
+    same = [head for head in columns if head.lower() == bare]
+    return same or [head for head in columns if head[:3].lower() == bare[:3]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-UNCOUNTED = (
+UNCOUNTED_OPS = (
     "BATCH_MATMUL",
     "CONV_3D",
     "UNIDIRECTIONAL_SEQUENCE_LSTM",
@@ -32,7 +32,7 @@ class Cost:
     activations: int  # bytes that it reads and writes of what is computed
 
 
-def costs(interpreter: Any) -> list[Cost]:
+def count_costs(interpreter: Any) -> list[Cost]:
     """Of a loaded model, in its order. What a delegate took over is counted all the same, the delegate is not."""
     tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     nodes = [node for node in interpreter._get_ops_details() if node["op_name"] != "DELEGATE"]

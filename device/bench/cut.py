@@ -14,31 +14,33 @@ SUBGRAPHS, SIGNATURES = 2, 7  # fields of a model
 INPUTS, OUTPUTS, OPERATORS = 1, 2, 3  # fields of a subgraph
 
 
-def cut(flatbuffer: bytes, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+def extract_subgraph(
+    flatbuffer: bytes, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
+) -> bytes:
     """The model of these operators alone, between these tensors; all are named by their numbers, operators rising."""
     data = bytearray(flatbuffer)
-    model = _number(data, 0)
-    subgraph = _onward(data, _onward(data, _field(data, model, SUBGRAPHS)) + 4)
-    _keep(data, _onward(data, _field(data, subgraph, OPERATORS)), operators)
-    if signatures := _field(data, model, SIGNATURES):
-        _put(data, _onward(data, signatures), 0)  # they name tensors that may be gone
+    model = _read_uint32(data, 0)
+    subgraph = _follow_offset(data, _follow_offset(data, _field_position(data, model, SUBGRAPHS)) + 4)
+    _keep_tables(data, _follow_offset(data, _field_position(data, subgraph, OPERATORS)), operators)
+    if signatures := _field_position(data, model, SIGNATURES):
+        _write_uint32(data, _follow_offset(data, signatures), 0)  # they name tensors that may be gone
     for number, tensors in ((INPUTS, inputs), (OUTPUTS, outputs)):
         data += bytes(-len(data) % 4)
-        field = _field(data, subgraph, number)
-        _put(data, field, len(data) - field)
+        field = _field_position(data, subgraph, number)
+        _write_uint32(data, field, len(data) - field)
         data += struct.pack(f"<{len(tensors) + 1}I", len(tensors), *tensors)
     return bytes(data)
 
 
-def _keep(data: bytearray, tables: int, chosen: Sequence[int]) -> None:
+def _keep_tables(data: bytearray, tables: int, selected: Sequence[int]) -> None:
     """Shorten a list of tables. Entries move to its front only, since a distance is never negative."""
-    for place, index in enumerate(chosen):
+    for place, index in enumerate(selected):
         entry = tables + 4 + 4 * place
-        _put(data, entry, _onward(data, tables + 4 + 4 * index) - entry)
-    _put(data, tables, len(chosen))
+        _write_uint32(data, entry, _follow_offset(data, tables + 4 + 4 * index) - entry)
+    _write_uint32(data, tables, len(selected))
 
 
-def _field(data: bytearray, table: int, number: int) -> int:
+def _field_position(data: bytearray, table: int, number: int) -> int:
     """Where a table's field stands; 0 where it has none."""
     places = table - struct.unpack_from("<i", data, table)[0]
     if 4 + 2 * number >= struct.unpack_from("<H", data, places)[0]:
@@ -47,13 +49,13 @@ def _field(data: bytearray, table: int, number: int) -> int:
     return int(table + offset) if offset else 0
 
 
-def _onward(data: bytearray, place: int) -> int:
-    return place + _number(data, place)
+def _follow_offset(data: bytearray, place: int) -> int:
+    return place + _read_uint32(data, place)
 
 
-def _number(data: bytearray, place: int) -> int:
+def _read_uint32(data: bytearray, place: int) -> int:
     return int(struct.unpack_from("<I", data, place)[0])
 
 
-def _put(data: bytearray, place: int, number: int) -> None:
+def _write_uint32(data: bytearray, place: int, number: int) -> None:
     struct.pack_into("<I", data, place, number)

@@ -12,33 +12,38 @@ from typing import Any
 
 import numpy as np
 
-from pocketsight.device.bench.operators import in_turn
-from pocketsight.device.interpreter import runtime
-from pocketsight.device.quiet import quiet
+from pocketsight.device.bench.operators import time_interleaved
+from pocketsight.device.interpreter import import_runtime
+from pocketsight.device.quiet import suppress_stderr
 
 SIDE, CHANNELS = 32, 256  # of the picture, and in and out
 MACS = SIDE * SIDE * CHANNELS * CHANNELS
 ROUNDS = 30
-TOLD = f"a convolution of 1x1, {SIDE}x{SIDE}x{CHANNELS} to {CHANNELS} channels, made in memory"
+NET_DESCRIPTION = f"a convolution of 1x1, {SIDE}x{SIDE}x{CHANNELS} to {CHANNELS} channels, made in memory"
 CONV_2D, FLOAT32, INT32, INT8 = 3, 0, 2, 9  # numbers of TFLite's schema
 
 Fields = dict[int, Any]  # of a table: number -> what it holds; see `_write`
 
 
-def peak(precision: str, threads: int) -> dict[str, Any]:
+def measure_peak_macs(precision: str, threads: int) -> dict[str, Any]:
     """Multiply-adds a second, by the fastest of ROUNDS: int8 for a model in int8, else float32."""
     kind = "int8" if precision == "int8" else "float32"
-    with quiet():
-        interpreter = runtime()[0].Interpreter(model_content=convolution(kind), num_threads=threads)
+    with suppress_stderr():
+        interpreter = import_runtime()[0].Interpreter(model_content=build_convolution(kind), num_threads=threads)
         interpreter.allocate_tensors()
     (entry,) = interpreter.get_input_details()
     values = np.random.default_rng(0).integers(-100, 100, entry["shape"]).astype(entry["dtype"])
     interpreter.set_tensor(entry["index"], values)
-    fastest = float(in_turn((interpreter.invoke,), ROUNDS).min()) / 1e6
-    return {"kind": kind, "threads": threads, "macs_a_second": round(MACS / fastest), "net": f"{kind}: {TOLD}"}
+    fastest = float(time_interleaved((interpreter.invoke,), ROUNDS).min()) / 1e6
+    return {
+        "kind": kind,
+        "threads": threads,
+        "macs_a_second": round(MACS / fastest),
+        "net": f"{kind}: {NET_DESCRIPTION}",
+    }
 
 
-def convolution(kind: str) -> bytes:
+def build_convolution(kind: str) -> bytes:
     """A model file's flatbuffer: one CONV_2D, int8 or float32."""
     rng = np.random.default_rng(0)
     whole = kind == "int8"
@@ -57,7 +62,7 @@ def convolution(kind: str) -> bytes:
     code = {0: np.int8(CONV_2D), 2: np.int32(3), 3: np.int32(CONV_2D)}
     buffers: list[Fields] = [{}, {0: weights.tobytes()}, {0: bias.tobytes()}]
     out = bytearray(b"\0\0\0\0TFL3")
-    _link(out, 0, {0: np.uint32(3), 1: [code], 2: [subgraph], 4: buffers})
+    _write_reference(out, 0, {0: np.uint32(3), 1: [code], 2: [subgraph], 4: buffers})
     return bytes(out)
 
 
@@ -68,18 +73,18 @@ def _tensor(shape: Sequence[int], number: int, buffer: int, scale: float | None)
     return made
 
 
-def _write(out: bytearray, value: Any) -> int:
+def _append(out: bytearray, value: Any) -> int:
     """Append a table (a dictionary), a list of tables or of int32, an array or bytes; where it stands.
 
     What a table or a list of tables holds stands after it, since distances lead onward.
     """
     if isinstance(value, dict):
-        return _write_table(out, value)
+        return _append_table(out, value)
     if isinstance(value, list) and isinstance(value[0], dict):
         place = _align(out, 4)
         out += struct.pack("<I", len(value)) + bytes(4 * len(value))
         for number, table in enumerate(value):
-            _link(out, place + 4 + 4 * number, table)
+            _write_reference(out, place + 4 + 4 * number, table)
         return place
     data = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else np.asarray(value)
     data = data.astype(np.int32) if isinstance(value, list) else data
@@ -88,7 +93,7 @@ def _write(out: bytearray, value: Any) -> int:
     return place
 
 
-def _write_table(out: bytearray, fields: Fields) -> int:
+def _append_table(out: bytearray, fields: Fields) -> int:
     """A list of where each field stands, then the table: the way back to the list, and four bytes a field."""
     slots = [0] * (max(fields, default=-1) + 1)
     for place, number in enumerate(fields):
@@ -102,13 +107,13 @@ def _write_table(out: bytearray, fields: Fields) -> int:
         if isinstance(value, np.generic):
             out[field : field + value.itemsize] = value.tobytes()
         else:
-            _link(out, field, value)
+            _write_reference(out, field, value)
     return table
 
 
-def _link(out: bytearray, field: int, value: Any) -> None:
+def _write_reference(out: bytearray, field: int, value: Any) -> None:
     """Append what a field holds, and put the distance to it in its place."""
-    struct.pack_into("<I", out, field, _write(out, value) - field)
+    struct.pack_into("<I", out, field, _append(out, value) - field)
 
 
 def _align(out: bytearray, size: int, ahead: int = 0) -> int:

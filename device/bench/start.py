@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pocketsight.device.edgetpu import load_on, running
-from pocketsight.device.interpreter import runtime
+from pocketsight.device.edgetpu import active_interpreter, load_model
+from pocketsight.device.interpreter import import_runtime
 
 
-def first_steps(
+def measure_startup(
     paths: Sequence[Path], threads: int | None, delegates: Sequence[str], verify: bool = False
 ) -> tuple[float, list[dict[str, Any]]]:
     """Milliseconds of the import, and for each model of loading it ("load_ms") and its first inference ("first_ms").
@@ -20,20 +20,23 @@ def first_steps(
     threads are fastest is found out before, since that is remembered. `verify` as `load_on` has it.
     """
     begun = time.perf_counter()
-    runtime()
-    imported = _since(begun)
+    import_runtime()
+    imported = _ms_since(begun)
     pairs = list(zip(delegates, paths, strict=True))
-    counts = [running(load_on(delegate, path, threads=threads, verify=verify)).threads for delegate, path in pairs]
-    return imported, [_first(*pair, count, verify) for pair, count in zip(pairs, counts, strict=True)]
+    counts = [
+        active_interpreter(load_model(delegate, path, threads=threads, verify=verify)).threads
+        for delegate, path in pairs
+    ]
+    return imported, [_measure_model_startup(*pair, count, verify) for pair, count in zip(pairs, counts, strict=True)]
 
 
-def _first(delegate: str, path: Path, threads: int, verify: bool) -> dict[str, Any]:
+def _measure_model_startup(delegate: str, path: Path, threads: int, verify: bool) -> dict[str, Any]:
     begun = time.perf_counter()
-    loaded = load_on(delegate, path, threads=threads, verify=verify)
-    took, begun = _since(begun), time.perf_counter()
-    loaded.model(loaded.canvas)
-    return {"load_ms": took, "first_ms": _since(begun)}
+    loaded = load_model(delegate, path, threads=threads, verify=verify)
+    took, begun = _ms_since(begun), time.perf_counter()
+    loaded.infer(loaded.input_buffer)
+    return {"load_ms": took, "first_ms": _ms_since(begun)}
 
 
-def _since(begun: float) -> float:
-    return round(1000 * (time.perf_counter() - begun), 3)
+def _ms_since(start: float) -> float:
+    return round(1000 * (time.perf_counter() - start), 3)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from pocketsight.device.bench.machine import clock
-from pocketsight.device.health.board import Board, Gauges, text
+from pocketsight.device.bench.machine import max_cpu_mhz
+from pocketsight.device.health.board import SensorReading, Sensors, read_kernel_file
 
-WINDOWS = 120  # at most; a window is a second at least
+MAX_WINDOWS = 120  # at most; a window is a second at least
 
 
-class Looks:
+class Telemetry:
     """Speed of each window, and how the board was at its end.
 
     A row has "s" since counting began, "frames_a_second", "p50" and "p99" of whole frames in ms, "temperature" in
@@ -21,30 +21,32 @@ class Looks:
     null is what the machine does not tell.
     """
 
-    def __init__(self, seconds: float, gauges: Gauges | None = None, mhz: Callable[[], float | None] = clock) -> None:
-        self.length = max(1.0, seconds / WINDOWS)
-        self.gauges, self.mhz = gauges or Gauges(), mhz
+    def __init__(
+        self, seconds: float, sensors: Sensors | None = None, read_mhz: Callable[[], float | None] = max_cpu_mhz
+    ) -> None:
+        self.window_seconds = max(1.0, seconds / MAX_WINDOWS)
+        self.sensors, self.read_mhz = sensors or Sensors(), read_mhz
         self.rows: list[dict[str, Any]] = []
-        self.window: list[float] = []
-        self.since = 0.0
+        self.window_ms: list[float] = []
+        self.window_start = 0.0
 
-    def frame(self, ms: float, now: float) -> None:
+    def add_frame(self, ms: float, now: float) -> None:
         """A frame took `ms`, and ended `now` seconds after counting began."""
-        self.window.append(ms)
-        if now - self.since < self.length:
+        self.window_ms.append(ms)
+        if now - self.window_start < self.window_seconds:
             return
-        p50, p99 = np.percentile(self.window, (50, 99))
-        board: Board = self.gauges.read()
-        speed = {"frames_a_second": round(len(self.window) / (now - self.since), 1), "p50": round(p50, 4)}
+        p50, p99 = np.percentile(self.window_ms, (50, 99))
+        board: SensorReading = self.sensors.read()
+        speed = {"frames_a_second": round(len(self.window_ms) / (now - self.window_start), 1), "p50": round(p50, 4)}
         self.rows.append({
-            "s": round(now, 1), **speed, "p99": round(p99, 4), "temperature": board.temperature, "mhz": self.mhz(),
+            "s": round(now, 1), **speed, "p99": round(p99, 4), "temperature": board.temperature, "mhz": self.read_mhz(),
             "throttled": board.throttled, "under_voltage": board.under_voltage,
-            "bits": text(self.gauges.firmware) or None if self.gauges.firmware else None,
+            "bits": read_kernel_file(self.sensors.throttled_path) or None if self.sensors.throttled_path else None,
         })  # fmt: skip
-        self.window, self.since = [], now
+        self.window_ms, self.window_start = [], now
 
 
-def verdict(rows: list[dict[str, Any]]) -> str:
+def sustained_verdict(rows: list[dict[str, Any]]) -> str:
     """In words: whether it kept its speed from the first tenth to the last, and what the board said meanwhile."""
     if len(rows) < 2:
         return "too short to tell whether it keeps its speed"

@@ -6,31 +6,33 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def of_model(new: Mapping[str, Any], old: Mapping[str, Any], verdict: str, hidden: float) -> str:
+def model_verdict(new: Mapping[str, Any], old: Mapping[str, Any], verdict: str, max_undetected: float) -> str:
     """One model against another for the same task: speed, and what it costs in accuracy. "" for two tasks."""
     if new["task"] != old["task"] or new["sha256"] == old["sha256"]:
         return ""
-    a, b = _names(new, old)
+    a, b = _model_names(new, old)
     if verdict == "no difference":
-        said = f"{a} is neither faster nor slower than {b} on this board (a difference of {hidden:.0%} could hide)"
-        if _quantized(new, old):
-            said = f"{a} is not faster than {b} on this board (a difference of {hidden:.0%} could hide)"
-    elif verdict == "slower" and _quantized(new, old):
-        said = f"{a} is not faster than {b} on this board: it is slower"
+        text = (
+            f"{a} is neither faster nor slower than {b} on this board (a difference of {max_undetected:.0%} could hide)"
+        )
+        if _is_quantized_variant(new, old):
+            text = f"{a} is not faster than {b} on this board (a difference of {max_undetected:.0%} could hide)"
+    elif verdict == "slower" and _is_quantized_variant(new, old):
+        text = f"{a} is not faster than {b} on this board: it is slower"
     else:
-        said = f"{a} is {verdict} than {b} on this board"
-    return said + _accuracy(new, old)
+        text = f"{a} is {verdict} than {b} on this board"
+    return text + _accuracy_text(new, old)
 
 
-def of_stage(stage: str, verdict: str, ratio: float, hidden: float) -> str:
+def stage_verdict(stage: str, verdict: str, ratio: float, max_undetected: float) -> str:
     """One stage of two runs, new to old."""
     if verdict == "no difference":
-        return f"{stage}: no difference found; one of {hidden:.0%} could hide"
+        return f"{stage}: no difference found; one of {max_undetected:.0%} could hide"
     change = abs(1 - ratio)
     return f"{stage}: {verdict} by {change:.0%}"
 
 
-def _names(new: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[str, str]:
+def _model_names(new: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[str, str]:
     """What tells two models apart."""
     if new["arch"] == old["arch"] and new["precision"] != old["precision"]:
         return new["precision"], old["precision"]
@@ -39,12 +41,12 @@ def _names(new: Mapping[str, Any], old: Mapping[str, Any]) -> tuple[str, str]:
     return new["file"], old["file"]
 
 
-def _quantized(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
+def _is_quantized_variant(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Whether the new one was made to be faster: whole numbers instead of float."""
     return bool(new["precision"] == "int8" != old["precision"])
 
 
-def _accuracy(new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
+def _accuracy_text(new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
     """What export measured of both, where it is the same figure; else ""."""
     a, b = new["accuracy"], old["accuracy"]
     if "exported" not in a or "exported" not in b or a.get("metric") != b.get("metric"):

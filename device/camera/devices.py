@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path("/")
-QUERYCAP = 0x80685600  # VIDIOC_QUERYCAP of linux/videodev2.h; it fills struct v4l2_capability
-CAPABILITY = struct.Struct("16s32s32sIII12x")  # driver, card, bus, version, capabilities, those of this node
-CAPTURE, HAS_NODE = 0x1 | 0x1000, 0x80000000  # V4L2_CAP_VIDEO_CAPTURE (_MPLANE), V4L2_CAP_DEVICE_CAPS
-RIBBON = (
+VIDIOC_QUERYCAP = 0x80685600  # VIDIOC_QUERYCAP of linux/videodev2.h; it fills struct v4l2_capability
+V4L2_CAPABILITY = struct.Struct("16s32s32sIII12x")  # driver, card, bus, version, capabilities, those of this node
+V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_DEVICE_CAPS = (
+    0x1 | 0x1000,
+    0x80000000,
+)  # V4L2_CAP_VIDEO_CAPTURE (_MPLANE), V4L2_CAP_DEVICE_CAPS
+PI_DRIVERS = (
     "unicam",
     "rp1-cfe",
     "bcm2835-isp",
@@ -27,7 +30,7 @@ RIBBON = (
 
 
 @dataclass(frozen=True)
-class Found:
+class VideoDevice:
     """A camera, or a video device that is none."""
 
     source: str  # what to give to --camera
@@ -37,12 +40,12 @@ class Found:
     held: tuple[str, ...] = ()  # by whom
 
 
-def cameras(root: Path = ROOT) -> list[Found]:
+def list_cameras(root: Path = ROOT) -> list[VideoDevice]:
     """Those of picamera2 first, then every video device."""
-    return pi_cameras()[0] + video_devices(root)
+    return list_pi_cameras()[0] + list_video_devices(root)
 
 
-def pi_cameras() -> tuple[list[Found], str]:
+def list_pi_cameras() -> tuple[list[VideoDevice], str]:
     """Ribbon cameras that picamera2 sees; and why there are none."""
     try:
         from picamera2 import Picamera2
@@ -56,50 +59,52 @@ def pi_cameras() -> tuple[list[Found], str]:
             f"picamera2 does not work here ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
         )
     ribbons = [info for info in infos if "usb" not in str(info.get("Id", "")).lower()]  # those are OpenCV's
-    held = tuple(held_by(*sorted(ROOT.glob("dev/media*")))) if ribbons else ()
+    held = tuple(find_holders(*sorted(ROOT.glob("dev/media*")))) if ribbons else ()
     found = [
-        Found("pi" if number == 0 else f"pi:{number}", str(info.get("Model", "camera")), True, "Pi camera", held)
+        VideoDevice("pi" if number == 0 else f"pi:{number}", str(info.get("Model", "camera")), True, "Pi camera", held)
         for number, info in enumerate(ribbons)
     ]
     return found, "" if found else "picamera2 sees no camera; is the ribbon seated?"
 
 
-def video_devices(root: Path = ROOT) -> list[Found]:
+def list_video_devices(root: Path = ROOT) -> list[VideoDevice]:
     """Every /dev/video*, by number, whether or not it is a camera."""
     numbers = sorted(int(p.name[5:]) for p in (root / "dev").glob("video*") if p.name[5:].isdecimal())
-    return [_video_device(root, number) for number in numbers]
+    return [_probe_video_device(root, number) for number in numbers]
 
 
-def _video_device(root: Path, number: int) -> Found:
+def _probe_video_device(root: Path, number: int) -> VideoDevice:
     path = root / "dev" / f"video{number}"
     name = str(path)
     with suppress(OSError):
         name = (root / "sys/class/video4linux" / path.name / "name").read_text().strip()
-    held = tuple(held_by(path))
+    held = tuple(find_holders(path))
     try:
-        driver, captures = capability(path)
+        driver, captures = query_capability(path)
     except OSError as error:
         cure = "; sudo usermod -aG video $USER, then log in again" if isinstance(error, PermissionError) else ""
-        return Found(str(number), name, False, f"{error.strerror}{cure}", held)
-    if driver in RIBBON:
-        return Found(str(number), name, False, f"{driver}: a part of the Pi's own camera or codec; see: pi", held)
-    return Found(str(number), name, captures, driver if captures else f"{driver}: no pictures, only what is about them",
+        return VideoDevice(str(number), name, False, f"{error.strerror}{cure}", held)
+    if driver in PI_DRIVERS:
+        return VideoDevice(str(number), name, False, f"{driver}: a part of the Pi's own camera or codec; see: pi", held)
+    return VideoDevice(str(number), name, captures, driver if captures else f"{driver}: no pictures, only what is about them",
                  held)  # fmt: skip
 
 
-def capability(path: Path) -> tuple[str, bool]:
+def query_capability(path: Path) -> tuple[str, bool]:
     """The driver's name, and whether this device gives pictures. Raises OSError."""
     device = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     try:
-        answer = bytearray(CAPABILITY.size)
-        fcntl.ioctl(device, QUERYCAP, answer)
+        answer = bytearray(V4L2_CAPABILITY.size)
+        fcntl.ioctl(device, VIDIOC_QUERYCAP, answer)
     finally:
         os.close(device)
-    driver, _, _, _, whole, node = CAPABILITY.unpack(answer)
-    return driver.split(b"\0")[0].decode(errors="replace"), bool((node if whole & HAS_NODE else whole) & CAPTURE)
+    driver, _, _, _, whole, node = V4L2_CAPABILITY.unpack(answer)
+    return driver.split(b"\0")[0].decode(errors="replace"), bool(
+        (node if whole & V4L2_CAP_DEVICE_CAPS else whole) & V4L2_CAP_VIDEO_CAPTURE
+    )
 
 
-def held_by(*paths: Path) -> list[str]:
+def find_holders(*paths: Path) -> list[str]:
     """Which processes have one of these open, as far as this user may see: "firefox (pid 1234)"."""
     wanted = {os.path.realpath(path) for path in paths}
     holders: dict[str, None] = {}

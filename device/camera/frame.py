@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from pocketsight.device.image import Image
 
-TICK = 0.25  # seconds: how long the loops wait before they look whether they shall stop
+POLL_INTERVAL = 0.25  # seconds: how long the loops wait before they look whether they shall stop
 
-Tell = Callable[[str, bool, str], None]  # what, whether it begins or is over, and a line for people
+FaultReporter = Callable[[str, bool, str], None]  # what, whether it begins or is over, and a line for people
 
 
-def untold(what: str, begun: bool, detail: str) -> None:
+def ignore_fault(fault: str, active: bool, detail: str) -> None:
     """For those who do not ask for faults."""
 
 
@@ -23,9 +23,11 @@ class Frame:
 
     image: Image  # (H, W, 3) RGB
     index: int  # counts from 0, dropped frames included
-    taken: float  # seconds since the epoch
+    captured_at: float  # seconds since the epoch
     source: str | None = None  # the file, where frames are pictures
-    born: float = field(default_factory=time.monotonic)  # monotonic seconds when it was exposed, or else arrived
+    captured_monotonic: float = field(
+        default_factory=time.monotonic
+    )  # monotonic seconds when it was exposed, or else arrived
 
 
 class Camera:
@@ -33,16 +35,16 @@ class Camera:
 
     live = False  # whether frames come by themselves and are lost when nobody looks
     fps = 10.0  # of a video made from these frames
-    length: int | None = None  # frames, where they are known beforehand
+    frame_count: int | None = None  # frames, where they are known beforehand
     dropped = 0  # frames that came while another was worked on
-    counting = True  # set to False by whoever waits on purpose: what is not taken then is not dropped
-    stamped = False  # whether `born` is when a frame was exposed, and not only when it arrived
+    counts_drops = True  # set to False by whoever waits on purpose: what is not taken then is not dropped
+    has_timestamps = False  # whether `born` is when a frame was exposed, and not only when it arrived
     ended = False
 
     def __init__(self, frames: Iterator[Frame], name: str = "the source") -> None:
         self.frames, self.name = frames, name
 
-    def next(self, timeout: float) -> Frame | None:
+    def read(self, timeout: float) -> Frame | None:
         """The newest frame of a live camera, the next one of others; None when none came in `timeout` seconds.
 
         Raises CameraError when it stopped giving frames.
@@ -53,5 +55,5 @@ class Camera:
 
     def __iter__(self) -> Iterator[Frame]:
         while not self.ended:
-            if (frame := self.next(TICK)) is not None:
+            if (frame := self.read(POLL_INTERVAL)) is not None:
                 yield frame

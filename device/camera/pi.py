@@ -14,34 +14,34 @@ from typing import Any
 
 import numpy as np
 
-from pocketsight.device.camera.devices import held_by
-from pocketsight.device.camera.reader import Device, Shot, Source
-from pocketsight.device.camera.still import STILL
+from pocketsight.device.camera.devices import find_holders
+from pocketsight.device.camera.reader import CameraSource, CaptureDevice, RawFrame
+from pocketsight.device.camera.still import FREEZE_TIMEOUT
 from pocketsight.device.errors import CameraError
 
-WAIT = 5.0  # seconds for a frame; a camera whose ribbon is loose gives none, and says nothing
-BUFFERS = 4  # one with the sensor, one with the image processor, one that we copy, one to spare
+FRAME_TIMEOUT = 5.0  # seconds for a frame; a camera whose ribbon is loose gives none, and says nothing
+BUFFER_COUNT = 4  # one with the sensor, one with the image processor, one that we copy, one to spare
 
 
-def pi_camera(source: str, size: tuple[int, int]) -> Source:
+def pi_camera_source(source: str, size: tuple[int, int]) -> CameraSource:
     """The camera `pi`, or `pi:1` where there are two, asked for `size` (height, width)."""
     number = source.partition(":")[2] or "0"
     if not number.isdecimal():
         raise CameraError(f"no camera {source!r}; the Pi's own are pi and pi:1")
     name = "the Pi camera" if number == "0" else f"the Pi camera {number}"
-    return Source(name, lambda: _open(int(number), size), still=STILL)
+    return CameraSource(name, lambda: _open(int(number), size), freeze_timeout=FREEZE_TIMEOUT)
 
 
 @contextmanager
-def _open(number: int, size: tuple[int, int]) -> Iterator[Device]:
-    device = _started(number, size)
+def _open(number: int, size: tuple[int, int]) -> Iterator[CaptureDevice]:
+    device = _start_device(number, size)
     try:
-        yield Device(lambda: _read(device), 30.0)  # what a video configuration gives
+        yield CaptureDevice(lambda: _read_frame(device), 30.0)  # what a video configuration gives
     finally:
         _close(device)
 
 
-def _started(number: int, size: tuple[int, int]) -> Any:
+def _start_device(number: int, size: tuple[int, int]) -> Any:
     try:
         from picamera2 import Picamera2
     except Exception as error:  # not there, or built against another numpy
@@ -52,43 +52,43 @@ def _started(number: int, size: tuple[int, int]) -> Any:
     device: Any = None
     try:
         device = Picamera2(number)
-        device.configure(_configuration(device, size))
+        device.configure(_create_configuration(device, size))
         device.start()
         return device
     except Exception as error:
         if device is not None:
             _close(device)
-        held = held_by(*sorted(Path("/dev").glob("media*")))
+        held = find_holders(*sorted(Path("/dev").glob("media*")))
         cure = f"held by {', '.join(held)}" if held else "is the ribbon seated, and does rpicam-hello show a picture?"
         raise CameraError(f"no Pi camera ({error}); {cure}") from error
 
 
-def _configuration(device: Any, size: tuple[int, int]) -> Any:
+def _create_configuration(device: Any, size: tuple[int, int]) -> Any:
     """A small stream of R, G, B, made from the whole sensor.
 
     "BGR888" is picamera2's name for arrays whose channels come as R, G, B. Without a word about the raw stream, the
     sensor's smallest mode would be taken, which on most of them sees the middle only; half the sensor's size is the
     mode that puts four pixels together, sees everything and still gives 30 frames a second.
     """
-    wanted: dict[str, Any] = {"main": {"size": size[::-1], "format": "BGR888"}, "buffer_count": BUFFERS}
+    wanted: dict[str, Any] = {"main": {"size": size[::-1], "format": "BGR888"}, "buffer_count": BUFFER_COUNT}
     width, height = (side // 2 for side in device.sensor_resolution)
     if size[0] <= height and size[1] <= width:
         wanted["raw"] = {"size": (width, height)}
     return device.create_video_configuration(**wanted)
 
 
-def _read(device: Any) -> Shot:
+def _read_frame(device: Any) -> RawFrame:
     """The newest frame and when its exposure began; picamera2 keeps one and drops those before."""
-    request = device.capture_request(wait=WAIT)
+    request = device.capture_request(wait=FRAME_TIMEOUT)
     try:
         image = np.asarray(request.make_array("main"), dtype=np.uint8)  # a copy; the buffer goes back to the camera
         stamp = request.get_metadata().get("SensorTimestamp")  # ns of CLOCK_BOOTTIME
     finally:
         request.release()
     if stamp is None:
-        return Shot(image)
+        return RawFrame(image)
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - stamp / 1e9
-    return Shot(image, time.monotonic() - max(0.0, age))
+    return RawFrame(image, time.monotonic() - max(0.0, age))
 
 
 def _close(device: Any) -> None:

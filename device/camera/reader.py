@@ -16,62 +16,66 @@ from typing import NamedTuple
 
 from pocketsight.device.image import Image
 
-BREATH = 0.005  # seconds after a picture that is the one before: some libraries give it at once, for ever
+REPEAT_DELAY = 0.005  # seconds after a picture that is the one before: some libraries give it at once, for ever
 
 
-class Shot(NamedTuple):
+class RawFrame(NamedTuple):
     """What a device gives."""
 
     image: Image  # (H, W, 3) RGB, nobody else's
-    born: float | None = None  # monotonic seconds when it was exposed; None where the device does not say
+    captured_monotonic: float | None = None  # monotonic seconds when it was exposed; None where the device does not say
 
 
 @dataclass(frozen=True)
-class Device:
+class CaptureDevice:
     """A camera that is open."""
 
-    read: Callable[[], Shot | None]  # the next picture; may block, or raise anything; None: no more will come
+    read: Callable[[], RawFrame | None]  # the next picture; may block, or raise anything; None: no more will come
     fps: float = 0.0  # 0 where it does not say
 
 
 @dataclass(frozen=True)
-class Source:
+class CameraSource:
     """A camera that can be opened, again and again."""
 
     name: str  # for messages, without secrets
-    open: Callable[[], AbstractContextManager[Device]]  # may block; raises CameraError
-    still: float = math.inf  # seconds of the same picture after which it counts as frozen
-    noisy: bool = True  # a sensor of this machine: its pictures cannot be the same, if there is anything to see
+    open: Callable[[], AbstractContextManager[CaptureDevice]]  # may block; raises CameraError
+    freeze_timeout: float = math.inf  # seconds of the same picture after which it counts as frozen
+    has_sensor_noise: bool = (
+        True  # a sensor of this machine: its pictures cannot be the same, if there is anything to see
+    )
 
 
-class Reader(threading.Thread):
+class CaptureThread(threading.Thread):
     """Opens `source`, hands every shot to `put`, and closes it when `leave` is set or there are no more.
 
     `put` tells whether the shot was the one before. `changed` is called when the device is open and when all is over.
     """
 
-    def __init__(self, source: Source, put: Callable[[Reader, Shot], bool], changed: Callable[[], None]) -> None:
+    def __init__(
+        self, source: CameraSource, on_frame: Callable[[CaptureThread, RawFrame], bool], on_change: Callable[[], None]
+    ) -> None:
         super().__init__(name="camera", daemon=True)
-        self.source, self.put, self.changed = source, put, changed
-        self.leave = threading.Event()
-        self.device: Device | None = None
+        self.source, self.on_frame, self.on_change = source, on_frame, on_change
+        self.stop = threading.Event()
+        self.device: CaptureDevice | None = None
         self.failure: Exception | None = None
-        self.over = False
-        self.heard = time.monotonic()  # when something last came: the start, the opening, a frame
+        self.finished = False
+        self.last_activity = time.monotonic()  # when something last came: the start, the opening, a frame
 
     def run(self) -> None:
         try:
             with self.source.open() as device:
-                self.heard, self.device = time.monotonic(), device
-                self.changed()
-                self._read(device)
+                self.last_activity, self.device = time.monotonic(), device
+                self.on_change()
+                self._read_frames(device)
         except Exception as error:  # whatever a camera library raises is told in the main thread
             self.failure = error
-        self.over = True
-        self.changed()
+        self.finished = True
+        self.on_change()
 
-    def _read(self, device: Device) -> None:
-        while not self.leave.is_set() and (shot := device.read()) is not None:
-            self.heard = time.monotonic()
-            if self.put(self, shot):
-                self.leave.wait(BREATH)
+    def _read_frames(self, device: CaptureDevice) -> None:
+        while not self.stop.is_set() and (shot := device.read()) is not None:
+            self.last_activity = time.monotonic()
+            if self.on_frame(self, shot):
+                self.stop.wait(REPEAT_DELAY)

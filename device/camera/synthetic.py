@@ -19,18 +19,18 @@ import cv2
 import numpy as np
 
 from pocketsight.device.boxes import Box
-from pocketsight.device.camera.frame import Camera, Frame, Tell
+from pocketsight.device.camera.frame import Camera, FaultReporter, Frame
 from pocketsight.device.camera.live import LiveCamera
-from pocketsight.device.camera.portrait import FACE, LOOKS, draw_portrait
-from pocketsight.device.camera.reader import Device, Shot, Source
+from pocketsight.device.camera.portrait import APPEARANCES, FACE_BOX, draw_portrait
+from pocketsight.device.camera.reader import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.errors import CameraError
 from pocketsight.device.image import Image
 
 FPS = 30.0
-FORM = re.compile(r"synthetic(?::(?=.))?(?:(\d+)x(\d+))?(?:@?(fast)|@(\d+(?:\.\d+)?))?")
-GRAIN = 7  # levels of noise, which every sensor has
-STORY = 20.0  # seconds after which everything comes again: one person turns sad, the other goes away
-SAD_FROM, AWAY = 14.0, (8.0, 12.0)
+SOURCE_PATTERN = re.compile(r"synthetic(?::(?=.))?(?:(\d+)x(\d+))?(?:@?(fast)|@(\d+(?:\.\d+)?))?")
+NOISE_LEVELS = 7  # levels of noise, which every sensor has
+CYCLE_SECONDS = 20.0  # seconds after which everything comes again: one person turns sad, the other goes away
+SAD_AFTER, AWAY_BETWEEN = 14.0, (8.0, 12.0)
 
 
 class Person(NamedTuple):
@@ -38,64 +38,64 @@ class Person(NamedTuple):
 
     left: int  # pixels of the portrait's corner; it may reach out of the frame
     top: int
-    mood: str  # happy or sad
+    expression: str  # happy or sad
     box: Box  # of the face, pixels
 
 
-class Stage:
+class SyntheticScene:
     """Draws frames of `size` (height, width)."""
 
     def __init__(self, size: tuple[int, int], seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         self.size = size
-        self.side = max(16, round(min(0.56 * size[0], 0.44 * size[1])))
-        self.phase: tuple[float, ...] = tuple(rng.uniform(0, 2 * math.pi, 4).tolist())
+        self.portrait_size = max(16, round(min(0.56 * size[0], 0.44 * size[1])))
+        self.phases: tuple[float, ...] = tuple(rng.uniform(0, 2 * math.pi, 4).tolist())
         coarse = rng.integers(96, 176, (4, 6, 3)).astype(np.uint8)
-        self.ground = np.asarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
-        self.grain = rng.integers(0, GRAIN, (size[0] + 64, size[1] + 64, 3)).astype(np.uint8)
-        self.shifts = rng.integers(0, 64, (257, 2)).tolist()
+        self.background = np.asarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+        self.noise = rng.integers(0, NOISE_LEVELS, (size[0] + 64, size[1] + 64, 3)).astype(np.uint8)
+        self.noise_offsets = rng.integers(0, 64, (257, 2)).tolist()
         self.portraits = [
-            {mood: draw_portrait(mood, look, self.side) for mood in ("happy", "sad")} for look in LOOKS
+            {mood: draw_portrait(mood, look, self.portrait_size) for mood in ("happy", "sad")} for look in APPEARANCES
         ]  # fmt: skip
 
-    def people(self, seconds: float) -> list[Person]:
+    def place_people(self, seconds: float) -> list[Person]:
         """Who is there, the first on the left."""
-        at = seconds % STORY
-        people = [self._person(0, seconds, "sad" if at >= SAD_FROM else "happy", 0.0)]
-        begin, end = AWAY
+        at = seconds % CYCLE_SECONDS
+        people = [self._place_person(0, seconds, "sad" if at >= SAD_AFTER else "happy", 0.0)]
+        begin, end = AWAY_BETWEEN
         gone = min(1.0, max(0.0, min(at - begin, end + 1 - at)))  # a second to go, a second to come
         if gone < 1:
-            people.append(self._person(1, seconds, "sad", gone))
+            people.append(self._place_person(1, seconds, "sad", gone))
         return people
 
-    def _person(self, which: int, seconds: float, mood: str, gone: float) -> Person:
+    def _place_person(self, index: int, seconds: float, expression: str, absence: float) -> Person:
         height, width = self.size
-        room = width / 2 - self.side, height - self.side
-        x = 0.5 + 0.5 * math.sin(0.9 * seconds + self.phase[2 * which])
-        y = 0.5 + 0.35 * math.sin(0.7 * seconds + self.phase[2 * which + 1])
-        left, top = round(which * width / 2 + x * room[0]), round(y * room[1] + gone * (height - y * room[1]))
-        box = Box(*(c + self.side * f for c, f in zip((left, top, left, top), FACE, strict=True)))
-        return Person(left, top, mood, box)
+        room = width / 2 - self.portrait_size, height - self.portrait_size
+        x = 0.5 + 0.5 * math.sin(0.9 * seconds + self.phases[2 * index])
+        y = 0.5 + 0.35 * math.sin(0.7 * seconds + self.phases[2 * index + 1])
+        left, top = round(index * width / 2 + x * room[0]), round(y * room[1] + absence * (height - y * room[1]))
+        box = Box(*(c + self.portrait_size * f for c, f in zip((left, top, left, top), FACE_BOX, strict=True)))
+        return Person(left, top, expression, box)
 
     def draw(self, number: int, fps: float = FPS) -> Image:
         """Frame `number`, as RGB (H, W, 3)."""
-        image = self.ground.copy()
-        for which, person in enumerate(self.people(number / fps)):
-            portrait, mask = self.portraits[which][person.mood]
-            high = min(self.side, self.size[0] - person.top)
+        image = self.background.copy()
+        for which, person in enumerate(self.place_people(number / fps)):
+            portrait, mask = self.portraits[which][person.expression]
+            high = min(self.portrait_size, self.size[0] - person.top)
             if high > 0:
-                part = image[person.top : person.top + high, person.left : person.left + self.side]
+                part = image[person.top : person.top + high, person.left : person.left + self.portrait_size]
                 cv2.copyTo(portrait[:high], mask[:high], part)
-        y, x = self.shifts[number % len(self.shifts)]
-        cv2.add(image, self.grain[y : y + self.size[0], x : x + self.size[1]], image)
+        y, x = self.noise_offsets[number % len(self.noise_offsets)]
+        cv2.add(image, self.noise[y : y + self.size[0], x : x + self.size[1]], image)
         return image
 
 
 def open_synthetic(
-    source: str, size: tuple[int, int], stop: threading.Event, tell: Tell, patient: bool
+    source: str, size: tuple[int, int], stop: threading.Event, report_fault: FaultReporter, reconnect: bool
 ) -> AbstractContextManager[Camera]:  # fmt: skip
     """The camera that `source` describes. Raises CameraError where it describes none."""
-    found = FORM.fullmatch(source)
+    found = SOURCE_PATTERN.fullmatch(source)
     if not found:
         raise CameraError(f"no camera {source!r}; it is like synthetic, synthetic:640x480@15 or synthetic:fast")
     width, height, fast, rate = found.groups()
@@ -105,28 +105,28 @@ def open_synthetic(
     if not (32 <= min(size) and max(size) <= 4096 and 0.1 <= fps <= 1000):
         raise CameraError(f"no camera {source!r}; 32 to 4096 pixels a side, and 0.1 to 1000 frames a second")
     if fast:
-        camera = Camera(_unpaced(Stage(size), stop), source)
+        camera = Camera(_render_frames(SyntheticScene(size), stop), source)
         camera.fps = FPS
         return nullcontext(camera)
-    return LiveCamera(Source(source, lambda: _paced(size, fps)), stop, tell, patient)
+    return LiveCamera(CameraSource(source, lambda: _open_realtime(size, fps)), stop, report_fault, reconnect)
 
 
-def _unpaced(stage: Stage, stop: threading.Event) -> Iterator[Frame]:
+def _render_frames(scene: SyntheticScene, stop: threading.Event) -> Iterator[Frame]:
     number = 0
     while not stop.is_set():
-        yield Frame(stage.draw(number), number, time.time())
+        yield Frame(scene.draw(number), number, time.time())
         number += 1
 
 
 @contextmanager
-def _paced(size: tuple[int, int], fps: float) -> Iterator[Device]:
-    stage, start, number = Stage(size), time.monotonic(), -1
+def _open_realtime(size: tuple[int, int], fps: float) -> Iterator[CaptureDevice]:
+    stage, start, number = SyntheticScene(size), time.monotonic(), -1
 
-    def read() -> Shot:
+    def read() -> RawFrame:
         nonlocal number
         number = max(number + 1, math.floor((time.monotonic() - start) * fps))  # a slow machine leaves some out
         born = start + number / fps
         time.sleep(max(0.0, born - time.monotonic()))
-        return Shot(stage.draw(number, fps), born)
+        return RawFrame(stage.draw(number, fps), born)
 
-    yield Device(read, fps)
+    yield CaptureDevice(read, fps)

@@ -13,16 +13,16 @@ import numpy as np
 
 from pocketsight.device.camera.frame import Camera, Frame
 from pocketsight.device.camera.opened import open_camera
-from pocketsight.device.camera.still import sampled
+from pocketsight.device.camera.still import sample_pixels
 from pocketsight.device.detector import Face, detect
 from pocketsight.device.errors import CameraError
-from pocketsight.device.files import write_whole
+from pocketsight.device.files import atomic_write
 from pocketsight.device.image import Image, resize, to_rgb
-from pocketsight.device.interpreter import Loaded
+from pocketsight.device.interpreter import Model
 
-DARK, BRIGHT = 30, 225  # mean levels, of 255, beyond which little can be seen
-SHARP = 30.0  # variance of the Laplacian; below it a picture is blurred, or has nothing in it
-PANEL = 640  # pixels: the width of a picture on the sheet, at least
+DARK_LEVEL, BRIGHT_LEVEL = 30, 225  # mean levels, of 255, beyond which little can be seen
+MIN_SHARPNESS = 30.0  # variance of the Laplacian; below it a picture is blurred, or has nothing in it
+MIN_PANEL_WIDTH = 640  # pixels: the width of a picture on the sheet, at least
 CAPTIONS = (
     ("as pocketsight sees it", ""),
     ("red and blue swapped: if this one looks right,", "the camera's channels are swapped"),
@@ -30,7 +30,7 @@ CAPTIONS = (
 
 
 @dataclass(frozen=True)
-class Trial:
+class CameraReport:
     """What a camera gave."""
 
     camera: str
@@ -53,48 +53,50 @@ class Trial:
         lines = []
         if self.frozen:
             lines.append("every frame is the same: the camera hangs, or it is a still picture; plug it in again")
-        if self.brightness < DARK:
+        if self.brightness < DARK_LEVEL:
             lines.append("dark: is the lens covered, or is there too little light?")
-        if self.brightness > BRIGHT:
+        if self.brightness > BRIGHT_LEVEL:
             lines.append("bright: does it look into a lamp?")
-        if self.sharpness < SHARP and not self.frozen:
+        if self.sharpness < MIN_SHARPNESS and not self.frozen:
             lines.append("blurred, or nothing to see: turn its lens, wipe it")
         return lines
 
-    def entry(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {**asdict(self), "warnings": self.warnings()}
 
 
-def try_camera(source: str, size: tuple[int, int], seconds: float, detector: Loaded | None) -> tuple[Trial, Image]:
+def diagnose_camera(
+    source: str, size: tuple[int, int], seconds: float, detector: Model | None
+) -> tuple[CameraReport, Image]:
     """Look at a source for so many seconds; gives what was seen and the sheet (H, W, 3). Raises CameraError."""
     stop = threading.Event()
     with open_camera(source, size, stop) as camera:
-        first, last, rows = _watch(camera, seconds)
+        first, last, rows = _measure_frames(camera, seconds)
         faces = detect(last.image, detector) if detector else None
         height, width = last.image.shape[:2]
-        span = last.born - first.born
+        span = last.captured_monotonic - first.captured_monotonic
         same = sum(row["same"] for row in rows)
-        trial = Trial(
+        trial = CameraReport(
             camera.name, width, height, len(rows), round(span, 2),
             round((last.index - first.index) / span, 2) if span > 0 else 0.0,
-            _median(rows, "age"), camera.stamped, camera.dropped, int(same),
+            _median(rows, "age"), camera.has_timestamps, camera.dropped, int(same),
             camera.live and len(rows) > 3 and same == len(rows) - 1,
             _median(rows, "brightness"), _median(rows, "sharpness"), None if faces is None else len(faces),
         )  # fmt: skip
-        return trial, sheet(last.image, faces or [])
+        return trial, draw_test_sheet(last.image, faces or [])
 
 
-def _watch(camera: Camera, seconds: float) -> tuple[Frame, Frame, list[dict[str, float]]]:
+def _measure_frames(camera: Camera, seconds: float) -> tuple[Frame, Frame, list[dict[str, float]]]:
     """The first and the last frame, and what was measured of each."""
     first: Frame | None = None
     rows: list[dict[str, float]] = []
     before, end = b"", time.monotonic() + seconds
     while time.monotonic() < end and not camera.ended:
-        if (frame := camera.next(0.1)) is None:
+        if (frame := camera.read(0.1)) is None:
             continue
-        sample, grey = sampled(frame.image), cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
-        age = 1000 * (time.monotonic() - frame.born)
+        sample, grey = sample_pixels(frame.image), cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+        age = 1000 * (time.monotonic() - frame.captured_monotonic)
         sharpness = float(np.var(cv2.Laplacian(grey, cv2.CV_64F)))
         rows.append({"age": age, "same": sample == before, "brightness": float(grey.mean()), "sharpness": sharpness})
         first, last, before = first or frame, frame, sample
@@ -107,19 +109,19 @@ def _median(rows: list[dict[str, float]], key: str) -> float:
     return round(float(np.median([row[key] for row in rows])), 1)
 
 
-def sheet(image: Image, faces: list[Face]) -> Image:
+def draw_test_sheet(image: Image, faces: list[Face]) -> Image:
     """The RGB picture with the faces' boxes beside itself with red and blue swapped, and words below."""
-    scale = max(1.0, PANEL / image.shape[1])
+    scale = max(1.0, MIN_PANEL_WIDTH / image.shape[1])
     image = resize(image, (round(image.shape[0] * scale), round(image.shape[1] * scale)))
-    unit = image.shape[1] / PANEL
+    unit = image.shape[1] / MIN_PANEL_WIDTH
     first, second = image.copy(), to_rgb(image)
     for face in faces:
         left, top, right, bottom = (round(side * scale) for side in face.box)
         cv2.rectangle(first, (left, top), (right, bottom), (60, 220, 90), max(2, round(2 * unit)))
-    return np.hstack([_captioned(panel, words, unit) for panel, words in zip((first, second), CAPTIONS, strict=True)])
+    return np.hstack([_add_caption(panel, words, unit) for panel, words in zip((first, second), CAPTIONS, strict=True)])
 
 
-def _captioned(panel: Image, lines: tuple[str, ...], unit: float) -> Image:
+def _add_caption(panel: Image, lines: tuple[str, ...], unit: float) -> Image:
     below = np.full((round(64 * unit), panel.shape[1], 3), 255, np.uint8)
     for number, line in enumerate(lines):
         place = round(12 * unit), round((26 + 26 * number) * unit)
@@ -128,7 +130,7 @@ def _captioned(panel: Image, lines: tuple[str, ...], unit: float) -> Image:
     return np.vstack([panel, below])
 
 
-def write_sheet(path: Path, image: Image) -> None:
+def write_test_sheet(path: Path, image: Image) -> None:
     """Write the sheet as PNG, whatever the file is called. Raises DataError."""
     _, data = cv2.imencode(".png", to_rgb(image))
-    write_whole(path, data.tobytes())
+    atomic_write(path, data.tobytes())

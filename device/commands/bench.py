@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from pocketsight.device.commands.options import EXAMPLE, Counts, Seconds, model_options
+from pocketsight.device.commands.options import EXAMPLE_IMAGE, DurationParam, ThreadCountsParam, model_options
 from pocketsight.device.errors import SettingsError
 
-FRAMES = 500
+DEFAULT_FRAMES = 500
 
 
-class WithCompare(click.Command):
+class BenchCommand(click.Command):
     """Measures, unless its first word is `compare`, which is a command of its own."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
@@ -23,18 +23,18 @@ class WithCompare(click.Command):
         return super().make_context(info_name, args, *rest, **extra)
 
 
-@click.command(cls=WithCompare)
+@click.command(cls=BenchCommand)
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--camera", default=str(EXAMPLE), metavar="SOURCE",
+@click.option("--camera", default=str(EXAMPLE_IMAGE), metavar="SOURCE",
               help="As for run.  [default: a picture with one face, 320x240, again and again]")  # fmt: skip
-@click.option("--frames", type=click.IntRange(1), help=f"How many are counted.  [default: {FRAMES}]")
-@click.option("--for", "seconds", type=Seconds(), help="Instead of --frames: 10min, to see what heat does.")
+@click.option("--frames", type=click.IntRange(1), help=f"How many are counted.  [default: {DEFAULT_FRAMES}]")
+@click.option("--for", "seconds", type=DurationParam(), help="Instead of --frames: 10min, to see what heat does.")
 @click.option("--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the run of --for over time.")
 @click.option("--warmup", type=click.IntRange(0),
               help="Frames a sitting before counting starts.  [default: until frames become no faster]")  # fmt: skip
 @click.option("--ops", is_flag=True, help="Also what each operator of the models takes.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, and for compare.")
-@partial(model_options, threads=Counts(), which="For each model; several, as 1,2,4, are compared.")
+@partial(model_options, threads=ThreadCountsParam(), threads_help="For each model; several, as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...], camera: str, frames: int | None, seconds: float | None, chart: Path | None,
     warmup: int | None, ops: bool, as_json: bool, detector: Path, sentiment: Path, size: tuple[int, int],
@@ -47,36 +47,38 @@ def bench(
     `pocketsight bench compare OLD.json NEW.json` says what became faster or slower.
     """
     from pocketsight.device.bench.chart import write_chart
-    from pocketsight.device.bench.measure import measure
-    from pocketsight.device.bench.models import side_by_side
-    from pocketsight.device.bench.operators import profile
-    from pocketsight.device.bench.text import as_text, title
-    from pocketsight.device.bench.threads import sweep
-    from pocketsight.device.plan import Plan
+    from pocketsight.device.bench.measure import run_benchmark
+    from pocketsight.device.bench.models import benchmark_models
+    from pocketsight.device.bench.operators import profile_operators
+    from pocketsight.device.bench.text import chart_title, format_report
+    from pocketsight.device.bench.threads import sweep_threads
+    from pocketsight.device.plan import RunConfig
 
-    _check(models, frames, seconds, chart, ops, threads)
+    _check_options(models, frames, seconds, chart, ops, threads)
     count = threads[0] if threads else None
-    plan = Plan(camera, size, detector, sentiment, count, frames=frames or FRAMES, idle=0, delegate=delegate)
+    config = RunConfig(
+        camera, size, detector, sentiment, count, max_frames=frames or DEFAULT_FRAMES, idle_fps=0, delegate=delegate
+    )
     if models:
-        result = side_by_side(models, camera, size, count, frames or FRAMES, warmup, delegate)
+        result = benchmark_models(models, camera, size, count, frames or DEFAULT_FRAMES, warmup, delegate)
     elif threads and len(threads) > 1:
-        result = sweep(plan, threads, warmup)
+        result = sweep_threads(config, threads, warmup)
     else:
-        result = measure(plan, warmup, seconds)
+        result = run_benchmark(config, warmup, seconds)
     if ops:
-        result["operators"] = [profile(Path(model["file"]), model["threads"]) for model in result["models"]]
-    _say(result, as_json, as_text)
+        result["operators"] = [profile_operators(Path(model["file"]), model["threads"]) for model in result["models"]]
+    _print_report(result, as_json, format_report)
     if chart:  # last, so that a chart that cannot be written costs no numbers
-        write_chart(chart, result["over_time"], title(result))
+        write_chart(chart, result["over_time"], chart_title(result))
 
 
-def _check(
+def _check_options(
     models: tuple[Path, ...], frames: int | None, seconds: float | None, chart: Path | None, ops: bool,
     threads: tuple[int, ...] | None,
 ) -> None:  # fmt: skip
     """Raise SettingsError where options contradict each other."""
     several = len(threads or ()) > 1
-    for wrong, words in (
+    for is_invalid, words in (
         (seconds and frames, "say either --frames or --for"),
         (seconds and (models or several), "--for measures one run: without MODELS, on one number of --threads"),
         (chart and not seconds, "--chart draws a run over time: say for how long, as in --for 10min"),
@@ -84,7 +86,7 @@ def _check(
         (several and models, "several numbers of --threads are compared in a run: leave MODELS out, or say one number"),
         (several and ops, "--ops goes with one number of --threads"),
     ):
-        if wrong:
+        if is_invalid:
             raise SettingsError(words)
 
 
@@ -99,12 +101,12 @@ def compare(old: Path, new: Path, anyway: bool, as_json: bool) -> None:
     What differs by less than two runs of the same thing do is not told apart.
     """
     from pocketsight.device.bench import compare as module
-    from pocketsight.device.bench.text import as_text
+    from pocketsight.device.bench.text import format_report
 
-    _say(module.compare(module.read_report(old), module.read_report(new), anyway), as_json, as_text)
+    _print_report(module.compare(module.read_report(old), module.read_report(new), anyway), as_json, format_report)
 
 
-def _say(result: dict[str, Any], as_json: bool, as_text: Any) -> None:
-    from pocketsight.device.bench.text import as_json as to_json
+def _print_report(result: dict[str, Any], as_json: bool, as_text: Any) -> None:
+    from pocketsight.device.bench.text import format_json as to_json
 
     click.echo(to_json(result) if as_json else as_text(result))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pocketsight.device.commands.options import Size
+from pocketsight.device.commands.options import SizeParam
 
 
 @click.command()
@@ -15,7 +15,7 @@ from pocketsight.device.commands.options import Size
 @click.option("--every", default=0.5, show_default=True, type=click.FloatRange(0), help="Seconds between two.")
 @click.option("--countdown", default=3, show_default=True, type=click.IntRange(0), help="Seconds before the first.")
 @click.option("--show/--no-show", default=None, help="A window.  [default: where there is a screen]")
-@click.option("--size", type=Size(), default="640x480", show_default=True, help="Asked of a live camera.")
+@click.option("--size", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The folder of the pictures.")
 def capture(
     camera: str, count: int, every: float, countdown: int, show: bool | None, size: tuple[int, int], out: Path
@@ -25,4 +25,6 @@ def capture(
     from pocketsight.device.screen import has_display
 
     window = has_display() if show is None else show
-    click.echo(module.last_line(module.capture(camera, size, out, count, every, countdown, window)), err=True)
+    click.echo(
+        module.describe_result(module.capture_images(camera, size, out, count, every, countdown, window)), err=True
+    )

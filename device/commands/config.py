@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pocketsight.device.commands.run import plan_of, run_options
+from pocketsight.device.commands.run import config_from_options, run_options
 
 
 @click.group()
@@ -21,32 +21,32 @@ def config() -> None:
 @click.pass_context
 def show(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
     """Show every setting that `pocketsight run` would use with the same options, and where it comes from."""
-    from pocketsight.device.settings import effective
+    from pocketsight.device.settings import effective_settings
 
-    plan_of(options)
-    rows = [row for row in effective(ctx) if row["setting"] != "json"]
+    config_from_options(options)
+    rows = [row for row in effective_settings(ctx) if row["setting"] != "json"]
     for row in rows:
-        row["value"] = _plain(row["setting"], row["value"])
+        row["value"] = _redacted(row["setting"], row["value"])
     if as_json:
         click.echo(json.dumps(rows, indent=2, default=str))
         return
     wide = max(len(row["setting"]) for row in rows)
     for row in rows:
-        click.echo(f"{row['setting']:{wide}}  {_text(row['setting'], row['value']):32}  {row['from']}")
+        click.echo(f"{row['setting']:{wide}}  {_format_value(row['setting'], row['value']):32}  {row['from']}")
 
 
-def _plain(setting: str, value: Any) -> Any:
+def _redacted(setting: str, value: Any) -> Any:
     """As it may stand in a file, without secrets."""
-    from pocketsight.device.camera.stream import without_secrets
+    from pocketsight.device.camera.stream import redact_url
 
     if setting == "size":
         return f"{value[1]}x{value[0]}"
     if setting == "camera":
-        return without_secrets(value)
-    return [without_secrets(target) for target in value] if setting == "log" else value
+        return redact_url(value)
+    return [redact_url(target) for target in value] if setting == "log" else value
 
 
-def _text(setting: str, value: Any) -> str:
+def _format_value(setting: str, value: Any) -> str:
     if value is None or value == () or value == []:
         return "-"
     if isinstance(value, bool):

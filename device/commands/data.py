@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from pocketsight.device.cli import DataCommands
+from pocketsight.device.cli import DataCommandGroup
 
 
-@click.group(cls=DataCommands)
+@click.group(cls=DataCommandGroup)
 def data() -> None:
     """Collect pictures, label, check and split them."""

@@ -14,6 +14,6 @@ import click
 @click.option("--small", is_flag=True, help="Only the shipped models on a photograph; no training.")
 def demo(out: Path, small: bool) -> None:
     """Take the tour: a photograph, then train, export, run and bench in small."""
-    from pocketsight.device.demo import tour
+    from pocketsight.device.demo import run_demo
 
-    tour(out, small)
+    run_demo(out, small)

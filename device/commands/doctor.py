@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from pocketsight.device.commands.options import MODELS
+from pocketsight.device.commands.options import MODELS_DIR
 
 
 @click.command()
 @click.argument("message", nargs=-1)
-@click.option("--detector", type=click.Path(path_type=Path), default=MODELS / "detector.tflite",
+@click.option("--detector", type=click.Path(path_type=Path), default=MODELS_DIR / "detector.tflite",
               help="The detector.  [default: the one that comes with pocketsight]")  # fmt: skip
-@click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS / "sentiment.tflite",
+@click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite",
               help="The classifier.  [default: the one that comes with pocketsight]")  # fmt: skip
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path("."), help="Where the log goes.  [default: here]"
@@ -37,12 +37,12 @@ def doctor(
     Status 1 when something must be mended first. With an error MESSAGE: what that one means.
     """
     from pocketsight.device.doctor import finding, texts
-    from pocketsight.device.doctor.checks import checks
+    from pocketsight.device.doctor.checks import make_checks
 
     if message:
-        cure = texts.cure(" ".join(message))
+        cure = texts.find_fix(" ".join(message))
         click.echo(cure or "not a message that the doctor knows; pocketsight doctor without it looks at the machine")
         sys.exit(0 if cure else 1)
-    found = finding.examine(checks(detector, sentiment, MODELS / "detector.tflite", folder, port, config))
+    found = finding.run_checks(make_checks(detector, sentiment, MODELS_DIR / "detector.tflite", folder, port, config))
     click.echo(json.dumps(finding.as_json(found), indent=2) if as_json else finding.as_text(found))
-    sys.exit(1 if finding.failed(found) else 0)
+    sys.exit(1 if finding.has_failures(found) else 0)

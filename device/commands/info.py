@@ -8,26 +8,26 @@ from typing import Any
 
 import click
 
-from pocketsight.device.commands.options import ONE
+from pocketsight.device.commands.options import THREAD_COUNT
 
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--macs", is_flag=True, help="Also what each operator has to do, and how far from the least time it is.")
-@click.option("--threads", type=ONE, help="Of --macs.  [default: the fastest]")
+@click.option("--threads", type=THREAD_COUNT, help="Of --macs.  [default: the fastest]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def info(model: Path, macs: bool, threads: int | None, as_json: bool) -> None:
     """Show what a model file holds and what would run it."""
-    from pocketsight.device.bench.floor import from_floor
-    from pocketsight.device.info import describe
+    from pocketsight.device.bench.floor import roofline
+    from pocketsight.device.info import describe_model
 
-    found = describe(model)
+    found = describe_model(model)
     if macs:
-        found["costs"] = from_floor(model, threads)
+        found["costs"] = roofline(model, threads)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    click.echo(_info_text(found) + (f"\n\n{_costs_text(found['costs'])}" if macs else ""))
+    click.echo(_info_text(found) + (f"\n\n{_op_costs_text(found['costs'])}" if macs else ""))
 
 
 def _info_text(found: dict[str, Any]) -> str:
@@ -40,14 +40,14 @@ def _info_text(found: dict[str, Any]) -> str:
         quantum = f"  scale {tensor['scale']:.6g}, zero {tensor['zero']}" if tensor["scale"] else ""
         lines += [f"{name:12} {tensor['dtype']} {'x'.join(map(str, tensor['shape']))}{quantum}"]
     lines += [f"operators    {', '.join(f'{n} {name}' for name, n in found['operators'].items())}", ""]
-    said = {name: value for name, value in manifest.items() if value not in ("", {}, (), [])}
-    if said["temperature"] == 1:
-        del said["temperature"]
-    lines += [f"{name:12} {value}" for name, value in said.items()]
+    shown_fields = {name: value for name, value in manifest.items() if value not in ("", {}, (), [])}
+    if shown_fields["temperature"] == 1:
+        del shown_fields["temperature"]
+    lines += [f"{name:12} {value}" for name, value in shown_fields.items()]
     return "\n".join(lines)
 
 
-def _costs_text(found: dict[str, Any]) -> str:
+def _op_costs_text(found: dict[str, Any]) -> str:
     lines = [f"{'':>4} {'operator':24}{'output':>16}{'MACs':>14}{'weights':>12}{'activations':>13} bytes"]
     for step in found["operators"]:
         shape = "x".join(map(str, step["shape"][1:]))

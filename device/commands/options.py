@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 
-MODELS = Path(str(files("pocketsight.models")))
-EXAMPLE = MODELS / "example.jpg"
-THREADS = 64  # at most
+MODELS_DIR = Path(str(files("pocketsight.models")))
+EXAMPLE_IMAGE = MODELS_DIR / "example.jpg"
+MAX_THREADS = 64  # at most
 
 
-class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not a generic before click 8.4
+class SizeParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not a generic before click 8.4
     """WIDTHxHEIGHT on the command line, (height, width) within."""
 
     name = "WIDTHxHEIGHT"
@@ -30,7 +30,7 @@ class Size(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not a ge
         return int(height), int(width)
 
 
-class Number(click.FloatRange):
+class FiniteFloatRange(click.FloatRange):
     """A number within a range; nan and infinity are within none."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -40,7 +40,7 @@ class Number(click.FloatRange):
         return number
 
 
-class File(click.Path):
+class PathParam(click.Path):
     """A path that is one: an empty text would be the current folder."""
 
     def __init__(self) -> None:
@@ -52,18 +52,18 @@ class File(click.Path):
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
-class Detector(File):
+class DetectorParam(PathParam):
     """A model file, or `tiny` or `large` for those that come with pocketsight."""
 
     name = "FILE|tiny|large"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in ("tiny", "large") and not Path(value).exists():
-            return MODELS / f"detector-{value}.tflite"
+            return MODELS_DIR / f"detector-{value}.tflite"
         return super().convert(value, param, ctx)
 
 
-class Bytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+class ByteSizeParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """10MB on the command line, a number of bytes within."""
 
     name = "BYTES"
@@ -77,7 +77,7 @@ class Bytes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return round(float(found[1]) * {"k": 1e3, "m": 1e6, "g": 1e9}[found[2].lower()])
 
 
-class DelegateName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+class DelegateParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """auto, cpu or edgetpu; the last with a bus and a number behind, when there are several."""
 
     name = "delegate"
@@ -88,7 +88,7 @@ class DelegateName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return str(value)
 
 
-class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+class DurationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """10min on the command line, a number of seconds within."""
 
     name = "TIME"
@@ -102,7 +102,7 @@ class Seconds(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
 
 
-class Counts(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+class ThreadCountsParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """1,2,4 on the command line, different numbers of threads within."""
 
     name = "N[,N...]"
@@ -111,25 +111,25 @@ class Counts(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         if isinstance(value, tuple):
             return value
         words = value.split(",")
-        if not all(word.isdecimal() and 1 <= int(word) <= THREADS for word in words) or len({*words}) < len(words):
-            self.fail(f"{value!r} is not like 2, or 1,2,4: numbers from 1 to {THREADS}, each once", param, ctx)
+        if not all(word.isdecimal() and 1 <= int(word) <= MAX_THREADS for word in words) or len({*words}) < len(words):
+            self.fail(f"{value!r} is not like 2, or 1,2,4: numbers from 1 to {MAX_THREADS}, each once", param, ctx)
         return tuple(map(int, words))
 
 
-ONE = click.IntRange(1, THREADS)
+THREAD_COUNT = click.IntRange(1, MAX_THREADS)
 
 
-def model_options(command: Any, threads: Any = ONE, which: str = "For each model.") -> Any:
+def model_options(command: Any, threads: Any = THREAD_COUNT, threads_help: str = "For each model.") -> Any:
     """Which models, and on how many threads: the same for every command that runs the pipeline."""
     for option in (
-        click.option("--threads", type=threads, help=f"{which}  [default: the fastest]"),
-        click.option("--delegate", type=DelegateName(), default="auto", show_default=True,
+        click.option("--threads", type=threads, help=f"{threads_help}  [default: the fastest]"),
+        click.option("--delegate", type=DelegateParam(), default="auto", show_default=True,
                      metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
                      help="What runs the models; auto: a Coral, where there is one and a file compiled for it."),
-        click.option("--size", type=Size(), default="640x480", show_default=True, help="Asked of a live camera."),
-        click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS / "sentiment.tflite",
+        click.option("--size", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera."),
+        click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite",
                      help="The classifier.  [default: the one that comes with pocketsight]"),
-        click.option("--detector", type=Detector(), default=MODELS / "detector.tflite",
+        click.option("--detector", type=DetectorParam(), default=MODELS_DIR / "detector.tflite",
                      help="The detector, tiny or large for others that ship.  [default: the middle one]"),
     ):  # fmt: skip
         command = option(command)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pocketsight.device.commands.options import MODELS, DelegateName
+from pocketsight.device.commands.options import MODELS_DIR, DelegateParam
 from pocketsight.device.errors import ModelError, PocketsightError
 
 
@@ -17,7 +17,7 @@ from pocketsight.device.errors import ModelError, PocketsightError
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option(
     "--delegate",
-    type=DelegateName(),
+    type=DelegateParam(),
     default="cpu",
     show_default=True,
     metavar="cpu|edgetpu[:usb|:pci][:N]",
@@ -29,43 +29,51 @@ def verify(models: tuple[Path, ...], threads: int, delegate: str, as_json: bool)
 
     Without MODELS, those that come with pocketsight.
     """
-    paths = models or tuple(sorted(MODELS.glob("*.tflite")))
-    found = [_verified(path, threads, delegate) for path in paths]
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(_line, found)))
+    paths = models or tuple(sorted(MODELS_DIR.glob("*.tflite")))
+    found = [_verify_model(path, threads, delegate) for path in paths]
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(_result_line, found)))
     if failed := [row for row in found if row["verdict"] == "FAILED"]:
-        cure = "see why above" if not all(map(_asked, failed)) else f"try another version of {_maker(delegate)}"
+        cure = (
+            "see why above" if not all(map(_was_run, failed)) else f"try another version of {_runtime_name(delegate)}"
+        )
         raise ModelError(f"not to be trusted here: {', '.join(row['file'] for row in failed)}; {cure}")
 
 
-def _verified(path: Path, threads: int, delegate: str) -> dict[str, Any]:
-    from pocketsight.device.edgetpu import load_on
-    from pocketsight.device.golden import checked
-    from pocketsight.device.interpreter import runtime
+def _verify_model(path: Path, threads: int, delegate: str) -> dict[str, Any]:
+    from pocketsight.device.edgetpu import load_model
+    from pocketsight.device.golden import golden_report
+    from pocketsight.device.interpreter import import_runtime
 
     try:
-        return {**checked(path, load_on(delegate, path, threads=threads)), "interpreter": runtime()[1]}
+        return {**golden_report(path, load_model(delegate, path, threads=threads)), "interpreter": import_runtime()[1]}
     except PocketsightError as error:
-        return {"file": str(path), "verdict": "FAILED", "where": str(error), "inputs": 0, "interpreter": runtime()[1]}
+        return {
+            "file": str(path),
+            "verdict": "FAILED",
+            "where": str(error),
+            "inputs": 0,
+            "interpreter": import_runtime()[1],
+        }
 
 
-def _asked(row: dict[str, Any]) -> bool:
+def _was_run(row: dict[str, Any]) -> bool:
     """Whether it ran at all."""
     return "values" in row
 
 
-def _maker(delegate: str) -> str:
+def _runtime_name(delegate: str) -> str:
     return "libedgetpu, or another Coral" if delegate.startswith("edgetpu") else "the interpreter"
 
 
-def _line(row: dict[str, Any]) -> str:
-    said = f"{row['file']}: {row['verdict']}"
-    if _asked(row) and row["inputs"]:
-        said += f", {row['values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
+def _result_line(row: dict[str, Any]) -> str:
+    line = f"{row['file']}: {row['verdict']}"
+    if _was_run(row) and row["inputs"]:
+        line += f", {row['values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
         if row["unequal"]:
-            said += f"; {row['unequal']:,} differ, by {row['steps']:.3g} steps at most, in {row['where']}, "
-            said += f"and {row['mean']:.2g} on average"
+            line += f"; {row['unequal']:,} differ, by {row['steps']:.3g} steps at most, in {row['where']}, "
+            line += f"and {row['mean']:.2g} on average"
     elif row["where"]:
-        said += f": {row['where']}"
+        line += f": {row['where']}"
     else:
-        said += "; export it again to have some"
-    return said
+        line += "; export it again to have some"
+    return line

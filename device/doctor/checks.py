@@ -6,35 +6,35 @@ from pathlib import Path
 
 from pocketsight.device.doctor import hardware, packages, system
 from pocketsight.device.doctor.finding import Check
-from pocketsight.device.health.board import machine, read_board
-from pocketsight.device.health.clock import synced
+from pocketsight.device.health.board import read_board_info, read_sensors
+from pocketsight.device.health.clock import clock_synced
 
 
-def checks(
-    detector: Path, sentiment: Path, shipped: Path, folder: Path, port: int, config: Path | None = None
+def make_checks(
+    detector: Path, classifier: Path, reference_model: Path, folder: Path, port: int, config: Path | None = None
 ) -> list[tuple[str, Check]]:
     """All of them, for these models, `shipped` as one that is known to be whole, the log's folder, the page's port."""
-    here, board = machine(), hardware.told_by_firmware(read_board(folder))
-    pi = "raspberry pi" in (here.model or "").lower()
+    board, reading = read_board_info(), hardware.add_firmware_flags(read_sensors(folder))
+    pi = "raspberry pi" in (board.model or "").lower()
     folder = folder.absolute()
-    compiled = [path.with_name(f"{path.stem}_edgetpu.tflite") for path in (detector, sentiment)]
+    compiled = [path.with_name(f"{path.stem}_edgetpu.tflite") for path in (detector, classifier)]
     return [
-        ("board", lambda: hardware.board(here)),
-        ("Python", packages.python),
-        ("interpreter", lambda: packages.interpreter(shipped)),
-        ("OpenCV", packages.opencv),
-        ("models", lambda: packages.models(detector, sentiment)),
-        ("picamera2", lambda: packages.picamera2(pi)),
-        ("camera", lambda: hardware.camera(pi)),
-        ("rights", hardware.groups),
-        ("Coral", lambda: hardware.coral(compiled=compiled)),
-        ("heat", lambda: hardware.heat(board)),
-        ("power", lambda: hardware.power(board)),
-        ("disk", lambda: system.disk(board, folder)),
-        ("wear", lambda: system.wear(board)),
-        ("swap", system.swap),
-        ("clock", lambda: system.clock(synced())),
-        ("settings", lambda: system.config(config) if config else None),
-        ("port", lambda: system.port(port)),
-        ("extras", packages.extras),
+        ("board", lambda: hardware.check_board(board)),
+        ("Python", packages.check_python),
+        ("interpreter", lambda: packages.check_interpreter(reference_model)),
+        ("OpenCV", packages.check_opencv),
+        ("models", lambda: packages.check_models(detector, classifier)),
+        ("picamera2", lambda: packages.check_picamera2(pi)),
+        ("camera", lambda: hardware.check_camera(pi)),
+        ("rights", hardware.check_permissions),
+        ("Coral", lambda: hardware.check_coral(compiled=compiled)),
+        ("heat", lambda: hardware.check_temperature(reading)),
+        ("power", lambda: hardware.check_power(reading)),
+        ("disk", lambda: system.check_disk(reading, folder)),
+        ("wear", lambda: system.check_wear(reading)),
+        ("swap", system.check_swap),
+        ("clock", lambda: system.check_clock(clock_synced())),
+        ("settings", lambda: system.check_config(config) if config else None),
+        ("port", lambda: system.check_port(port)),
+        ("extras", packages.check_extras),
     ]

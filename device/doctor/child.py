@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 30.0  # seconds; a cold SD card takes 10 for OpenCV
+PROBE_TIMEOUT = 30.0  # seconds; a cold SD card takes 10 for OpenCV
 
 # Each prints one line of JSON, and nothing else of ours.
-OPENCV = "import cv2, json; print(json.dumps({'version': cv2.__version__, 'file': cv2.__file__ or ''}))"
-PICAMERA2 = "import picamera2, json; print(json.dumps({'file': picamera2.__file__}))"
-INTERPRETER = """
+OPENCV_PROBE = "import cv2, json; print(json.dumps({'version': cv2.__version__, 'file': cv2.__file__ or ''}))"
+PICAMERA2_PROBE = "import picamera2, json; print(json.dumps({'file': picamera2.__file__}))"
+INTERPRETER_PROBE = """
 import json, sys
 from pocketsight.device.spec import unpack
 from pathlib import Path
@@ -31,7 +31,7 @@ found.allocate_tensors()
 found.invoke()
 print(json.dumps({"package": runtime.__name__.split(".")[0], "numpy": numpy.__version__}))
 """
-MODELS = """
+MODELS_PROBE = """
 import json, sys
 from pathlib import Path
 import numpy as np
@@ -48,30 +48,30 @@ except ModelError as error:
 
 
 @dataclass(frozen=True)
-class Tried:
+class ProbeResult:
     """How it went."""
 
-    answer: dict[str, Any] | None  # None: it failed
-    text: str  # what it printed to standard error, and how it ended
+    output: dict[str, Any] | None  # None: it failed
+    stderr: str  # what it printed to standard error, and how it ended
 
     @property
-    def last(self) -> str:
+    def last_line(self) -> str:
         """The line of the error that says most: the last one that is not empty."""
-        return next((line.strip() for line in reversed(self.text.splitlines()) if line.strip()), "it said nothing")
+        return next((line.strip() for line in reversed(self.stderr.splitlines()) if line.strip()), "it said nothing")
 
 
-def attempt(code: str, words: Sequence[str | Path] = (), patience: float = PATIENCE) -> Tried:
+def run_probe(code: str, args: Sequence[str | Path] = (), timeout: float = PROBE_TIMEOUT) -> ProbeResult:
     """Run code in a child that sees the same packages as we do. Never raises for what the code does."""
     flags = [flag for flag, on in (("-I", sys.flags.isolated), ("-S", sys.flags.no_site)) if on]
     start = f"import sys; sys.path[:] = {[path for path in sys.path if path]!r}\n"
-    command = [sys.executable, *flags, "-c", start + code, *map(str, words)]
+    command = [sys.executable, *flags, "-c", start + code, *map(str, args)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=patience)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
     except subprocess.TimeoutExpired:
-        return Tried(None, f"it did not end within {patience:.0f} s")
+        return ProbeResult(None, f"it did not end within {timeout:.0f} s")
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
-        return Tried(None, f"{done.stderr}\nit crashed with {name}")
+        return ProbeResult(None, f"{done.stderr}\nit crashed with {name}")
     if done.returncode:
-        return Tried(None, done.stderr)
-    return Tried(json.loads(done.stdout.strip().splitlines()[-1]), done.stderr)
+        return ProbeResult(None, done.stderr)
+    return ProbeResult(json.loads(done.stdout.strip().splitlines()[-1]), done.stderr)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import click
 
 Level = Literal["ok", "warn", "fail"]
-COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,21 @@ class Finding:
 
     name: str
     level: Level
-    says: str
-    cure: str = ""  # what to do; for a person to copy where it is a command
+    message: str
+    fix: str = ""  # what to do; for a person to copy where it is a command
 
 
 Check = Callable[[], "Finding | None"]  # None: it does not apply to this machine
 
 
-def examine(checks: Sequence[tuple[str, Check]]) -> list[Finding]:
+def run_checks(checks: Sequence[tuple[str, Check]]) -> list[Finding]:
     """Run all checks side by side; the findings come in their order. A check that breaks is a finding itself."""
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = list(pool.map(lambda named: _run(*named), checks))
+        found = list(pool.map(lambda named: _run_check(*named), checks))
     return [finding for finding in found if finding]
 
 
-def _run(name: str, check: Check) -> Finding | None:
+def _run_check(name: str, check: Check) -> Finding | None:
     try:
         return check()
     except Exception as error:  # a bug of ours must not hide the other findings
@@ -44,14 +44,14 @@ def _run(name: str, check: Check) -> Finding | None:
         return Finding(name, "warn", says.replace("\n", " "), "please report this line; the other lines hold")
 
 
-def failed(findings: Iterable[Finding]) -> bool:
+def has_failures(findings: Iterable[Finding]) -> bool:
     """Whether something must be mended before pocketsight can work."""
     return any(finding.level == "fail" for finding in findings)
 
 
 def as_json(findings: Sequence[Finding]) -> dict[str, Any]:
     """For programs."""
-    return {"v": 1, "ok": not failed(findings), "findings": [asdict(finding) for finding in findings]}
+    return {"v": 1, "ok": not has_failures(findings), "findings": [asdict(finding) for finding in findings]}
 
 
 def as_text(findings: Sequence[Finding]) -> str:
@@ -59,9 +59,9 @@ def as_text(findings: Sequence[Finding]) -> str:
     wide = max((len(finding.name) for finding in findings), default=0)
     lines = []
     for finding in findings:
-        word = click.style(f"{finding.level:4}", fg=COLOURS[finding.level])
-        lines += [f"{word}  {finding.name:{wide}}  {finding.says}"]
-        lines += [f"{'':{wide + 8}}-> {finding.cure}"] if finding.cure else []
+        word = click.style(f"{finding.level:4}", fg=COLORS[finding.level])
+        lines += [f"{word}  {finding.name:{wide}}  {finding.message}"]
+        lines += [f"{'':{wide + 8}}-> {finding.fix}"] if finding.fix else []
     counts = {level: sum(finding.level == level for finding in findings) for level in ("fail", "warn")}
     last = [f"{counts['fail']} to mend"] * bool(counts["fail"]) + [f"{counts['warn']} to know"] * bool(counts["warn"])
     return "\n".join([*lines, "", ", ".join(last) or "all is well"])

@@ -13,19 +13,19 @@ import click
 
 from pocketsight.device.doctor.finding import Finding
 from pocketsight.device.doctor.hardware import open_files
-from pocketsight.device.doctor.texts import cure as known
+from pocketsight.device.doctor.texts import find_fix as known
 from pocketsight.device.errors import PocketsightError
-from pocketsight.device.health.board import FULL, Board, text
+from pocketsight.device.health.board import DISK_LOW_BYTES, SensorReading, read_kernel_file
 
 ROOT = Path("/")
-LITTLE = 1024 * 2**20  # bytes: under this a disk deserves a look
-OLD = 0.8  # of its life; then an eMMC should be changed
-LISTENING = "0A"  # state of a socket in /proc/net/tcp
+DISK_WARN_BYTES = 1024 * 2**20  # bytes: under this a disk deserves a look
+MAX_WEAR = 0.8  # of its life; then an eMMC should be changed
+TCP_LISTEN = "0A"  # state of a socket in /proc/net/tcp
 
 
-def disk(board: Board, folder: Path) -> Finding:
+def check_disk(reading: SensorReading, folder: Path) -> Finding:
     """Is there room where the log goes, and may we write there?"""
-    free = f"{board.disk_free / 2**30:.1f} GB free in {folder}" if board.disk_free is not None else str(folder)
+    free = f"{reading.disk_free / 2**30:.1f} GB free in {folder}" if reading.disk_free is not None else str(folder)
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".pocketsight") as file:
             file.write(b"pocketsight")
@@ -34,35 +34,38 @@ def disk(board: Board, folder: Path) -> Finding:
     except OSError as error:
         otherwise = f"sudo chown $USER {folder}, or log elsewhere with --log"
         return Finding("disk", "fail", f"{folder} cannot be written: {error.strerror}", known(str(error)) or otherwise)
-    if board.disk_free is not None and board.disk_free < LITTLE:
+    if reading.disk_free is not None and reading.disk_free < DISK_WARN_BYTES:
         cure = "make room: du -xh / | sort -h | tail; and cap the log: see pocketsight run --help"
-        return Finding("disk", "fail" if board.disk_free < FULL else "warn", f"only {free}", cure)
+        return Finding("disk", "fail" if reading.disk_free < DISK_LOW_BYTES else "warn", f"only {free}", cure)
     return Finding("disk", "ok", free)
 
 
-def wear(board: Board, root: Path = ROOT) -> Finding | None:
+def check_wear(reading: SensorReading, root: Path = ROOT) -> Finding | None:
     """Has the eMMC lived its life? SD cards do not tell."""
-    end = max((int(text(path) or "0", 16) for path in root.glob("sys/block/mmcblk*/device/pre_eol_info")), default=0)
-    if board.worn is None and end < 2:
+    end = max(
+        (int(read_kernel_file(path) or "0", 16) for path in root.glob("sys/block/mmcblk*/device/pre_eol_info")),
+        default=0,
+    )
+    if reading.emmc_wear is None and end < 2:
         return None
-    says = f"the eMMC has used up to {100 * (board.worn or 0):.0f} % of its life"
-    if end >= 2 or (board.worn or 0) >= OLD:
+    says = f"the eMMC has used up to {100 * (reading.emmc_wear or 0):.0f} % of its life"
+    if end >= 2 or (reading.emmc_wear or 0) >= MAX_WEAR:
         says += ", and its spare blocks are nearly gone" if end >= 2 else ""
         return Finding("wear", "warn", says, "save what is on it and change it; log events, not frames")
     return Finding("wear", "ok", says)
 
 
-def swap(root: Path = ROOT, device: Callable[[Path], str] | None = None) -> Finding | None:
+def check_swap(root: Path = ROOT, device: Callable[[Path], str] | None = None) -> Finding | None:
     """Swap on a flash card wears it out, and stalls the camera."""
-    lines = text(root / "proc/swaps").splitlines()[1:]
-    worn = [name for name in (line.split()[0] for line in lines) if "mmcblk" in (device or _device)(Path(name))]
+    lines = read_kernel_file(root / "proc/swaps").splitlines()[1:]
+    worn = [name for name in (line.split()[0] for line in lines) if "mmcblk" in (device or _block_device)(Path(name))]
     if not worn:
         return None
     cure = "sudo systemctl disable --now dphys-swapfile, or zram instead: sudo apt install zram-tools"
     return Finding("swap", "warn", f"{worn[0]} is on the flash card", cure)
 
 
-def _device(path: Path) -> str:
+def _block_device(path: Path) -> str:
     """The block device that a swap file lies on, or that a swap partition is."""
     try:
         number = path.stat().st_rdev if path.is_block_device() else path.stat().st_dev
@@ -71,7 +74,7 @@ def _device(path: Path) -> str:
         return str(path)
 
 
-def clock(synced: bool | None) -> Finding:
+def check_clock(synced: bool | None) -> Finding:
     """Has the network set the clock?"""
     if synced:
         return Finding("clock", "ok", "set by the network")
@@ -80,19 +83,19 @@ def clock(synced: bool | None) -> Finding:
     return Finding("clock", "warn", says, cure)
 
 
-def config(path: Path) -> Finding:
+def check_config(path: Path) -> Finding:
     """Would `pocketsight run --config` take this file?"""
     from pocketsight.device.commands.run import run
-    from pocketsight.device.settings import read_config
+    from pocketsight.device.settings import read_config_file
 
     try:
-        count = len(read_config(path, run, click.Context(run)))
+        count = len(read_config_file(path, run, click.Context(run)))
     except PocketsightError as error:
         return Finding("settings", "fail", str(error), f"mend {path}; pocketsight config show shows what holds")
     return Finding("settings", "ok", f"{count} in {path}")
 
 
-def port(number: int, root: Path = ROOT) -> Finding:
+def check_port(number: int, root: Path = ROOT) -> Finding:
     """Is the port of the page free?"""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a run that has just ended does not count
@@ -101,7 +104,7 @@ def port(number: int, root: Path = ROOT) -> Finding:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            holder = _listener(number, root)
+            holder = _port_holder(number, root)
             says = f"{number} is taken{f' by {holder}' if holder else ''}"
             if holder.startswith("pocketsight"):
                 return Finding("port", "ok", says)
@@ -109,11 +112,15 @@ def port(number: int, root: Path = ROOT) -> Finding:
     return Finding("port", "ok", f"{number} is free")
 
 
-def _listener(number: int, root: Path) -> str:
+def _port_holder(number: int, root: Path) -> str:
     """The program that listens there, as "name (number)"; "" where it is not ours to see."""
-    rows = [line.split() for name in ("tcp", "tcp6") for line in text(root / f"proc/net/{name}").splitlines()[1:]]
-    sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == LISTENING and row[1].endswith(f":{number:04X}")}
+    rows = [
+        line.split()
+        for name in ("tcp", "tcp6")
+        for line in read_kernel_file(root / f"proc/net/{name}").splitlines()[1:]
+    ]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == TCP_LISTEN and row[1].endswith(f":{number:04X}")}
     for process in root.glob("proc/[0-9]*"):
         if sockets & open_files(process):
-            return f"{text(process / 'comm')} ({process.name})"
+            return f"{read_kernel_file(process / 'comm')} ({process.name})"
     return ""

@@ -8,29 +8,33 @@ from numpy.typing import NDArray
 
 from pocketsight.device.image import Image
 
-TILES, EACH = (24, 32), 4  # rows and columns of the frame; of each so many squared points are averaged
-STEP = 12  # grey levels by which a tile must change: noise of 10 levels, a cheap camera at night, moves its mean by 2.5
-SHARE = 0.01  # of the tiles
-SLOW = 0.1  # share of the newest frame in what is compared with, so that daylight's change is no movement
+TILE_GRID, POINTS_PER_TILE = (24, 32), 4  # rows and columns of the frame; of each so many squared points are averaged
+MIN_TILE_CHANGE = (
+    12  # grey levels by which a tile must change: noise of 10 levels, a cheap camera at night, moves its mean by 2.5
+)
+MIN_CHANGED_FRACTION = 0.01  # of the tiles
+BACKGROUND_LEARNING_RATE = (
+    0.1  # share of the newest frame in what is compared with, so that daylight's change is no movement
+)
 
 
-class Movement:
+class MotionDetector:
     """Compares the tiles of each frame with their average over those before."""
 
     def __init__(self) -> None:
-        self.usual: NDArray[np.float32] | None = None
+        self.background: NDArray[np.float32] | None = None
 
-    def moved(self, image: Image) -> bool:
+    def update(self, image: Image) -> bool:
         """Whether this frame differs from what is usual; the first does, and one of another size."""
         height, width = image.shape[:2]
-        step = max(1, height // (TILES[0] * EACH)), max(1, width // (TILES[1] * EACH))
+        step = max(1, height // (TILE_GRID[0] * POINTS_PER_TILE)), max(1, width // (TILE_GRID[1] * POINTS_PER_TILE))
         points = image[:: step[0], :: step[1], 1]
-        rows, columns = (max(1, length // EACH) for length in points.shape)
+        rows, columns = (max(1, length // POINTS_PER_TILE) for length in points.shape)
         means = cv2.resize(points, (columns, rows), interpolation=cv2.INTER_AREA)
         sample = np.asarray(means, dtype=np.float32).reshape(rows, columns)
-        if self.usual is None or self.usual.shape != sample.shape:
-            self.usual = sample
+        if self.background is None or self.background.shape != sample.shape:
+            self.background = sample
             return True
-        change = sample - self.usual
-        self.usual += SLOW * change
-        return bool(np.count_nonzero(np.abs(change) > STEP) > SHARE * change.size)
+        change = sample - self.background
+        self.background += BACKGROUND_LEARNING_RATE * change
+        return bool(np.count_nonzero(np.abs(change) > MIN_TILE_CHANGE) > MIN_CHANGED_FRACTION * change.size)

@@ -14,7 +14,7 @@ class Zone(NamedTuple):
 
     points: tuple[tuple[float, float], ...]
 
-    def holds(self, x: float, y: float) -> bool:
+    def contains(self, x: float, y: float) -> bool:
         """Whether a point lies within: a ray from it to the right crosses the border an odd number of times."""
         inside = False
         before_x, before_y = self.points[-1]
@@ -25,7 +25,7 @@ class Zone(NamedTuple):
         return inside
 
 
-def read_zone(text: str) -> Zone:
+def parse_zone(text: str) -> Zone:
     """`x,y x,y …` in shares of the frame: two points are opposite corners, more are a polygon. Raises SettingsError."""
     try:
         points = [tuple(map(float, point.split(","))) for point in text.split()]
@@ -43,10 +43,10 @@ def read_zone(text: str) -> Zone:
     return Zone(tuple((x, y) for x, y in points))
 
 
-def counts(box: Box, size: Sequence[int], zones: Sequence[Zone]) -> bool:
+def in_zones(box: Box, size: Sequence[int], zones: Sequence[Zone]) -> bool:
     """Whether the middle of a box, in pixels of a frame of `size` = (height, width, ...), lies in a zone.
 
     Without zones everything counts.
     """
     x, y = (box.left + box.right) / 2 / size[1], (box.top + box.bottom) / 2 / size[0]
-    return not zones or any(zone.holds(x, y) for zone in zones)
+    return not zones or any(zone.contains(x, y) for zone in zones)

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path("/")
-KEPT = 10.0  # seconds for which an answer is good
-JUMP = 0.5  # seconds; a clock that is led back to the right time gently moves less than this in a quarter of an hour
-UNSYNCED = 0x40  # STA_UNSYNC of <sys/timex.h>
+CACHE_SECONDS = 10.0  # seconds for which an answer is good
+MIN_STEP_SECONDS = (
+    0.5  # seconds; a clock that is led back to the right time gently moves less than this in a quarter of an hour
+)
+STA_UNSYNC = 0x40  # STA_UNSYNC of <sys/timex.h>
 
 
 class _Timex(ctypes.Structure):
@@ -32,15 +34,15 @@ def kernel_synced() -> bool | None:
     except (OSError, AttributeError):
         return None
     timex = _Timex(modes=0)  # read only: needs no right
-    return None if adjtimex(ctypes.byref(timex)) < 0 else not timex.status & UNSYNCED
+    return None if adjtimex(ctypes.byref(timex)) < 0 else not timex.status & STA_UNSYNC
 
 
-def told_synced(root: Path = ROOT) -> bool | None:
+def timesyncd_synced(root: Path = ROOT) -> bool | None:
     """True when systemd-timesyncd has set the clock since boot; None where nobody knows."""
     return True if (root / "run/systemd/timesync/synchronized").exists() else None
 
 
-class Synced:
+class ClockSync:
     """Whether the clock was set by the network: True, False, or None where nobody knows."""
 
     def __init__(
@@ -48,45 +50,45 @@ class Synced:
         now: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self.kernel, self.root, self.now = kernel, root, now
-        self.asked: float | None = None
-        self.answer: bool | None = None
+        self.checked_at: float | None = None
+        self.cached: bool | None = None
 
     def __call__(self) -> bool | None:
         """Cheap: asks once in 10 seconds."""
         now = self.now()
-        if self.asked is None or now - self.asked >= KEPT:
-            self.asked = now
+        if self.checked_at is None or now - self.checked_at >= CACHE_SECONDS:
+            self.checked_at = now
             known = self.kernel()
-            self.answer = known or told_synced(self.root) or known
-        return self.answer
+            self.cached = known or timesyncd_synced(self.root) or known
+        return self.cached
 
 
-def awake() -> float:
+def boottime() -> float:
     """Seconds since boot, those asleep with them: this clock is never set, and time.monotonic() misses a suspend."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Jumps:
+class ClockStepDetector:
     """Notices that somebody set the clock."""
 
-    def __init__(self, wall: Callable[[], float] = time.time, steady: Callable[[], float] = awake) -> None:
-        self.wall, self.steady = wall, steady
+    def __init__(self, wall: Callable[[], float] = time.time, boottime: Callable[[], float] = boottime) -> None:
+        self.wall, self.boottime = wall, boottime
         self.offset = self._offset()
 
-    def look(self) -> float | None:
+    def poll(self) -> float | None:
         """Seconds by which the clock was set since the last call, forward positive; None where it was not."""
         before, now = self.offset, self._offset()
         if now is None:
             return None
         self.offset = now
-        return now - before if before is not None and abs(now - before) >= JUMP else None
+        return now - before if before is not None and abs(now - before) >= MIN_STEP_SECONDS else None
 
     def _offset(self) -> float | None:
         """Between the two clocks; None when this process was held up between reading one and the other."""
-        before = self.steady()
+        before = self.boottime()
         wall = self.wall()
-        after = self.steady()
-        return wall - before if after - before < JUMP / 10 else None
+        after = self.boottime()
+        return wall - before if after - before < MIN_STEP_SECONDS / 10 else None
 
 
-synced = Synced()  # of this machine, for all who ask
+clock_synced = ClockSync()  # of this machine, for all who ask

@@ -19,10 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-STATUS = 70  # of a process that was stuck: EX_SOFTWARE of <sysexits.h>
-LIMIT = 20.0  # seconds without a beat
-LOADING = 120.0  # seconds before the first beat: importing and opening models from a slow card
-GRACE = 2.0  # seconds for last words and for flushing
+EXIT_STATUS = 70  # of a process that was stuck: EX_SOFTWARE of <sysexits.h>
+TIMEOUT = 20.0  # seconds without a beat
+LOADING_TIMEOUT = 120.0  # seconds before the first beat: importing and opening models from a slow card
+GRACE_PERIOD = 2.0  # seconds for last words and for flushing
 
 
 def notify(*lines: str) -> bool:
@@ -39,22 +39,22 @@ def notify(*lines: str) -> bool:
     return False
 
 
-def ready(status: str) -> bool:
+def notify_ready(status: str) -> bool:
     """The models are loaded and frames are looked at."""
     return notify("READY=1", f"STATUS={status}")
 
 
-def reloading() -> bool:
+def notify_reloading() -> bool:
     """The settings are read again; say ready() when that is done."""
     return notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
-def stopping(status: str) -> bool:
+def notify_stopping(status: str) -> bool:
     """The run is about to end."""
     return notify("STOPPING=1", f"STATUS={status}")
 
 
-def asked() -> float | None:
+def watchdog_interval() -> float | None:
     """Seconds within which the service manager wants a sign of life, or None: it asks somebody else, or nobody is."""
     try:
         seconds = int(os.environ["WATCHDOG_USEC"]) / 1e6
@@ -71,21 +71,26 @@ class Watchdog:
     """
 
     def __init__(
-        self, limit: float = LIMIT, loading: float = LOADING, flush: Callable[[], None] | None = None,
-        end: Callable[[int], None] = os._exit,
+        self, timeout: float = TIMEOUT, loading_timeout: float = LOADING_TIMEOUT, flush: Callable[[], None] | None = None,
+        exit_process: Callable[[int], None] = os._exit,
     ) -> None:  # fmt: skip
-        self.limit, self.loading, self.flush, self.end = limit, loading, flush, end
-        self.loop = threading.get_ident()
-        self.every = asked()
-        self.tick = min(1.0, (limit or LIMIT) / 8, (self.every or LIMIT) / 8)
+        self.timeout, self.loading_timeout, self.flush, self.exit_process = (
+            timeout,
+            loading_timeout,
+            flush,
+            exit_process,
+        )
+        self.loop_thread_id = threading.get_ident()
+        self.notify_interval = watchdog_interval()
+        self.tick = min(1.0, (timeout or TIMEOUT) / 8, (self.notify_interval or TIMEOUT) / 8)
         self._beat = (0.0, "load")  # a new pair is a new beat: telling them apart needs no clock
         self._first = self._beat
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
-    def beat(self, doing: str) -> None:
+    def beat(self, activity: str) -> None:
         """The loop lives, and is about to do this: "capture", "detect", ... Costs a tenth of a microsecond."""
-        self._beat = (time.monotonic(), doing)
+        self._beat = (time.monotonic(), activity)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -93,7 +98,7 @@ class Watchdog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop.set()
-        self._thread.join(timeout=GRACE)
+        self._thread.join(timeout=GRACE_PERIOD)
 
     def _watch(self) -> None:
         """Count the time since the last beat in our own ticks, none longer than two.
@@ -101,42 +106,46 @@ class Watchdog:
         A process that was stopped (SIGSTOP), a machine that slept or was too busy for us, and a clock that was set
         look like one late tick then, and not like a loop that hangs.
         """
-        seen, stuck, told = self._beat, 0.0, float("-inf")
+        last_beat, stuck_for, last_notified = self._beat, 0.0, float("-inf")
         last = time.monotonic()
         while not self._stop.wait(self.tick):
             now = time.monotonic()
-            stuck += min(now - last, 2 * self.tick)
+            stuck_for += min(now - last, 2 * self.tick)
             last = now
-            if self._beat is not seen:
-                seen, stuck = self._beat, 0.0
-            limit = self.loading if seen is self._first else self.limit or LIMIT
-            if stuck > limit and self.limit:
-                self._give_up(seen[1], stuck)
+            if self._beat is not last_beat:
+                last_beat, stuck_for = self._beat, 0.0
+            limit = self.loading_timeout if last_beat is self._first else self.timeout or TIMEOUT
+            if stuck_for > limit and self.timeout:
+                self._abort(last_beat[1], stuck_for)
                 return
-            if self.every and stuck <= limit and now + self.tick - told > self.every / 2:
+            if (
+                self.notify_interval
+                and stuck_for <= limit
+                and now + self.tick - last_notified > self.notify_interval / 2
+            ):
                 notify("WATCHDOG=1")
-                told = now
+                last_notified = now
 
-    def _give_up(self, doing: str, seconds: float) -> None:
+    def _abort(self, activity: str, seconds: float) -> None:
         """Last words and flushing are left to another thread, since a full pipe or a sick disk may hold them up."""
         line = (
-            f"pocketsight is stuck in {doing} for {seconds:.0f} s{self._place()} and ends itself with status {STATUS}, "
+            f"pocketsight is stuck in {activity} for {seconds:.0f} s{self._loop_location()} and ends itself with status {EXIT_STATUS}, "
             "so that systemd starts it again; if this comes again, run: pocketsight doctor\n"
         )
 
         def last_words() -> None:
             with suppress(OSError):
                 os.write(2, line.encode())  # not sys.stderr: the loop may hold its lock
-            notify(f"STATUS=stuck in {doing} for {seconds:.0f} s")
+            notify(f"STATUS=stuck in {activity} for {seconds:.0f} s")
             if self.flush:
                 self.flush()
 
         words = threading.Thread(target=last_words, daemon=True)
         words.start()
-        words.join(timeout=GRACE)
-        self.end(STATUS)
+        words.join(timeout=GRACE_PERIOD)
+        self.exit_process(EXIT_STATUS)
 
-    def _place(self) -> str:
+    def _loop_location(self) -> str:
         """Where the loop stands in Python, as " (file.py:12)"."""
-        frame = sys._current_frames().get(self.loop)
+        frame = sys._current_frames().get(self.loop_thread_id)
         return f" ({Path(frame.f_code.co_filename).name}:{frame.f_lineno})" if frame else ""

@@ -17,13 +17,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from pocketsight.device.errors import ServeError
 
-WINDOW = 20  # events that may be on their way; mosquitto's own figure
-ANSWER = 10.0  # seconds for the broker to say yes
-ACKNOWLEDGED = 30.0  # seconds for it to acknowledge an event; then the connection counts as lost
-GOODBYE = 0.3  # seconds for the broker to take our last word
+MAX_INFLIGHT = 20  # events that may be on their way; mosquitto's own figure
+CONNACK_TIMEOUT = 10.0  # seconds for the broker to say yes
+PUBACK_TIMEOUT = 30.0  # seconds for it to acknowledge an event; then the connection counts as lost
+DISCONNECT_TIMEOUT = 0.3  # seconds for the broker to take our last word
 KEEPALIVE = 30  # seconds without a word before we ask whether it is there; half as long again before it gives us up
-FORM = "mqtt://HOST/TOPIC or mqtts://HOST/TOPIC, with NAME@ before HOST where the broker knows users"
-CURES = {  # of OpenSSL's reasons to refuse a certificate
+ADDRESS_FORMAT = "mqtt://HOST/TOPIC or mqtts://HOST/TOPIC, with NAME@ before HOST where the broker knows users"
+CERTIFICATE_HINTS = {  # of OpenSSL's reasons to refuse a certificate
     9: "is the clock of this machine right?",
     10: "it must be renewed",
     62: "the host must be called as it is in there",
@@ -31,16 +31,16 @@ CURES = {  # of OpenSSL's reasons to refuse a certificate
 }
 
 
-class Lost(Exception):
+class BrokerLost(Exception):
     """The broker is not there, for now."""
 
 
-class Refused(Exception):
+class BrokerRefused(Exception):
     """The broker is there, and somebody must mend something."""
 
 
 @dataclass(frozen=True)
-class Address:
+class BrokerAddress:
     """Where a broker is, and below which topic we speak."""
 
     host: str
@@ -54,23 +54,23 @@ class Address:
         return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}/{self.prefix}"
 
 
-def read_address(target: str) -> Address:
+def parse_broker_address(target: str) -> BrokerAddress:
     """What `mqtt://host:1883/topic/prefix` says; the prefix may be left out. Raises ServeError."""
     shown = target.rpartition("@")[2]  # a password must not be shown
     try:
         parts = urlsplit(target)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ServeError(f"{shown} is no address of a broker; write {FORM}") from error
+        raise ServeError(f"{shown} is no address of a broker; write {ADDRESS_FORMAT}") from error
     if parts.password is not None:
         raise ServeError(f"others can read the password in the address of {shown}; give it by --mqtt-password-file")
     if parts.scheme not in ("mqtt", "mqtts") or not host or parts.query:
-        raise ServeError(f"{shown} is no address of a broker; write {FORM}")
+        raise ServeError(f"{shown} is no address of a broker; write {ADDRESS_FORMAT}")
     prefix = unquote(parts.path).strip("/") or f"pocketsight/{socket.gethostname()}"
     if "#" in target or set(prefix) & {"#", "+", "\0"}:
         raise ServeError(f"a topic cannot hold # or +, as that of {shown} does")
     tls = parts.scheme == "mqtts"
-    return Address(host, port or (8883 if tls else 1883), tls, unquote(parts.username or "") or None, prefix)
+    return BrokerAddress(host, port or (8883 if tls else 1883), tls, unquote(parts.username or "") or None, prefix)
 
 
 def read_password(path: Path) -> str:
@@ -94,19 +94,21 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
         raise ServeError(f"{ca_file} cannot be used as --mqtt-ca: {why}") from error
 
 
-class Link:
+class MqttConnection:
     """A connection. Only one thread uses it; nothing happens but in `connect` and `turn`."""
 
-    def __init__(self, address: Address, name: str, will: tuple[str, str], wake: socket.socket) -> None:
+    def __init__(
+        self, address: BrokerAddress, client_id: str, will: tuple[str, str], wake_socket: socket.socket
+    ) -> None:
         """`name` is ours to the broker; `will`: topic and text that it sends for us when we are gone; a byte in
         `wake` ends a wait early."""
-        self.address, self.wake = address, wake
-        self.taken = 0  # all events up to this number were acknowledged
-        self.heard: list[tuple[str, bytes]] = []  # topics and texts that were not retained, for the caller to take
-        self._flying: dict[int, int] = {}  # event number by message id, in order
-        self._sent, self._moved = 0, time.monotonic()
-        self._answer: Any = None  # the broker's, once it has said yes or no
-        self.client = Client(CallbackAPIVersion.VERSION2, client_id=name, reconnect_on_failure=False)
+        self.address, self.wake_socket = address, wake_socket
+        self.acknowledged = 0  # all events up to this number were acknowledged
+        self.received: list[tuple[str, bytes]] = []  # topics and texts that were not retained, for the caller to take
+        self._inflight: dict[int, int] = {}  # event number by message id, in order
+        self._last_sent, self._last_progress = 0, time.monotonic()
+        self._connack: Any = None  # the broker's, once it has said yes or no
+        self.client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, reconnect_on_failure=False)
         self.client.will_set(*will, qos=1, retain=True)
         self.client.on_connect = self._on_connect
         self.client.on_publish = self._on_publish
@@ -121,76 +123,76 @@ class Link:
         try:
             self.client.connect(self.address.host, self.address.port, KEEPALIVE)
         except ssl.SSLCertVerificationError as error:
-            cure = CURES.get(error.verify_code, "give the authority that signed it by --mqtt-ca")
-            raise Refused(
+            cure = CERTIFICATE_HINTS.get(error.verify_code, "give the authority that signed it by --mqtt-ca")
+            raise BrokerRefused(
                 f"the broker's certificate is not trusted: {error.verify_message.rstrip('.')}; {cure}"
             ) from error
         except ssl.SSLError as error:
-            raise Refused(
+            raise BrokerRefused(
                 f"the broker does not speak TLS on port {self.address.port}: {error.reason or error}"
             ) from error
         except OSError as error:
-            raise Lost(error.strerror or str(error) or "no answer") from error
-        end = time.monotonic() + ANSWER
-        while self._answer is None:
+            raise BrokerLost(error.strerror or str(error) or "no answer") from error
+        end = time.monotonic() + CONNACK_TIMEOUT
+        while self._connack is None:
             if time.monotonic() > end:
-                raise Lost(f"it does not speak MQTT on port {self.address.port}")
-            self.turn(0.5)
-        if self._answer == "Server unavailable":
-            raise Lost("it is not ready")
-        if self._answer.is_failure:
+                raise BrokerLost(f"it does not speak MQTT on port {self.address.port}")
+            self.poll(0.5)
+        if self._connack == "Server unavailable":
+            raise BrokerLost("it is not ready")
+        if self._connack.is_failure:
             who = f"user {self.address.user}" if self.address.user else "those without a user name"
-            raise Refused(f"the broker refuses {who} ({self._answer}); mend the address or --mqtt-password-file")
+            raise BrokerRefused(f"the broker refuses {who} ({self._connack}); mend the address or --mqtt-password-file")
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Events that may be sent now."""
-        return WINDOW - len(self._flying)
+        return MAX_INFLIGHT - len(self._inflight)
 
     def send(self, topic: str, number: int, text: str) -> None:
         """Send an event that is to be acknowledged. Numbers count up."""
-        if not self._flying:
-            self._moved = time.monotonic()
-        self._sent = number
-        self._flying[self.client.publish(topic, text, qos=1).mid] = number
+        if not self._inflight:
+            self._last_progress = time.monotonic()
+        self._last_sent = number
+        self._inflight[self.client.publish(topic, text, qos=1).mid] = number
 
     def publish(self, topic: str, text: str, qos: int = 0) -> None:
         """Send what stays with the broker as the last word on its topic."""
         self.client.publish(topic, text, qos=qos, retain=True)
 
-    def turn(self, timeout: float) -> None:
+    def poll(self, timeout: float) -> None:
         """Wait for the broker or a wake-up, for up to `timeout` seconds, and do what is due. Raises Lost."""
         sock: Any = self.client.socket()
         if sock is None:
-            raise Lost("it closed the connection")
+            raise BrokerLost("it closed the connection")
         pending = self.address.tls and sock.pending() > 0  # decrypted already, so poll does not see it
         poll = select.poll()  # not select: that fails with a thousand files open
         poll.register(sock, select.POLLIN | (select.POLLOUT if self.client.want_write() else 0))
-        poll.register(self.wake, select.POLLIN)
+        poll.register(self.wake_socket, select.POLLIN)
         ready = dict(poll.poll(0 if pending else int(1000 * timeout)))
-        if ready.pop(self.wake.fileno(), 0):
+        if ready.pop(self.wake_socket.fileno(), 0):
             with suppress(BlockingIOError):
-                self.wake.recv(4096)
+                self.wake_socket.recv(4096)
         events = next(iter(ready.values()), 0)
         if pending or events & ~select.POLLOUT:
             self.client.loop_read()
         if events & select.POLLOUT:
             self.client.loop_write()
         self.client.loop_misc()
-        if self._flying and time.monotonic() - self._moved > ACKNOWLEDGED:
-            raise Lost("it does not acknowledge what it gets")
+        if self._inflight and time.monotonic() - self._last_progress > PUBACK_TIMEOUT:
+            raise BrokerLost("it does not acknowledge what it gets")
 
     def close(self, topic: str, text: str) -> None:
         """Leave a last word on a topic, and say goodbye, so that the will is not sent."""
         last = self.client.publish(topic, text, qos=1, retain=True)
-        end = time.monotonic() + GOODBYE
-        with suppress(Lost):
+        end = time.monotonic() + DISCONNECT_TIMEOUT
+        with suppress(BrokerLost):
             while not last.is_published() and time.monotonic() < end:  # what was unread would make the goodbye a reset
-                self.turn(0.05)
+                self.poll(0.05)
             self.client.disconnect()
-            self.turn(0.05)
+            self.poll(0.05)
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """Close the socket without a word."""
         sock: Any = self.client.socket()
         if sock is not None:
@@ -198,13 +200,13 @@ class Link:
                 sock.close()
 
     def _on_connect(self, client: Client, data: Any, flags: Any, reason: Any, more: Any) -> None:
-        self._answer = reason
+        self._connack = reason
 
     def _on_publish(self, client: Client, data: Any, message: int, reason: Any, more: Any) -> None:
-        if self._flying.pop(message, None) is not None:
-            self._moved = time.monotonic()
-            self.taken = min(self._flying.values(), default=self._sent + 1) - 1
+        if self._inflight.pop(message, None) is not None:
+            self._last_progress = time.monotonic()
+            self.acknowledged = min(self._inflight.values(), default=self._last_sent + 1) - 1
 
     def _on_message(self, client: Client, data: Any, message: MQTTMessage) -> None:
         if not message.retain:
-            self.heard.append((message.topic, bytes(message.payload)))
+            self.received.append((message.topic, bytes(message.payload)))

@@ -13,18 +13,20 @@ from typing import Any
 
 from pocketsight.device.sentiment import UNSURE
 
-BIRTH = "status"  # below the discovery prefix; Home Assistant says "online" there when it starts
+BIRTH_TOPIC = "status"  # below the discovery prefix; Home Assistant says "online" there when it starts
 ORIGIN = "pocketsight"
 
 
-def node(prefix: str) -> str:
+def topic_id(prefix: str) -> str:
     """A name for a topic of letters, digits and _ only, as pocketsight_kitchen_3f2a91; another topic has another."""
-    return f"{_plain(prefix)}_{sha256(prefix.encode()).hexdigest()[:6]}"
+    return f"{slugify(prefix)}_{sha256(prefix.encode()).hexdigest()[:6]}"
 
 
-def configs(discovery: str, prefix: str, labels: tuple[str, ...], temperature: bool, version: str) -> dict[str, str]:
+def build_discovery_messages(
+    discovery_prefix: str, prefix: str, labels: tuple[str, ...], temperature: bool, version: str
+) -> dict[str, str]:
     """Texts by topic, to be retained. `discovery`: Home Assistant's prefix; `temperature`: whether it is known."""
-    name = node(prefix)
+    name = topic_id(prefix)
     shared = {
         "state_topic": f"{prefix}/state",
         "availability_topic": f"{prefix}/status",
@@ -40,18 +42,18 @@ def configs(discovery: str, prefix: str, labels: tuple[str, ...], temperature: b
         config = {"unique_id": f"{name}_{key}", **sensor, **shared}
         if key == "problem":
             config["json_attributes_topic"] = f"{prefix}/state"
-        found[f"{discovery}/{kind}/{name}/{key}/config"] = json.dumps(config, ensure_ascii=False)
+        found[f"{discovery_prefix}/{kind}/{name}/{key}/config"] = json.dumps(config, ensure_ascii=False)
     return found
 
 
 def _sensors(labels: tuple[str, ...], temperature: bool) -> dict[str, dict[str, Any]]:
     counted = {"unit_of_measurement": "faces", "state_class": "measurement"}
     sensors: dict[str, dict[str, Any]] = {
-        "faces": {"name": "Faces", "icon": "mdi:face-recognition", **_value("faces"), **counted},
-        "seen": {"name": "Faces seen", "icon": "mdi:counter", **_value("seen"), **counted,
+        "faces": {"name": "Faces", "icon": "mdi:face-recognition", **_value_template("faces"), **counted},
+        "seen": {"name": "Faces seen", "icon": "mdi:counter", **_value_template("seen"), **counted,
                  "state_class": "total_increasing"},
-        "sentiment": {"name": "Last sentiment", "icon": "mdi:emoticon-outline", **_value("sentiment")},
-        "fps": {"name": "Frame rate", "icon": "mdi:speedometer", **_value("fps"), "unit_of_measurement": "fps",
+        "sentiment": {"name": "Last sentiment", "icon": "mdi:emoticon-outline", **_value_template("sentiment")},
+        "fps": {"name": "Frame rate", "icon": "mdi:speedometer", **_value_template("fps"), "unit_of_measurement": "fps",
                 "state_class": "measurement", "entity_category": "diagnostic"},
         "problem": {"name": "Problem", "device_class": "problem", "entity_category": "diagnostic",
                     "value_template": "{{ 'ON' if value_json.faults else 'OFF' }}",
@@ -59,21 +61,21 @@ def _sensors(labels: tuple[str, ...], temperature: bool) -> dict[str, dict[str, 
     }  # fmt: skip
     for label in (*labels, UNSURE):
         quoted = json.dumps(label, ensure_ascii=False)
-        sensors[f"label_{_plain(label)}"] = {
+        sensors[f"label_{slugify(label)}"] = {
             "name": f"{label.capitalize()} faces", "icon": "mdi:emoticon-outline",
             "value_template": f"{{{{ value_json.labels[{quoted}] }}}}", **counted,
         }  # fmt: skip
     if temperature:
         sensors["temperature"] = {
             "name": "Temperature", "device_class": "temperature", "unit_of_measurement": "°C",
-            "state_class": "measurement", "entity_category": "diagnostic", **_value("temperature"),
+            "state_class": "measurement", "entity_category": "diagnostic", **_value_template("temperature"),
         }  # fmt: skip
     return sensors
 
 
-def _value(key: str) -> dict[str, str]:
+def _value_template(key: str) -> dict[str, str]:
     return {"value_template": f"{{{{ value_json.{key} }}}}"}
 
 
-def _plain(text: str) -> str:
+def slugify(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")

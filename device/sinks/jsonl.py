@@ -7,44 +7,44 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.record import Entry, to_line
-from pocketsight.device.sinks.lines import FULL, Lines, append_whole
-from pocketsight.device.sinks.sink import DiskFull, Limits
+from pocketsight.device.record import LogEntry, to_json_line
+from pocketsight.device.sinks.lines import DISK_FULL_ERRNOS, TextFileSink, write_all
+from pocketsight.device.sinks.sink import DiskFull, RotationConfig
 
 
-def open_jsonl(path: Path, limits: Limits) -> Lines:
+def open_jsonl(path: Path, rotation: RotationConfig) -> TextFileSink:
     """A file to which one line an entry is appended. Raises LogError."""
-    return Lines(path, limits, as_lines)
+    return TextFileSink(path, rotation, encode_jsonl)
 
 
-def as_lines(entries: Sequence[Entry]) -> bytes:
+def encode_jsonl(entries: Sequence[LogEntry]) -> bytes:
     """One line of JSON an entry."""
-    return b"".join(to_line(entry).encode() + b"\n" for entry in entries)
+    return b"".join(to_json_line(entry).encode() + b"\n" for entry in entries)
 
 
-class Output:
+class StdoutSink:
     """Standard output, one line of JSON an entry, at once."""
 
     name = "standard output"
-    interval = 0.0
-    deleted = 0
+    batch_interval = 0.0
+    entries_deleted = 0
 
     def __init__(self) -> None:
-        self.bytes = 0
+        self.bytes_written = 0
         if sys.stdout:
             sys.stdout.flush()
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[LogEntry]) -> None:
         """Print them. Raises LogError when it leads to a full disk, BrokenPipeError when the reader has seen enough."""
-        data = as_lines(entries)
+        data = encode_jsonl(entries)
         try:
-            append_whole(1, data)  # past Python's buffer, which a thread must not hold when the process ends
+            write_all(1, data)  # past Python's buffer, which a thread must not hold when the process ends
         except BrokenPipeError:
             raise
         except OSError as error:
-            kind = DiskFull if error.errno in FULL else LogError
+            kind = DiskFull if error.errno in DISK_FULL_ERRNOS else LogError
             raise kind(f"{self.name} cannot be written: {error.strerror}") from error
-        self.bytes += len(data)
+        self.bytes_written += len(data)
 
     def close(self) -> None:
         """It is not ours to close."""

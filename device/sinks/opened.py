@@ -9,157 +9,159 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketsight.device.camera.stream import without_secrets
+from pocketsight.device.camera.stream import redact_url
 from pocketsight.device.errors import LogError
-from pocketsight.device.record import Entry
-from pocketsight.device.sinks.sink import Limits, Sink
-from pocketsight.device.sinks.writer import Writer
+from pocketsight.device.record import LogEntry
+from pocketsight.device.sinks.sink import RotationConfig, Sink
+from pocketsight.device.sinks.writer import SinkWorker
 
 if TYPE_CHECKING:
-    from pocketsight.device.events import Tell
-    from pocketsight.device.plan import Plan
-    from pocketsight.device.state import State
+    from pocketsight.device.events import FaultReporter
+    from pocketsight.device.plan import RunConfig
+    from pocketsight.device.state import RunStatus
 
-FLUSH = 1.5  # seconds for what waits at the end; a service has two to end
+FLUSH_TIMEOUT = 1.5  # seconds for what waits at the end; a service has two to end
 
 
-class Logs:
+class SinkGroup:
     """Every sink of a run, each with its writer."""
 
-    def __init__(self, writers: Sequence[Writer]) -> None:
-        self.writers, self.finished = writers, False
+    def __init__(self, workers: Sequence[SinkWorker]) -> None:
+        self.workers, self.closed = workers, False
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: LogEntry) -> None:
         """Hand an entry to all of them, as `Writer.put` does."""
-        for writer in self.writers:
+        for writer in self.workers:
             writer.put(entry)
 
-    def has_room(self, seconds: float = 0.0) -> bool:
+    def has_capacity(self, timeout: float = 0.0) -> bool:
         """Whether all can take an entry more without loss, as `Writer.has_room`."""
-        end = time.monotonic() + seconds
-        return all([writer.has_room(max(0.0, end - time.monotonic())) for writer in self.writers])
+        end = time.monotonic() + timeout
+        return all([writer.has_capacity(max(0.0, end - time.monotonic())) for writer in self.workers])
 
-    def check(self) -> None:
+    def raise_failure(self) -> None:
         """Raise what went wrong in a writer's thread without being foreseen."""
-        for writer in self.writers:
-            writer.check()
+        for writer in self.workers:
+            writer.raise_failure()
 
     @property
-    def ended(self) -> bool:
+    def reader_closed(self) -> bool:
         """Whether the reader of one of them has seen enough."""
-        return any(writer.ended for writer in self.writers)
+        return any(writer.reader_closed for writer in self.workers)
 
     @property
-    def why(self) -> str:
+    def failure_reason(self) -> str:
         """What keeps them from being written."""
-        faults = [writer.fault.detail for writer in self.writers if writer.fault]
-        slow = [f"{writer.name} takes too long" for writer in self.writers if writer.waiting]
+        faults = [writer.fault.detail for writer in self.workers if writer.fault]
+        slow = [f"{writer.name} takes too long" for writer in self.workers if writer.waiting]
         return "; ".join(faults + slow)
 
-    def facts(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Bytes a day of all, and what each has done since the start."""
         return {
-            "bytes_a_day": sum(writer.bytes_a_day() for writer in self.writers),
-            "bytes": sum(writer.sink.bytes for writer in self.writers),
-            "lost": sum(writer.lost for writer in self.writers),
+            "bytes_a_day": sum(writer.bytes_per_day() for writer in self.workers),
+            "bytes": sum(writer.sink.bytes_written for writer in self.workers),
+            "lost": sum(writer.lost for writer in self.workers),
             "logs": {
                 writer.name: {
                     "written": writer.written, "waiting": writer.waiting, "lost": writer.lost,
-                    "deleted": writer.sink.deleted, "bytes": writer.sink.bytes, "bytes_a_day": writer.bytes_a_day(),
+                    "deleted": writer.sink.entries_deleted, "bytes": writer.sink.bytes_written, "bytes_a_day": writer.bytes_per_day(),
                     "fault": writer.fault.detail if writer.fault else None,
                 }
-                for writer in self.writers
+                for writer in self.workers
             },
         }  # fmt: skip
 
-    def finish(self, seconds: float = FLUSH) -> int:
+    def finish(self, timeout: float = FLUSH_TIMEOUT) -> int:
         """Write what waits and close all, within `seconds`; how many entries were left over."""
-        end = time.monotonic() + seconds if not self.finished else 0.0  # what hung once is not waited for again
-        self.finished = True
-        for writer in self.writers:
+        end = time.monotonic() + timeout if not self.closed else 0.0  # what hung once is not waited for again
+        self.closed = True
+        for writer in self.workers:
             writer.stop()
-        done = [writer.close(max(0.0, end - time.monotonic())) for writer in self.writers]
-        return sum(max(1, writer.waiting) for writer, whole in zip(self.writers, done, strict=True) if not whole)
+        done = [writer.close(max(0.0, end - time.monotonic())) for writer in self.workers]
+        return sum(max(1, writer.waiting) for writer, whole in zip(self.workers, done, strict=True) if not whole)
 
     def close(self) -> None:
         """As `finish`, for a run that ends in an error of its own."""
         self.finish()
 
 
-class Shared:
+class FaultAggregator:
     """Faults of several writers by the same name: begun with the first, over with the last."""
 
-    def __init__(self, tell: Tell) -> None:
-        self.tell, self.lock = tell, threading.Lock()
-        self.faulty: dict[str, set[str]] = {}
+    def __init__(self, report_fault: FaultReporter) -> None:
+        self.report_fault, self.lock = report_fault, threading.Lock()
+        self.failing: dict[str, set[str]] = {}
 
-    def of(self, name: str) -> Tell:
+    def reporter_for(self, name: str) -> FaultReporter:
         """What one writer calls."""
 
         def tell(what: str, begun: bool, detail: str) -> None:
             with self.lock:
-                faulty = self.faulty.setdefault(what, set())
+                faulty = self.failing.setdefault(what, set())
                 before = bool(faulty)
                 (faulty.add if begun else faulty.discard)(name)
                 changed = before != bool(faulty)
             if changed:
-                self.tell(what, begun, detail)
+                self.report_fault(what, begun, detail)
 
         return tell
 
 
-def open_logs(plan: Plan, limits: Limits, state: State, tell: Tell) -> Logs:
+def open_sinks(plan: RunConfig, rotation: RotationConfig, state: RunStatus, report_fault: FaultReporter) -> SinkGroup:
     """Open all of `plan.log`. Raises LogError, with none left open, when one cannot be written."""
-    places = [os.path.realpath(target) if _is_file(target) else target for target in plan.log]
+    places = [os.path.realpath(target) if _is_file_target(target) else target for target in plan.log]
     if twice := [target for target, place in zip(plan.log, places, strict=True) if places.count(place) > 1]:
-        raise LogError(f"--log {without_secrets(twice[0])} is given twice")
+        raise LogError(f"--log {redact_url(twice[0])} is given twice")
     sinks: list[Sink] = []
     try:
         for target in plan.log:
-            sinks.append(open_sink(target, plan, limits, state, tell))
+            sinks.append(open_sink(target, plan, rotation, state, report_fault))
     except BaseException:
         for sink in sinks:
             sink.close()
         raise
-    shared = Shared(tell)
-    return Logs([Writer(sink, shared.of(sink.name)) for sink in sinks])
+    shared = FaultAggregator(report_fault)
+    return SinkGroup([SinkWorker(sink, shared.reporter_for(sink.name)) for sink in sinks])
 
 
-def open_sink(target: str, plan: Plan, limits: Limits, state: State, tell: Tell) -> Sink:
+def open_sink(
+    target: str, plan: RunConfig, rotation: RotationConfig, state: RunStatus, report_fault: FaultReporter
+) -> Sink:
     """The sink that stands behind one --log: - or an address or, by its ending, a file. Raises LogError."""
-    if not _is_file(target):
-        return _open_other(target, plan, state, tell)
+    if not _is_file_target(target):
+        return _open_non_file(target, plan, state, report_fault)
     path = Path(target)
     if path.suffix.lower() in (".db", ".sqlite", ".sqlite3"):
-        from pocketsight.device.sinks.sqlite import Database
+        from pocketsight.device.sinks.sqlite import SqliteSink
 
-        return Database(path, limits, tell)
+        return SqliteSink(path, rotation, report_fault)
     if path.suffix.lower() == ".csv":
-        from pocketsight.device.sinks.table import open_table
+        from pocketsight.device.sinks.table import open_csv
 
-        return open_table(path, limits)
+        return open_csv(path, rotation)
     from pocketsight.device.sinks.jsonl import open_jsonl
 
-    return open_jsonl(path, limits)
+    return open_jsonl(path, rotation)
 
 
-def _open_other(target: str, plan: Plan, state: State, tell: Tell) -> Sink:
+def _open_non_file(target: str, plan: RunConfig, state: RunStatus, report_fault: FaultReporter) -> Sink:
     if target == "-":
-        from pocketsight.device.sinks.jsonl import Output
+        from pocketsight.device.sinks.jsonl import StdoutSink
 
-        return Output()
+        return StdoutSink()
     scheme = target.partition("://")[0]
     if scheme not in ("mqtt", "mqtts"):
         raise LogError(f"--log {scheme}://... is nothing that can be written; it may be -, a file, mqtt:// or mqtts://")
     from pocketsight.device.sinks.mqtt import open_mqtt
 
     return open_mqtt(
-        target, password_file=plan.mqtt_password_file, ca_file=plan.mqtt_ca, state=state, folder=_memory(), tell=tell,
-        room=plan.mqtt_room, discovery=plan.mqtt_discovery,
+        target, password_file=plan.mqtt_password_file, ca_file=plan.mqtt_ca_file, state=state, folder=_state_dir(), report_fault=report_fault,
+        outbox_max_bytes=plan.mqtt_queue_size, discovery_prefix=plan.mqtt_discovery_prefix,
     )  # fmt: skip
 
 
-def _memory() -> Path:
+def _state_dir() -> Path:
     """Where events wait for a broker: what systemd gives a service, or the user's own folder. Raises LogError."""
     given = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
@@ -171,5 +173,5 @@ def _memory() -> Path:
     return folder
 
 
-def _is_file(target: str) -> bool:
+def _is_file_target(target: str) -> bool:
     return target != "-" and "://" not in target

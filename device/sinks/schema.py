@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-OURS = 0x65646B74  # "edkt": the database is a log of pocketsight
-COLUMNS = (
+APPLICATION_ID = 0x65646B74  # "edkt": the database is a log of pocketsight
+TABLE_COLUMNS = (
     "id", "time", "synced", "kind", "what", "track", "sentiment", "was", "score", "start", "seconds",
     "box_left", "box_top", "box_right", "box_bottom", "json",
 )  # fmt: skip
@@ -35,11 +35,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (  # the first makes version 1 of noth
 )
 
 
-class Foreign(Exception):
+class ForeignDatabase(Exception):
     """The database is not ours to write."""
 
 
-def prepare(connection: sqlite3.Connection) -> None:
+def prepare_database(connection: sqlite3.Connection) -> None:
     """Check a database, new or old, and bring it to this version.
 
     Raises Foreign, and sqlite3.DatabaseError, with the code SQLITE_CORRUPT or SQLITE_NOTADB where it is broken.
@@ -60,11 +60,11 @@ def prepare(connection: sqlite3.Connection) -> None:
 def _check_owner(connection: sqlite3.Connection) -> None:
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if owner != OURS and (owner or tables):
-        raise Foreign("is a database of another program")
+    if owner != APPLICATION_ID and (owner or tables):
+        raise ForeignDatabase("is a database of another program")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
-        raise Foreign(f"was written by a newer pocketsight (version {version} of the log): update pocketsight")
+        raise ForeignDatabase(f"was written by a newer pocketsight (version {version} of the log): update pocketsight")
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
@@ -75,7 +75,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
             for statement in statements:
                 connection.execute(statement)
         if version < len(MIGRATIONS):
-            connection.execute(f"PRAGMA application_id = {OURS}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         connection.execute("COMMIT")
     except BaseException:

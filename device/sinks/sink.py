@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.record import Entry
+from pocketsight.device.record import LogEntry
 
-PIECES = 4  # files that a total is spread over at least, so that the oldest entries can go without the newest
+MIN_FILES = 4  # files that a total is spread over at least, so that the oldest entries can go without the newest
 
 
 class DiskFull(LogError):
@@ -17,17 +17,17 @@ class DiskFull(LogError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class RotationConfig:
     """How much room a log in files takes. None: no limit. Only age applies to no database, whose rows go one by one."""
 
-    size: int | None = 10_000_000  # bytes of a file before the next one is begun
-    age: float | None = 86_400.0  # seconds between the first entries of one file and the next
-    total: int | None = 200_000_000  # bytes of all files of a log; then the oldest are deleted
+    max_bytes: int | None = 10_000_000  # bytes of a file before the next one is begun
+    max_age: float | None = 86_400.0  # seconds between the first entries of one file and the next
+    max_total_bytes: int | None = 200_000_000  # bytes of all files of a log; then the oldest are deleted
 
     @property
-    def piece(self) -> int | None:
+    def file_max_bytes(self) -> int | None:
         """Bytes of one file, a part of the total also where `size` is larger."""
-        parts = [self.size, self.total and self.total // PIECES]
+        parts = [self.max_bytes, self.max_total_bytes and self.max_total_bytes // MIN_FILES]
         return min((part for part in parts if part is not None), default=None)
 
 
@@ -35,17 +35,17 @@ class Sink(Protocol):
     """A place for entries. Only one thread, its own, calls it; it may block."""
 
     name: str  # for messages: what stood behind --log, without secrets
-    interval: float  # seconds for which entries are gathered before they are written; 0: at once
+    batch_interval: float  # seconds for which entries are gathered before they are written; 0: at once
 
     @property
-    def bytes(self) -> int:
+    def bytes_written(self) -> int:
         """Written since the start, as far as the sink knows."""
 
     @property
-    def deleted(self) -> int:
+    def entries_deleted(self) -> int:
         """Entries that went since the start because they were the oldest and room was short."""
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[LogEntry]) -> None:
         """Write all of them, in order, or none. Raises LogError when they cannot be written; they come again.
 
         Called about once a second, without entries where there are none: time for what is overdue, as forcing to

@@ -9,186 +9,188 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.events import Tell
-from pocketsight.device.record import Entry
+from pocketsight.device.events import FaultReporter
+from pocketsight.device.record import LogEntry
 from pocketsight.device.sinks.sink import DiskFull, Sink
 
-ROOM = 5000  # entries that may wait: days of events, minutes of frames, some 20 MB
-BATCH = 500  # entries that are written at a time
-TICK = 1.0  # seconds after which a sink is called also without entries
-PAUSES = 1.0, 30.0  # seconds between two tries of a sink that fails: at first, at most
-DAY = 86_400.0
+QUEUE_SIZE = 5000  # entries that may wait: days of events, minutes of frames, some 20 MB
+BATCH_SIZE = 500  # entries that are written at a time
+IDLE_INTERVAL = 1.0  # seconds after which a sink is called also without entries
+RETRY_DELAYS = 1.0, 30.0  # seconds between two tries of a sink that fails: at first, at most
+SECONDS_PER_DAY = 86_400.0
 
 
 @dataclass(frozen=True)
-class Fault:
+class SinkFault:
     """What keeps a sink from being written."""
 
-    what: str
+    name: str
     detail: str
-    lost: int  # entries lost before it began
+    lost_before: int  # entries lost before it began
 
 
-class Writer:
+class SinkWorker:
     """Owns a sink, and the only thread that calls it.
 
     A sink that fails is tried again until it works; what comes meanwhile waits, and when too much waits the oldest
     goes and is counted. `tell` hears when that begins and when it is over.
     """
 
-    def __init__(self, sink: Sink, tell: Tell, room: int = ROOM) -> None:
-        self.sink, self.tell, self.name = sink, tell, sink.name
+    def __init__(self, sink: Sink, report_fault: FaultReporter, queue_size: int = QUEUE_SIZE) -> None:
+        self.sink, self.report_fault, self.name = sink, report_fault, sink.name
         self.written = self.lost = 0  # entries
-        self.fault: Fault | None = None
-        self._room, self._batch = room, max(1, min(BATCH, room // 2))
-        self._pause, self._started = PAUSES[0], time.monotonic()
-        self._queue: deque[Entry] = deque()
-        self._changed = threading.Condition()
-        self._held = 0  # entries taken from the queue and not yet written
+        self.fault: SinkFault | None = None
+        self._queue_size, self._batch_size = queue_size, max(1, min(BATCH_SIZE, queue_size // 2))
+        self._retry_delay, self._started = RETRY_DELAYS[0], time.monotonic()
+        self._queue: deque[LogEntry] = deque()
+        self._condition = threading.Condition()
+        self._in_flight = 0  # entries taken from the queue and not yet written
         self._closing = False
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"log {self.name}", daemon=True)
         self._thread.start()
 
-    def put(self, entry: Entry, wait: bool = False) -> None:
+    def put(self, entry: LogEntry, block: bool = False) -> None:
         """Hand over an entry. Never blocks, unless it is to `wait` until there is room. Raises what `check` raises."""
-        while wait and not self.has_room(TICK):
+        while block and not self.has_capacity(IDLE_INTERVAL):
             pass
-        self.check()
-        if self.ended:
+        self.raise_failure()
+        if self.reader_closed:
             return
-        with self._changed:
-            crowded = len(self._queue) >= self._room
+        with self._condition:
+            crowded = len(self._queue) >= self._queue_size
             if crowded:
                 self._queue.popleft()
                 self.lost += 1
             self._queue.append(entry)
-            if len(self._queue) in (1, self._batch):  # between them the thread gathers
-                self._changed.notify_all()
+            if len(self._queue) in (1, self._batch_size):  # between them the thread gathers
+                self._condition.notify_all()
         if crowded:
-            self._begin("log lost", f"{self.name} takes too long; of what waits the oldest goes")
+            self._begin_fault("log lost", f"{self.name} takes too long; of what waits the oldest goes")
 
-    def has_room(self, seconds: float = 0.0) -> bool:
+    def has_capacity(self, timeout: float = 0.0) -> bool:
         """Whether what one frame brings can wait without loss; gives it so many seconds to become true.
 
         Raises what `check` raises, and LogError where there is no room because the sink fails.
         """
-        with self._changed:
-            free = self._changed.wait_for(lambda: len(self._queue) <= self._room // 2 or self._failure, seconds)
-        self.check()
+        with self._condition:
+            free = self._condition.wait_for(lambda: len(self._queue) <= self._queue_size // 2 or self._failure, timeout)
+        self.raise_failure()
         if not free and self.fault:
             raise LogError(self.fault.detail)
         return bool(free)
 
-    def check(self) -> None:
+    def raise_failure(self) -> None:
         """Raise what went wrong in the thread without being foreseen."""
-        if self._failure and not self.ended:
+        if self._failure and not self.reader_closed:
             raise self._failure
 
     @property
-    def ended(self) -> bool:
+    def reader_closed(self) -> bool:
         """Whether nobody reads on: the other end of a pipe was closed."""
         return isinstance(self._failure, BrokenPipeError)
 
     @property
     def waiting(self) -> int:
         """Entries not yet written."""
-        return len(self._queue) + self._held
+        return len(self._queue) + self._in_flight
 
-    def bytes_a_day(self) -> int:
+    def bytes_per_day(self) -> int:
         """What is written in a day if it goes on as since the start; the first hour counts as a whole one."""
-        return round(self.sink.bytes * DAY / max(3600.0, time.monotonic() - self._started))
+        return round(self.sink.bytes_written * SECONDS_PER_DAY / max(3600.0, time.monotonic() - self._started))
 
     def stop(self) -> None:
         """Let the thread write what waits, without another pause, and end."""
-        with self._changed:
+        with self._condition:
             self._closing = True
-            self._changed.notify_all()
+            self._condition.notify_all()
 
-    def close(self, deadline: float = 1.5) -> bool:
+    def close(self, timeout: float = 1.5) -> bool:
         """Stop, and wait as many seconds; whether everything went out. Raises what `check` raises."""
         self.stop()
-        self._thread.join(deadline)
-        self.check()
-        return self.ended or not (self._thread.is_alive() or self._queue or self.fault)
+        self._thread.join(timeout)
+        self.raise_failure()
+        return self.reader_closed or not (self._thread.is_alive() or self._queue or self.fault)
 
     def _run(self) -> None:
         try:
-            while self._step():
+            while self._write_batch():
                 pass
-            self._close()
+            self._close_sink()
         except Exception as error:
             self._failure = error
             with suppress(Exception):
                 self.sink.close()
-        with self._changed:
-            self._changed.notify_all()
+        with self._condition:
+            self._condition.notify_all()
 
-    def _step(self) -> bool:
+    def _write_batch(self) -> bool:
         """Write what was gathered; False when it is time to end."""
-        batch = self._gather()
+        batch = self._next_batch()
         if not batch and self._closing:
             return False
         try:
             self.sink.write(batch)
         except LogError as error:
-            self._keep(batch)
-            self._begin("disk full" if isinstance(error, DiskFull) else "log lost", str(error))
-            return self._rest()
+            self._requeue(batch)
+            self._begin_fault("disk full" if isinstance(error, DiskFull) else "log lost", str(error))
+            return self._wait_before_retry()
         self.written += len(batch)
-        self._held = 0
-        self._over()
+        self._in_flight = 0
+        self._end_fault()
         return True
 
-    def _gather(self) -> list[Entry]:
+    def _next_batch(self) -> list[LogEntry]:
         """The next entries, in order; none if none came for a while."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closing, timeout=TICK)
+        with self._condition:
+            self._condition.wait_for(lambda: self._queue or self._closing, timeout=IDLE_INTERVAL)
             if self._queue:
-                self._changed.wait_for(
-                    lambda: len(self._queue) >= self._batch or self._closing, timeout=self.sink.interval
+                self._condition.wait_for(
+                    lambda: len(self._queue) >= self._batch_size or self._closing, timeout=self.sink.batch_interval
                 )
-            batch = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
-            self._held = len(batch)
-            self._changed.notify_all()  # there is room
+            batch = [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
+            self._in_flight = len(batch)
+            self._condition.notify_all()  # there is room
             return batch
 
-    def _keep(self, batch: list[Entry]) -> None:
+    def _requeue(self, batch: list[LogEntry]) -> None:
         """Put back what could not be written."""
-        with self._changed:
-            self._held = 0
+        with self._condition:
+            self._in_flight = 0
             self._queue.extendleft(reversed(batch))
-            while len(self._queue) > self._room:
+            while len(self._queue) > self._queue_size:
                 self._queue.popleft()
                 self.lost += 1
 
-    def _rest(self) -> bool:
+    def _wait_before_retry(self) -> bool:
         """Wait before the next try, longer each time; False when there shall be none."""
-        with self._changed:
+        with self._condition:
             if self._closing:
                 return False
-            self._changed.wait_for(lambda: self._closing, timeout=self._pause)
-            self._pause = min(PAUSES[1], 2 * self._pause)
+            self._condition.wait_for(lambda: self._closing, timeout=self._retry_delay)
+            self._retry_delay = min(RETRY_DELAYS[1], 2 * self._retry_delay)
             return True
 
-    def _begin(self, what: str, detail: str) -> None:
-        with self._changed:
+    def _begin_fault(self, name: str, detail: str) -> None:
+        with self._condition:
             if self.fault:
                 return
-            self.fault = Fault(what, detail, self.lost)
-        self.tell(what, True, detail)
+            self.fault = SinkFault(name, detail, self.lost)
+        self.report_fault(name, True, detail)
 
-    def _over(self) -> None:
-        self._pause = PAUSES[0]
-        if self.fault and len(self._queue) <= self._room // 2:
+    def _end_fault(self) -> None:
+        self._retry_delay = RETRY_DELAYS[0]
+        if self.fault and len(self._queue) <= self._queue_size // 2:
             fault, self.fault = self.fault, None
-            self.tell(fault.what, False, f"{self.name} is written again; {self.lost - fault.lost} entries were lost")
+            self.report_fault(
+                fault.name, False, f"{self.name} is written again; {self.lost - fault.lost_before} entries were lost"
+            )
 
-    def _close(self) -> None:
+    def _close_sink(self) -> None:
         try:
             try:
                 self.sink.write(())  # the last occasion for what is overdue
             finally:
                 self.sink.close()
         except LogError as error:
-            self._begin("log lost", str(error))
+            self._begin_fault("log lost", str(error))

@@ -12,15 +12,15 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from pocketsight.device.state import State
-from pocketsight.device.web.feed import STREAM_TYPE, Feed
-from pocketsight.device.web.guard import Guard, admitted
-from pocketsight.device.web.health import health
-from pocketsight.device.web.metrics import Metrics
+from pocketsight.device.state import RunStatus
+from pocketsight.device.web.feed import STREAM_TYPE, MjpegBroadcaster
+from pocketsight.device.web.guard import AuthMiddleware, is_authenticated
+from pocketsight.device.web.health import check_health
+from pocketsight.device.web.metrics import MetricsCollector
 
-PATIENCE = 5.0  # seconds to wait for a picture
-NEWEST = 1 << 62  # more than any entry's number
-FILES = {  # the only files that are served, read once at the start
+SNAPSHOT_TIMEOUT = 5.0  # seconds to wait for a picture
+NEWEST_ONLY = 1 << 62  # more than any entry's number
+STATIC_FILES = {  # the only files that are served, read once at the start
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
@@ -28,52 +28,60 @@ FILES = {  # the only files that are served, read once at the start
 }
 
 
-def make_app(state: State, feed: Feed, token: str | None, host: str, port: int) -> Guard:
+def make_app(
+    status: RunStatus, broadcaster: MjpegBroadcaster, token: str | None, host: str, port: int
+) -> AuthMiddleware:
     """The page, the picture and the numbers, behind the guard."""
-    answers = Answers(state, feed)
+    handlers = Handlers(status, broadcaster)
     routes = {
-        "/stream.mjpg": answers.stream, "/snapshot.jpg": answers.snapshot, "/api/state": answers.state_now,
-        "/api/events": answers.events, "/healthz": answers.healthz, "/metrics": answers.metrics,
-        **dict.fromkeys(FILES, answers.file),
+        "/stream.mjpg": handlers.stream, "/snapshot.jpg": handlers.snapshot, "/api/state": handlers.get_status,
+        "/api/events": handlers.events, "/healthz": handlers.healthz, "/metrics": handlers.metrics,
+        **dict.fromkeys(STATIC_FILES, handlers.static_file),
     }  # fmt: skip
     app = Starlette(routes=[Route(path, answer) for path, answer in routes.items()])
     app.router.redirect_slashes = False  # a redirect would repeat whatever name the request called us by
-    return Guard(app, token, host, port)
+    return AuthMiddleware(app, token, host, port)
 
 
-class Answers:
+class Handlers:
     """One method an address."""
 
-    def __init__(self, state: State, feed: Feed) -> None:
-        self.state, self.feed = state, feed
-        self.numbers = Metrics(state, feed)
+    def __init__(self, status: RunStatus, broadcaster: MjpegBroadcaster) -> None:
+        self.status, self.broadcaster = status, broadcaster
+        self.metrics_collector = MetricsCollector(status, broadcaster)
         folder = files("pocketsight.device.web")
-        self.files = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in FILES.items()}
+        self.static_files = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in STATIC_FILES.items()}
 
-    async def file(self, request: Request) -> Response:
+    async def static_file(self, request: Request) -> Response:
         """The page and what belongs to it."""
-        data, kind = self.files[request.scope["path"]]
+        data, kind = self.static_files[request.scope["path"]]
         return Response(data, media_type=kind)
 
     async def stream(self, request: Request) -> Response:
         """The picture, moving."""
-        if self.feed.full:
-            return _busy("there are too many viewers")
-        return Response(media_type=STREAM_TYPE) if request.method == "HEAD" else Stream(self.feed)
+        if self.broadcaster.is_full:
+            return _unavailable("there are too many viewers")
+        return Response(media_type=STREAM_TYPE) if request.method == "HEAD" else MjpegResponse(self.broadcaster)
 
     async def snapshot(self, request: Request) -> Response:
         """The picture, once."""
-        if self.feed.full:
-            return _busy("there are too many viewers")
-        jpeg = await self.feed.one(PATIENCE)
-        return Response(jpeg, media_type="image/jpeg") if jpeg else _busy("no frame came")
+        if self.broadcaster.is_full:
+            return _unavailable("there are too many viewers")
+        jpeg = await self.broadcaster.snapshot(SNAPSHOT_TIMEOUT)
+        return Response(jpeg, media_type="image/jpeg") if jpeg else _unavailable("no frame came")
 
-    async def state_now(self, request: Request) -> Response:
+    async def get_status(self, request: Request) -> Response:
         """All numbers."""
-        found = self.state.snapshot()
-        newest, _ = self.state.events(NEWEST)
-        return _json(
-            {**found, "now": time.time(), "newest": newest, "health": health(found), "viewers": self.feed.viewers}
+        found = self.status.snapshot()
+        newest, _ = self.status.events(NEWEST_ONLY)
+        return _json_response(
+            {
+                **found,
+                "now": time.time(),
+                "newest": newest,
+                "health": check_health(found),
+                "viewers": self.broadcaster.viewers,
+            }
         )
 
     async def events(self, request: Request) -> Response:
@@ -81,36 +89,36 @@ class Answers:
         since = request.query_params.get("since", "0")
         if not (since.isascii() and since.isdecimal() and len(since) < 16):
             return PlainTextResponse("since must be a number: `newest` of the answer before\n", 400)
-        newest, found = self.state.events(int(since))
-        return _json({"run": self.state.run, "newest": newest, "events": found})
+        newest, found = self.status.events(int(since))
+        return _json_response({"run": self.status.run_id, "newest": newest, "events": found})
 
     async def healthz(self, request: Request) -> Response:
         """ok, or why not; strangers learn no more than whether."""
-        found = health(self.state.snapshot())
+        found = check_health(self.status.snapshot())
         if found["ok"]:
             return PlainTextResponse("ok\n")
-        return PlainTextResponse(f"not ok: {found['why']}\n" if admitted(request) else "not ok\n", 503)
+        return PlainTextResponse(f"not ok: {found['why']}\n" if is_authenticated(request) else "not ok\n", 503)
 
     async def metrics(self, request: Request) -> Response:
         """For Prometheus."""
-        return Response(self.numbers.text(), headers={"Content-Type": self.numbers.type})
+        return Response(self.metrics_collector.render(), headers={"Content-Type": self.metrics_collector.content_type})
 
 
-class Stream(StreamingResponse):
+class MjpegResponse(StreamingResponse):
     """The feed as an answer that never ends; its viewer is counted until then, however it ends."""
 
-    def __init__(self, feed: Feed) -> None:
-        super().__init__(feed.parts(), media_type=STREAM_TYPE)
-        self.feed = feed
+    def __init__(self, broadcaster: MjpegBroadcaster) -> None:
+        super().__init__(broadcaster.stream(), media_type=STREAM_TYPE)
+        self.broadcaster = broadcaster
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self.feed.viewer():
+        with self.broadcaster.viewer():
             await super().__call__(scope, receive, send)
 
 
-def _busy(why: str) -> Response:
+def _unavailable(why: str) -> Response:
     return PlainTextResponse(f"{why}; try again\n", 503, {"Retry-After": "5"})
 
 
-def _json(content: object) -> Response:
+def _json_response(content: object) -> Response:
     return Response(json.dumps(content, separators=(",", ":"), default=str), media_type="application/json")

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from pocketsight.device.errors import ServeError
 
-LEAST = 16  # characters of a token
-ADDRESSES = 256  # whose wrong tokens are remembered
-WAITING = 16  # wrong tokens that are made to wait at once; more are refused on the spot
-FORGIVEN = 60.0  # seconds after which wrong tokens are forgotten
+MIN_TOKEN_LENGTH = 16  # characters of a token
+MAX_TRACKED_ADDRESSES = 256  # whose wrong tokens are remembered
+MAX_DELAYED_LOGINS = 16  # wrong tokens that are made to wait at once; more are refused on the spot
+FORGET_AFTER = 60.0  # seconds after which wrong tokens are forgotten
 
 
 def read_token(path: Path) -> tuple[str, bool]:
@@ -26,7 +26,7 @@ def read_token(path: Path) -> tuple[str, bool]:
     The file may be read by its owner only. Raises ServeError.
     """
     try:
-        made = _make(path)
+        made = _create_token_file(path)
         if path.stat().st_mode & 0o007:
             raise ServeError(f"{path} can be read by everybody on this machine: chmod 600 {path}")
         token = path.read_text(encoding="ascii").strip()
@@ -34,12 +34,14 @@ def read_token(path: Path) -> tuple[str, bool]:
         raise ServeError(f"the token file {path} can neither be read nor made: {error.strerror}") from error
     except UnicodeDecodeError:
         token = ""
-    if len(token) < LEAST or not token.isprintable() or " " in token:
-        raise ServeError(f"{path} holds no token of {LEAST} characters or more; remove it, and a new one is made")
+    if len(token) < MIN_TOKEN_LENGTH or not token.isprintable() or " " in token:
+        raise ServeError(
+            f"{path} holds no token of {MIN_TOKEN_LENGTH} characters or more; remove it, and a new one is made"
+        )
     return token, made
 
 
-def _make(path: Path) -> bool:
+def _create_token_file(path: Path) -> bool:
     """Write a new token where there is none, whole or not at all."""
     if path.exists():
         return False
@@ -56,7 +58,7 @@ def _make(path: Path) -> bool:
     return True
 
 
-def place(address: str) -> tuple[str, int]:
+def parse_bind_address(address: str) -> tuple[str, int]:
     """Host and port of `HOST:PORT`, `[IPv6]:PORT` or `PORT` on this machine. Raises ServeError."""
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if colon else "127.0.0.1"
@@ -65,7 +67,7 @@ def place(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def is_here(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Whether a host is this machine, and nobody else can reach it there."""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -89,34 +91,36 @@ class Token:
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.cookie.encode())
 
 
-class Slowed:
+class LoginThrottle:
     """Makes those wait who gave a wrong token, each time longer, and nobody else."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, first: float = 0.1, longest: float = 5.0) -> None:
-        self.clock, self.first, self.longest = clock, first, longest
-        self.wrong: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how often, and when last, by address
-        self.waiting = 0
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, initial_delay: float = 0.1, max_delay: float = 5.0
+    ) -> None:
+        self.clock, self.initial_delay, self.max_delay = clock, initial_delay, max_delay
+        self.failures: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how often, and when last, by address
+        self.delayed_count = 0
 
-    def delay(self, address: str) -> float:
+    def record_failure(self, address: str) -> float:
         """Count a wrong token; seconds to wait before the answer."""
         now, name = self.clock(), _network(address)
-        count, last = self.wrong.pop(name, (0, now))
-        count = 0 if now - last > FORGIVEN else count
-        self.wrong[name] = count + 1, now
-        if len(self.wrong) > ADDRESSES:
-            self.wrong.popitem(last=False)
-        return min(self.longest, self.first * float(1 << min(count, 20)))
+        count, last = self.failures.pop(name, (0, now))
+        count = 0 if now - last > FORGET_AFTER else count
+        self.failures[name] = count + 1, now
+        if len(self.failures) > MAX_TRACKED_ADDRESSES:
+            self.failures.popitem(last=False)
+        return min(self.max_delay, self.initial_delay * float(1 << min(count, 20)))
 
-    async def wait(self, address: str) -> bool:
+    async def delay_response(self, address: str) -> bool:
         """Wait as long as this address deserves; False, at once, where too many are waiting already."""
-        delay = self.delay(address)
-        if self.waiting >= WAITING:
+        delay = self.record_failure(address)
+        if self.delayed_count >= MAX_DELAYED_LOGINS:
             return False
-        self.waiting += 1
+        self.delayed_count += 1
         try:
             await asyncio.sleep(delay)
         finally:
-            self.waiting -= 1
+            self.delayed_count -= 1
         return True
 
 

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pocketsight.device.web.auth import Slowed, Token
+from pocketsight.device.web.auth import LoginThrottle, Token
 
-HEADERS = {  # of every answer
+SECURITY_HEADERS = {  # of every answer
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",  # no page of another site may show the picture
@@ -19,11 +19,11 @@ HEADERS = {  # of every answer
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-KEPT = 180 * 24 * 3600  # seconds for which a browser keeps the cookie
-OPEN = "/healthz"  # answered without a token, in one word
-ADMITTED = "pocketsight.admitted"  # key of a request's scope
+COOKIE_MAX_AGE = 180 * 24 * 3600  # seconds for which a browser keeps the cookie
+PUBLIC_PATH = "/healthz"  # answered without a token, in one word
+AUTHENTICATED_KEY = "pocketsight.admitted"  # key of a request's scope
 
-SIGN_IN = """<!doctype html>
+SIGN_IN_PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -40,7 +40,7 @@ SIGN_IN = """<!doctype html>
 """
 
 
-class Guard:
+class AuthMiddleware:
     """Passes on what may be answered.
 
     Without a token only those who call this machine by a name of its own: else a page of another site could have its
@@ -49,67 +49,69 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str | None, host: str, port: int) -> None:
         self.app, self.token = app, Token(token) if token else None
-        self.names = {"localhost", "127.0.0.1", "::1", host.lower()}
+        self.allowed_hosts = {"localhost", "127.0.0.1", "::1", host.lower()}
         self.cookie = f"pocketsight-{port}"  # browsers do not tell the ports of a machine apart
-        self.slowed = Slowed()
+        self.login_throttle = LoginThrottle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
 
-        async def sent(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                MutableHeaders(scope=message).update(SECURITY_HEADERS)
             await send(message)
 
         request = Request(scope)
-        answer = self._refused_body(request) or await self._refused(request)
-        await (answer or self.app)(scope, receive, sent)
+        response = self._reject_body(request) or await self._authenticate(request)
+        await (response or self.app)(scope, receive, send_with_headers)
 
-    def _refused_body(self, request: Request) -> Response | None:
+    def _reject_body(self, request: Request) -> Response | None:
         if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
             return None
         return PlainTextResponse("no request here has a body\n", 413, {"Connection": "close"})
 
-    async def _refused(self, request: Request) -> Response | None:
+    async def _authenticate(self, request: Request) -> Response | None:
         """None for those who may look."""
         if self.token is None:
-            request.scope[ADMITTED] = True
-            if _name(request.headers.get("host", "")) in self.names:
+            request.scope[AUTHENTICATED_KEY] = True
+            if _host_name(request.headers.get("host", "")) in self.allowed_hosts:
                 return None
             return PlainTextResponse("call this page by http://localhost and its port\n", 403)
-        request.scope[ADMITTED] = self._known(request, self.token)
-        if admitted(request):
+        request.scope[AUTHENTICATED_KEY] = self._has_credentials(request, self.token)
+        if is_authenticated(request):
             return None
-        given = _given(request)
-        if given is not None and self.token.matches(given):
-            return self._let_in(request, self.token)
-        if given is None and self.cookie not in request.cookies and "authorization" not in request.headers:
-            return None if request.url.path == OPEN else _sign_in("This page needs its token.", 401)
-        if await self.slowed.wait(request.client.host if request.client else ""):
+        token = _token_in_query(request)
+        if token is not None and self.token.matches(token):
+            return self._sign_in_redirect(request, self.token)
+        if token is None and self.cookie not in request.cookies and "authorization" not in request.headers:
+            return None if request.url.path == PUBLIC_PATH else _sign_in("This page needs its token.", 401)
+        if await self.login_throttle.delay_response(request.client.host if request.client else ""):
             return _sign_in("That is not the token.", 401)
         return _sign_in("Too many wrong tokens; try again in a while.", 429)
 
-    def _known(self, request: Request, token: Token) -> bool:
-        kind, _, given = request.headers.get("authorization", "").partition(" ")
+    def _has_credentials(self, request: Request, token: Token) -> bool:
+        kind, _, credentials = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return token.matches(given.strip())
+            return token.matches(credentials.strip())
         return token.matches_cookie(request.cookies.get(self.cookie, ""))
 
-    def _let_in(self, request: Request, token: Token) -> Response:
+    def _sign_in_redirect(self, request: Request, token: Token) -> Response:
         """To the page, by an address without the token, with a cookie."""
         answer = RedirectResponse("/", 303)
         secure = request.headers.get("x-forwarded-proto") == "https"  # behind a proxy that speaks TLS
-        answer.set_cookie(self.cookie, token.cookie, KEPT, path="/", secure=secure, httponly=True, samesite="strict")
+        answer.set_cookie(
+            self.cookie, token.cookie, COOKIE_MAX_AGE, path="/", secure=secure, httponly=True, samesite="strict"
+        )
         return answer
 
 
-def admitted(request: Request) -> bool:
+def is_authenticated(request: Request) -> bool:
     """Whether who asks may know everything, and did not only come through the open door."""
-    return bool(request.scope.get(ADMITTED))
+    return bool(request.scope.get(AUTHENTICATED_KEY))
 
 
-def _given(request: Request) -> str | None:
+def _token_in_query(request: Request) -> str | None:
     """The token in the address of the page, if there is one."""
     if request.url.path != "/":
         return None
@@ -120,7 +122,7 @@ def _given(request: Request) -> str | None:
     return found["token"][0] if "token" in found else None
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     """The name in a Host header, without its port."""
     name, _, after = host.lower().rpartition(":")
     name = name if after.isdecimal() and name else host.lower()
@@ -128,4 +130,4 @@ def _name(host: str) -> str:
 
 
 def _sign_in(why: str, status: int) -> Response:
-    return HTMLResponse(SIGN_IN.format(why), status, {"WWW-Authenticate": "Bearer"})
+    return HTMLResponse(SIGN_IN_PAGE.format(why), status, {"WWW-Authenticate": "Bearer"})

@@ -13,9 +13,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from pocketsight.device.sentiment import UNSURE
-from pocketsight.device.state import State
-from pocketsight.device.web.feed import Feed
-from pocketsight.device.web.health import health
+from pocketsight.device.state import RunStatus
+from pocketsight.device.web.feed import MjpegBroadcaster
+from pocketsight.device.web.health import check_health
 
 GAUGES = (  # key of the state, name, help; a key that is not there is left out
     ("uptime", "uptime_seconds", "Since the run began."),
@@ -38,18 +38,18 @@ COUNTERS = (
 )
 
 
-class Metrics(Collector):
+class MetricsCollector(Collector):
     """`text` in Prometheus' own format, which is of `type`."""
 
-    type = CONTENT_TYPE_LATEST
+    content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, state: State, feed: Feed) -> None:
-        self.state, self.feed = state, feed
+    def __init__(self, status: RunStatus, broadcaster: MjpegBroadcaster) -> None:
+        self.status, self.broadcaster = status, broadcaster
         self.registry = CollectorRegistry()
         self.registry.register(self)
         ProcessCollector(registry=self.registry)  # memory, CPU, open files
 
-    def text(self) -> bytes:
+    def render(self) -> bytes:
         """All of them."""
         return generate_latest(self.registry)
 
@@ -59,52 +59,54 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """What the state holds now."""
-        found = self.state.snapshot()
+        snapshot = self.status.snapshot()
         yield InfoMetricFamily(
             "pocketsight_build", "What runs.", {"version": _version(), "python": platform.python_version()}
         )
-        yield GaugeMetricFamily("pocketsight_healthy", "1 while frames come, or the run rests.", health(found)["ok"])
-        yield GaugeMetricFamily("pocketsight_viewers", "Who look at the picture.", self.feed.viewers)
-        counters = found["counters"]
+        yield GaugeMetricFamily(
+            "pocketsight_healthy", "1 while frames come, or the run rests.", check_health(snapshot)["ok"]
+        )
+        yield GaugeMetricFamily("pocketsight_viewers", "Who look at the picture.", self.broadcaster.viewers)
+        counters = snapshot["counters"]
         for key, name, text in GAUGES:
-            if _is_number(found.get(key)):
-                yield GaugeMetricFamily(f"pocketsight_{name}", text, float(found[key]))
+            if _is_number(snapshot.get(key)):
+                yield GaugeMetricFamily(f"pocketsight_{name}", text, float(snapshot[key]))
         for key, name, text in COUNTERS:
-            if _is_number(value := found.get(key, counters.get(key))):
+            if _is_number(value := snapshot.get(key, counters.get(key))):
                 yield CounterMetricFamily(f"pocketsight_{name}", text, value)
         yield GaugeMetricFamily(
-            "pocketsight_frame_age_seconds", "From exposure to record, median.", found["age"] / 1000
+            "pocketsight_frame_age_seconds", "From exposure to record, median.", snapshot["age"] / 1000
         )
-        stages = {name: ms / 1000 for name, ms in found["ms"].items()}
-        yield _labelled(GaugeMetricFamily, "stage_seconds", "A stage of a frame, median.", "stage", stages)
-        yield from _faces(found)
-        yield from _faults(found)
+        stages = {name: ms / 1000 for name, ms in snapshot["ms"].items()}
+        yield _labeled(GaugeMetricFamily, "stage_seconds", "A stage of a frame, median.", "stage", stages)
+        yield from _face_metrics(snapshot)
+        yield from _fault_metrics(snapshot)
 
 
-def _faces(found: dict[str, Any]) -> Iterator[Metric]:
-    now: dict[str, float] = dict.fromkeys([*found["labels"], UNSURE], 0)
-    for face in found["faces"]:
+def _face_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
+    now: dict[str, float] = dict.fromkeys([*snapshot["labels"], UNSURE], 0)
+    for face in snapshot["faces"]:
         now[face["sentiment"]] = now.get(face["sentiment"], 0) + 1
-    yield _labelled(GaugeMetricFamily, "faces", "Faces in view.", "sentiment", now)
-    happened = _after("face ", found["counters"])
-    yield _labelled(CounterMetricFamily, "face_events", "What faces did.", "what", happened)
-    seconds = _after("seconds ", found["counters"])
-    yield _labelled(CounterMetricFamily, "face_seconds", "Faces in view, times seconds.", "sentiment", seconds)
+    yield _labeled(GaugeMetricFamily, "faces", "Faces in view.", "sentiment", now)
+    happened = _with_prefix("face ", snapshot["counters"])
+    yield _labeled(CounterMetricFamily, "face_events", "What faces did.", "what", happened)
+    seconds = _with_prefix("seconds ", snapshot["counters"])
+    yield _labeled(CounterMetricFamily, "face_seconds", "Faces in view, times seconds.", "sentiment", seconds)
 
 
-def _faults(found: dict[str, Any]) -> Iterator[Metric]:
-    told, active = _after("fault ", found["counters"]), found.get("faults", {})
-    yield _labelled(CounterMetricFamily, "faults", "Told when they began.", "name", told)
-    yield _labelled(
-        GaugeMetricFamily, "fault_active", "1 while it lasts.", "name", {name: int(name in active) for name in told}
+def _fault_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
+    totals, active = _with_prefix("fault ", snapshot["counters"]), snapshot.get("faults", {})
+    yield _labeled(CounterMetricFamily, "faults", "Told when they began.", "name", totals)
+    yield _labeled(
+        GaugeMetricFamily, "fault_active", "1 while it lasts.", "name", {name: int(name in active) for name in totals}
     )
 
 
-def _after(start: str, counters: dict[str, Any]) -> dict[str, float]:
-    return {name.removeprefix(start): count for name, count in counters.items() if name.startswith(start)}
+def _with_prefix(prefix: str, counters: dict[str, Any]) -> dict[str, float]:
+    return {name.removeprefix(prefix): count for name, count in counters.items() if name.startswith(prefix)}
 
 
-def _labelled(family: Any, name: str, text: str, label: str, values: dict[str, float]) -> Metric:
+def _labeled(family: Any, name: str, text: str, label: str, values: dict[str, float]) -> Metric:
     metric: Any = family(f"pocketsight_{name}", text, labels=[label])
     for value, number in values.items():
         metric.add_metric([value], number)

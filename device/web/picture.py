@@ -16,67 +16,69 @@ from dataclasses import replace
 import cv2
 
 from pocketsight.device.annotate import annotate
-from pocketsight.device.background import step_back
-from pocketsight.device.blur import KEPT, Blur
+from pocketsight.device.background import lower_thread_priority
+from pocketsight.device.blur import HISTORY_SECONDS, FaceBlurrer
 from pocketsight.device.boxes import Box
 from pocketsight.device.image import Image, resize, to_rgb
-from pocketsight.device.record import Record
+from pocketsight.device.record import FrameResult
 
-FPS = 10.0  # pictures a second at most
-SIDE = 640  # pixels of the longer side at most
-QUALITY = 75  # of the JPEGs; they are looked at and gone
-STALE = 10.0  # seconds after which a frame is no live picture any more
-REST = 3  # times as long as a picture took, the thread rests at least: it uses a quarter of one core at most
+MAX_FPS = 10.0  # pictures a second at most
+MAX_SIDE = 640  # pixels of the longer side at most
+JPEG_QUALITY = 75  # of the JPEGs; they are looked at and gone
+STALE_AFTER = 10.0  # seconds after which a frame is no live picture any more
+REST_FACTOR = 3  # times as long as a picture took, the thread rests at least: it uses a quarter of one core at most
 
-Shot = tuple[Image, Record]
+PreviewFrame = tuple[Image, FrameResult]
 
 
-def picture(shot: Shot, labels: tuple[str, ...], blur: Blur | None, side: int = SIDE) -> bytes:
+def encode_preview(
+    frame: PreviewFrame, labels: tuple[str, ...], blur: FaceBlurrer | None, max_side: int = MAX_SIDE
+) -> bytes:
     """A frame as JPEG, at most `side` pixels long, with its boxes and labels, and without its faces if `blur`."""
-    image, record = shot
+    image, record = frame
     height, width = image.shape[:2]
-    scale = min(1.0, side / max(height, width))
+    scale = min(1.0, max_side / max(height, width))
     small = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
     if blur:
-        small = blur.cover(small, record, scale)
+        small = blur.blur(small, record, scale)
     faces = [replace(seen, box=Box(*(scale * edge for edge in seen.box))) for seen in record.faces]
-    drawn = annotate(small, replace(record, faces=faces), labels)
-    _, data = cv2.imencode(".jpg", to_rgb(drawn), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    annotated = annotate(small, replace(record, faces=faces), labels)
+    _, data = cv2.imencode(".jpg", to_rgb(annotated), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return data.tobytes()
 
 
-class Encoder:
+class PreviewEncoder:
     """`show` belongs to the loop; `watch` and `close` may be called by any thread; `publish` is called by ours.
 
     With `blur` a picture waits until the next one is due, so that a face found only then is covered in it, too.
     """
 
     def __init__(
-        self, labels: Callable[[], tuple[str, ...]], publish: Callable[[bytes], None], blur: bool, fps: float = FPS
+        self, labels: Callable[[], tuple[str, ...]], publish: Callable[[bytes], None], blur: bool, fps: float = MAX_FPS
     ) -> None:  # fmt: skip
         self.labels, self.publish, self.interval = labels, publish, 1 / fps
-        self.blur = Blur() if blur else None
-        self.newest: Shot | None = None
-        self.held: Shot | None = None
-        self.watched = False
+        self.blur = FaceBlurrer() if blur else None
+        self.latest: PreviewFrame | None = None
+        self.delayed: PreviewFrame | None = None
+        self.is_watched = False
         self.ready = threading.Condition()
         self.closing = threading.Event()
         self.thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self.thread.start()
 
-    def show(self, image: Image, record: Record) -> None:
+    def update(self, image: Image, record: FrameResult) -> None:
         """A frame was looked at. Nobody may write into `image` after this."""
         if self.blur:
-            self.blur.saw(record)
+            self.blur.add_result(record)
         with self.ready:
-            self.newest = image, record
-            if self.watched:
+            self.latest = image, record
+            if self.is_watched:
                 self.ready.notify()
 
-    def watch(self, watched: bool) -> None:
+    def set_watched(self, is_watched: bool) -> None:
         """Whether anybody looks."""
         with self.ready:
-            self.watched, self.held = watched, None
+            self.is_watched, self.delayed = is_watched, None
             self.ready.notify()
 
     def close(self) -> None:
@@ -87,31 +89,31 @@ class Encoder:
         self.thread.join(timeout=5)
 
     def _run(self) -> None:
-        step_back()
-        while (shot := self._next()) is not None:
+        lower_thread_priority()
+        while (shot := self._wait_for_frame()) is not None:
             begun = time.monotonic()
             try:
-                if due := self._due(shot):
-                    self.publish(picture(due, self.labels(), self.blur))
+                if due := self._frame_to_encode(shot):
+                    self.publish(encode_preview(due, self.labels(), self.blur))
             except Exception:  # a mistake of ours must not end the preview of a run of months
                 traceback.print_exc(file=sys.stderr)
                 self.closing.wait(60)
             took = time.monotonic() - begun
-            self.closing.wait(max(self.interval - took, REST * took))
+            self.closing.wait(max(self.interval - took, REST_FACTOR * took))
 
-    def _next(self) -> Shot | None:
+    def _wait_for_frame(self) -> PreviewFrame | None:
         """The newest frame, once there is one that was not taken yet and somebody watches; None at the end."""
         with self.ready:
-            self.ready.wait_for(lambda: self.closing.is_set() or (self.watched and self.newest is not None))
-            shot, self.newest = self.newest, None
+            self.ready.wait_for(lambda: self.closing.is_set() or (self.is_watched and self.latest is not None))
+            shot, self.latest = self.latest, None
             return None if self.closing.is_set() else shot
 
-    def _due(self, shot: Shot) -> Shot | None:
+    def _frame_to_encode(self, shot: PreviewFrame) -> PreviewFrame | None:
         """The frame to encode now that `shot` is the newest."""
-        if time.monotonic() - shot[1].seen > STALE:
+        if time.monotonic() - shot[1].processed_monotonic > STALE_AFTER:
             return None
         if self.blur is None:
             return shot
         with self.ready:
-            held, self.held = self.held, shot
-        return held if held and shot[1].born - held[1].born < KEPT - 1 else None
+            held, self.delayed = self.delayed, shot
+        return held if held and shot[1].captured_monotonic - held[1].captured_monotonic < HISTORY_SECONDS - 1 else None

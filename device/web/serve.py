@@ -14,78 +14,78 @@ from pathlib import Path
 
 import uvicorn
 
-from pocketsight.device.background import step_back
+from pocketsight.device.background import lower_thread_priority
 from pocketsight.device.errors import ServeError
 from pocketsight.device.image import Image
-from pocketsight.device.record import Record
-from pocketsight.device.state import State
+from pocketsight.device.record import FrameResult
+from pocketsight.device.state import RunStatus
 from pocketsight.device.web.app import make_app
-from pocketsight.device.web.auth import is_here, place, read_token
-from pocketsight.device.web.feed import Feed
-from pocketsight.device.web.guard import Guard
-from pocketsight.device.web.picture import FPS, Encoder
-from pocketsight.device.web.server import Connection, OnlyMistakes, Paced, sweep
+from pocketsight.device.web.auth import is_loopback, parse_bind_address, read_token
+from pocketsight.device.web.feed import MjpegBroadcaster
+from pocketsight.device.web.guard import AuthMiddleware
+from pocketsight.device.web.picture import MAX_FPS, PreviewEncoder
+from pocketsight.device.web.server import CpuLimitedSelector, ErrorsOnlyFilter, LimitedConnection, close_overdue
 
-HEADERS_LIMIT = 16 * 1024  # bytes of a request's head
+MAX_HEADER_BYTES = 16 * 1024  # bytes of a request's head
 BACKLOG = 32  # callers whom the system lets wait
-QUEUE = 128 * 1024  # bytes that the system keeps for a slow viewer; more would be old pictures
+SEND_BUFFER_BYTES = 128 * 1024  # bytes that the system keeps for a slow viewer; more would be old pictures
 
-CURES = {
+FIXES = {
     errno.EADDRINUSE: "another program has this port; choose another",
     errno.EACCES: "ports below 1024 are the system's; choose a higher one",
 }
 
 
-class Web:
+class WebServer:
     """A running server. `show` belongs to the loop."""
 
     def __init__(
-        self, listener: socket.socket, host: str, token: str | None, state: State, blur: bool, fps: float
+        self, listener: socket.socket, host: str, token: str | None, status: RunStatus, blur: bool, fps: float
     ) -> None:  # fmt: skip
         name, self.port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
         self.url = f"http://{name}:{self.port}/"
         self.listener = listener
-        self.encoder = Encoder(lambda: state.labels, self._publish, blur, fps)
-        self.feed = Feed(self.encoder.watch)
-        guard = make_app(state, self.feed, token, host, self.port)
-        self.server = _server(guard)
+        self.encoder = PreviewEncoder(lambda: status.labels, self._publish, blur, fps)
+        self.broadcaster = MjpegBroadcaster(self.encoder.set_watched)
+        app = make_app(status, self.broadcaster, token, host, self.port)
+        self.server = _make_server(app)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.started = threading.Event()
         self.thread = threading.Thread(target=self._run, name="web", daemon=True)
         self.thread.start()
         self.started.wait(10)
 
-    def show(self, image: Image, record: Record) -> None:
+    def update(self, image: Image, record: FrameResult) -> None:
         """A frame was looked at: takes microseconds. Nobody may write into `image` after this."""
-        self.encoder.show(image, record)
+        self.encoder.update(image, record)
 
     def close(self) -> None:
         """Hang up on everybody."""
         self.encoder.close()
         if self.loop:
             with suppress(RuntimeError):  # it has ended by itself
-                self.loop.call_soon_threadsafe(self._hang_up)
+                self.loop.call_soon_threadsafe(self._abort_connections)
         self.thread.join(timeout=5)
 
     def _publish(self, jpeg: bytes) -> None:
         if self.loop:
             with suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(self.feed.put, jpeg)
+                self.loop.call_soon_threadsafe(self.broadcaster.publish, jpeg)
 
-    def _hang_up(self) -> None:
+    def _abort_connections(self) -> None:
         self.server.should_exit = self.server.force_exit = True
         for connection in list(self.server.server_state.connections):
             connection.transport.abort()
 
     def _run(self) -> None:
-        step_back()
-        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Paced())) as runner:
+        lower_thread_priority()
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(CpuLimitedSelector())) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self.loop.set_exception_handler(_drop)
-        sweeping = asyncio.create_task(sweep(self.server.server_state.connections))
+        self.loop.set_exception_handler(_ignore_exception)
+        sweeping = asyncio.create_task(close_overdue(self.server.server_state.connections))
         serving = asyncio.create_task(self.server.serve(sockets=[self.listener]))
         self.started.set()
         await serving
@@ -94,24 +94,24 @@ class Web:
 
 @contextmanager
 def serve(
-    address: str, token_file: Path | None, state: State, blur: bool = False, fps: float = FPS
-) -> Iterator[Web]:  # fmt: skip
+    address: str, token_file: Path | None, status: RunStatus, blur: bool = False, fps: float = MAX_FPS
+) -> Iterator[WebServer]:  # fmt: skip
     """Serve the page at `address`, as 127.0.0.1:8080, until the block is left.
 
     Beyond this machine only with a token, which stands in `token_file`, made if it is missing. Raises ServeError.
     """
-    host, port = place(address)
-    if token_file is None and not is_here(host):
+    host, port = parse_bind_address(address)
+    if token_file is None and not is_loopback(host):
         raise ServeError(
             f"--preview {address} can be reached by others: add --token-file FILE; a missing file is made, "
             "with a new token in it"
         )
-    token, made = read_token(token_file) if token_file else (None, False)
+    token, was_created = read_token(token_file) if token_file else (None, False)
     with _listen(host, port) as listener:
-        web = Web(listener, host, token, state, blur, fps)
-        where = f"; its token {'was made and ' if made else ''}stands in {token_file}" if token_file else ""
-        there = web.url.replace("0.0.0.0", socket.gethostname()).replace("[::]", socket.gethostname())
-        print(f"the page is at {there}{where}", file=sys.stderr, flush=True)
+        web = WebServer(listener, host, token, status, blur, fps)
+        where = f"; its token {'was made and ' if was_created else ''}stands in {token_file}" if token_file else ""
+        url = web.url.replace("0.0.0.0", socket.gethostname()).replace("[::]", socket.gethostname())
+        print(f"the page is at {url}{where}", file=sys.stderr, flush=True)
         try:
             yield web
         finally:
@@ -124,25 +124,25 @@ def _listen(host: str, port: int) -> socket.socket:
         both = host == "::" and socket.has_dualstack_ipv6()
         listener = socket.create_server(where[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as error:  # also of a name that nobody knows
-        cure = CURES.get(error.errno or 0, "is this an address of this machine?")
+        cure = FIXES.get(error.errno or 0, "is this an address of this machine?")
         raise ServeError(f"--preview {host}:{port} cannot be opened ({error.strerror}); {cure}") from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE)  # its connections take over
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections take over
     return listener
 
 
-def _server(app: Guard) -> uvicorn.Server:
+def _make_server(app: AuthMiddleware) -> uvicorn.Server:
     for name in ("uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         if not logger.filters:
-            logger.addFilter(OnlyMistakes())
+            logger.addFilter(ErrorsOnlyFilter())
     return uvicorn.Server(
         uvicorn.Config(
-            app, http=Connection, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
+            app, http=LimitedConnection, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
             server_header=False, timeout_keep_alive=8, timeout_graceful_shutdown=1, backlog=BACKLOG,
-            h11_max_incomplete_event_size=HEADERS_LIMIT,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         )
     )  # fmt: skip
 
 
-def _drop(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+def _ignore_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
     """What went wrong with one connection, mostly by what was sent there, is that connection's end."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.device.commands.options import EXAMPLE
+from pocketsight.device.commands.options import EXAMPLE_IMAGE
 from pocketsight.device.image import read_image, to_rgb
 
 COUNT, FPS = 20, 10
@@ -21,7 +21,7 @@ COUNT, FPS = 20, 10
 def main(folder: Path) -> None:
     pictures = folder / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
-    bgr = to_rgb(read_image(EXAMPLE))
+    bgr = to_rgb(read_image(EXAMPLE_IMAGE))
     height, width = bgr.shape[:2]
     video = cv2.VideoWriter(str(folder / "video.mkv"), cv2.VideoWriter.fourcc(*"FFV1"), FPS, (width, height))
     if not video.isOpened():

@@ -16,15 +16,15 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import MagicMock
 
-ABSENT = "PIL", "av", "jsonschema", "libarchive", "pidng", "piexif", "prctl", "pykms", "simplejpeg", "tqdm"
+MISSING_MODULES = "PIL", "av", "jsonschema", "libarchive", "pidng", "piexif", "prctl", "pykms", "simplejpeg", "tqdm"
 SENSOR = 3280, 2464  # of the model that virtual.yaml names
 
 
-class Absent(MetaPathFinder, Loader):
+class MissingModuleFinder(MetaPathFinder, Loader):
     """Finds what picamera2 imports and does not need for this."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] in ABSENT else None
+        return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] in MISSING_MODULES else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return MagicMock(name=spec.name, __spec__=spec, __path__=[])
@@ -33,7 +33,7 @@ class Absent(MetaPathFinder, Loader):
         pass
 
 
-class Mapped:
+class MappedBuffer:
     """A buffer by the length of its planes."""
 
     def __init__(self, allocator: Any, buffer: Any, write: bool) -> None:
@@ -46,7 +46,7 @@ class Mapped:
         pass
 
 
-class NoHeap:
+class NoDmaAllocator:
     """In the place of an allocator that wants /dev/dma_heap."""
 
     def buffers(self, stream: Any) -> list[Any]:
@@ -56,7 +56,7 @@ class NoHeap:
         pass
 
 
-def replace() -> None:
+def patch_picamera2() -> None:
     """Make picamera2 work on the virtual camera."""
     import cv2
     import picamera2.picamera2 as module
@@ -69,7 +69,7 @@ def replace() -> None:
     def begun(self: Any, *words: Any) -> None:
         begin(self, *words)
         self.allocator = LibcameraAllocator(self.camera)
-        self.allocator.sync = Mapped
+        self.allocator.sync = MappedBuffer
 
     def configured(self: Any, main: dict[str, Any] | None = None, raw: Any = None, **more: Any) -> Any:
         if main is None:
@@ -77,7 +77,7 @@ def replace() -> None:
         assert main["format"] == "BGR888" and raw["size"] == (SENSOR[0] // 2, SENSOR[1] // 2), (main, raw)
         return configuration(self, main=main | {"format": "NV12"}, raw=None, display=None, encode=None, **more)
 
-    module.DmaAllocator = NoHeap
+    module.DmaAllocator = NoDmaAllocator
     Picamera2._get_raw_modes = lambda self: [{"format": "SRGGB10_CSI2P", "size": SENSOR}]
     Picamera2.__init__ = begun
     Picamera2.create_video_configuration = configured
@@ -85,8 +85,8 @@ def replace() -> None:
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, Absent())
-    replace()
+    sys.meta_path.insert(0, MissingModuleFinder())
+    patch_picamera2()
 
     from pocketsight.device.cli import main
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from pocketsight.device.commands.options import MODELS
-from pocketsight.train.cli import PATH, names
-from pocketsight.train.expressions import PARTS
+from pocketsight.device.commands.options import MODELS_DIR
+from pocketsight.train.cli import PATH, parse_comma_list
+from pocketsight.train.expressions import SPLITS
 from pocketsight.train.recipe import RECIPES
 
 FORMATS = "coco", "fer2013", "labelme", "voc", "wider", "yolo"
-ARCHS = [name for recipes in RECIPES.values() for name in recipes]
+ARCH_NAMES = [name for recipes in RECIPES.values() for name in recipes]
 
 
 @click.command()
@@ -23,9 +23,9 @@ ARCHS = [name for recipes in RECIPES.values() for name in recipes]
 @click.option("--labels", help="Comma list: what may be labelled.  [default: those already used, or else face]")
 def label(data: Path, labels: str | None) -> None:
     """Start labelme on DATA/images, with DATA/labels for its files, autosave and the labels that may be used."""
-    from pocketsight.train.data.label import start
+    from pocketsight.train.data.label import run_labelme
 
-    start(data, names(labels))
+    run_labelme(data, parse_comma_list(labels))
 
 
 @click.command()
@@ -48,31 +48,31 @@ def check(
     """
     from pocketsight.train.data import check as module
     from pocketsight.train.data import fix as mending
-    from pocketsight.train.data.page import write_page
-    from pocketsight.train.data.survey import survey_all
-    from pocketsight.train.data.words import as_facts, print_report
-    from pocketsight.train.say import bar, say
+    from pocketsight.train.data.page import write_check_page
+    from pocketsight.train.data.survey import scan_datasets
+    from pocketsight.train.data.words import print_check_report, report_as_dict
+    from pocketsight.train.say import log_message, progress_bar
 
     if rename:
         pairs = dict(text.partition("=")[::2] for text in rename)
         if not all(pairs.values()):
             raise click.UsageError(f"--rename {rename[0]!r} is not like d=face")
-        say(f"renamed labels in {mending.rename_labels(survey_all(data), pairs)} files")
-    report = module.check(survey_all(data), names(labels), min_bytes, min_side, workers, bar)
-    write_page(report, html)
+        log_message(f"renamed labels in {mending.rename_labels(scan_datasets(data), pairs)} files")
+    report = module.check(scan_datasets(data), parse_comma_list(labels), min_bytes, min_side, workers, progress_bar)
+    write_check_page(report, html)
     mended = mending.fix(report) if fix else None
-    left = module.YOURS, *((module.MOVE, module.RENAME) if not fix else ())
-    status = 3 if any(module.KINDS[fault.kind][1] in left for fault in report.faults) else 0
+    left = module.MANUAL, *((module.MOVE, module.RENAME) if not fix else ())
+    status = 3 if any(module.ISSUE_TYPES[fault.type][1] in left for fault in report.issues) else 0
     if as_json:
-        click.echo(json.dumps(as_facts(report, mended, status), indent=2))
+        click.echo(json.dumps(report_as_dict(report, mended, status), indent=2))
     else:
         limits = {"--labels": labels, "--min-bytes": min_bytes, "--min-side": min_side}
         given = [word for name, value in limits.items() if value not in (None, 10_000, 32) for word in (name, value)]
-        print_report(report, mended, html, ["data", "check", *data, *given])
+        print_check_report(report, mended, html, ["data", "check", *data, *given])
     raise SystemExit(status)
 
 
-class Share(click.FloatRange):
+class FractionRange(click.FloatRange):
     """0 to 1."""
 
     def __init__(self) -> None:
@@ -81,9 +81,9 @@ class Share(click.FloatRange):
 
 @click.command()
 @click.argument("data", type=PATH)
-@click.option("--train", default=0.7, show_default=True, type=Share())
-@click.option("--val", default=0.15, show_default=True, type=Share())
-@click.option("--test", default=0.15, show_default=True, type=Share())
+@click.option("--train", default=0.7, show_default=True, type=FractionRange())
+@click.option("--val", default=0.15, show_default=True, type=FractionRange())
+@click.option("--test", default=0.15, show_default=True, type=FractionRange())
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the choice between equals.")
 @click.option("-o", "--out", type=PATH, help="Copy into this folder.  [default: move within DATA]")
 @click.option("--mix-sessions", is_flag=True, help="Let pictures of one capture session go to different parts.")
@@ -94,20 +94,22 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, again: bo
     Pictures that have a part keep it, so a second run changes nothing, and new pictures join the others.
     """
     from pocketsight.train.data.split import split as part
-    from pocketsight.train.data.survey import survey
-    from pocketsight.train.data.words import print_split
-    from pocketsight.train.say import bar
+    from pocketsight.train.data.survey import scan_dataset
+    from pocketsight.train.data.words import print_split_summary
+    from pocketsight.train.say import progress_bar
 
     if not abs(sum(shares.values()) - 1) < 1e-6:  # so that nan is refused too
         raise click.UsageError(f"--train, --val and --test add up to {sum(shares.values()):g}, not 1")
-    shares = {name: shares[name] for name in PARTS}
-    print_split(part(survey(data), shares, seed, out, mix_sessions, again, bar), shares, data, out)
+    shares = {name: shares[name] for name in SPLITS}
+    print_split_summary(
+        part(scan_dataset(data), shares, seed, out, mix_sessions, again, progress_bar), shares, data, out
+    )
 
 
 @click.command()
 @click.argument("data", type=PATH)
 @click.option("--augment", is_flag=True, help="Each picture beside three augmented versions.")
-@click.option("--arch", type=click.Choice(ARCHS), help="The net whose recipe augments.  [default: ours]")
+@click.option("--arch", type=click.Choice(ARCH_NAMES), help="The net whose recipe augments.  [default: ours]")
 @click.option("--count", default=24, show_default=True, type=click.IntRange(1), help="Pictures.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Which ones.")
 @click.option("-o", "--out", type=PATH, default=Path("preview.png"), show_default=True)
@@ -129,28 +131,28 @@ def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, 
 @click.option("-o", "--out", type=PATH, required=True, help="coco: the .json to write; else a folder.")
 def import_(source: Path, out: Path, **options: Any) -> None:
     """Bring in data of another format: WIDER FACE text, Pascal VOC, YOLO, labelme, COCO, FER2013's csv."""
-    from pocketsight.train.data.formats import bring_in
+    from pocketsight.train.data.formats import convert_dataset
 
-    bring_in(source, out, **options)
+    convert_dataset(source, out, **options)
 
 
 @click.command()
 @click.argument("data", type=PATH)
-@click.option("--model", type=PATH, default=MODELS / "detector.tflite",
+@click.option("--model", type=PATH, default=MODELS_DIR / "detector.tflite",
               help="The detector.  [default: the one that comes with pocketsight]")  # fmt: skip
 @click.option("--all", "every", is_flag=True, help="Every face of a picture, not only the largest.")
 @click.option("-o", "--out", type=PATH, required=True, help="The folder of the crops.")
 def crops(data: Path, model: Path, every: bool, out: Path) -> None:
     """Cut faces from photographs of people, in class folders or not, for the classifier to learn from."""
-    from pocketsight.device.interpreter import load
-    from pocketsight.train.data.crops import cut_faces
-    from pocketsight.train.data.survey import Item, survey
-    from pocketsight.train.data.words import print_cut
-    from pocketsight.train.say import bar
+    from pocketsight.device.interpreter import load_on_cpu
+    from pocketsight.train.data.crops import crop_faces
+    from pocketsight.train.data.survey import ScannedImage, scan_dataset
+    from pocketsight.train.data.words import print_crop_summary
+    from pocketsight.train.say import progress_bar
 
-    def track(items: Sequence[Item]) -> Iterable[Item]:
-        return bar(items, len(items), "cutting")
+    def track(items: Sequence[ScannedImage]) -> Iterable[ScannedImage]:
+        return progress_bar(items, len(items), "cutting")
 
-    found = survey(data)
-    cut = cut_faces(found, load(model, "detector"), out, every, track)
-    print_cut(cut, found, out)
+    found = scan_dataset(data)
+    cut = crop_faces(found, load_on_cpu(model, "detector"), out, every, track)
+    print_crop_summary(cut, found, out)

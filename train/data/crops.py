@@ -8,83 +8,90 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pocketsight.device.annotate import GREY
+from pocketsight.device.annotate import GRAY
 from pocketsight.device.detector import Face, detect
 from pocketsight.device.errors import DataError
 from pocketsight.device.files import write_jpeg
-from pocketsight.device.image import Image, crop, fit, read_image
-from pocketsight.device.interpreter import Loaded
-from pocketsight.device.sentiment import MARGIN
-from pocketsight.train.data.fix import free
-from pocketsight.train.data.split import apart
-from pocketsight.train.data.survey import Item, Survey
-from pocketsight.train.report import sheet
+from pocketsight.device.image import Image, crop_face, letterbox, read_image
+from pocketsight.device.interpreter import Model
+from pocketsight.device.sentiment import FACE_CROP_MARGIN
+from pocketsight.train.data.fix import next_free_path
+from pocketsight.train.data.split import require_disjoint
+from pocketsight.train.data.survey import DatasetScan, ScannedImage
+from pocketsight.train.report import write_contact_sheet
 
-LARGEST = 256  # px: longer sides are scaled down; every classifier here sees at most as much
-TABLE, SHEET = "crops.csv", "crops.png"
+MAX_CROP_SIDE = 256  # px: longer sides are scaled down; every classifier here sees at most as much
+CROPS_TABLE, CROPS_SHEET = "crops.csv", "crops.png"
 
 
 @dataclass
-class Cut:
+class CropSummary:
     """What became of the pictures."""
 
-    crops: Counter[str] = field(default_factory=Counter)  # by class
-    empty: list[Path] = field(default_factory=list)  # pictures in which no face was found
-    unread: list[str] = field(default_factory=list)
+    crops_by_class: Counter[str] = field(default_factory=Counter)  # by class
+    without_face: list[Path] = field(default_factory=list)  # pictures in which no face was found
+    unreadable: list[str] = field(default_factory=list)
 
 
-def cut_faces(
-    found: Survey, detector: Loaded, out: Path, every: bool, track: Callable[[Sequence[Item]], Iterable[Item]]
-) -> Cut:
+def crop_faces(
+    scan: DatasetScan,
+    detector: Model,
+    out: Path,
+    all_faces: bool,
+    progress: Callable[[Sequence[ScannedImage]], Iterable[ScannedImage]],
+) -> CropSummary:
     """Write the largest face of each picture, or every one, to OUT/[PART/]CLASS/NAME.jpg, and a table and a sheet.
 
     A face is cut square with MARGIN around its box, as `read_expressions` takes portraits to be. Raises DataError.
     """
-    cut = Cut()
+    cut = CropSummary()
     tiles: list[Image] = []
     rows: list[list[object]] = []
-    apart(out, found.root.parent if found.layout == "coco" else found.root)
+    require_disjoint(out, scan.root.parent if scan.layout == "coco" else scan.root)
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} holds files already; choose another --out, or move it away")
     try:
-        for item in track(found.items):
+        for item in progress(scan.images):
             try:
                 image = read_image(item.path)
             except DataError as error:
-                cut.unread.append(str(error))
+                cut.unreadable.append(str(error))
                 continue
-            faces = sorted(detect(image, detector), key=_area, reverse=True)
+            faces = sorted(detect(image, detector), key=_face_area, reverse=True)
             if not faces:
-                cut.empty.append(item.path)
-            for number, face in enumerate(faces if every else faces[:1], start=1):
-                inner = found.inner(item).with_suffix(".jpg")
-                target = free(
-                    out / item.part / item.kind / (inner if number == 1 else inner.with_stem(f"{inner.stem}_{number}"))
+                cut.without_face.append(item.path)
+            for number, face in enumerate(faces if all_faces else faces[:1], start=1):
+                inner = scan.relative_path(item).with_suffix(".jpg")
+                target = next_free_path(
+                    out
+                    / item.split
+                    / item.class_name
+                    / (inner if number == 1 else inner.with_stem(f"{inner.stem}_{number}"))
                 )
-                portrait = crop(image, face.box, MARGIN, _size(face))
+                portrait = crop_face(image, face.box, FACE_CROP_MARGIN, _crop_size(face))
                 write_jpeg(target, portrait)
-                cut.crops[item.kind] += 1
+                cut.crops_by_class[item.class_name] += 1
                 rows.append(
                     [item.path, target.relative_to(out), *(round(s, 1) for s in face.box), round(face.score, 3)]
                 )
                 if len(tiles) < 96:
-                    tiles.append(fit(portrait, (96, 96))[0])
+                    tiles.append(letterbox(portrait, (96, 96))[0])
         if tiles:
-            sheet(tiles, 12, out / SHEET, [("faces as they were cut", GREY)])
-            _write_table(out / TABLE, rows)
+            write_contact_sheet(tiles, 12, out / CROPS_SHEET, [("faces as they were cut", GRAY)])
+            _write_table(out / CROPS_TABLE, rows)
     except OSError as error:
         raise DataError(f"{error.filename or out} cannot be written: {error.strerror}") from error
     return cut
 
 
-def _area(face: Face) -> float:
+def _face_area(face: Face) -> float:
     return (face.box.right - face.box.left) * (face.box.bottom - face.box.top)
 
 
-def _size(face: Face) -> tuple[int, int]:
+def _crop_size(face: Face) -> tuple[int, int]:
     """As many pixels as the photograph gives, up to LARGEST."""
     longer = max(face.box.right - face.box.left, face.box.bottom - face.box.top)
-    side = min(LARGEST, max(1, round(longer * (1 + 2 * MARGIN))))
+    side = min(MAX_CROP_SIDE, max(1, round(longer * (1 + 2 * FACE_CROP_MARGIN))))
     return side, side
 
 

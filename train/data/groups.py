@@ -8,38 +8,40 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pocketsight.device.capture import session_of
+from pocketsight.device.capture import parse_session_name
 from pocketsight.device.errors import DataError
-from pocketsight.train.data.fingerprint import Fingerprint, alike
-from pocketsight.train.data.survey import Item
-from pocketsight.train.expressions import PARTS
+from pocketsight.train.data.fingerprint import Fingerprint, near_duplicate_groups
+from pocketsight.train.data.survey import ScannedImage
+from pocketsight.train.expressions import SPLITS
 
 
 @dataclass
 class Group:
     """Pictures that must stay together."""
 
-    items: list[int]
-    part: str = ""  # where some of them are already
+    indices: list[int]
+    split: str = ""  # where some of them are already
     counts: Counter[str] = field(default_factory=Counter)  # by class, or by with or without boxes
 
 
-def grouped(items: Sequence[Item], prints: Sequence[Fingerprint], parts: Sequence[str], mix: bool) -> list[Group]:
+def group_images(
+    images: Sequence[ScannedImage], fingerprints: Sequence[Fingerprint], splits: Sequence[str], mix_sessions: bool
+) -> list[Group]:
     """Near-duplicates, what the data calls a group and, unless `mix`, each capture session."""
     together: dict[str, list[int]] = {}
-    for n, item in enumerate(items):
-        session = None if mix else session_of(item.path.name)
+    for n, item in enumerate(images):
+        session = None if mix_sessions else parse_session_name(item.path.name)
         for key in (f"group {item.group}" if item.group else "", f"session {session}" if session else ""):
             if key:
                 together.setdefault(key, []).append(n)
     groups = []
-    for numbers in joined(len(items), [*alike(prints), *together.values()]):
-        part = next((parts[n] for n in numbers if parts[n]), "")
-        groups.append(Group(numbers, part, Counter(stratum(items[n]) for n in numbers)))
+    for numbers in union_groups(len(images), [*near_duplicate_groups(fingerprints), *together.values()]):
+        part = next((splits[n] for n in numbers if splits[n]), "")
+        groups.append(Group(numbers, part, Counter(stratum(images[n]) for n in numbers)))
     return groups
 
 
-def joined(count: int, links: Iterable[Sequence[int]]) -> list[list[int]]:
+def union_groups(count: int, links: Iterable[Sequence[int]]) -> list[list[int]]:
     """The numbers below `count` in groups: those that a link names together, directly or through others, share one."""
     parent = list(range(count))
 
@@ -59,19 +61,19 @@ def joined(count: int, links: Iterable[Sequence[int]]) -> list[list[int]]:
     return list(groups.values())
 
 
-def assign(groups: Sequence[Group], shares: Mapping[str, float], seed: int) -> None:
+def assign_splits(groups: Sequence[Group], shares: Mapping[str, float], seed: int) -> None:
     """Give each group without a part the one that brings every class nearest to its shares; large groups first.
 
     The same groups and seed give the same parts, and no part that is asked for stays empty. Raises DataError.
     """
-    asked = [part for part in PARTS if shares[part] > 0]
+    asked = [part for part in SPLITS if shares[part] > 0]
     total: Counter[str] = Counter()
-    have: dict[str, Counter[str]] = {part: Counter() for part in PARTS}
+    have: dict[str, Counter[str]] = {part: Counter() for part in SPLITS}
     for group in groups:
         total += group.counts
-        if group.part:
-            have[group.part] += group.counts
-    free = [group for group in groups if not group.part]
+        if group.split:
+            have[group.split] += group.counts
+    free = [group for group in groups if not group.split]
     if free and len(groups) < len(asked):
         raise DataError(
             f"the pictures are {len(groups)} group(s) of one capture session or look alike, too few for {len(asked)} "
@@ -91,6 +93,6 @@ def assign(groups: Sequence[Group], shares: Mapping[str, float], seed: int) -> N
         have[group.part] += group.counts
 
 
-def stratum(item: Item) -> str:
+def stratum(image: ScannedImage) -> str:
     """What each part is to have its share of: a class, or pictures with boxes and without."""
-    return item.kind or ("with boxes" if item.boxes else "without boxes")
+    return image.class_name or ("with boxes" if image.objects else "without boxes")
