@@ -122,8 +122,8 @@ def write_pairs(folder: Path) -> Path:
 def plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the stand-in in the place of libedgetpu, with its device plugged in; the folder that steers it."""
     gc.collect()  # what an earlier test left would be closed later, and counted in this one
-    monkeypatch.setattr(edgetpu, "LIBRARY", str(library()))
-    monkeypatch.setattr(coral, "corals", list)
+    monkeypatch.setattr(edgetpu, "LIBEDGETPU", str(library()))
+    monkeypatch.setattr(coral, "find_corals", list)
     monkeypatch.setenv("FAKE_CORAL", str(folder))
     folder.mkdir()
     (folder / "plugged").touch()

@@ -101,7 +101,7 @@ def test_timings_of_two_models_are_never_pooled(tmp_path: Path, monkeypatch: pyt
     def timed(model: Model, image: Image) -> float:
         return planted[model.spec.arch] + float(rng.uniform(0, 0.1))
 
-    monkeypatch.setattr(models_module, "_pass", timed)
+    monkeypatch.setattr(models_module, "_time_model", timed)
     found = benchmark_models(variants(tmp_path, "quick", "slow"), str(EXAMPLE_IMAGE), (240, 320), 1, 100, 2)
     for row in found["models"]:
         own = planted[row["arch"]]
@@ -120,7 +120,7 @@ def test_timings_of_two_numbers_of_threads_are_never_pooled(monkeypatch: pytest.
         for _ in range(int(frames)):
             tally.add(FrameResult(0.0, 0.0, 0, None, [], {"detect": ms, "whole": ms}))
 
-    monkeypatch.setattr(threads_module, "collect", planted)
+    monkeypatch.setattr(threads_module, "record_session", planted)
     found = sweep_threads(replace(PLAN, max_frames=60), (1, 2), 1)
     assert [(row["threads"], row["frames"]) for row in found["counts"]] == [(1, 60), (2, 60)]
     for row, own in zip(found["counts"], (10, 5), strict=True):

@@ -24,7 +24,7 @@ def password(folder: Path, text: str) -> Path:
 
 
 def test_a_wrong_password_is_a_fault_until_it_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt, "LONGEST", 0.5)
+    monkeypatch.setattr(mqtt, "MAX_DELAY", 0.5)
     users = tmp_path / "users"
     subprocess.run(["mosquitto_passwd", "-b", "-c", users, "door", "right"], check=True, capture_output=True)
     users.chmod(0o644)

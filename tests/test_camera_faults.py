@@ -81,7 +81,7 @@ def test_stale_frames_for_ever_are_one_fault_and_not_passed_on() -> None:
 
 def test_a_stamp_that_stands_still_is_a_frozen_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module, told = stand_in(tmp_path, monkeypatch, stamp=time.clock_gettime_ns(time.CLOCK_BOOTTIME)), Told()
-    monkeypatch.setattr(live_module, "LIMITS", QUICK)
+    monkeypatch.setattr(live_module, "DEFAULT_RECONNECT_CONFIG", QUICK)
     monkeypatch.setattr("pocketsight.device.camera.pi.STILL", 0.3)
     with open_camera("pi", SIZE, threading.Event(), told, reconnect=True) as camera:
         assert isinstance(camera, LiveCamera)

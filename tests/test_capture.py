@@ -71,7 +71,7 @@ def press(monkeypatch: pytest.MonkeyPatch, keys: list[str]) -> list[str]:
     def keyboard() -> Iterator[Callable[[], str]]:
         yield lambda: keys.pop(0) if keys else ""
 
-    monkeypatch.setattr(module, "keyboard", keyboard)
+    monkeypatch.setattr(module, "open_keyboard", keyboard)
     return keys
 
 
@@ -275,8 +275,8 @@ def test_a_window_shows_the_countdown_the_count_and_takes_keys(tmp_path: Path, m
         shown.append((count, middle))
         return image
 
-    monkeypatch.setattr(module, "screen", screen)
-    monkeypatch.setattr(module, "viewed", drawn)
+    monkeypatch.setattr(module, "open_window", screen)
+    monkeypatch.setattr(module, "draw_preview", drawn)
     live(monkeypatch, noise)
     capture_images("0", SIZE, tmp_path / "out", 5, 0, 0, show=True)
     assert shown == [("0/5", ""), ("1/5", ""), ("1/5", "PAUSED"), ("1/5", "PAUSED"), ("2/5", ""), ("3/5", "")]

@@ -326,7 +326,7 @@ def test_a_missing_package_is_one_line_with_the_cure(tmp_path: Path) -> None:
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketsight.device.info.describe", lambda path: 1 / 0)
+    monkeypatch.setattr("pocketsight.device.info.describe_model", lambda path: 1 / 0)
     assert isinstance(pocketsight("info", EXAMPLE_IMAGE).exception, ZeroDivisionError)
 
 

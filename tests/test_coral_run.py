@@ -120,7 +120,7 @@ def test_bench_does_not_mix_two_machines(models: Path, device: Path, monkeypatch
                 unplug(device)
             yield frame
 
-    monkeypatch.setattr(module, "again", lambda source: Camera(unplugged_at_the_third(), source))
+    monkeypatch.setattr(module, "repeat_image", lambda source: Camera(unplugged_at_the_third(), source))
     plan = RunConfig("x", (240, 320), models / "detector.tflite", models / "sentiment.tflite", 1, max_frames=5, idle_fps=0,
                 verify=False)  # fmt: skip
     with pytest.raises(ModelError, match="a Coral came or went while it was measured"):
@@ -177,7 +177,7 @@ def test_a_coral_that_vanishes_while_it_is_asked_for_its_golden_output(
         unplug(device)
         check_golden(*words, **more)
 
-    monkeypatch.setattr(edgetpu, "demand", pulled)
+    monkeypatch.setattr(edgetpu, "check_golden", pulled)
     loaded = load_model("auto", models / "detector.tflite", "detector", 1, verify=True)
     assert active_delegate(loaded) == "cpu" and isinstance(loaded.infer, FallbackModel)
     assert (

@@ -140,9 +140,9 @@ def test_each_error_of_the_field_has_its_cure(
         return seen(coral.CoralDevice(found.bus, device), root, lambda path: path == Path("/dev/null"))
 
     seen = coral.find_access_problem
-    monkeypatch.setattr(coral, "trouble", trouble)
-    monkeypatch.setattr(coral, "corals", lambda: [coral.CoralDevice(bus, Path("/") / path) for bus, path in plugged])
-    monkeypatch.setattr(coral, "RULES", ())
+    monkeypatch.setattr(coral, "find_access_problem", trouble)
+    monkeypatch.setattr(coral, "find_corals", lambda: [coral.CoralDevice(bus, Path("/") / path) for bus, path in plugged])
+    monkeypatch.setattr(coral, "UDEV_RULE_DIRS", ())
     monkeypatch.setattr(edgetpu, "Delegate", fails)
     with pytest.raises(ModelError) as raised:
         load_model("edgetpu", models / "detector.tflite", threads=1)
@@ -155,7 +155,7 @@ def test_each_error_of_the_field_has_its_cure(
 
 def test_a_bus_or_a_number_that_is_not_there(models: Path, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unplug(device)
-    monkeypatch.setattr(coral, "corals", lambda: [coral.CoralDevice("USB", Path("/dev/null"))])
+    monkeypatch.setattr(coral, "find_corals", lambda: [coral.CoralDevice("USB", Path("/dev/null"))])
     with pytest.raises(ModelError, match="no Coral is plugged in on PCIe"):
         load_model("edgetpu:pci", models / "detector.tflite", threads=1)
     with pytest.raises(ModelError, match="there is no Coral 1: 1 plugged in, and they count from 0"):
@@ -169,7 +169,7 @@ def test_a_library_that_is_missing_or_no_delegate(
     broken.write_text("no library")
     for name, says in [("libpocketsight-no-such.so.1", "is not installed"), (str(broken), "does not load"),
                        ("libc.so.6", "is no library of a delegate")]:  # fmt: skip
-        monkeypatch.setattr(edgetpu, "LIBRARY", name)
+        monkeypatch.setattr(edgetpu, "LIBEDGETPU", name)
         with pytest.raises(ModelError, match=says):
             load_model("edgetpu", models / "detector.tflite", threads=1)
     assert capfd.readouterr().err == ""  # the runtime's own class complains from its destructor

@@ -147,7 +147,7 @@ def test_a_split_that_was_cut_off_goes_on(
         count += 1
         put(*args, **options)
 
-    monkeypatch.setattr(module, "_put", killed)
+    monkeypatch.setattr(module, "_place_file", killed)
     CliRunner().invoke(main, ["data", "split", str(data), *map(str, words)])
     monkeypatch.undo()
     split(data, *words)

@@ -91,7 +91,7 @@ def test_two_runs_may_write_one_database_while_others_read(tmp_path: Path) -> No
 def test_a_database_that_another_program_locks_is_an_error_until_it_is_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pocketsight.device.sinks.sqlite.BUSY", 0.1)
+    monkeypatch.setattr("pocketsight.device.sinks.sqlite.BUSY_TIMEOUT", 0.1)
     log = opened(tmp_path / "log.db")
     with closing(sqlite3.connect(tmp_path / "log.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -17,12 +17,12 @@ def test_another_thread_must_be_worth_it() -> None:
 
 def test_one_core_stays_free(monkeypatch: pytest.MonkeyPatch) -> None:
     for count, most in ((1, 1), (2, 1), (4, 3), (16, 4)):
-        monkeypatch.setattr(module, "cores", lambda count=count: count)
+        monkeypatch.setattr(module, "available_cores", lambda count=count: count)
         assert list(thread_counts()) == list(range(1, most + 1))
 
 
 def test_it_is_measured_once_and_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "cores", lambda: 4)
+    monkeypatch.setattr(module, "available_cores", lambda: 4)
     asked: list[int] = []
 
     def invoke(count: int) -> Callable[[], object]:
@@ -37,7 +37,7 @@ def test_it_is_measured_once_and_remembered(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_a_spoiled_memory_is_measured_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "cores", lambda: 3)
+    monkeypatch.setattr(module, "available_cores", lambda: 3)
     memory = tmp_path / "threads.json"
     memory.write_text("[1, 2")
     assert autotune_threads("m", lambda count: lambda: None, memory) in (1, 2)

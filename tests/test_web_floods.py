@@ -167,7 +167,7 @@ def ask_until(loop: Loop, over: threading.Event) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 2.0)
+    monkeypatch.setattr(server, "CLIENT_TIMEOUT", 2.0)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -130,7 +130,7 @@ def test_an_export_that_loses_too_much_writes_nothing(
     from pocketsight.export import parity
 
     lost = {"difference": {}, "metric": "accuracy", "pictures": 1000, "trained": 0.9, "exported": 0.8, "loss": 0.1}
-    monkeypatch.setattr(parity, "compare", lambda *_: lost)
+    monkeypatch.setattr(parity, "compare_models", lambda *_: lost)
     words = (
         "export",
         "tflite",

@@ -72,8 +72,8 @@ def kept() -> Iterator[Kept]:
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of a test's length."""
-    monkeypatch.setattr(module, "PAUSES", (0.02, 0.1))
-    monkeypatch.setattr(module, "TICK", 0.05)
+    monkeypatch.setattr(module, "RETRY_DELAYS", (0.02, 0.1))
+    monkeypatch.setattr(module, "IDLE_INTERVAL", 0.05)
 
 
 def writer(sink: Any, told: Told, room: int = 100) -> SinkWorker:
@@ -190,7 +190,7 @@ def test_what_a_long_fault_costs_is_counted(kept: Kept, told: Told) -> None:
 
 
 def test_the_pauses_grow(kept: Kept, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAUSES", (0.05, 10.0))
+    monkeypatch.setattr(module, "RETRY_DELAYS", (0.05, 10.0))
     kept.error = LogError("gone")
     log = writer(kept, told)
     log.put({})
