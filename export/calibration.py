@@ -13,19 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import Image, crop_face, letterbox, list_images, read_image
-from pocketsight.device.spec import ModelSpec
-from pocketsight.train.aligned import apply_training_alignment
-from pocketsight.train.expressions import (
+from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.vision.image import Image, crop_face, letterbox, list_images, read_image
+from pocketsight.train.datasets.classification import (
     ClassificationDataset,
     ClassificationSample,
     get_face_box,
     hold_out_classification,
     read_classification_dataset,
 )
-from pocketsight.train.faces import NO_BOXES, DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.face_alignment import apply_training_alignment
+from pocketsight.train.evaluation.slices import MIN_SAMPLES
 from pocketsight.train.recipe import CLASSIFIER_RECIPE
-from pocketsight.train.slices import MIN_SAMPLES
 
 CALIBRATION_COUNT = 300  # pictures that set the int8 ranges
 PARITY_COUNT = 300  # pictures for parity

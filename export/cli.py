@@ -14,9 +14,9 @@ import click
 from pocketsight.device.errors import DataError, ModelError, ParityError
 
 if TYPE_CHECKING:
-    from pocketsight.device.interpreter import Model
+    from pocketsight.device.inference.interpreter import Model
     from pocketsight.export.calibration import Calibration
-    from pocketsight.export.edgetpu import OpSupport
+    from pocketsight.export.edgetpu_ops import OpSupport
 
 TASKS = "detector", "sentiment"
 PRECISIONS = "int8", "float32", "float16", "dynamic"
@@ -51,20 +51,20 @@ def tflite(
         what = "--votes and --pick need pictures" if votes or pick else "int8 needs pictures to set its ranges"
         raise DataError(f"{what}: --calibrate DATA, the training data will do")
 
-    from pocketsight.device import golden
-    from pocketsight.device.files import atomic_write
-    from pocketsight.device.interpreter import Model, TfliteModel
-    from pocketsight.device.spec import pack_model_file
-    from pocketsight.export import calibration, certainty
+    from pocketsight.device.inference import golden
+    from pocketsight.device.inference.interpreter import Model, TfliteModel
+    from pocketsight.device.inference.manifest import pack_model_file
+    from pocketsight.device.system.atomic_files import atomic_write
+    from pocketsight.export import calibration, temperature
     from pocketsight.export import tflite as converter
-    from pocketsight.train.backend import keras
-    from pocketsight.train.run import as_model, load_run
-    from pocketsight.train.say import console, log_message, suggest_next
+    from pocketsight.train.console import console, log_message, suggest_next
+    from pocketsight.train.keras_backend import keras
+    from pocketsight.train.run_folder import as_model, load_run
 
     if keras.backend.backend() != "tensorflow":
         raise DataError("only TensorFlow exports; unset KERAS_BACKEND, the weights are the same")
     net, spec = load_run(run, batch=1)
-    spec = certainty.prepare_spec(spec, pick, votes)
+    spec = temperature.prepare_spec(spec, pick, votes)
     target = out or run / f"{spec.task}.tflite"
     calibration_data = (
         calibration.read_calibration(spec, calibrate, votes, detector) if calibrate else calibration.Calibration()
@@ -81,7 +81,7 @@ def tflite(
     exported = Model(TfliteModel(flatbuffer, threads=1, origin=target), spec)
     if calibrate:
         facts = _check_parity(as_model(net, spec), exported, calibration_data, limit)
-        spec = replace(certainty.calibrate(exported, calibration_data.heldout, pick, votes), parity=facts)
+        spec = replace(temperature.calibrate(exported, calibration_data.heldout, pick, votes), parity=facts)
     else:
         log_message("no parity check: give --calibrate DATA to have one")
     atomic_write(
@@ -99,7 +99,7 @@ def _check_parity(
 ) -> dict[str, Any]:
     """The parity report, printed too. Raises ParityError when more was lost than `limit`."""
     from pocketsight.export import parity
-    from pocketsight.train.say import console
+    from pocketsight.train.console import console
 
     facts = parity.compare_models(
         trained,
@@ -122,14 +122,14 @@ def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
 
     The check needs nothing but pocketsight; compiling needs Coral's edgetpu_compiler.
     """
-    from pocketsight.device import golden
-    from pocketsight.device.edgetpu import compiled_path
-    from pocketsight.device.files import atomic_write
-    from pocketsight.device.spec import pack_model_file, read_model_file
-    from pocketsight.export import compiler
-    from pocketsight.export.edgetpu import check_support
+    from pocketsight.device.inference import golden
+    from pocketsight.device.inference.coral_fallback import compiled_path
+    from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+    from pocketsight.device.system.atomic_files import atomic_write
+    from pocketsight.export import edgetpu_compiler
+    from pocketsight.export.edgetpu_ops import check_support
     from pocketsight.export.graph import read_graph
-    from pocketsight.train.say import console, log_message, suggest_next
+    from pocketsight.train.console import console, log_message, suggest_next
 
     plain = find_exported_model(source)
     flatbuffer, spec = read_model_file(plain)
@@ -137,19 +137,19 @@ def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
         raise DataError(f"{plain} is compiled already; give the file it was compiled from")
     verdicts = check_support(read_graph(flatbuffer))
     console.print(_support_table(verdicts))
-    program = compiler.find_compiler()
+    program = edgetpu_compiler.find_compiler()
     if program is None:
         require_supported(verdicts, allow_cpu)
         maybe = sum(bool(verdict.note) for verdict in verdicts)
         raise ModelError(
-            f"the check passed, with {maybe} of {len(verdicts)} operators left open; {compiler.install_hint()}"
+            f"the check passed, with {maybe} of {len(verdicts)} operators left open; {edgetpu_compiler.install_hint()}"
         )
     with console.status(f"compiling {plain}"):
-        compiled, report = compiler.compile_model(flatbuffer, plain.stem, program)
-    compiler.require_mapped(report, allow_cpu)
+        compiled, report = edgetpu_compiler.compile_model(flatbuffer, plain.stem, program)
+    edgetpu_compiler.require_mapped(report, allow_cpu)
     facts = {
         "for": "edgetpu", "compiler": report.version, "from": spec.sha256, "mapped": report.mapped,
-        "on_cpu": report.on_cpu, "outputs": compiler.map_outputs(flatbuffer, compiled),
+        "on_cpu": report.on_cpu, "outputs": edgetpu_compiler.map_outputs(flatbuffer, compiled),
     }  # fmt: skip
     target = out or compiled_path(plain)
     spec = replace(spec, sha256=sha256(compiled).hexdigest(), edgetpu=facts)

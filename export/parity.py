@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from pocketsight.device.errors import DataError, ParityError
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Model
-from pocketsight.train.answers import evaluate_classifier
-from pocketsight.train.score import evaluate_detector
-from pocketsight.train.verdict import scoring_progress
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.vision.image import Image
+from pocketsight.train.evaluation.classifier import evaluate_classifier
+from pocketsight.train.evaluation.detector import evaluate_detector
+from pocketsight.train.evaluation.evaluate import scoring_progress
 
 MAX_LOSS = {"ap50": 0.01, "accuracy": 0.005}
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from pocketsight.device.errors import ParityError
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import import_runtime
-from pocketsight.device.quiet import suppress_stderr
+from pocketsight.device.inference.interpreter import import_runtime
+from pocketsight.device.system.stderr import suppress_stderr
+from pocketsight.device.vision.image import Image
 from pocketsight.export.calibration import representative_dataset
-from pocketsight.export.slim import compact
+from pocketsight.export.compact import compact
 
 
 def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:

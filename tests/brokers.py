@@ -16,11 +16,11 @@ from typing import Any
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.record import FaceResult, FrameResult
-from pocketsight.device.sentiment import Classification
-from pocketsight.device.sinks.mqtt import MqttSink, open_mqtt
-from pocketsight.device.state import RunStatus
+from pocketsight.device.inference.classifier import Classification
+from pocketsight.device.results import FaceResult, FrameResult
+from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.sinks.mqtt.sink import MqttSink, open_mqtt
+from pocketsight.device.vision.boxes import Box
 from tests.processes import until
 
 LABELS = "happy", "sad"

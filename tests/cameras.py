@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from pocketsight.device.camera.frame import Frame
+from pocketsight.device.camera.base import Frame
+from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.camera.live import LiveCamera, ReconnectConfig
-from pocketsight.device.camera.reader import CameraSource, CaptureDevice, RawFrame
-from pocketsight.device.image import Image
+from pocketsight.device.vision.image import Image
 from tests.processes import running
 
 QUICK = ReconnectConfig(

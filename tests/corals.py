@@ -17,12 +17,11 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from pocketsight.device import edgetpu
-from pocketsight.device.commands.options import MODELS_DIR
-from pocketsight.device.health import coral
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Model
-from pocketsight.device.spec import ModelSpec, pack_model_file, read_model_file
+from pocketsight.device.cli.options import MODELS_DIR
+from pocketsight.device.inference import coral_devices, coral_fallback
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.manifest import ModelSpec, pack_model_file, read_model_file
+from pocketsight.device.vision.image import Image
 
 CUSTOM = "edgetpu-custom-op"
 
@@ -122,8 +121,8 @@ def write_pairs(folder: Path) -> Path:
 def plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put the stand-in in the place of libedgetpu, with its device plugged in; the folder that steers it."""
     gc.collect()  # what an earlier test left would be closed later, and counted in this one
-    monkeypatch.setattr(edgetpu, "LIBEDGETPU", str(library()))
-    monkeypatch.setattr(coral, "find_corals", list)
+    monkeypatch.setattr(coral_fallback, "LIBEDGETPU", str(library()))
+    monkeypatch.setattr(coral_devices, "find_corals", list)
     monkeypatch.setenv("FAKE_CORAL", str(folder))
     folder.mkdir()
     (folder / "plugged").touch()

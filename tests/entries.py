@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketsight.device.record import LogEntry
+from pocketsight.device.results import LogEntry
 
 
 def face(number: int, what: str = "appeared", run: str = "20261122T041500Z-a3f2") -> LogEntry:

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.errors import LogError
+from pocketsight.device.sinks.base import RotationConfig, Sink
+from pocketsight.device.sinks.csv_file import open_csv
 from pocketsight.device.sinks.jsonl import open_jsonl
-from pocketsight.device.sinks.sink import RotationConfig, Sink
 from pocketsight.device.sinks.sqlite import SqliteSink
-from pocketsight.device.sinks.table import open_csv
-from pocketsight.device.sinks.writer import SinkWorker
+from pocketsight.device.sinks.worker import SinkWorker
 from tests.entries import face
 
 NUMBER = struct.Struct("=q")

@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.image import Image
-from pocketsight.device.record import FaceResult, FrameResult, LogEntry, iso_timestamp
-from pocketsight.device.sentiment import UNSURE, Classification
-from pocketsight.device.state import RunStatus
-from pocketsight.device.web.serve import WebServer, serve
+from pocketsight.device.inference.classifier import UNSURE, Classification
+from pocketsight.device.results import FaceResult, FrameResult, LogEntry, iso_timestamp
+from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image
+from pocketsight.device.web.server import WebServer, serve
 
 LABELS = "happy", "sad"
 NAMES = "happy", "sad", UNSURE, "happy", "sad"

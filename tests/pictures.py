@@ -9,13 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pocketsight.device.boxes import encode
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import Image, to_rgb
-from pocketsight.device.interpreter import Model
-from pocketsight.device.spec import ModelSpec
-from pocketsight.device.tensor import QuantizedTensor
-from pocketsight.train.feed import Batch
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.boxes import encode
+from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.train.datasets.loader import Batch
 
 DETECTOR = ModelSpec(
     "detector", "fake", (96, 128), ("face",), score_threshold=0.5, strides=(8, 16), nms_iou_threshold=0.4

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.detector import Face
-from pocketsight.device.image import Image
-from pocketsight.train.faces import NO_BOXES
-from pocketsight.train.match import ImageResult, collect_matches
-from pocketsight.train.score import DetectionResults
+from pocketsight.device.inference.detector import Face
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image
+from pocketsight.train.datasets.detection import NO_BOXES
+from pocketsight.train.evaluation.detector import DetectionResults
+from pocketsight.train.evaluation.matching import ImageResult, collect_matches
 
 Sides = tuple[float, float, float, float]
 

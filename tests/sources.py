@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.train.data.formats import convert_dataset
-from pocketsight.train.faces import DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.formats.convert import convert_dataset
 from tests.pictures import picture
 
 NOTE = {"id": 5, "image_id": 7, "category_id": 1, "bbox": [10, 10, 20, 30]}

@@ -6,15 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
-from pocketsight.device.detector import detect
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import crop_face, read_image
-from pocketsight.device.interpreter import load_on_cpu
-from pocketsight.device.spec import ModelSpec
-from pocketsight.train.aligned import align_faces, align_splits, apply_training_alignment, find_face
-from pocketsight.train.augment import draw_mask
-from pocketsight.train.expressions import MASKED_CLASS, ClassificationBatches, ClassificationSample, read_unlabeled
+from pocketsight.device.inference.detector import detect
+from pocketsight.device.inference.interpreter import load_on_cpu
+from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.vision.image import crop_face, read_image
+from pocketsight.train.datasets.augmentation import draw_mask
+from pocketsight.train.datasets.classification import (
+    MASKED_CLASS,
+    ClassificationBatches,
+    ClassificationSample,
+    read_unlabeled,
+)
+from pocketsight.train.datasets.face_alignment import align_faces, align_splits, apply_training_alignment, find_face
 from pocketsight.train.recipe import RECIPES
 from tests.pictures import save
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.bench import models as models_module
-from pocketsight.device.bench import threads as threads_module
+from pocketsight.device.bench import model_benchmark as models_module
+from pocketsight.device.bench import thread_sweep as threads_module
+from pocketsight.device.bench.benchmark import Samples, run_benchmark
 from pocketsight.device.bench.chart import axis_range, write_chart
-from pocketsight.device.bench.machine import describe_environment, is_busy, max_cpu_mhz, source_sha256
-from pocketsight.device.bench.measure import Samples, run_benchmark
-from pocketsight.device.bench.models import benchmark_models
+from pocketsight.device.bench.environment import describe_environment, is_busy, max_cpu_mhz, source_sha256
+from pocketsight.device.bench.model_benchmark import benchmark_models
 from pocketsight.device.bench.statistics import (
     MAX_SAMPLES,
     frames_per_session,
@@ -22,18 +22,18 @@ from pocketsight.device.bench.statistics import (
     summarize_stages,
 )
 from pocketsight.device.bench.sustained import Telemetry, sustained_verdict
-from pocketsight.device.bench.threads import recommend_threads, sweep_threads
+from pocketsight.device.bench.thread_sweep import recommend_threads, sweep_threads
 from pocketsight.device.bench.warmup import Warmup, summarize_warmup
-from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import CameraError, DataError, SettingsError
-from pocketsight.device.health.board import Sensors
-from pocketsight.device.image import Image, read_image
-from pocketsight.device.interpreter import Model, TfliteModel
-from pocketsight.device.plan import RunConfig
-from pocketsight.device.record import FrameResult
-from pocketsight.device.run import Run
-from pocketsight.device.spec import pack_model_file, read_model_file
-from pocketsight.device.tuning import median
+from pocketsight.device.inference.autotune import median
+from pocketsight.device.inference.interpreter import Model, TfliteModel
+from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+from pocketsight.device.results import FrameResult
+from pocketsight.device.runtime.config import RunConfig
+from pocketsight.device.runtime.loop import Run
+from pocketsight.device.system.sensors import Sensors
+from pocketsight.device.vision.image import Image, read_image
 from tests.test_board import plant, raspberry
 from tests.timings import noisy
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.bench.costs import Cost, count_costs
-from pocketsight.device.bench.cut import extract_subgraph
-from pocketsight.device.bench.operators import _extract_part, attribute_time, profile_operators, time_interleaved
-from pocketsight.device.bench.peak import MACS, build_convolution, measure_peak_macs
-from pocketsight.device.commands.options import MODELS_DIR
-from pocketsight.device.interpreter import TfliteModel, import_runtime
-from pocketsight.device.spec import read_model_file
+from pocketsight.device.bench.op_costs import Cost, count_costs
+from pocketsight.device.bench.op_profile import _extract_part, attribute_time, profile_operators, time_interleaved
+from pocketsight.device.bench.peak_macs import MACS, build_convolution, measure_peak_macs
+from pocketsight.device.bench.subgraph import extract_subgraph
+from pocketsight.device.cli.options import MODELS_DIR
+from pocketsight.device.inference.interpreter import TfliteModel, import_runtime
+from pocketsight.device.inference.manifest import read_model_file
 from tests.test_cli import pocketsight
 
 TASKS = "detector", "sentiment"

@@ -6,11 +6,11 @@ import time
 
 import numpy as np
 
-from pocketsight.device.blur import MOSAIC_CELLS, FaceBlurrer
-from pocketsight.device.boxes import Box
-from pocketsight.device.image import Image
-from pocketsight.device.record import FaceResult, FrameResult
-from pocketsight.device.web.picture import PreviewEncoder
+from pocketsight.device.annotators.blur import MOSAIC_CELLS, FaceBlurrer
+from pocketsight.device.results import FaceResult, FrameResult
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image
+from pocketsight.device.web.encoder import PreviewEncoder
 from tests.looping import LABELS, ask, boxes, decoded, frame, looping, seen, watching
 from tests.processes import until
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device.health.board import (
+from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.system.sensors import (
     BoardMonitor,
     SensorReading,
     Sensors,
@@ -13,8 +14,7 @@ from pocketsight.device.health.board import (
     read_board_info,
     read_sensors,
 )
-from pocketsight.device.health.cooling import ThermalController
-from pocketsight.device.state import RunStatus
+from pocketsight.device.system.thermal import ThermalController
 
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
 

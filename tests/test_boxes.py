@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from pocketsight.device.boxes import IGNORE, NEGATIVE, POSITIVE, Boxes, cell_centers, decode, encode, nms
-from pocketsight.device.tensor import QuantizedTensor
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.boxes import IGNORE, NEGATIVE, POSITIVE, Boxes, cell_centers, decode, encode, nms
 
 SIZE, STRIDES = (192, 256), (8, 16, 32)
 NONE = np.empty((0, 4), np.float32)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.train.data.formats import detect_format
+from pocketsight.train.datasets.formats.convert import detect_format
 from tests.pictures import coco, labelme, picture
 from tests.sources import FACES, NOTE, fails, fer, imported, voc, wider, yolo
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pocketsight.device.errors import PocketsightError, ServeError
-from pocketsight.device.sinks import mqtt
-from pocketsight.device.sinks.broker import parse_broker_address
+from pocketsight.device.sinks.mqtt import sink
+from pocketsight.device.sinks.mqtt.connection import parse_broker_address
 from tests.brokers import Sending, broker, face, sending
 from tests.processes import until
 
@@ -24,7 +24,7 @@ def password(folder: Path, text: str) -> Path:
 
 
 def test_a_wrong_password_is_a_fault_until_it_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt, "MAX_DELAY", 0.5)
+    monkeypatch.setattr(sink, "MAX_DELAY", 0.5)
     users = tmp_path / "users"
     subprocess.run(["mosquitto_passwd", "-b", "-c", users, "door", "right"], check=True, capture_output=True)
     users.chmod(0o644)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pocketsight.device.camera import Frame, open_camera
-from pocketsight.device.camera.stream import redact_url
+from pocketsight.device.camera.opencv import redact_url
 from pocketsight.device.errors import CameraError, DataError
-from pocketsight.device.image import Image
+from pocketsight.device.vision.image import Image
 from tests.cameras import QUICK, free_port, live_camera, mjpeg_server
 from tests.pictures import picture
 

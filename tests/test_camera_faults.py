@@ -15,7 +15,7 @@ from pocketsight.device.camera import live as live_module
 from pocketsight.device.camera import open_camera
 from pocketsight.device.camera.live import LiveCamera
 from pocketsight.device.errors import CameraError
-from pocketsight.device.image import Image
+from pocketsight.device.vision.image import Image
 from tests.cameras import QUICK, Read, Told, free_port, noise, source, take
 from tests.cameras import stand_in_for_picamera2 as stand_in
 
@@ -82,7 +82,7 @@ def test_stale_frames_for_ever_are_one_fault_and_not_passed_on() -> None:
 def test_a_stamp_that_stands_still_is_a_frozen_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module, told = stand_in(tmp_path, monkeypatch, stamp=time.clock_gettime_ns(time.CLOCK_BOOTTIME)), Told()
     monkeypatch.setattr(live_module, "DEFAULT_RECONNECT_CONFIG", QUICK)
-    monkeypatch.setattr("pocketsight.device.camera.pi.STILL", 0.3)
+    monkeypatch.setattr("pocketsight.device.camera.picamera2.FREEZE_TIMEOUT", 0.3)
     with open_camera("pi", SIZE, threading.Event(), told, reconnect=True) as camera:
         assert isinstance(camera, LiveCamera)
         take(camera, lambda frames: told.faults == [("camera frozen", True)])

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 from pocketsight.device.camera import Frame, open_camera
 from pocketsight.device.camera.devices import V4L2_CAPABILITY, find_holders, list_cameras, list_video_devices
-from pocketsight.device.camera.stream import monotonic_timestamps, stable_path
-from pocketsight.device.camera.trial import diagnose_camera, draw_test_sheet
-from pocketsight.device.commands.camera import camera as command
+from pocketsight.device.camera.diagnose import diagnose_camera, draw_test_sheet
+from pocketsight.device.camera.opencv import monotonic_timestamps, stable_path
+from pocketsight.device.cli.camera import camera as command
 from pocketsight.device.errors import CameraError
 from tests.cameras import stand_in_for_picamera2
 from tests.processes import running

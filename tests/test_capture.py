@@ -13,11 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
-from pocketsight.device import capture as module
 from pocketsight.device.camera import Camera, Frame
-from pocketsight.device.capture import CaptureResult, capture_images, describe_result, draw_preview, parse_session_name
 from pocketsight.device.errors import CameraError, DataError
-from pocketsight.device.image import Image, list_images, read_image
+from pocketsight.device.runtime import collect as module
+from pocketsight.device.runtime.collect import (
+    CaptureResult,
+    capture_images,
+    describe_result,
+    draw_preview,
+    parse_session_name,
+)
+from pocketsight.device.vision.image import Image, list_images, read_image
 from tests.cameras import live_camera
 from tests.pictures import picture
 from tests.processes import CAPTURE

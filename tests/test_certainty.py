@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from pocketsight.device.cli import main
+from pocketsight.device.cli.main import main
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Model
-from pocketsight.device.spec import MANIFEST_NAME, ModelSpec, read_model_file
-from pocketsight.device.tensor import QuantizedTensor
-from pocketsight.export.certainty import (
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec, read_model_file
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.image import Image
+from pocketsight.export.temperature import (
     TEMPERATURE_BOUNDS,
     calibrate,
     expected_calibration_error,
@@ -26,9 +26,9 @@ from pocketsight.export.certainty import (
     negative_log_likelihood,
     prepare_spec,
 )
-from pocketsight.train.answers import evaluate_classifier
-from pocketsight.train.expressions import ClassificationSample
-from pocketsight.train.score import FloatArray
+from pocketsight.train.datasets.classification import ClassificationSample
+from pocketsight.train.evaluation.classifier import evaluate_classifier
+from pocketsight.train.evaluation.detector import FloatArray
 from tests.pictures import DETECTOR, SENTIMENT, picture
 
 LABELS = "happy", "sad", "_neutral"
@@ -246,8 +246,8 @@ def export(*words: object) -> Result:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of a net that has learned nothing, and beside it data: 180 faces and their votes."""
-    from pocketsight.train.backend import keras
-    from pocketsight.train.run import build_network
+    from pocketsight.train.keras_backend import keras
+    from pocketsight.train.run_folder import build_network
 
     folder = tmp_path_factory.mktemp("run")
     votes = ["file,happiness,sadness,neutral"]

@@ -9,17 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.cli import main
+from pocketsight.device.cli.main import main
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import letterbox
-from pocketsight.train.data.check import ISSUE_TYPES, _find_duplicates, check
-from pocketsight.train.data.fingerprint import (
-    Fingerprint,
-    near_duplicate_groups,
-    unpack_hashes,
-)
-from pocketsight.train.data.survey import ScannedImage, scan_dataset, scan_datasets
-from pocketsight.train.faces import read_detection_dataset
+from pocketsight.device.vision.image import letterbox
+from pocketsight.train.curation.check import ISSUE_TYPES, _find_duplicates, check
+from pocketsight.train.curation.image_hash import Fingerprint, near_duplicate_groups, unpack_hashes
+from pocketsight.train.curation.scan import ScannedImage, scan_dataset, scan_datasets
+from pocketsight.train.datasets.detection import read_detection_dataset
 from tests.pictures import coco, save, scene
 from tests.planted import found_in, planted
 
@@ -147,8 +143,8 @@ def test_a_survey_sees_pictures_that_came_after_a_split(tmp_path: Path) -> None:
 
 
 def test_thumbnails_and_boxes_do_not_mind_broken_numbers(tmp_path: Path) -> None:
-    from pocketsight.train.data.labelled import Annotation
-    from pocketsight.train.data.page import thumbnail
+    from pocketsight.train.curation.html_report import thumbnail
+    from pocketsight.train.datasets.formats.base import Annotation
 
     path = save(tmp_path / "a.jpg", letterbox(scene(0), (300, 400))[0])
     boxes = [(float("nan"), 0.0, 1e30, 5.0), (-1e9, -1e9, 1e9, 1e9)]

@@ -15,10 +15,10 @@ import cv2
 import pytest
 from click.testing import CliRunner, Result
 
-from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
-from pocketsight.device.image import read_image
-from pocketsight.device.spec import MANIFEST_NAME, pack_model_file, read_model_file
+from pocketsight.device.cli.main import main
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.inference.manifest import MANIFEST_NAME, pack_model_file, read_model_file
+from pocketsight.device.vision.image import read_image
 from tests.pictures import coco, picture
 
 ROOT = Path(__file__).parents[1]
@@ -326,7 +326,7 @@ def test_a_missing_package_is_one_line_with_the_cure(tmp_path: Path) -> None:
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pocketsight.device.info.describe_model", lambda path: 1 / 0)
+    monkeypatch.setattr("pocketsight.device.inference.model_info.describe_model", lambda path: 1 / 0)
     assert isinstance(pocketsight("info", EXAMPLE_IMAGE).exception, ZeroDivisionError)
 
 

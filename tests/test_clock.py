@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device.health.clock import (
+from pocketsight.device.system.clock import (
     STA_UNSYNC,
     ClockStepDetector,
     ClockSync,

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pocketsight.device.cli import main
-from pocketsight.device.commands.options import MODELS_DIR
+from pocketsight.device.cli.main import main
+from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.errors import ModelError
-from pocketsight.device.spec import read_model_file
-from pocketsight.export import compiler
+from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.export import edgetpu_compiler
 from pocketsight.export.graph import read_graph
 from tests.corals import become, compiled, graph, packed, write_compiled, write_plain
 
@@ -185,18 +185,18 @@ def test_outputs_are_matched_by_place_when_their_names_are_new() -> None:
     flatbuffer = read_model_file(SENTIMENT)[0]
     other = graph(compiled(flatbuffer))
     other.subgraphs[0].tensors[other.subgraphs[0].outputs[0]].name = b"renamed"
-    assert compiler.map_outputs(flatbuffer, packed(other)) == {"logits": "renamed"}
+    assert edgetpu_compiler.map_outputs(flatbuffer, packed(other)) == {"logits": "renamed"}
 
 
 def test_reports_are_counted() -> None:
-    assert compiler.parse_report(SUCCESS) == compiler.CompilerReport("16.0.384591198", 29, 0, ())
+    assert edgetpu_compiler.parse_report(SUCCESS) == edgetpu_compiler.CompilerReport("16.0.384591198", 29, 0, ())
     short = PARTLY.replace(TABLE, "").replace("FULLY_CONNECTED  ", "NOTHING")  # only its sums
-    assert compiler.parse_report(short).on_cpu == 1
+    assert edgetpu_compiler.parse_report(short).on_cpu == 1
     nothing = HEAD.replace("subgraphs: 1", "subgraphs: 0") + "Number of operations that will run on CPU: 29\n"
     with pytest.raises(Exception, match="29 of 29 operators"):
-        compiler.require_mapped(compiler.parse_report(nothing), 100)
+        edgetpu_compiler.require_mapped(edgetpu_compiler.parse_report(nothing), 100)
     with pytest.raises(ModelError, match="does not understand"):
-        compiler.parse_report("")
+        edgetpu_compiler.parse_report("")
 
 
 def test_a_program_that_cannot_run_here(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_program_that_cannot_run_here(tmp_path: Path) -> None:
     program.write_bytes(b"\x7fELF of another machine")
     program.chmod(0o755)
     with pytest.raises(ModelError, match="does not run here: Exec format error; it needs x86-64"):
-        compiler.compile_model(b"", "m", str(program))
+        edgetpu_compiler.compile_model(b"", "m", str(program))
 
 
 def test_a_folder_without_a_model_or_with_two(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pocketsight.device import edgetpu
-from pocketsight.device.commands.options import MODELS_DIR
-from pocketsight.device.edgetpu import EdgeTpuMonitor, FallbackModel, active_delegate, load_model
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Model, load_on_cpu
+from pocketsight.device.cli.options import MODELS_DIR
+from pocketsight.device.inference import coral_fallback
+from pocketsight.device.inference.coral_fallback import EdgeTpuMonitor, FallbackModel, active_delegate, load_model
+from pocketsight.device.inference.interpreter import Model, load_on_cpu
+from pocketsight.device.vision.image import Image
 from tests.corals import answers, blank, on_coral, opened, unplug
 
 Told = list[tuple[str, bool, str]]
@@ -76,10 +76,10 @@ def test_it_is_tried_again_later_and_later_and_taken_when_it_is_back(models: Pat
     unplug(device)
     on_coral(pair[0])
     assert found.retry_delay == 60  # it did not hold: no hurry
-    found.recovered_at -= edgetpu.STABLE_SECONDS
+    found.recovered_at -= coral_fallback.STABLE_SECONDS
     (device / "plugged").touch()
     try_again(found)
-    found.recovered_at -= edgetpu.STABLE_SECONDS
+    found.recovered_at -= coral_fallback.STABLE_SECONDS
     unplug(device)
     on_coral(pair[0])
     assert found.retry_delay == 1  # it had held for long

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device import edgetpu
-from pocketsight.device.bench import measure as module
-from pocketsight.device.bench.measure import run_benchmark
-from pocketsight.device.bench.models import benchmark_models
+from pocketsight.device.bench import benchmark as module
+from pocketsight.device.bench.benchmark import run_benchmark
+from pocketsight.device.bench.model_benchmark import benchmark_models
 from pocketsight.device.camera import Camera, Frame
-from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE_IMAGE
-from pocketsight.device.edgetpu import FallbackModel, active_delegate, load_model
+from pocketsight.device.cli.main import main
+from pocketsight.device.cli.options import EXAMPLE_IMAGE
 from pocketsight.device.errors import ModelError
-from pocketsight.device.golden import check_golden, read, zip_entries
-from pocketsight.device.image import read_image
-from pocketsight.device.plan import RunConfig
-from pocketsight.device.run import Run, open_run
-from pocketsight.device.spec import pack_model_file, read_model_file
+from pocketsight.device.inference import coral_fallback
+from pocketsight.device.inference.coral_fallback import FallbackModel, active_delegate, load_model
+from pocketsight.device.inference.golden import check_golden, read, zip_entries
+from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+from pocketsight.device.runtime.config import RunConfig
+from pocketsight.device.runtime.loop import Run, open_run
+from pocketsight.device.vision.image import read_image
 from tests.corals import opened, unplug
 
 
@@ -177,7 +177,7 @@ def test_a_coral_that_vanishes_while_it_is_asked_for_its_golden_output(
         unplug(device)
         check_golden(*words, **more)
 
-    monkeypatch.setattr(edgetpu, "check_golden", pulled)
+    monkeypatch.setattr(coral_fallback, "check_golden", pulled)
     loaded = load_model("auto", models / "detector.tflite", "detector", 1, verify=True)
     assert active_delegate(loaded) == "cpu" and isinstance(loaded.infer, FallbackModel)
     assert (

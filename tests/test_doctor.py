@@ -9,10 +9,10 @@ from typing import Any
 import click
 import pytest
 
-from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.doctor import packages, system
-from pocketsight.device.doctor.child import ProbeResult, run_probe
-from pocketsight.device.doctor.finding import Finding, as_json, as_text, has_failures, run_checks
+from pocketsight.device.doctor.probe import ProbeResult, run_probe
+from pocketsight.device.doctor.report import Finding, as_json, as_text, has_failures, run_checks
 
 DETECTOR, SENTIMENT = MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite"
 DOCTOR = "from pocketsight.device.commands.doctor import doctor; doctor(prog_name='pocketsight doctor')"

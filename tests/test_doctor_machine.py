@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pocketsight.device.doctor import hardware, system
-from pocketsight.device.doctor.finding import Finding
-from pocketsight.device.health.board import BoardInfo, SensorReading
+from pocketsight.device.doctor.report import Finding
+from pocketsight.device.system.sensors import BoardInfo, SensorReading
 from tests.processes import running
 from tests.test_board import plant
 from tests.test_doctor import DOCTOR, found

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pocketsight.device.doctor import texts
+from pocketsight.device.doctor import known_errors
 
 # Messages of libraries; each is what people have posted
 
@@ -47,16 +47,18 @@ MESSAGES = {
 
 @pytest.mark.parametrize(("message", "cure"), MESSAGES.items(), ids=lambda text: text[:40])
 def test_known_messages_lead_to_their_cure(message: str, cure: str) -> None:
-    assert cure in (texts.find_fix(f"Traceback (most recent call last):\n{message}\n") or "")
+    assert cure in (known_errors.find_fix(f"Traceback (most recent call last):\n{message}\n") or "")
 
 
 def test_every_pattern_stands_for_a_message_in_these_tests() -> None:
-    used = {texts.find_fix(message) for message in MESSAGES}
+    used = {known_errors.find_fix(message) for message in MESSAGES}
     extra = "No module named 'cv2'", "No module named 'numpy'", "No module named 'paho'", "No module named 'uvicorn'"
-    used |= {texts.find_fix(message) for message in (*extra, "No module named 'tflite_runtime'", "SIGILL")}
-    used |= {texts.find_fix(f"{name}: cannot open shared object file") for name in ("libcblas.so.3", "libgomp.so.1")}
-    assert {cure for _, cure in texts.KNOWN_ERRORS} <= used
+    used |= {known_errors.find_fix(message) for message in (*extra, "No module named 'tflite_runtime'", "SIGILL")}
+    used |= {
+        known_errors.find_fix(f"{name}: cannot open shared object file") for name in ("libcblas.so.3", "libgomp.so.1")
+    }
+    assert {cure for _, cure in known_errors.KNOWN_ERRORS} <= used
 
 
 def test_other_messages_are_not_known() -> None:
-    assert texts.find_fix("ZeroDivisionError: division by zero") is None
+    assert known_errors.find_fix("ZeroDivisionError: division by zero") is None

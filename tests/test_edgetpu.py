@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device import edgetpu
-from pocketsight.device.cli import main
-from pocketsight.device.commands.options import MODELS_DIR
-from pocketsight.device.edgetpu import FallbackModel, active_delegate, load_model
+from pocketsight.device.cli.main import main
+from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.errors import ModelError
-from pocketsight.device.health import coral
-from pocketsight.device.info import describe_model
-from pocketsight.device.interpreter import TfliteModel, load_on_cpu
-from pocketsight.device.spec import pack_model_file, read_model_file
+from pocketsight.device.inference import coral_devices, coral_fallback
+from pocketsight.device.inference.coral_fallback import FallbackModel, active_delegate, load_model
+from pocketsight.device.inference.interpreter import TfliteModel, load_on_cpu
+from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+from pocketsight.device.inference.model_info import describe_model
 from tests.corals import answers, blank, on_coral, opened, unplug, write_compiled
 
 # Which file runs
@@ -133,17 +132,21 @@ def test_each_error_of_the_field_has_its_cure(
     def fails(library: str, options: dict[str, str]) -> None:
         raise error
 
-    def trouble(found: coral.CoralDevice) -> tuple[str, str] | None:
+    def trouble(found: coral_devices.CoralDevice) -> tuple[str, str] | None:
         there = str(found.device) in ("/dev/null", "/proc/1/mem")
         root = Path("/") if there else Path("/nowhere")
         device = found.device if there else root / found.device.relative_to("/")
-        return seen(coral.CoralDevice(found.bus, device), root, lambda path: path == Path("/dev/null"))
+        return seen(coral_devices.CoralDevice(found.bus, device), root, lambda path: path == Path("/dev/null"))
 
-    seen = coral.find_access_problem
-    monkeypatch.setattr(coral, "find_access_problem", trouble)
-    monkeypatch.setattr(coral, "find_corals", lambda: [coral.CoralDevice(bus, Path("/") / path) for bus, path in plugged])
-    monkeypatch.setattr(coral, "UDEV_RULE_DIRS", ())
-    monkeypatch.setattr(edgetpu, "Delegate", fails)
+    seen = coral_devices.find_access_problem
+    monkeypatch.setattr(coral_devices, "find_access_problem", trouble)
+    monkeypatch.setattr(
+        coral_devices,
+        "find_corals",
+        lambda: [coral_devices.CoralDevice(bus, Path("/") / path) for bus, path in plugged],
+    )
+    monkeypatch.setattr(coral_devices, "UDEV_RULE_DIRS", ())
+    monkeypatch.setattr(coral_fallback, "Delegate", fails)
     with pytest.raises(ModelError) as raised:
         load_model("edgetpu", models / "detector.tflite", threads=1)
     assert says in str(raised.value) and "\n" not in str(raised.value)
@@ -155,7 +158,7 @@ def test_each_error_of_the_field_has_its_cure(
 
 def test_a_bus_or_a_number_that_is_not_there(models: Path, device: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unplug(device)
-    monkeypatch.setattr(coral, "find_corals", lambda: [coral.CoralDevice("USB", Path("/dev/null"))])
+    monkeypatch.setattr(coral_devices, "find_corals", lambda: [coral_devices.CoralDevice("USB", Path("/dev/null"))])
     with pytest.raises(ModelError, match="no Coral is plugged in on PCIe"):
         load_model("edgetpu:pci", models / "detector.tflite", threads=1)
     with pytest.raises(ModelError, match="there is no Coral 1: 1 plugged in, and they count from 0"):
@@ -169,7 +172,7 @@ def test_a_library_that_is_missing_or_no_delegate(
     broken.write_text("no library")
     for name, says in [("libpocketsight-no-such.so.1", "is not installed"), (str(broken), "does not load"),
                        ("libc.so.6", "is no library of a delegate")]:  # fmt: skip
-        monkeypatch.setattr(edgetpu, "LIBEDGETPU", name)
+        monkeypatch.setattr(coral_fallback, "LIBEDGETPU", name)
         with pytest.raises(ModelError, match=says):
             load_model("edgetpu", models / "detector.tflite", threads=1)
     assert capfd.readouterr().err == ""  # the runtime's own class complains from its destructor

@@ -3,12 +3,12 @@
 import threading
 import time
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.detector import Face
-from pocketsight.device.events import EventDetector, Faults, RecordFactory
-from pocketsight.device.follow.tracker import Tracker
-from pocketsight.device.record import LogEntry
-from pocketsight.device.sentiment import Classification
+from pocketsight.device.inference.classifier import Classification
+from pocketsight.device.inference.detector import Face
+from pocketsight.device.results import LogEntry
+from pocketsight.device.runtime.events import EventDetector, Faults, RecordFactory
+from pocketsight.device.tracking.tracker import Tracker
+from pocketsight.device.vision.boxes import Box
 
 
 def numbered() -> RecordFactory:

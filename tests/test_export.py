@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError, ParityError
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Model, TfliteModel
-from pocketsight.device.spec import ModelSpec
-from pocketsight.device.tensor import QuantizedTensor
+from pocketsight.device.inference.interpreter import Model, TfliteModel
+from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.image import Image
 from pocketsight.export import parity
 from pocketsight.export.calibration import read_calibration
 from pocketsight.export.tflite import convert, require_clean_graph
-from pocketsight.train.backend import keras
-from pocketsight.train.expressions import hold_out_classification, read_classification_dataset
-from pocketsight.train.run import as_model, build_network
+from pocketsight.train.datasets.classification import hold_out_classification, read_classification_dataset
+from pocketsight.train.keras_backend import keras
+from pocketsight.train.run_folder import as_model, build_network
 from tests.pictures import labelme, picture
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own

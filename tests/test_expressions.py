@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import crop_face, read_image
-from pocketsight.train.expressions import (
+from pocketsight.device.vision.image import crop_face, read_image
+from pocketsight.train.datasets.classification import (
     ClassificationBatches,
     hold_out_classification,
     jitter_box,

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketsight.device.boxes import POSITIVE
 from pocketsight.device.errors import DataError
-from pocketsight.train.augment import rotate_window
-from pocketsight.train.faces import (
+from pocketsight.device.vision.boxes import POSITIVE
+from pocketsight.train.datasets.augmentation import rotate_window
+from pocketsight.train.datasets.detection import (
     NO_BOXES,
     DetectionBatches,
     DetectionDataset,

@@ -3,9 +3,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from pocketsight.train.data import fer2013
-from pocketsight.train.data.formats import convert_dataset
-from pocketsight.train.expressions import read_classification_dataset
+from pocketsight.train.datasets.classification import read_classification_dataset
+from pocketsight.train.datasets.formats import fer2013
+from pocketsight.train.datasets.formats.convert import convert_dataset
 from tests.sources import FACES, fails, fer
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.device.image import read_image, resize
-from pocketsight.train.data.fingerprint import (
+from pocketsight.device.vision.image import read_image, resize
+from pocketsight.train.curation.image_hash import (
     NEAR_DUPLICATE_BITS,
     Fingerprint,
     first_earlier_match,

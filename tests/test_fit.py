@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.train import fit as module
-from pocketsight.train.backend import keras
-from pocketsight.train.feed import Batch, BatchFn
-from pocketsight.train.fit import WEIGHTS_FILE, fit
+from pocketsight.train.datasets.loader import Batch, BatchFn
+from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
+from pocketsight.train.training import trainer as module
+from pocketsight.train.training.trainer import WEIGHTS_FILE, fit
 from tests.pictures import broken_batch, toy_batch
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.cli import main
-from pocketsight.train.data import fix as mending
-from pocketsight.train.data.check import INFO, ISSUE_TYPES
-from pocketsight.train.faces import read_detection_dataset
+from pocketsight.device.cli.main import main
+from pocketsight.train.curation import fix as mending
+from pocketsight.train.curation.check import INFO, ISSUE_TYPES
+from pocketsight.train.datasets.detection import read_detection_dataset
 from tests.pictures import coco, picture, save, scene
 from tests.planted import found_in, label, planted
 

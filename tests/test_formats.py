@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from pocketsight.device.image import read_image
-from pocketsight.train.data.labelled import read_upright_size
-from pocketsight.train.faces import read_detection_dataset
+from pocketsight.device.vision.image import read_image
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.formats.base import read_upright_size
 from tests.pictures import coco, labelme, picture
 from tests.sources import NOTE, OBJECT, fails, imported, voc, wider, yolo
 

@@ -1,4 +1,4 @@
-"""Damaged files: a clear error or a right answer. scripts/fuzz.py tries 20,000; here are some of each kind."""
+"""Damaged files: a clear error or a right answer. scripts/fuzz/fuzz.py tries 20,000; here are some of each kind."""
 
 import re
 import subprocess

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import Image, to_rgb
-from pocketsight.device.sentiment import Classification
-from pocketsight.train import mistakes, verdict
-from pocketsight.train.answers import Prediction, compare_with_truth
-from pocketsight.train.expressions import ClassificationSample
-from pocketsight.train.gallery import TILE_SIZE, draw_match, write_detector_errors
-from pocketsight.train.match import ImageResult
-from pocketsight.train.report import BLUE, ORANGE
-from pocketsight.train.score import DetectionResults
+from pocketsight.device.inference.classifier import Classification
+from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.train.datasets.classification import ClassificationSample
+from pocketsight.train.evaluation import classifier_errors, evaluate
+from pocketsight.train.evaluation.classifier import Prediction, compare_with_truth
+from pocketsight.train.evaluation.detector import DetectionResults
+from pocketsight.train.evaluation.detector_errors import TILE_SIZE, draw_match, write_detector_errors
+from pocketsight.train.evaluation.matching import ImageResult
+from pocketsight.train.evaluation.plots import BLUE, ORANGE
 from tests.pictures import SENTIMENT, picture, save, scene
 from tests.planted_faces import Sides, looked, seen, square
 
@@ -58,7 +58,7 @@ def planted(folder: Path) -> DetectionResults:
 
 def test_each_kind_of_failure_stands_below_its_headline_the_worst_first(tmp_path: Path) -> None:
     some = planted(tmp_path)
-    write_detector_errors(some, verdict.detector_scores(some, 0.5), "a <title>", tmp_path / "failures.html")
+    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "a <title>", tmp_path / "failures.html")
     page = (tmp_path / "failures.html").read_text()
     found = sections(page)
     assert names(found["False alarms: 2"]) == ["alarm_high", "alarm_low"]
@@ -73,7 +73,7 @@ def test_each_kind_of_failure_stands_below_its_headline_the_worst_first(tmp_path
 
 def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     some = planted(tmp_path)
-    write_detector_errors(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
+    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
     page = (tmp_path / "failures.html").read_text()
     assert "http" not in page and "<script" not in page
     sources = re.findall(r'src="([^"]*)"', page)
@@ -84,10 +84,10 @@ def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 def test_a_picture_that_went_away_leaves_a_gap(tmp_path: Path) -> None:
     some = planted(tmp_path)
     (tmp_path / "alarm_high.png").unlink()
-    write_detector_errors(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
+    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
     assert '<div class="none">no picture</div>' in sections((tmp_path / "failures.html").read_text())["False alarms: 2"]
     with pytest.raises(DataError, match="cannot be written"):
-        write_detector_errors(some, verdict.detector_scores(some, 0.5), "t", tmp_path / "tight.png" / "failures.html")
+        write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "tight.png" / "failures.html")
 
 
 def colours(tile: Image, at: tuple[int, int]) -> set[tuple[int, ...]]:
@@ -134,8 +134,8 @@ def portraits(folder: Path) -> list[Prediction]:
 def test_wrong_answers_are_shown_pair_by_pair_the_surest_first(tmp_path: Path) -> None:
     named = portraits(tmp_path)
     judged = compare_with_truth(named, 2)
-    scores = verdict.classifier_scores(named, judged, SENTIMENT) | {"skipped": []}
-    mistakes.write_classifier_errors(named, judged, scores, "t", tmp_path / "failures.html")
+    scores = evaluate.classifier_scores(named, judged, SENTIMENT) | {"skipped": []}
+    classifier_errors.write_classifier_errors(named, judged, scores, "t", tmp_path / "failures.html")
     found = sections((tmp_path / "failures.html").read_text())
     assert names(found["happy, taken for sad: 2 said, 1 below the threshold"]) == ["grim", "grey", "faint"]
     assert names(found["calm, taken for happy: 1 said, 1 below the threshold"]) == ["flat", "still"]
@@ -150,21 +150,21 @@ def test_voters_must_agree_that_a_label_is_wrong(tmp_path: Path) -> None:
     named = portraits(tmp_path)
     grim, grey = named[1], named[2]
     split = [*named, Prediction(ClassificationSample(grey.sample.path, 0, (0.5, 0.5), 1), Classification("", 0.95, 1))]
-    assert [split[n].sample.path.stem for n in mistakes.likely_mislabeled(split, compare_with_truth(split, 2))] == [
-        "grey"
-    ]
+    assert [
+        split[n].sample.path.stem for n in classifier_errors.likely_mislabeled(split, compare_with_truth(split, 2))
+    ] == ["grey"]
     against = [
         *named,
         Prediction(ClassificationSample(grim.sample.path, 0, (0.5, 0.5), 0), Classification("", 0.95, 1)),
     ]
-    assert mistakes.likely_mislabeled(against, compare_with_truth(against, 2)) == []
+    assert classifier_errors.likely_mislabeled(against, compare_with_truth(against, 2)) == []
 
 
 def test_the_first_picture_of_a_page_is_its_own_file(tmp_path: Path) -> None:
     named = portraits(tmp_path)
     save(tmp_path / "happy" / "grim.png", np.full((48, 48, 3), (250, 10, 10), np.uint8))
     judged = compare_with_truth(named, 2)
-    scores = verdict.classifier_scores(named, judged, SENTIMENT) | {"skipped": []}
-    mistakes.write_classifier_errors(named, judged, scores, "t", tmp_path / "failures.html")
+    scores = evaluate.classifier_scores(named, judged, SENTIMENT) | {"skipped": []}
+    classifier_errors.write_classifier_errors(named, judged, scores, "t", tmp_path / "failures.html")
     source = re.findall(r'src="([^"]*)"', (tmp_path / "failures.html").read_text())[0]
     assert np.abs(decoded(source).mean((0, 1)) - (250, 10, 10)).max() < 10

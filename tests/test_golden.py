@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device import golden, interpreter
-from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.cli.main import main
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import ModelError
-from pocketsight.device.golden import Golden, make_golden_inputs, read, replay, zip_entries
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Model, load_on_cpu
-from pocketsight.device.spec import pack_model_file, read_model_file
-from pocketsight.device.tensor import QuantizedTensor
+from pocketsight.device.inference import golden, interpreter
+from pocketsight.device.inference.golden import Golden, make_golden_inputs, read, replay, zip_entries
+from pocketsight.device.inference.interpreter import Model, load_on_cpu
+from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.image import Image
 from tests.pictures import FACE, SENTIMENT
 
 SHIPPED = MODELS_DIR / "detector.tflite"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pocketsight.device.sinks import mqtt
+from pocketsight.device.sinks.mqtt import sink
 from tests.brokers import Listener, broker, face, listening, sending
 from tests.processes import until
 
@@ -36,7 +36,7 @@ def test_the_state_shows_the_faces_of_now_and_stays_with_the_broker(tmp_path: Pa
 def test_faces_of_a_camera_that_fell_silent_are_not_faces_of_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt, "FRAME_STALE_AFTER", 0.5)
+    monkeypatch.setattr(sink, "FRAME_STALE_AFTER", 0.5)
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         sent.sees("sad")
         until(lambda: heard.last("home/door").get("faces") == 1)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketsight.device.boxes import Box
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import crop_face, crop_window, letterbox, list_images, read_image
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import crop_face, crop_window, letterbox, list_images, read_image
 
 RED = np.zeros((20, 30, 3), np.uint8)
 RED[..., 0] = 255

@@ -17,8 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
-from pocketsight.train.data.label import labels_in_use, run_labelme
-from pocketsight.train.faces import read_detection_dataset
+from pocketsight.train.curation.labelme_app import labels_in_use, run_labelme
+from pocketsight.train.datasets.detection import read_detection_dataset
 from tests.pictures import labelme, picture
 from tests.processes import running, until
 

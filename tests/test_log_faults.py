@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from pocketsight.device.sinks.base import RotationConfig
 from pocketsight.device.sinks.jsonl import open_jsonl
-from pocketsight.device.sinks.older import list_rotated_files
-from pocketsight.device.sinks.sink import RotationConfig
+from pocketsight.device.sinks.rotation import list_rotated_files
 from pocketsight.device.sinks.sqlite import SqliteSink
 from tests.entries import face
 from tests.log_faults import BATCH

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pocketsight.device.sinks import mqtt
+from pocketsight.device.sinks.mqtt import sink
 from tests.brokers import broker, face, fault, ids, listening, sending
 from tests.processes import running, until
 
@@ -45,8 +45,8 @@ def test_events_arrive_once_and_in_order_as_they_were_written(tmp_path: Path) ->
 def test_ten_thousand_events_written_while_the_broker_is_away_arrive_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt, "MAX_EVENTS_PER_SECOND", 3000)
-    monkeypatch.setattr(mqtt, "MAX_DELAY", 1.0)
+    monkeypatch.setattr(sink, "MAX_EVENTS_PER_SECOND", 3000)
+    monkeypatch.setattr(sink, "MAX_DELAY", 1.0)
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         sent.sink.write([face(0)])
         until(lambda: heard.events("home/door") == ids(0, 1))
@@ -66,7 +66,7 @@ def test_ten_thousand_events_written_while_the_broker_is_away_arrive_in_order(
 def test_a_broker_that_dies_again_and_again_in_midstream_costs_no_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt, "MAX_DELAY", 0.5)
+    monkeypatch.setattr(sink, "MAX_DELAY", 0.5)
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         for number in range(0, 2000, 10):
             sent.sink.write([face(more) for more in range(number, number + 10)])
@@ -83,9 +83,9 @@ def test_a_broker_that_dies_again_and_again_in_midstream_costs_no_event(
 def test_a_broker_that_freezes_is_lost_and_gets_everything_when_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pocketsight.device.sinks.broker.PUBACK_TIMEOUT", 0.5)
-    monkeypatch.setattr("pocketsight.device.sinks.broker.CONNACK_TIMEOUT", 0.5)
-    monkeypatch.setattr(mqtt, "MAX_DELAY", 0.5)
+    monkeypatch.setattr("pocketsight.device.sinks.mqtt.connection.PUBACK_TIMEOUT", 0.5)
+    monkeypatch.setattr("pocketsight.device.sinks.mqtt.connection.CONNACK_TIMEOUT", 0.5)
+    monkeypatch.setattr(sink, "MAX_DELAY", 0.5)
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         until(lambda: heard.texts("home/door/status") == ["online"])
         assert found.process
@@ -107,7 +107,7 @@ def test_events_that_a_broker_does_not_take_are_on_the_disk_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     if how == "dies":
-        monkeypatch.setattr(mqtt, "FLUSH_INTERVAL", 1000)
+        monkeypatch.setattr(sink, "FLUSH_INTERVAL", 1000)
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         until(lambda: heard.texts("home/door/status") == ["online"])
         assert found.process
@@ -176,7 +176,7 @@ def test_a_run_without_any_broker_is_not_disturbed_and_the_next_sends_everything
 def test_a_broker_that_cannot_be_found_or_does_not_answer_is_told_as_lost(
     tmp_path: Path, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pocketsight.device.sinks.broker.CONNACK_TIMEOUT", 0.5)
+    monkeypatch.setattr("pocketsight.device.sinks.mqtt.connection.CONNACK_TIMEOUT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = f"mqtt://{host}/x" if host != "silent" else f"mqtt://127.0.0.1:{silent.getsockname()[1]}/x"
         with sending(0, tmp_path, target) as sent:

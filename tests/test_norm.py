@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.train.backend import keras
-from pocketsight.train.norm import BatchNormalization
+from pocketsight.train.keras_backend import keras
+from pocketsight.train.networks.layers import BatchNormalization
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.sinks.outbox import DELETE_BATCH_SIZE, MAX_IN_MEMORY, Outbox
+from pocketsight.device.sinks.mqtt.outbox import DELETE_BATCH_SIZE, MAX_IN_MEMORY, Outbox
 
 LIMIT = 64 * 2**20
 LONG = "x" * 300

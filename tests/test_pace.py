@@ -5,10 +5,10 @@ import threading
 import numpy as np
 import pytest
 
-from pocketsight.device import pace as module
-from pocketsight.device.follow.movement import MotionDetector
-from pocketsight.device.image import Image
-from pocketsight.device.pace import FrameThrottle
+from pocketsight.device.runtime import throttle as module
+from pocketsight.device.runtime.throttle import FrameThrottle
+from pocketsight.device.tracking.motion import MotionDetector
+from pocketsight.device.vision.image import Image
 
 EMPTY = np.full((240, 320, 3), 90, np.uint8)
 

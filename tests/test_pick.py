@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.cli.main import main
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import DataError
-from pocketsight.device.sentiment import Classification
-from pocketsight.device.spec import MANIFEST_NAME, read_model_file
-from pocketsight.train import pick
-from pocketsight.train.answers import Outcomes, Prediction, compare_with_truth, default_threshold
-from pocketsight.train.expressions import ClassificationSample
-from pocketsight.train.score import DetectionResults
+from pocketsight.device.inference.classifier import Classification
+from pocketsight.device.inference.manifest import MANIFEST_NAME, read_model_file
+from pocketsight.train.datasets.classification import ClassificationSample
+from pocketsight.train.evaluation import threshold_choice
+from pocketsight.train.evaluation.classifier import Outcomes, Prediction, compare_with_truth, default_threshold
+from pocketsight.train.evaluation.detector import DetectionResults
 from tests.pictures import DETECTOR, coco
 from tests.planted_faces import looked, seen, square
 
@@ -31,7 +31,7 @@ def three_faces(empty: int = 0) -> DetectionResults:
 
 
 def picked(promise: str, some: DetectionResults, was: float = 0.4) -> dict[str, object]:
-    return pick.choose_detector_threshold(pick.parse_target(promise, "detector"), some, was)
+    return threshold_choice.choose_detector_threshold(threshold_choice.parse_target(promise, "detector"), some, was)
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,16 @@ def test_too_few_pictures_cannot_promise_a_small_rate() -> None:
 
 
 def test_exact_upper_ends() -> None:
-    assert pick.poisson_upper_bound(np.array([0.0, 1.0, 10.0])) == pytest.approx([2.9957, 4.7439, 16.962], abs=1e-3)
+    assert threshold_choice.poisson_upper_bound(np.array([0.0, 1.0, 10.0])) == pytest.approx(
+        [2.9957, 4.7439, 16.962], abs=1e-3
+    )
 
 
 def test_a_threshold_is_short_and_parts_the_scores() -> None:
     levels = np.array([0.25, 0.66015625, 0.6640625, 0.66796875])
-    assert [pick.shortest_threshold(levels, n) for n in range(4)] == [0.25, 0.66, 0.664, 0.667]
+    assert [threshold_choice.shortest_threshold(levels, n) for n in range(4)] == [0.25, 0.66, 0.664, 0.667]
     near = np.array([0.5, 0.5 + 1e-12])
-    assert near[0] < pick.shortest_threshold(near, 1) <= near[1]
+    assert near[0] < threshold_choice.shortest_threshold(near, 1) <= near[1]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_a_threshold_is_short_and_parts_the_scores() -> None:
 )
 def test_what_cannot_be_understood_is_one_clear_line(task: str, text: str, says: str) -> None:
     with pytest.raises(DataError) as error:
-        pick.parse_target(text, task)
+        threshold_choice.parse_target(text, task)
     assert says in str(error.value) and "\n" not in str(error.value)
 
 
@@ -141,7 +143,9 @@ def answers() -> Outcomes:
 def test_what_a_classifier_promises(
     promise: str, threshold: float, sure: float, answered: float, others: float
 ) -> None:
-    found = pick.choose_classifier_threshold(pick.parse_target(promise, "sentiment"), answers(), 0.5)
+    found = threshold_choice.choose_classifier_threshold(
+        threshold_choice.parse_target(promise, "sentiment"), answers(), 0.5
+    )
     assert found["threshold"] == threshold
     assert list(found["after"].values()) == [pytest.approx(sure, abs=1e-4), answered, others]
 
@@ -149,24 +153,30 @@ def test_what_a_classifier_promises(
 def test_others_must_be_there_to_be_promised() -> None:
     ours = replace(answers(), rejects=np.zeros(6, bool))
     with pytest.raises(DataError, match="no folder of other faces"):
-        pick.choose_classifier_threshold(pick.parse_target("others_called<=0.1", "sentiment"), ours, 0.5)
+        threshold_choice.choose_classifier_threshold(
+            threshold_choice.parse_target("others_called<=0.1", "sentiment"), ours, 0.5
+        )
 
 
 def test_what_nobody_asked_for_serves_best_and_calls_few_others() -> None:
-    found = pick.auto_threshold(answers(), 0.5)
+    found = threshold_choice.auto_threshold(answers(), 0.5)
     assert (found["asked"], found["threshold"]) == ("others_called<=0.1", 0.9)
     ours = replace(answers(), rejects=np.zeros(6, bool))
-    alone = pick.auto_threshold(ours, 0.5)
+    alone = threshold_choice.auto_threshold(ours, 0.5)
     assert (alone["asked"], alone["threshold"]) == ("", default_threshold(ours))
     easy = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.75, 0.1, 0.2]))
-    assert pick.auto_threshold(easy, 0.5)["threshold"] == 0.71  # 0.2 would do for the others, not for the wrong one
+    assert (
+        threshold_choice.auto_threshold(easy, 0.5)["threshold"] == 0.71
+    )  # 0.2 would do for the others, not for the wrong one
 
 
 def test_where_an_others_face_is_the_surest_nothing_is_promised() -> None:
     lost = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.5, 0.95, 0.95]))
-    assert pick.auto_threshold(lost, 0.5)["asked"] == ""
+    assert threshold_choice.auto_threshold(lost, 0.5)["asked"] == ""
     with pytest.raises(DataError, match="no threshold keeps it"):
-        pick.choose_classifier_threshold(pick.parse_target("others_called<=0.1", "sentiment"), lost, 0.5)
+        threshold_choice.choose_classifier_threshold(
+            threshold_choice.parse_target("others_called<=0.1", "sentiment"), lost, 0.5
+        )
 
 
 def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
@@ -177,7 +187,7 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
     flatbuffer, spec = read_model_file(model)
     link = tmp_path / "link.tflite"
     link.symlink_to(model)
-    pick.write_threshold(link, picked("recall>=0.6", three_faces()), ["test.json"])
+    threshold_choice.write_threshold(link, picked("recall>=0.6", three_faces()), ["test.json"])
     assert link.is_symlink()
     again, changed = read_model_file(model)
     assert again == flatbuffer
@@ -188,13 +198,13 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
         assert sorted(archive.namelist()) == names and MANIFEST_NAME in names
         assert archive.read("golden/a.bin") == b"x" * 1000
     before = model.read_bytes()
-    pick.write_threshold(model, picked("recall>=0.6", three_faces()), ["test.json"])
+    threshold_choice.write_threshold(model, picked("recall>=0.6", three_faces()), ["test.json"])
     assert model.read_bytes() == before and {p.name for p in tmp_path.iterdir()} == {"m.tflite", "link.tflite"}
 
 
 def test_a_run_folder_has_its_manifest_changed(tmp_path: Path) -> None:
     (tmp_path / MANIFEST_NAME).write_text(DETECTOR.to_json())
-    pick.write_threshold(tmp_path, picked("recall>=0.3", three_faces()), ["a"])
+    threshold_choice.write_threshold(tmp_path, picked("recall>=0.3", three_faces()), ["a"])
     assert '"threshold": 0.9' in (tmp_path / MANIFEST_NAME).read_text()
 
 

@@ -5,17 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.boxes import Box
 from pocketsight.device.camera import Frame
-from pocketsight.device.detector import detect
-from pocketsight.device.follow.zones import parse_zone
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Model
-from pocketsight.device.pipeline import Pipeline, process_frames
-from pocketsight.device.record import FrameResult, frame_entry, to_json_line
-from pocketsight.device.sentiment import classify, softmax
-from pocketsight.device.tensor import QuantizedTensor
-from pocketsight.device.timing import StageTimer
+from pocketsight.device.inference.classifier import classify, softmax
+from pocketsight.device.inference.detector import detect
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.results import FrameResult, frame_entry, to_json_line
+from pocketsight.device.runtime.pipeline import Pipeline, process_frames
+from pocketsight.device.system.stage_timer import StageTimer
+from pocketsight.device.tracking.zones import parse_zone
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image
 from tests.pictures import FACE, HAPPY, SENTIMENT
 
 FRAME = np.zeros((192, 256, 3), np.uint8)

@@ -1,8 +1,8 @@
 import json
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.record import FaceResult, FrameResult, frame_entry, to_json_line
-from pocketsight.device.sentiment import Classification
+from pocketsight.device.inference.classifier import Classification
+from pocketsight.device.results import FaceResult, FrameResult, frame_entry, to_json_line
+from pocketsight.device.vision.boxes import Box
 
 FACE = FaceResult(Box(1.04, 2, 3.06, 4), 0.98765, Classification("sad", 0.80049, 1))
 

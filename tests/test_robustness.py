@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
-from pocketsight.device.image import Image, read_image
-from pocketsight.device.interpreter import Model
-from pocketsight.device.tensor import QuantizedTensor
-from pocketsight.train.answers import evaluate_classifier
-from pocketsight.train.expressions import ClassificationSample
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image, read_image
+from pocketsight.train.datasets.classification import ClassificationSample
+from pocketsight.train.evaluation.classifier import evaluate_classifier
 from tests.pictures import SENTIMENT, coco, save
 from tests.scripts import script
 

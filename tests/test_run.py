@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.spec import ModelSpec
-from pocketsight.train.fit import WEIGHTS_FILE
-from pocketsight.train.run import build_network, create_network, validation_subset
+from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.train.run_folder import build_network, create_network, validation_subset
+from pocketsight.train.training.trainer import WEIGHTS_FILE
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 

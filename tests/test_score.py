@@ -6,13 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from pocketsight.device.boxes import Box, Boxes
-from pocketsight.device.detector import Face
-from pocketsight.device.image import Image
-from pocketsight.device.interpreter import Model
-from pocketsight.device.sentiment import Classification
-from pocketsight.device.tensor import QuantizedTensor
-from pocketsight.train.answers import (
+from pocketsight.device.inference.classifier import Classification
+from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.boxes import Box, Boxes
+from pocketsight.device.vision.image import Image
+from pocketsight.train.datasets.classification import ClassificationSample
+from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample
+from pocketsight.train.evaluation.classifier import (
     Outcomes,
     Prediction,
     calibration_error,
@@ -21,10 +23,7 @@ from pocketsight.train.answers import (
     evaluate_classifier,
     rates_at_thresholds,
 )
-from pocketsight.train.expressions import ClassificationSample
-from pocketsight.train.faces import NO_BOXES, DetectionSample
-from pocketsight.train.match import ImageResult, coverage, iou, partition_detections
-from pocketsight.train.score import (
+from pocketsight.train.evaluation.detector import (
     average_precision,
     best_f1_threshold,
     compute_detector_metrics,
@@ -32,6 +31,7 @@ from pocketsight.train.score import (
     match_scores,
     run_detector,
 )
+from pocketsight.train.evaluation.matching import ImageResult, coverage, iou, partition_detections
 from tests.pictures import FACE, SENTIMENT, picture
 from tests.planted_faces import looked, seen, square
 

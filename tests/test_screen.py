@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pocketsight.device.image import list_images, read_image
-from pocketsight.device.screen import StatusLine, open_window
+from pocketsight.device.runtime.window import StatusLine, open_window
+from pocketsight.device.vision.image import list_images, read_image
 from tests.pictures import picture
 from tests.processes import CAPTURE, running, until
 

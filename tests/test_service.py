@@ -45,7 +45,7 @@ def test_little_of_the_system_is_exposed() -> None:
 
 def test_the_unit_is_what_the_watchdog_expects() -> None:
     """systemd waits longer than the watchdog, which knows more; a start may take as long as it does."""
-    from pocketsight.device.health.watchdog import GRACE_PERIOD, LOADING_TIMEOUT, TIMEOUT
+    from pocketsight.device.system.watchdog import GRACE_PERIOD, LOADING_TIMEOUT, TIMEOUT
 
     unit = ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment, method-assign]

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.commands.config import config
-from pocketsight.device.commands.options import MODELS_DIR
-from pocketsight.device.commands.run import config_from_options, run
+from pocketsight.device.cli.config import config
+from pocketsight.device.cli.options import MODELS_DIR
+from pocketsight.device.cli.run import config_from_options, run
 from pocketsight.device.errors import SettingsError
-from pocketsight.device.plan import RunConfig
-from pocketsight.device.sinks.sink import RotationConfig
+from pocketsight.device.runtime.config import RunConfig
+from pocketsight.device.sinks.base import RotationConfig
 
 
 def plan(*words: str) -> RunConfig:

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.plan import RunConfig
-from pocketsight.device.record import LogEntry
+from pocketsight.device.results import LogEntry
+from pocketsight.device.runtime.config import RunConfig
+from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.sinks.base import DiskFull, RotationConfig
+from pocketsight.device.sinks.csv_file import CSV_COLUMNS, open_csv
+from pocketsight.device.sinks.factory import SinkGroup, open_sinks
 from pocketsight.device.sinks.jsonl import open_jsonl
-from pocketsight.device.sinks.lines import TextFileSink
-from pocketsight.device.sinks.older import list_rotated_files
-from pocketsight.device.sinks.opened import SinkGroup, open_sinks
-from pocketsight.device.sinks.sink import DiskFull, RotationConfig
-from pocketsight.device.sinks.table import CSV_COLUMNS, open_csv
-from pocketsight.device.state import RunStatus
+from pocketsight.device.sinks.rotation import list_rotated_files
+from pocketsight.device.sinks.text_file import TextFileSink
 from tests.entries import face, fault, frame
 
 NONE = RotationConfig(None, None, None)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.image import Image
-from pocketsight.train.faces import read_detection_dataset
-from pocketsight.train.match import PATCH_SIZE, collect_matches, measure_appearance
-from pocketsight.train.slices import recommendations, slice_metrics, small_slices, wilson_interval
+from pocketsight.device.vision.image import Image
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.evaluation.matching import PATCH_SIZE, collect_matches, measure_appearance
+from pocketsight.train.evaluation.slices import recommendations, slice_metrics, small_slices, wilson_interval
 from tests.pictures import coco, labelme, picture
 from tests.planted_faces import looked, seen, square
 

@@ -6,10 +6,10 @@ import flatbuffers
 import numpy as np
 import pytest
 
-from pocketsight.device.commands.options import MODELS_DIR
-from pocketsight.device.interpreter import TfliteModel
-from pocketsight.device.spec import read_model_file
-from pocketsight.export.slim import BUFFER_ALIGNMENT, FILE_IDENTIFIER, compact
+from pocketsight.device.cli.options import MODELS_DIR
+from pocketsight.device.inference.interpreter import TfliteModel
+from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.export.compact import BUFFER_ALIGNMENT, FILE_IDENTIFIER, compact
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 

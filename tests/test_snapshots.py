@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.image import Image, read_image
-from pocketsight.device.record import FaceResult, FrameResult, LogEntry
-from pocketsight.device.snapshots import MAX_PENDING, Snapshots
+from pocketsight.device.results import FaceResult, FrameResult, LogEntry
+from pocketsight.device.sinks.snapshots import MAX_PENDING, Snapshots
+from pocketsight.device.vision.image import Image, read_image
 from tests.looping import boxes, frame, seen
 from tests.processes import until
 

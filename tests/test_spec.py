@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from pocketsight.device.errors import ModelError
-from pocketsight.device.interpreter import load_on_cpu
-from pocketsight.device.spec import MANIFEST_NAME, ModelSpec, SmoothingConfig, pack_model_file, read_model_file
+from pocketsight.device.inference.interpreter import load_on_cpu
+from pocketsight.device.inference.manifest import (
+    MANIFEST_NAME,
+    ModelSpec,
+    SmoothingConfig,
+    pack_model_file,
+    read_model_file,
+)
 
 BUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 SPEC = ModelSpec(

@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketsight.device.cli import main
+from pocketsight.device.cli.main import main
 from pocketsight.device.errors import DataError
-from pocketsight.train.data import split as module
-from pocketsight.train.data.groups import Group, assign_splits
-from pocketsight.train.faces import read_detection_dataset
+from pocketsight.train.curation import split as module
+from pocketsight.train.curation.grouping import Group, assign_splits
+from pocketsight.train.datasets.detection import read_detection_dataset
 from tests.pictures import coco, labelme, save, scene
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}

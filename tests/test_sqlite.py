@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.sinks import schema
-from pocketsight.device.sinks.sink import RotationConfig
+from pocketsight.device.sinks import sqlite_schema
+from pocketsight.device.sinks.base import RotationConfig
 from pocketsight.device.sinks.sqlite import CHECKPOINT_BYTES, SqliteSink
-from pocketsight.device.sinks.writer import SinkWorker
+from pocketsight.device.sinks.worker import SinkWorker
 from tests.entries import face, fault, frame
 
 Told = list[tuple[str, bool, str]]
@@ -155,7 +155,7 @@ def test_a_newer_version_and_a_foreign_database_are_left_alone(tmp_path: Path) -
 def test_an_older_version_is_brought_to_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "log.db", 0)
     more = "ALTER TABLE entries ADD COLUMN mood TEXT", "UPDATE entries SET mood = sentiment"
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, more))
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, more))
     for number in 1, 2:
         write(tmp_path / "log.db", number)
     assert asked(tmp_path / "log.db", "SELECT mood FROM entries ORDER BY n") == [("happy",), (None,), (None,)]
@@ -165,7 +165,7 @@ def test_an_older_version_is_brought_to_the_newest(tmp_path: Path, monkeypatch: 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "log.db", 0)
     more = "ALTER TABLE entries ADD COLUMN mood TEXT", "UPDATE absent SET mood = 1"
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, more))
+    monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, more))
     with pytest.raises(LogError, match="no such table: absent"):
         opened(tmp_path / "log.db")
     assert asked(tmp_path / "log.db", "PRAGMA user_version") == [(1,)]

@@ -3,10 +3,10 @@
 import json
 import time
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.record import FaceResult, FrameResult
-from pocketsight.device.sentiment import Classification
-from pocketsight.device.state import MAX_ENTRIES, RunStatus
+from pocketsight.device.inference.classifier import Classification
+from pocketsight.device.results import FaceResult, FrameResult
+from pocketsight.device.runtime.status import MAX_ENTRIES, RunStatus
+from pocketsight.device.vision.boxes import Box
 
 
 def record(number: int, born: float, label: str = "happy", taken: float = 0.0) -> FrameResult:

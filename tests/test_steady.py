@@ -4,9 +4,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketsight.device.follow.steady import LabelSmoother
-from pocketsight.device.sentiment import to_classification
-from pocketsight.device.spec import SmoothingConfig
+from pocketsight.device.inference.classifier import to_classification
+from pocketsight.device.inference.manifest import SmoothingConfig
+from pocketsight.device.tracking.smoother import LabelSmoother
 from tests.pictures import SENTIMENT
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketsight.device.boxes import Box
 from pocketsight.device.camera import Camera, open_camera
 from pocketsight.device.camera.synthetic import AWAY_BETWEEN, CYCLE_SECONDS, SyntheticScene
-from pocketsight.device.detector import detect
-from pocketsight.device.interpreter import load_on_cpu
-from pocketsight.device.sentiment import classify
+from pocketsight.device.inference.classifier import classify
+from pocketsight.device.inference.detector import detect
+from pocketsight.device.inference.interpreter import load_on_cpu
+from pocketsight.device.vision.boxes import Box
 
 MODELS = Path(__file__).parents[1] / "models"
 SIZE = 480, 640

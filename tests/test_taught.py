@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketsight.train.backend import keras
+from pocketsight.train.keras_backend import keras
+from pocketsight.train.networks.classifier import crop71k, distillation_targets
 from pocketsight.train.recipe import RECIPES
-from pocketsight.train.sentiment import crop71k, distillation_targets
 from tests.pictures import save
 
 PROGRAM = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]

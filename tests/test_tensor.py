@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketsight.device.tensor import QuantizedTensor
+from pocketsight.device.inference.quantized import QuantizedTensor
 
 
 @given(st.floats(0, 1), st.integers(1, 1024), st.integers(-128, 127))

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.detector import Face
-from pocketsight.device.follow.tracker import Tracker, match_tracks
+from pocketsight.device.inference.detector import Face
+from pocketsight.device.tracking.tracker import Tracker, match_tracks
+from pocketsight.device.vision.boxes import Box
 
 
 def face(x: float, y: float, side: float = 40, score: float = 0.9) -> Face:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device import tuning as module
-from pocketsight.device.tuning import autotune_threads, pick_threads, thread_counts
+from pocketsight.device.inference import autotune as module
+from pocketsight.device.inference.autotune import autotune_threads, pick_threads, thread_counts
 
 
 def test_another_thread_must_be_worth_it() -> None:

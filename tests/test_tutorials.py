@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.boxes import Box, decode_single, encode_single
-from pocketsight.device.detector import detect
-from pocketsight.device.drawn import write_detection_dataset
 from pocketsight.device.errors import DataError
-from pocketsight.device.interpreter import Model
-from pocketsight.device.sentiment import classify, to_probabilities
-from pocketsight.device.spec import ModelSpec, read_model_file
-from pocketsight.device.tensor import QuantizedTensor
-from pocketsight.train.arch import ARCHITECTURES
-from pocketsight.train.augment import build_augmentation, random_window
-from pocketsight.train.backend import keras
-from pocketsight.train.fit import compile_trainer
+from pocketsight.device.inference.classifier import classify, to_probabilities
+from pocketsight.device.inference.detector import detect
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.manifest import ModelSpec, read_model_file
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.synthetic.faces import write_detection_dataset
+from pocketsight.device.vision.boxes import Box, decode_single, encode_single
+from pocketsight.train.datasets.augmentation import build_augmentation, random_window
+from pocketsight.train.keras_backend import keras
+from pocketsight.train.networks.registry import ARCHITECTURES
+from pocketsight.train.networks.tutorials import IMAGENET_BGR_MEAN, load_imagenet_weights, vgg16_loss
 from pocketsight.train.recipe import CNN256_RECIPE, RECIPES, VGG16_RECIPE
-from pocketsight.train.tutorials import IMAGENET_BGR_MEAN, load_imagenet_weights, vgg16_loss
+from pocketsight.train.training.trainer import compile_trainer
 from tests.pictures import save, scene
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device.health.watchdog import (
+from pocketsight.device.system.watchdog import (
     Watchdog,
     notify,
     notify_ready,

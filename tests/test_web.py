@@ -14,12 +14,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pocketsight.device.errors import ServeError
-from pocketsight.device.state import RunStatus
+from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.web.auth import parse_bind_address
-from pocketsight.device.web.feed import MAX_VIEWERS
-from pocketsight.device.web.health import check_health
-from pocketsight.device.web.picture import PreviewEncoder, encode_preview
-from pocketsight.device.web.serve import serve
+from pocketsight.device.web.encoder import PreviewEncoder, encode_preview
+from pocketsight.device.web.healthcheck import check_health
+from pocketsight.device.web.mjpeg import MAX_VIEWERS
+from pocketsight.device.web.server import serve
 from tests.looping import LABELS, Loop, ask, boxes, decoded, frame, looping, seen, watching
 from tests.processes import until
 

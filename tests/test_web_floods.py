@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device.web import server
+from pocketsight.device.web import limits
 from pocketsight.device.web.auth import read_token
 from tests.looping import LABELS, Loop, ask, callers, is_closed, looping, raw, watching
 from tests.processes import until
@@ -28,10 +28,10 @@ def token_file(tmp_path: Path) -> Path:
 
 def test_no_file_but_its_own_is_ever_served(token_file: Path) -> None:
     steps = ["..", "%2e%2e", "..%2f", "%2e%2e%2f", "..%5c", "..\\", "%252e%252e", "....//", "%c0%ae%c0%ae", "%00", "."]
-    ends = ["etc/passwd", "app.py", "serve.py", "page.html", "token", str(token_file), "../" * 9 + str(token_file)]
+    ends = ["etc/passwd", "app.py", "server.py", "index.html", "token", str(token_file), "../" * 9 + str(token_file)]
     secret = token_file.read_text().strip().encode()
     with looping(token_file) as loop:
-        for start in ("/", "/page.css/", "/api/", "//", "/static/", "/page.js%00"):
+        for start in ("/", "/style.css/", "/api/", "//", "/static/", "/app.js%00"):
             for step in steps:
                 for end in ends:
                     target = f"{start}{step}/{step}/{end}"
@@ -125,7 +125,7 @@ def test_500_at_once_stop_neither_the_loop_nor_the_server() -> None:
         until(lambda: ask_again(loop) == 200)
         with watching(loop.web) as next_picture:
             assert next_picture()
-    assert most <= server.MAX_CONNECTIONS + 1
+    assert most <= limits.MAX_CONNECTIONS + 1
     assert any(answered)
     assert frames > 5  # this process runs the hammers, too: how fast the loop is then is measured elsewhere
     assert sorted(loop.took)[len(loop.took) // 2] < 0.02
@@ -153,11 +153,11 @@ def test_the_server_rests_when_it_has_used_its_share() -> None:
             thread.start()
         begun, before = time.monotonic(), used()
         time.sleep(3)
-        share = (used() - before - server.CPU_BURST) / (time.monotonic() - begun)
+        share = (used() - before - limits.CPU_BURST) / (time.monotonic() - begun)
         over.set()
         for thread in threads:
             thread.join(timeout=20)
-    assert share < 2 * server.CPU_SHARE
+    assert share < 2 * limits.CPU_SHARE
 
 
 def ask_until(loop: Loop, over: threading.Event) -> None:
@@ -167,14 +167,14 @@ def ask_until(loop: Loop, over: threading.Event) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "CLIENT_TIMEOUT", 2.0)
+    monkeypatch.setattr(limits, "CLIENT_TIMEOUT", 2.0)
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("data", [
     b"", b"GET / HTTP/1.1\r\nHost: local", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nx",
-    b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT",
+    b"GET /app.js HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT",
 ], ids=["nothing", "half", "idle", "body", "second half"])  # fmt: skip
 def test_who_does_not_finish_a_request_is_hung_up_on(data: bytes) -> None:
     with looping() as loop, callers(loop, 5, data) as slow:
@@ -205,7 +205,7 @@ def test_who_does_not_read_is_hung_up_on_and_costs_the_others_nothing() -> None:
         pictures = {next_picture() for _ in range(10)}
         assert len(pictures) == 10
         until(lambda: next_picture() != b"" and loop.web.broadcaster.viewers == 1)
-    answers = b"GET /page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
+    answers = b"GET /app.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200
     with looping() as loop, callers(loop, 3, answers, small=True) as slow:
         until(lambda: len(loop.web.server.server_state.connections) == len(slow))
         until(lambda: not loop.web.server.server_state.connections)

@@ -13,7 +13,7 @@ from pocketsight.device.web.auth import MAX_TRACKED_ADDRESSES, LoginThrottle, To
 from tests.looping import ask, callers, looping, raw, watching
 from tests.processes import until
 
-ADDRESSES_SERVED = "/ /page.css /page.js /icon.svg /stream.mjpg /snapshot.jpg /api/state /api/events /metrics".split()
+ADDRESSES_SERVED = "/ /style.css /app.js /icon.svg /stream.mjpg /snapshot.jpg /api/state /api/events /metrics".split()
 SECRETS = b"20261122T041500Z", b"\xff\xd8", b"frames", b"pocketsight_", b"const ", b"--ground"  # what only insiders see
 
 

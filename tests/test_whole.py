@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.boxes import encode
-from pocketsight.device.cli import main
-from pocketsight.device.commands.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.cli.main import main
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import DataError
-from pocketsight.device.image import Image, read_image, resize
-from pocketsight.device.interpreter import Model
-from pocketsight.device.tensor import QuantizedTensor
-from pocketsight.train.expressions import ClassificationSample
-from pocketsight.train.whole import (
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.boxes import encode
+from pocketsight.device.vision.image import Image, read_image, resize
+from pocketsight.train.datasets.classification import ClassificationSample
+from pocketsight.train.evaluation.pipeline import (
     PipelineResult,
     compute_pipeline_metrics,
     format_pipeline_scores,

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.drawn import Scene, write_classification_dataset, write_detection_dataset, write_frame_folder
-from pocketsight.device.spec import MANIFEST_NAME, read_model_file
-from pocketsight.train.match import iou
+from pocketsight.device.inference.manifest import MANIFEST_NAME, read_model_file
+from pocketsight.device.synthetic.faces import (
+    Scene,
+    write_classification_dataset,
+    write_detection_dataset,
+    write_frame_folder,
+)
+from pocketsight.train.evaluation.matching import iou
 
 DETECTOR = "--pictures", 9600, "--batch", 16
 SENTIMENT = "--pictures", 24000, "--batch", 32
@@ -126,7 +131,7 @@ def test_a_training_is_not_overwritten_and_a_finished_one_resumes_to_the_same(wa
 def test_an_export_that_loses_too_much_writes_nothing(
     way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pocketsight.device.cli import main
+    from pocketsight.device.cli.main import main
     from pocketsight.export import parity
 
     lost = {"difference": {}, "metric": "accuracy", "pictures": 1000, "trained": 0.9, "exported": 0.8, "loss": 0.1}

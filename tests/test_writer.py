@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.record import LogEntry
-from pocketsight.device.sinks import writer as module
+from pocketsight.device.results import LogEntry
+from pocketsight.device.sinks import worker as module
+from pocketsight.device.sinks.base import DiskFull, RotationConfig
+from pocketsight.device.sinks.factory import FaultAggregator, SinkGroup
 from pocketsight.device.sinks.jsonl import open_jsonl
-from pocketsight.device.sinks.opened import FaultAggregator, SinkGroup
-from pocketsight.device.sinks.sink import DiskFull, RotationConfig
-from pocketsight.device.sinks.writer import SinkWorker
+from pocketsight.device.sinks.worker import SinkWorker
 from tests.entries import face
 from tests.processes import until
 

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketsight.device.boxes import Box
 from pocketsight.device.errors import SettingsError
-from pocketsight.device.follow.zones import in_zones, parse_zone
+from pocketsight.device.tracking.zones import in_zones, parse_zone
+from pocketsight.device.vision.boxes import Box
 
 FRAME = 100, 200, 3
 

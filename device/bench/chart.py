@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.files import atomic_write
-from pocketsight.device.image import Image
+from pocketsight.device.system.atomic_files import atomic_write
+from pocketsight.device.vision.image import Image
 
 WIDTH, PANEL_HEIGHT, LEFT_MARGIN, TOP_MARGIN = (
     900,

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from pocketsight.device.bench.machine import REPORT_VERSION, is_busy
+from pocketsight.device.bench.environment import REPORT_VERSION, is_busy
 from pocketsight.device.bench.statistics import ratio_of_medians
-from pocketsight.device.bench.words import model_verdict, stage_verdict
+from pocketsight.device.bench.verdicts import model_verdict, stage_verdict
 from pocketsight.device.errors import DataError
 
 Report = Mapping[str, Any]

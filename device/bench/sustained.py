@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pocketsight.device.bench.machine import max_cpu_mhz
-from pocketsight.device.health.board import SensorReading, Sensors, read_kernel_file
+from pocketsight.device.bench.environment import max_cpu_mhz
+from pocketsight.device.system.sensors import SensorReading, Sensors, read_kernel_file
 
 MAX_WINDOWS = 120  # at most; a window is a second at least
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.device.camera.frame import Camera, Frame
+from pocketsight.device.camera.base import Camera, Frame
 from pocketsight.device.errors import CameraError
-from pocketsight.device.image import IMAGE_SUFFIXES, list_images, read_image, to_rgb
+from pocketsight.device.vision.image import IMAGE_SUFFIXES, list_images, read_image, to_rgb
 
 
 @contextmanager

@@ -18,13 +18,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pocketsight.device.boxes import Box
-from pocketsight.device.camera.frame import Camera, FaultReporter, Frame
+from pocketsight.device.camera.base import Camera, FaultReporter, Frame
+from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.camera.live import LiveCamera
-from pocketsight.device.camera.portrait import APPEARANCES, FACE_BOX, draw_portrait
-from pocketsight.device.camera.reader import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.errors import CameraError
-from pocketsight.device.image import Image
+from pocketsight.device.synthetic.portrait import APPEARANCES, FACE_BOX, draw_portrait
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image
 
 FPS = 30.0
 SOURCE_PATTERN = re.compile(r"synthetic(?::(?=.))?(?:(\d+)x(\d+))?(?:@?(fast)|@(\d+(?:\.\d+)?))?")

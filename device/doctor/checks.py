@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pocketsight.device.doctor import hardware, packages, system
-from pocketsight.device.doctor.finding import Check
-from pocketsight.device.health.board import read_board_info, read_sensors
-from pocketsight.device.health.clock import clock_synced
+from pocketsight.device.doctor.report import Check
+from pocketsight.device.system.clock import clock_synced
+from pocketsight.device.system.sensors import read_board_info, read_sensors
 
 
 def make_checks(

@@ -11,17 +11,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from pocketsight.device.doctor.finding import Finding
-from pocketsight.device.doctor.texts import LIBEDGETPU_FIX, RIBBON_FIX
-from pocketsight.device.health.board import (
-    HOT_CELSIUS,
-    SINCE_BOOT_SHIFT,
-    BoardInfo,
-    SensorReading,
-    decode_throttled,
-    read_kernel_file,
-)
-from pocketsight.device.health.coral import (
+from pocketsight.device.doctor.known_errors import LIBEDGETPU_FIX, RIBBON_FIX
+from pocketsight.device.doctor.report import Finding
+from pocketsight.device.inference.coral_devices import (
     LIBEDGETPU,
     PLUG_IN_HINT,
     AccessCheck,
@@ -29,7 +21,15 @@ from pocketsight.device.health.coral import (
     find_corals,
     is_libedgetpu_installed,
 )
-from pocketsight.device.health.coral import find_access_problem as not_ours
+from pocketsight.device.inference.coral_devices import find_access_problem as not_ours
+from pocketsight.device.system.sensors import (
+    HOT_CELSIUS,
+    SINCE_BOOT_SHIFT,
+    BoardInfo,
+    SensorReading,
+    decode_throttled,
+    read_kernel_file,
+)
 
 ROOT = Path("/")
 NON_CAMERA_DRIVERS = "bcm2835-", "pispbe", "rpi-", "rpivid"  # video devices of a Pi that decode or convert

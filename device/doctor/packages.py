@@ -10,11 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from pocketsight.device.doctor import child, texts
-from pocketsight.device.doctor.child import ProbeResult, run_probe
-from pocketsight.device.doctor.finding import Finding, Level
+from pocketsight.device.doctor import known_errors, probe
+from pocketsight.device.doctor.probe import ProbeResult, run_probe
+from pocketsight.device.doctor.report import Finding, Level
 from pocketsight.device.errors import ModelError
-from pocketsight.device.spec import TASKS, read_model_file
+from pocketsight.device.inference.manifest import TASKS, read_model_file
 
 ProbeFn = Callable[..., ProbeResult]
 
@@ -38,26 +38,26 @@ def check_python(now: tuple[int, ...] = sys.version_info[:3], bits: int = 8 * st
 
 def check_interpreter(model: Path, run_probe: ProbeFn = run_probe) -> Finding:
     """Does TFLite run here, with the numpy that is here? `model` is one that is whole."""
-    result = run_probe(child.INTERPRETER_PROBE, [model])
+    result = run_probe(probe.INTERPRETER_PROBE, [model])
     if result.output:
         package = result.output["package"].replace("_", "-")
         return Finding(
             "interpreter", "ok", f"{package} {_package_version(package)} with numpy {result.output['numpy']}"
         )
-    if texts.find_fix(result.stderr) == texts.NUMPY_1_FIX:
+    if known_errors.find_fix(result.stderr) == known_errors.NUMPY_1_FIX:
         package = next(
             (name for name in ("tflite-runtime", "ai-edge-litert") if _package_version(name)), "the interpreter"
         )
         says = (
             f"{package} {_package_version(package)} was built for numpy 1 and finds numpy {_package_version('numpy')}"
         )
-        return Finding("interpreter", "fail", says, texts.NUMPY_1_FIX)
+        return Finding("interpreter", "fail", says, known_errors.NUMPY_1_FIX)
     return _failed_probe("interpreter", result, "pip install --force-reinstall 'pocketsight[board]'")
 
 
 def check_opencv(run_probe: ProbeFn = run_probe, installed: Callable[[str], str] | None = None) -> Finding:
     """Is it there, once?"""
-    result = run_probe(child.OPENCV_PROBE)
+    result = run_probe(probe.OPENCV_PROBE)
     if not result.output:
         return _failed_probe(
             "OpenCV", result, "pip install --force-reinstall 'pocketsight[opencv]', or on a Pi take apt's"
@@ -81,7 +81,7 @@ def check_picamera2(
             return Finding("picamera2", "warn", "only the system's Python has it, this environment does not", cure)
         cure = "for a camera on the ribbon: sudo apt install python3-picamera2"
         return Finding("picamera2", "warn", "not installed; USB cameras work without it", cure) if is_pi else None
-    result = run_probe(child.PICAMERA2_PROBE)
+    result = run_probe(probe.PICAMERA2_PROBE)
     if result.output:
         return Finding("picamera2", "ok", f"visible, {Path(result.output['file']).parent}")
     return _failed_probe("picamera2", result, "sudo apt install --reinstall python3-picamera2", "warn")
@@ -96,10 +96,10 @@ def check_models(detector: Path, classifier: Path, run_probe: ProbeFn = run_prob
     for spec, task, path in zip(specs, TASKS, (detector, classifier), strict=True):
         if spec.task != task:
             return Finding("models", "fail", f"{path} is a {spec.task} model", f"give --{task} a {task} model")
-    result = run_probe(child.MODELS_PROBE, [detector, classifier])
+    result = run_probe(probe.MODELS_PROBE, [detector, classifier])
     if result.output and "error" in result.output:
         message = result.output["error"]
-        return Finding("models", "fail", message, texts.find_fix(message) or "pocketsight info MODEL tells more")
+        return Finding("models", "fail", message, known_errors.find_fix(message) or "pocketsight info MODEL tells more")
     if not result.output:
         return _failed_probe("models", result, "pocketsight info MODEL tells more")
     found = specs[0].labels[0], " or ".join(specs[1].reported_labels)
@@ -118,13 +118,17 @@ def check_extras(is_installed: Callable[[str], bool] = lambda name: find_spec(na
 
 
 def _failed_probe(name: str, result: ProbeResult, default_fix: str, level: Level = "fail") -> Finding:
-    return Finding(name, level, _truncate(_first_known_error(result)), texts.find_fix(result.stderr) or default_fix)
+    return Finding(
+        name, level, _truncate(_first_known_error(result)), known_errors.find_fix(result.stderr) or default_fix
+    )
 
 
 def _first_known_error(result: ProbeResult) -> str:
     """The first error of a traceback: what comes after is mostly its echo."""
     lines = [line.strip() for line in result.stderr.splitlines()]
-    known: Iterable[str] = (line for line in lines if texts.find_fix(line) and not line.startswith(("File", "raise")))
+    known: Iterable[str] = (
+        line for line in lines if known_errors.find_fix(line) and not line.startswith(("File", "raise"))
+    )
     return next(iter(known), result.last_line)
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import click
 
-from pocketsight.device.doctor.finding import Finding
 from pocketsight.device.doctor.hardware import open_files
-from pocketsight.device.doctor.texts import find_fix as known
+from pocketsight.device.doctor.known_errors import find_fix as known
+from pocketsight.device.doctor.report import Finding
 from pocketsight.device.errors import PocketsightError
-from pocketsight.device.health.board import DISK_LOW_BYTES, SensorReading, read_kernel_file
+from pocketsight.device.system.sensors import DISK_LOW_BYTES, SensorReading, read_kernel_file
 
 ROOT = Path("/")
 DISK_WARN_BYTES = 1024 * 2**20  # bytes: under this a disk deserves a look
@@ -85,8 +85,8 @@ def check_clock(synced: bool | None) -> Finding:
 
 def check_config(path: Path) -> Finding:
     """Would `pocketsight run --config` take this file?"""
-    from pocketsight.device.commands.run import run
-    from pocketsight.device.settings import read_config_file
+    from pocketsight.device.cli.config_file import read_config_file
+    from pocketsight.device.cli.run import run
 
     try:
         count = len(read_config_file(path, run, click.Context(run)))

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.record import LogEntry, to_json_line
-from pocketsight.device.sinks.lines import DISK_FULL_ERRNOS, TextFileSink, write_all
-from pocketsight.device.sinks.sink import DiskFull, RotationConfig
+from pocketsight.device.results import LogEntry, to_json_line
+from pocketsight.device.sinks.base import DiskFull, RotationConfig
+from pocketsight.device.sinks.text_file import DISK_FULL_ERRNOS, TextFileSink, write_all
 
 
 def open_jsonl(path: Path, rotation: RotationConfig) -> TextFileSink:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.errors import LogError
-from pocketsight.device.events import FaultReporter
-from pocketsight.device.record import LogEntry, to_json_line
-from pocketsight.device.sinks.lines import DISK_FULL_ERRNOS, SYNC_INTERVAL, count_page_bytes
-from pocketsight.device.sinks.older import list_rotated_files, rotated_name, select_files_to_delete
-from pocketsight.device.sinks.schema import TABLE_COLUMNS, ForeignDatabase, prepare_database
-from pocketsight.device.sinks.sink import DiskFull, RotationConfig
+from pocketsight.device.results import LogEntry, to_json_line
+from pocketsight.device.runtime.events import FaultReporter
+from pocketsight.device.sinks.base import DiskFull, RotationConfig
+from pocketsight.device.sinks.rotation import list_rotated_files, rotated_name, select_files_to_delete
+from pocketsight.device.sinks.sqlite_schema import TABLE_COLUMNS, ForeignDatabase, prepare_database
+from pocketsight.device.sinks.text_file import DISK_FULL_ERRNOS, SYNC_INTERVAL, count_page_bytes
 
 BUSY_TIMEOUT = 1.0  # seconds to wait for another program that writes
 CHECKPOINT_BYTES = 1_000_000  # bytes of the write-ahead log that are copied into the database at a time

@@ -12,18 +12,18 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from pocketsight.device.state import RunStatus
-from pocketsight.device.web.feed import STREAM_TYPE, MjpegBroadcaster
-from pocketsight.device.web.guard import AuthMiddleware, is_authenticated
-from pocketsight.device.web.health import check_health
+from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.web.healthcheck import check_health
 from pocketsight.device.web.metrics import MetricsCollector
+from pocketsight.device.web.middleware import AuthMiddleware, is_authenticated
+from pocketsight.device.web.mjpeg import STREAM_TYPE, MjpegBroadcaster
 
 SNAPSHOT_TIMEOUT = 5.0  # seconds to wait for a picture
 NEWEST_ONLY = 1 << 62  # more than any entry's number
 STATIC_FILES = {  # the only files that are served, read once at the start
-    "/": ("page.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
+    "/": ("index.html", "text/html"),
+    "/style.css": ("style.css", "text/css"),
+    "/app.js": ("app.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
@@ -49,7 +49,7 @@ class Handlers:
     def __init__(self, status: RunStatus, broadcaster: MjpegBroadcaster) -> None:
         self.status, self.broadcaster = status, broadcaster
         self.metrics_collector = MetricsCollector(status, broadcaster)
-        folder = files("pocketsight.device.web")
+        folder = files("pocketsight.device.web") / "static"
         self.static_files = {path: ((folder / name).read_bytes(), kind) for path, (name, kind) in STATIC_FILES.items()}
 
     async def static_file(self, request: Request) -> Response:

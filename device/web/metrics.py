@@ -12,10 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from pocketsight.device.sentiment import UNSURE
-from pocketsight.device.state import RunStatus
-from pocketsight.device.web.feed import MjpegBroadcaster
-from pocketsight.device.web.health import check_health
+from pocketsight.device.inference.classifier import UNSURE
+from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.web.healthcheck import check_health
+from pocketsight.device.web.mjpeg import MjpegBroadcaster
 
 GAUGES = (  # key of the state, name, help; a key that is not there is left out
     ("uptime", "uptime_seconds", "Since the run began."),

@@ -1,108 +1,148 @@
-"""uvicorn, made safe for a machine with something better to do: bounded in connections, in patience and in CPU."""
+"""The page and the numbers of a run over HTTP, in a thread of their own."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-import selectors
-import time
-from typing import Any
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+import uvicorn
 
-MAX_CONNECTIONS = 64  # open at once, so that the camera and the log never run out of file descriptors
-MAX_CONNECTIONS_PER_ADDRESS = 32  # of one address
-CLIENT_TIMEOUT = 10.0  # seconds for a request to come whole, and for what was sent to be read
-CPU_SHARE, CPU_BURST = 0.1, 0.3  # of one core for all requests together; seconds of it that may be saved up
-MAX_TRACEBACKS = 20  # tracebacks of ours that are written out; a mistake of ours must not fill the disk
+from pocketsight.device.errors import ServeError
+from pocketsight.device.results import FrameResult
+from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.system.priority import lower_thread_priority
+from pocketsight.device.vision.image import Image
+from pocketsight.device.web.app import make_app
+from pocketsight.device.web.auth import is_loopback, parse_bind_address, read_token
+from pocketsight.device.web.encoder import MAX_FPS, PreviewEncoder
+from pocketsight.device.web.limits import CpuLimitedSelector, ErrorsOnlyFilter, LimitedConnection, close_overdue
+from pocketsight.device.web.middleware import AuthMiddleware
+from pocketsight.device.web.mjpeg import MjpegBroadcaster
+
+MAX_HEADER_BYTES = 16 * 1024  # bytes of a request's head
+BACKLOG = 32  # callers whom the system lets wait
+SEND_BUFFER_BYTES = 128 * 1024  # bytes that the system keeps for a slow viewer; more would be old pictures
+
+FIXES = {
+    errno.EADDRINUSE: "another program has this port; choose another",
+    errno.EACCES: "ports below 1024 are the system's; choose a higher one",
+}
 
 
-class CpuLimitedSelector(selectors.DefaultSelector):
-    """Rests when its thread has used more of a core than its share: whoever hammers the server slows the server.
+class WebServer:
+    """A running server. `show` belongs to the loop."""
 
-    All threads of Python take turns, so what this one does not use is the loop's.
+    def __init__(
+        self, listener: socket.socket, host: str, token: str | None, status: RunStatus, blur: bool, fps: float
+    ) -> None:  # fmt: skip
+        name, self.port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
+        self.url = f"http://{name}:{self.port}/"
+        self.listener = listener
+        self.encoder = PreviewEncoder(lambda: status.labels, self._publish, blur, fps)
+        self.broadcaster = MjpegBroadcaster(self.encoder.set_watched)
+        app = make_app(status, self.broadcaster, token, host, self.port)
+        self.server = _make_server(app)
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.started = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="web", daemon=True)
+        self.thread.start()
+        self.started.wait(10)
+
+    def update(self, image: Image, record: FrameResult) -> None:
+        """A frame was looked at: takes microseconds. Nobody may write into `image` after this."""
+        self.encoder.update(image, record)
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        self.encoder.close()
+        if self.loop:
+            with suppress(RuntimeError):  # it has ended by itself
+                self.loop.call_soon_threadsafe(self._abort_connections)
+        self.thread.join(timeout=5)
+
+    def _publish(self, jpeg: bytes) -> None:
+        if self.loop:
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self.broadcaster.publish, jpeg)
+
+    def _abort_connections(self) -> None:
+        self.server.should_exit = self.server.force_exit = True
+        for connection in list(self.server.server_state.connections):
+            connection.transport.abort()
+
+    def _run(self) -> None:
+        lower_thread_priority()
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(CpuLimitedSelector())) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.loop.set_exception_handler(_ignore_exception)
+        sweeping = asyncio.create_task(close_overdue(self.server.server_state.connections))
+        serving = asyncio.create_task(self.server.serve(sockets=[self.listener]))
+        self.started.set()
+        await serving
+        sweeping.cancel()
+
+
+@contextmanager
+def serve(
+    address: str, token_file: Path | None, status: RunStatus, blur: bool = False, fps: float = MAX_FPS
+) -> Iterator[WebServer]:  # fmt: skip
+    """Serve the page at `address`, as 127.0.0.1:8080, until the block is left.
+
+    Beyond this machine only with a token, which stands in `token_file`, made if it is missing. Raises ServeError.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cpu_budget = CPU_BURST
-        self.last_time, self.last_cpu_time = time.monotonic(), time.thread_time()
-
-    def select(self, timeout: float | None = None) -> Any:
-        """As of its class, later."""
-        now, used = time.monotonic(), time.thread_time()
-        self.cpu_budget = min(CPU_BURST, self.cpu_budget + CPU_SHARE * (now - self.last_time)) - (
-            used - self.last_cpu_time
+    host, port = parse_bind_address(address)
+    if token_file is None and not is_loopback(host):
+        raise ServeError(
+            f"--preview {address} can be reached by others: add --token-file FILE; a missing file is made, "
+            "with a new token in it"
         )
-        self.last_time, self.last_cpu_time = now, used
-        if self.cpu_budget < 0:
-            time.sleep(min(0.5, -self.cpu_budget / CPU_SHARE))
-        return super().select(timeout)
+    token, was_created = read_token(token_file) if token_file else (None, False)
+    with _listen(host, port) as listener:
+        web = WebServer(listener, host, token, status, blur, fps)
+        where = f"; its token {'was made and ' if was_created else ''}stands in {token_file}" if token_file else ""
+        url = web.url.replace("0.0.0.0", socket.gethostname()).replace("[::]", socket.gethostname())
+        print(f"the page is at {url}{where}", file=sys.stderr, flush=True)
+        try:
+            yield web
+        finally:
+            web.close()
 
 
-class LimitedConnection(H11Protocol):
-    """One too many is closed at once; one that is slow to ask or to read is closed in the end."""
-
-    waiting_since = 0.0  # when the server began to wait for a request
-    write_blocked_since: float | None = None  # since when what was sent is not read
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody called."""
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # one picture may wait for its reader, never two
-        self.waiting_since = self.loop.time()
-        same = sum(_peer_address(other) == _peer_address(self) for other in self.connections)
-        if len(self.connections) > MAX_CONNECTIONS or same > MAX_CONNECTIONS_PER_ADDRESS:
-            self.connections.discard(self)
-            transport.abort()
-
-    def on_response_complete(self) -> None:
-        """An answer was given; the next request may come."""
-        self.waiting_since = self.loop.time()
-        super().on_response_complete()
-
-    def pause_writing(self) -> None:
-        """What was sent is not read yet."""
-        self.write_blocked_since = self.loop.time()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """It is."""
-        self.write_blocked_since = None
-        super().resume_writing()
-
-    def is_overdue(self, now: float) -> bool:
-        """Whether patience is at its end."""
-        waiting = self.cycle is None or self.cycle.response_complete
-        idle = waiting and now - self.waiting_since > CLIENT_TIMEOUT
-        return idle or (self.write_blocked_since is not None and now - self.write_blocked_since > CLIENT_TIMEOUT)
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        both = host == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server(where[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    except OSError as error:  # also of a name that nobody knows
+        cure = FIXES.get(error.errno or 0, "is this an address of this machine?")
+        raise ServeError(f"--preview {host}:{port} cannot be opened ({error.strerror}); {cure}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections take over
+    return listener
 
 
-def _peer_address(connection: Any) -> str:
-    return connection.client[0] if connection.client else ""
+def _make_server(app: AuthMiddleware) -> uvicorn.Server:
+    for name in ("uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        if not logger.filters:
+            logger.addFilter(ErrorsOnlyFilter())
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, http=LimitedConnection, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
+            server_header=False, timeout_keep_alive=8, timeout_graceful_shutdown=1, backlog=BACKLOG,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        )
+    )  # fmt: skip
 
 
-async def close_overdue(connections: set[Any]) -> None:
-    """Close what is overdue, for ever."""
-    while True:
-        await asyncio.sleep(1)
-        now = asyncio.get_running_loop().time()
-        for connection in list(connections):
-            if connection.overdue(now):
-                connection.transport.abort()
-
-
-class ErrorsOnlyFilter(logging.Filter):
-    """Lets through tracebacks of our own mistakes, the first few; what strangers send is not worth a line."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.remaining = MAX_TRACEBACKS
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line is written."""
-        kind = record.exc_info[0] if record.exc_info else None
-        if kind is None or not issubclass(kind, Exception) or self.remaining <= 0:
-            return False
-        self.remaining -= 1
-        return True
+def _ignore_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """What went wrong with one connection, mostly by what was sent there, is that connection's end."""

@@ -1,0 +1,144 @@
+"""Cameras that OpenCV reads: at this machine (V4L2: USB and others), and on the network (RTSP, MJPEG over HTTP)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
+from pocketsight.device.camera.devices import find_holders
+from pocketsight.device.camera.freeze import FREEZE_TIMEOUT
+from pocketsight.device.errors import CameraError
+
+TIMEOUT_MS = 5000  # milliseconds for opening and for one read, where OpenCV's back end has them
+BUFFER_COUNT = 2  # of V4L2: one to be filled while the other is read; with one alone every second frame is missed
+MAX_TIMESTAMP_AGE = 5.0  # seconds that a first frame may be old, or else its stamp is of another clock
+FFMPEG_ENVIRONMENT = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp"}  # UDP loses packets, and frames turn grey
+
+
+def redact_url(url: str) -> str:
+    """An address as messages show it: no user, no password, no query."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    _, at, rest = rest.rpartition("@")  # a password may hold "/" and "?"
+    rest, query, _ = rest.partition("?")
+    return f"{scheme}://{'***@' if at else ''}{rest}{'?***' if query else ''}"
+
+
+def network_camera_source(address: str) -> CameraSource:
+    """A camera at an address."""
+    shown = redact_url(address)
+    # A still picture sent again and again is possible here: a minute, and then it is taken as it is.
+    return CameraSource(
+        f"camera {shown!r}", lambda: _open_network(address, shown), freeze_timeout=60.0, has_sensor_noise=False
+    )
+
+
+def local_camera_source(source: str, size: tuple[int, int]) -> CameraSource:
+    """The camera of a number or of a device's path, asked for `size` (height, width)."""
+    path = Path(f"/dev/video{source}" if source.isdecimal() else source)
+    lasting = stable_path(path)
+    return CameraSource(f"camera {source!r}", lambda: _open_local(source, lasting, size), freeze_timeout=FREEZE_TIMEOUT)
+
+
+def stable_path(path: Path, links_dir: Path = Path("/dev/v4l/by-path")) -> Path:
+    """The link that names the socket a device is plugged into: its number changes when it is plugged in again."""
+    for link in sorted(links_dir.glob("*")):
+        if link.resolve() == path.resolve():
+            return link
+    return path
+
+
+@contextmanager
+def _open_network(address: str, redacted: str) -> Iterator[CaptureDevice]:
+    for name, value in FFMPEG_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its own lines may hold the address
+    backend, options = cv2.CAP_ANY, []
+    if cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends():
+        backend, options = cv2.CAP_FFMPEG, [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS]
+        options += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
+    capture = cv2.VideoCapture(address, backend, options)
+    try:
+        if not capture.isOpened():
+            cure = "is it on, does this machine reach it, and are user and password right?"
+            raise CameraError(f"camera {redacted!r} cannot be opened; {cure}")
+        yield CaptureDevice(_make_reader(capture), _read_fps(capture))
+    finally:
+        capture.release()
+
+
+@contextmanager
+def _open_local(source: str, path: Path, size: tuple[int, int]) -> Iterator[CaptureDevice]:
+    if sys.platform == "linux":
+        _check_access(source, path)
+        capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
+    else:
+        capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
+    try:
+        if not capture.isOpened():
+            raise CameraError(
+                f"camera {source!r} cannot be opened{_describe_holders(path)}; does it capture? pocketsight camera list"
+            )
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, BUFFER_COUNT)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[0])
+        yield CaptureDevice(
+            _make_reader(capture, monotonic_timestamps(lambda: capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)),
+            _read_fps(capture),
+        )
+    finally:
+        capture.release()
+
+
+def _check_access(source: str, path: Path) -> None:
+    if not path.exists():
+        raise CameraError(f"no camera {source!r}; is it plugged in? see: pocketsight camera list")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise CameraError(f"{path} may not be opened by this user; sudo usermod -aG video $USER, then log in again")
+
+
+def _describe_holders(path: Path) -> str:
+    held = find_holders(path)
+    return f", held by {', '.join(held)}" if held else ""
+
+
+def monotonic_timestamps(clock: Callable[[], float]) -> Callable[[], float | None]:
+    """When each frame was exposed, by the driver's clock, if that is the monotonic one; else None."""
+    trusted: bool | None = None
+
+    def stamp() -> float | None:
+        nonlocal trusted
+        now, born = time.monotonic(), clock()
+        if trusted is None:
+            trusted = 0 <= now - born < MAX_TIMESTAMP_AGE
+        return min(born, now) if trusted else None
+
+    return stamp
+
+
+def _make_reader(
+    capture: cv2.VideoCapture, timestamp: Callable[[], float | None] = lambda: None
+) -> Callable[[], RawFrame | None]:
+    """Reads into one buffer and copies from it as RGB: the copy is the consumer's for as long as it likes."""
+    buffer: cv2.typing.MatLike | None = None
+
+    def read() -> RawFrame | None:
+        nonlocal buffer
+        good, buffer = capture.read(buffer)
+        return RawFrame(np.asarray(cv2.cvtColor(buffer, cv2.COLOR_BGR2RGB), np.uint8), timestamp()) if good else None
+
+    return read
+
+
+def _read_fps(capture: cv2.VideoCapture) -> float:
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 1 <= fps <= 240 else 0.0

@@ -1,0 +1,48 @@
+"""`pocketsight doctor`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from pocketsight.device.cli.options import MODELS_DIR
+
+
+@click.command()
+@click.argument("message", nargs=-1)
+@click.option("--detector", type=click.Path(path_type=Path), default=MODELS_DIR / "detector.tflite",
+              help="The detector.  [default: the one that comes with pocketsight]")  # fmt: skip
+@click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite",
+              help="The classifier.  [default: the one that comes with pocketsight]")  # fmt: skip
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("."), help="Where the log goes.  [default: here]"
+)
+@click.option("--config", type=click.Path(path_type=Path), help="A file of settings for run: is it right?")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Of the page.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor(
+    message: tuple[str, ...],
+    detector: Path,
+    sentiment: Path,
+    folder: Path,
+    config: Path | None,
+    port: int,
+    as_json: bool,
+) -> None:
+    """Find out what is wrong with this machine, and say what cures it.
+
+    Status 1 when something must be mended first. With an error MESSAGE: what that one means.
+    """
+    from pocketsight.device.doctor import known_errors, report
+    from pocketsight.device.doctor.checks import make_checks
+
+    if message:
+        cure = known_errors.find_fix(" ".join(message))
+        click.echo(cure or "not a message that the doctor knows; pocketsight doctor without it looks at the machine")
+        sys.exit(0 if cure else 1)
+    found = report.run_checks(make_checks(detector, sentiment, MODELS_DIR / "detector.tflite", folder, port, config))
+    click.echo(json.dumps(report.as_json(found), indent=2) if as_json else report.as_text(found))
+    sys.exit(1 if report.has_failures(found) else 0)

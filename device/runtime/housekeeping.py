@@ -1,0 +1,66 @@
+"""What a run does now and then: look at the board, cool it, notice a clock that was set, say how it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from pocketsight.device.camera import Camera
+from pocketsight.device.inference.coral_fallback import EdgeTpuMonitor
+from pocketsight.device.runtime.config import RunConfig
+from pocketsight.device.runtime.events import Faults
+from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.runtime.throttle import FrameThrottle
+from pocketsight.device.sinks.factory import SinkGroup
+from pocketsight.device.system.clock import ClockStepDetector
+from pocketsight.device.system.sensors import BoardMonitor, Sensors
+from pocketsight.device.system.thermal import MARGIN_CELSIUS, ThermalController
+
+TICK_INTERVAL, BOARD_POLL_INTERVAL = 1.0, 10.0  # seconds between looks at the clock and the sinks, and at the board
+
+
+class Housekeeping:
+    """Cheap to call in every round of the loop."""
+
+    def __init__(self, config: RunConfig, status: RunStatus, faults: Faults) -> None:
+        self.status, self.faults = status, faults
+        files = [Path(target).parent for target in config.log if target != "-" and "://" not in target]
+        self.board_monitor = BoardMonitor(faults.report, status, Sensors(next(iter(files), Path())).read)
+        self.clock_steps = ClockStepDetector()
+        self.edgetpu_monitor = EdgeTpuMonitor(faults.report)
+        self.thermal: ThermalController | None = None
+        self.set_max_temperature(config.max_temperature)
+        self.board_thread: threading.Thread | None = None
+        self._next_tick = self._next_board_poll = 0.0
+
+    def set_max_temperature(self, limit: float | None) -> None:
+        """Keep the board below `limit` degrees Celsius from now on; None: let it be."""
+        if self.thermal is None or limit is None or self.thermal.target + MARGIN_CELSIUS != limit:
+            self.thermal = ThermalController(limit) if limit is not None else None
+
+    def tick(self, throttle: FrameThrottle, camera: Camera, sinks: SinkGroup) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + TICK_INTERVAL
+        if (step := self.clock_steps.poll()) is not None:
+            self.faults.report_once("clock set", f"by {step:+.1f} s; durations do not depend on it")
+        self.edgetpu_monitor.tick(now)
+        if now >= self._next_board_poll:
+            self._next_board_poll = now + BOARD_POLL_INTERVAL
+            self._poll_board()
+        temperature = self.status.info.get("temperature")
+        throttle.duty = self.thermal.update(temperature, now) if self.thermal else 1.0
+        sinks.raise_failure()
+        self.status.dropped = camera.dropped
+        self.status.info |= {"resting": throttle.is_idle, "slowed": round(throttle.duty, 2), **sinks.stats()}
+        self.status.info["waiting"] = self.status.info.get("mqtt", {}).get("waiting")
+        self.status.info["faults"] = {name: detail for name, (_, detail) in list(self.faults.active.items())}
+
+    def _poll_board(self) -> None:
+        """In a thread: the disk of a log may be one that hangs."""
+        if self.board_thread is None or not self.board_thread.is_alive():
+            self.board_thread = threading.Thread(target=self.board_monitor.poll, name="board", daemon=True)
+            self.board_thread.start()

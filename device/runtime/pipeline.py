@@ -1,0 +1,107 @@
+"""From a frame to its record: detect, follow, classify. `run` logs its records, `bench` counts their timings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
+from time import perf_counter
+
+from pocketsight.device.camera import Frame
+from pocketsight.device.inference.classifier import classify, predict_probabilities
+from pocketsight.device.inference.detector import Face, detect
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.results import FaceResult, FrameResult
+from pocketsight.device.system.stage_timer import StageTimer
+from pocketsight.device.tracking.smoother import LabelSmoother
+from pocketsight.device.tracking.tracker import Track, Tracker
+from pocketsight.device.tracking.zones import Zone, in_zones
+from pocketsight.device.vision.boxes import Box
+
+STAGES = "wait", "fit", "detect", "decode", "track", "crop", "classify", "write", "whole"  # whole: from its arrival
+
+
+class Pipeline:
+    """Both models and what they remember of the frames before."""
+
+    def __init__(
+        self, detector: Model, classifier: Model, zones: Sequence[Zone] = (), detect_interval: int = 1
+    ) -> None:
+        self.detector, self.classifier, self.zones = detector, classifier, zones
+        self.detect_interval = detect_interval  # the detector looks at one frame in so many; between, tracks move on
+        self.tracker = Tracker()
+        self.frames_since_detection = 0
+
+    def process(self, frame: Frame, timer: StageTimer) -> FrameResult:
+        """What is seen in a frame. `laps` was started when the frame was asked for."""
+        timer("wait")
+        arrived = timer.stage_start
+        faces, ignored_boxes = (
+            self._process_still(frame, timer) if frame.source is not None else self._process_tracked(frame, timer)
+        )
+        timer.stages_ms["whole"] = 1000 * (perf_counter() - arrived)
+        return FrameResult(
+            frame.captured_at,
+            frame.captured_monotonic,
+            frame.index,
+            frame.source,
+            faces,
+            timer.stages_ms,
+            ignored_boxes=ignored_boxes,
+        )
+
+    def _process_still(self, frame: Frame, timer: StageTimer) -> tuple[list[FaceResult], list[Box]]:
+        """In a picture that has nothing to do with the one before."""
+        faces, ignored_boxes = self._detect_in_zones(frame, timer)
+        return [
+            FaceResult(f.box, f.score, classify(frame.image, f.box, self.classifier, timer)) for f in faces
+        ], ignored_boxes
+
+    def _process_tracked(self, frame: Frame, timer: StageTimer) -> tuple[list[FaceResult], list[Box]]:
+        self.frames_since_detection += 1
+        ignored_boxes: list[Box] = []
+        if self.frames_since_detection < self.detect_interval and self.tracker.is_confident(frame.captured_monotonic):
+            tracks = self.tracker.predict(frame.captured_monotonic)
+            timer("track")
+        else:
+            self.frames_since_detection = 0
+            faces, ignored_boxes = self._detect_in_zones(frame, timer)
+            tracks = self.tracker.update(faces, frame.captured_monotonic, frame.captured_at)
+            timer("track")
+            for track in tracks:
+                self._classify_track(track, frame, timer)
+        if len(tracks) < len(self.tracker.tracks):
+            ignored_boxes += [track.display_box for track in self.tracker.tracks if not track.id or track.misses]
+        height, width = frame.image.shape[:2]
+        return [
+            FaceResult(_clip_to_frame(t.display_box, width, height), t.score, t.classification, t.id) for t in tracks
+        ], ignored_boxes
+
+    def _detect_in_zones(self, frame: Frame, timer: StageTimer) -> tuple[list[Face], list[Box]]:
+        """Faces that count, and the boxes of those outside the zones."""
+        faces = detect(frame.image, self.detector, timer)
+        if not self.zones:
+            return faces, []
+        inside = [in_zones(face.box, frame.image.shape, self.zones) for face in faces]
+        return list(compress(faces, inside)), [f.box for f, here in zip(faces, inside, strict=True) if not here]
+
+    def _classify_track(self, track: Track, frame: Frame, timer: StageTimer) -> None:
+        if track.smoother is None:
+            track.smoother = LabelSmoother(self.classifier.spec)
+        track.classification = track.smoother.update(
+            predict_probabilities(frame.image, track.box, self.classifier, timer), frame.captured_monotonic
+        )
+
+
+def _clip_to_frame(box: Box, width: int, height: int) -> Box:
+    """What of a box lies in the frame; smoothing and moving on may take it beyond."""
+    left, top, right, bottom = box
+    return Box(min(max(left, 0.0), width), min(max(top, 0.0), height), min(right, width), min(bottom, height))
+
+
+def process_frames(frames: Iterable[Frame], detector: Model, classifier: Model) -> Iterator[tuple[Frame, FrameResult]]:
+    """Run both models on every frame; each record comes with its frame, for those who draw."""
+    pipeline = Pipeline(detector, classifier)
+    timer = StageTimer()
+    for frame in frames:
+        yield frame, pipeline.process(frame, timer)
+        timer = StageTimer()

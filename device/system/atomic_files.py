@@ -1,0 +1,46 @@
+"""Files that are whole or not there, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from pocketsight.device.errors import DataError
+from pocketsight.device.vision.image import Image, to_rgb
+
+JPEG_QUALITY = 95  # of a JPEG; below about 90 its blocks show, and a detector learns them
+
+
+def atomic_write(path: Path, data: bytes | str) -> None:
+    """Write a file beside, force it to the disk, then give it its name; folders are made. Raises DataError."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(part, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink()
+        raise DataError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON as a person could read it. Raises DataError."""
+    atomic_write(path, json.dumps(data, indent=1) + "\n")
+
+
+def write_jpeg(path: Path, image: Image) -> None:
+    """Write an RGB image (H, W, 3) as a JPEG. Raises DataError."""
+    try:
+        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    except cv2.error as error:
+        raise DataError(f"{path} cannot be a JPEG of {image.shape[1]}x{image.shape[0]} pixels") from error
+    atomic_write(path, data.tobytes())

@@ -1,0 +1,46 @@
+"""Our detector and classifier for a bench of other people's: one class each, without a base, fed OpenCV's B, G, R.
+
+The bench runs them in an interpreter that has pocketsight, and asks for `prepare`, `infer` and `finish` apart,
+so that the net's time is comparable with others'.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketsight.device.inference.interpreter import load_on_cpu
+from pocketsight.device.vision.boxes import decode, nms
+from pocketsight.device.vision.image import Image, letterbox, to_rgb
+
+
+class Detector:
+    """A detector with grids. Boxes are [left, top, right, bottom, score], pixels of the frame."""
+
+    filterable = True  # a higher threshold only leaves boxes out
+
+    def __init__(self, path: str, params: int | None = None) -> None:
+        self.loaded = load_on_cpu(Path(path), "detector", threads=1)
+        self.files, self.params = [path], params
+        self.default_thr = self.threshold = self.loaded.spec.score_threshold
+
+    def set_threshold(self, threshold: float | None) -> None:
+        self.threshold = self.default_thr if threshold is None else threshold
+
+    def prepare(self, bgr: Image) -> Image:
+        canvas, self.scale = letterbox(to_rgb(bgr), self.loaded.spec.input_size, self.loaded.input_buffer)
+        return canvas
+
+    def infer(self, canvas: Image) -> Any:
+        return self.loaded.infer(canvas)
+
+    def finish(self, outputs: Any) -> list[list[float]]:
+        boxes, scores = decode(outputs, self.loaded.spec.strides, self.threshold)
+        keep = nms(boxes, scores, self.loaded.spec.nms_iou_threshold)
+        found = np.concatenate([boxes[keep] / self.scale, scores[keep, np.newaxis]], axis=1)
+        return [[float(number) for number in row] for row in found]
+
+    def detect(self, bgr: Image) -> list[list[float]]:
+        return self.finish(self.infer(self.prepare(bgr)))

@@ -1,0 +1,27 @@
+"""Draw the pictures of README.md: python scripts/benchmarks/readme_images.py"""
+
+from pathlib import Path
+
+import cv2
+
+from pocketsight.device.annotators.labels import annotate
+from pocketsight.device.camera import Frame
+from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.inference.interpreter import load_on_cpu
+from pocketsight.device.runtime.pipeline import process_frames
+from pocketsight.device.vision.image import read_image, resize, to_rgb
+
+IMAGES = Path(__file__).parent / "pictures"
+
+
+def main() -> None:
+    """The photograph that ships, as `pocketsight run --save` would draw it, at twice its size."""
+    detector, sentiment = (load_on_cpu(MODELS_DIR / f"{task}.tflite", task) for task in ("detector", "sentiment"))
+    image = resize(read_image(EXAMPLE_IMAGE), (480, 640))
+    ((frame, record),) = process_frames([Frame(image, 0, 0.0, EXAMPLE_IMAGE.name)], detector, sentiment)
+    drawn = annotate(frame.image, record, sentiment.spec.reported_labels)
+    cv2.imwrite(str(IMAGES / "astronaut.jpg"), to_rgb(drawn), [cv2.IMWRITE_JPEG_QUALITY, 88])
+
+
+if __name__ == "__main__":
+    main()

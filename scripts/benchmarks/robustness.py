@@ -1,0 +1,193 @@
+"""How a classifier of faces stands what cameras and detectors do to them: a table of accuracy against each hindrance.
+
+    python scripts/benchmarks/robustness.py models/sentiment.tflite --data fer2013/test --votes fer2013/test/ferplus.csv
+
+Boxes are those of the detector that comes with pocketsight, then moved, scaled or turned; pictures are darkened,
+blurred, covered. Each row is all pictures with one hindrance of one strength: the same pictures in every row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+
+from pocketsight.device.errors import PocketsightError
+from pocketsight.device.inference.classifier import Classification, to_classification, to_probabilities
+from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image, crop_face, resize
+from pocketsight.train.console import progress_bar
+from pocketsight.train.datasets.augmentation import draw_mask
+from pocketsight.train.datasets.classification import (
+    ClassificationSample,
+    get_face_box,
+    iter_readable,
+    read_classification_dataset,
+)
+from pocketsight.train.datasets.face_alignment import apply_training_alignment
+from pocketsight.train.evaluation.classifier import Prediction, compare_with_truth, compute_classifier_metrics
+from pocketsight.train.evaluation.evaluate import open_model
+
+PATH = click.Path(path_type=Path)
+METRICS = "accuracy", "balanced_accuracy", "unsure_rate", "accuracy_when_sure", "others_called"
+CropFn = Callable[[Image, Box, np.random.Generator], Image]  # picture and box -> the input of the net
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One row: what is done, how strongly, and the cut that does it."""
+
+    name: str
+    severity: str
+    crop: CropFn
+
+
+def corruptions(model: Model) -> Iterator[Corruption]:
+    """Every row of the table for a model that sees crops with its own margin and size."""
+    spec = model.spec
+
+    def plain(image: Image, box: Box) -> Image:
+        return crop_face(image, box, spec.crop_margin, spec.input_size)
+
+    def after(change: Callable[[Image, np.random.Generator], Image]) -> CropFn:
+        return lambda image, box, rng: change(plain(image, box), rng)
+
+    yield Corruption("none", "", lambda image, box, rng: plain(image, box))
+    for share in (0.05, 0.1, 0.15, 0.2):
+        yield Corruption("box shifted", f"{share:.0%}", lambda i, b, r, s=share: plain(i, shift_box(b, s, r)))
+    for scale in (0.75, 0.85, 1.15, 1.3):
+        yield Corruption("box scaled", f"x{scale:g}", lambda i, b, r, s=scale: plain(i, scale_box(b, s)))
+    for degrees in (10, 20, 30):
+        yield Corruption("face turned", f"{degrees}°", lambda i, b, r, d=degrees: plain(rotate_image(i, b, d, r), b))
+    for side in (32, 24, 16):
+        yield Corruption(
+            "small face", f"{side} px", after(lambda f, r, s=side: downscale(f, round(s * (1 + 2 * spec.crop_margin))))
+        )
+    for sigma in (1.0, 2.0):
+        yield Corruption(
+            "blurred", f"sigma {sigma:g} px of {spec.input_size[0]}", after(lambda f, r, s=sigma: blur(f, s))
+        )
+    for light in (0.5, 0.25, 0.12):
+        yield Corruption("low light", f"{light:.0%}, noise 6", after(lambda f, r, a=light: darken(f, a, r)))
+    yield Corruption("grey", "", after(lambda f, r: to_gray(f)))
+    yield Corruption("sunglasses", "", after(lambda f, r: cover_band(f, 0.22, 0.45)))
+    yield Corruption("hand before the mouth", "", after(lambda f, r: cover_band(f, 0.6, 0.95)))
+    yield Corruption("half hidden", "left", after(lambda f, r: cover_left_half(f)))
+    yield Corruption("mask drawn", "", after(lambda f, r: draw_mask(f, spec.crop_margin, r)))
+
+
+def shift_box(box: Box, share: float, rng: np.random.Generator) -> Box:
+    """Moved by a share of its longer side, in any direction."""
+    way = rng.uniform(0, 2 * np.pi)
+    far = share * max(box.right - box.left, box.bottom - box.top)
+    x, y = far * np.cos(way), far * np.sin(way)
+    return Box(box.left + x, box.top + y, box.right + x, box.bottom + y)
+
+
+def scale_box(box: Box, scale: float) -> Box:
+    """Of another size around the same middle."""
+    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    w, h = (box.right - box.left) * scale / 2, (box.bottom - box.top) * scale / 2
+    return Box(x - w, y - h, x + w, y + h)
+
+
+def rotate_image(image: Image, box: Box, degrees: float, rng: np.random.Generator) -> Image:
+    """The picture rotated around the middle of the box, to one side or the other."""
+    middle = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    matrix = cv2.getRotationMatrix2D(middle, degrees * rng.choice([-1, 1]), 1.0)
+    return np.asarray(cv2.warpAffine(image, matrix, image.shape[1::-1]), np.uint8)
+
+
+def downscale(face: Image, side: int) -> Image:
+    """As if the crop had been of so many pixels."""
+    return resize(resize(face, (side, side)), face.shape[:2])
+
+
+def blur(face: Image, sigma: float) -> Image:
+    return np.asarray(cv2.GaussianBlur(face, (0, 0), sigma), np.uint8)
+
+
+def darken(face: Image, share: float, rng: np.random.Generator) -> Image:
+    """With a share of the light, and noise of 6 grey levels, as a cheap camera has it then."""
+    return np.clip(face * share + rng.normal(0, 6, face.shape), 0, 255).astype(np.uint8)
+
+
+def to_gray(face: Image) -> Image:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def cover_band(face: Image, top: float, bottom: float) -> Image:
+    """With a dark band from side to side, between two shares of the height."""
+    covered, height = face.copy(), face.shape[0]
+    covered[round(top * height) : round(bottom * height), face.shape[1] // 8 : -face.shape[1] // 8] = 30
+    return covered
+
+
+def cover_left_half(face: Image) -> Image:
+    covered = face.copy()
+    covered[:, : face.shape[1] // 2] = 90
+    return covered
+
+
+def score_corruptions(model: Model, portraits: Sequence[ClassificationSample], by_votes: bool) -> list[dict[str, Any]]:
+    """The figures of each row."""
+    skipped: list[str] = []
+    pictures = list(iter_readable(portraits, skipped))
+    rows = []
+    for row in progress_bar(list(corruptions(model)), description="hindering"):
+        rng = np.random.default_rng(0)
+        named = [
+            Prediction(p, classify_crop(model, row.cut(image, get_face_box(p, image), rng))) for p, image in pictures
+        ]
+        found = compute_classifier_metrics(
+            compare_with_truth(named, len(model.spec.reported_labels), by_votes), model.spec
+        )
+        rows.append({"what": row.name, "strength": row.severity} | {key: found[key] for key in METRICS})
+    return rows
+
+
+def classify_crop(model: Model, face: Image) -> Classification:
+    """What the board would say of a crop."""
+    return to_classification(to_probabilities(model.infer(face), model.spec.temperature), model.spec)
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """The table for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table("hindrance", *(key.replace("_", " ") for key in METRICS))
+    for row in rows:
+        cells = ("" if row[key] is None else f"{row[key]:.1%}" for key in METRICS)
+        drawn.add_row(f"{row['what']} {row['strength']}", *cells)
+    Console(width=120).print(drawn)
+
+
+@click.command()
+@click.argument("model", type=PATH)
+@click.option("--data", type=PATH, multiple=True, required=True, help="As for pocketsight score.")
+@click.option("--votes", type=PATH, multiple=True, help="As for pocketsight score.")
+@click.option("--json", "as_json", is_flag=True)
+def main(model: Path, data: tuple[Path, ...], votes: tuple[Path, ...], as_json: bool) -> None:
+    """Score a model on the same faces under each hindrance."""
+    loaded = open_model(model)
+    parts = read_classification_dataset(
+        list(data), list(votes), loaded.spec.reported_labels, default_split="test"
+    ).splits
+    portraits = apply_training_alignment(parts.get("test") or next(iter(parts.values())), loaded.spec)
+    rows = score_corruptions(loaded, portraits, bool(votes))
+    click.echo(json.dumps(rows, indent=2)) if as_json else print_table(rows)
+
+
+if __name__ == "__main__":
+    try:
+        main(standalone_mode=False)
+    except PocketsightError as error:
+        raise SystemExit(f"Error: {error}") from None

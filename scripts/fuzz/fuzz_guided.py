@@ -1,0 +1,117 @@
+"""Damaged manifests and settings, by atheris: coverage guides what scripts/fuzz/fuzz.py does by chance.
+
+    pip install atheris
+    python scripts/fuzz/fuzz_guided.py manifest -max_total_time=300      # or settings; the options are libFuzzer's
+
+Each file ends in one line that says what is wrong, or is taken; all else is written to crash-... and ends the run. It
+is one process, so what an interpreter or a picture's decoder would crash on is left to scripts/fuzz/fuzz.py.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import atheris
+
+with atheris.instrument_imports(include=["pocketsight.device", "tomllib"]):
+    import click
+
+    from pocketsight.device.cli.options import MODELS_DIR
+    from pocketsight.device.cli.run import config_from_options, run
+    from pocketsight.device.errors import PocketsightError
+    from pocketsight.device.inference.manifest import MANIFEST_NAME, read_model_file
+
+CONFIG = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
+WORDS = ["detector", "sentiment", "int8", "happy", "box_8", "edgetpu", "../../x"]
+TryFn = Callable[[bytes, Path], None]  # what a user would do with a file of these bytes, or made by them, at a place
+
+
+def fuzz_manifest(data: bytes, path: Path) -> None:
+    """One to four facts of a good manifest missing or another."""
+    choose = atheris.FuzzedDataProvider(data)
+    facts = json.loads(REFERENCE[1].to_json())
+    for _ in range(choose.ConsumeIntInRange(1, 4)):
+        key = choose.PickValueInList(sorted(facts)) if facts else "task"
+        if choose.ConsumeIntInRange(0, 9) == 0:
+            facts.pop(key, None)
+        else:
+            facts[key] = _random_json(choose)
+    file = io.BytesIO(REFERENCE[0])
+    with ZipFile(file, "a") as archive:
+        archive.writestr(MANIFEST_NAME, json.dumps(facts))
+    path.write_bytes(file.getvalue())
+    read_model_file(path)
+
+
+def _random_json(choose: Any, depth: int = 0) -> Any:
+    """Anything that JSON can say."""
+    match choose.ConsumeIntInRange(0, 8 if depth < 3 else 6):
+        case 0:
+            return None
+        case 1:
+            return choose.ConsumeBool()
+        case 2:
+            return choose.ConsumeIntInRange(-2, 1000)
+        case 3:
+            return choose.ConsumeInt(9)
+        case 4:
+            return choose.ConsumeFloat()
+        case 5:
+            return choose.ConsumeUnicodeNoSurrogates(12)
+        case 6:
+            return choose.PickValueInList(WORDS)
+        case 7:
+            return [_random_json(choose, depth + 1) for _ in range(choose.ConsumeIntInRange(0, 4))]
+        case _:
+            count = choose.ConsumeIntInRange(0, 3)
+            return {choose.PickValueInList(WORDS): _random_json(choose, depth + 1) for _ in range(count)}
+
+
+def fuzz_config(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
+    try:
+        config_from_options(run.make_context("run", ["--config", str(path)]).params)
+    except click.ClickException as error:
+        _require_clear_line(error.format_message())
+
+
+def _require_clear_line(message: str) -> None:
+    if not message or not message.isprintable():
+        raise RuntimeError(f"no clear line: {message!r}")
+
+
+REFERENCE = read_model_file(MODELS_DIR / "sentiment.tflite")
+TARGETS: dict[str, tuple[TryFn, bytes]] = {
+    "manifest": (fuzz_manifest, bytes(range(256))),
+    "settings": (fuzz_config, CONFIG),
+}
+
+
+def main() -> None:
+    if sys.argv[1:2] == [] or sys.argv[1] not in TARGETS:
+        sys.exit(f"say which: {' or '.join(TARGETS)}")
+    attempt, seed = TARGETS[sys.argv[1]]
+    folder = Path(tempfile.mkdtemp(prefix="pocketsight"))
+    (folder / "corpus").mkdir()
+    (folder / "corpus" / "seed").write_bytes(seed)
+    path = folder / "file"
+
+    def once(data: bytes) -> None:
+        try:
+            attempt(data, path)
+        except PocketsightError as error:
+            _require_clear_line(str(error))
+
+    atheris.Setup([sys.argv[0], *sys.argv[2:], str(folder / "corpus")], once)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

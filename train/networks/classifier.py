@@ -1,0 +1,62 @@
+"""The classifier of faces: its net and its loss. Softmax is not in the graph: there it would split the int8 model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pocketsight.train.keras_backend import keras
+from pocketsight.train.networks.detector import conv, separable_conv
+from pocketsight.train.recipe import Recipe
+
+layers, ops = keras.layers, keras.ops
+
+INITIAL_THRESHOLD = 0.7  # below it the board says "unsure"; replaced by one chosen on the validation part
+
+
+def crop71k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
+    """The default net, 71 k parameters, 8 million multiply-adds: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
+    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
+    x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
+    x = _residual_stage(conv(x, 24, 3, 2), 32, 1, 2)
+    for filters, blocks in ((64, 3), (96, 3), (112, 2)):
+        x = _residual_stage(x, filters, 2, blocks)
+    x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
+
+
+def crop870k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
+    """A teacher, 870 k parameters, too slow for a board: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
+    pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
+    x = conv(layers.Rescaling(1 / 255)(pixels), 24, 3, 2)
+    for filters, stride in ((24, 1), (48, 2), (96, 2), (160, 2)):
+        x = conv(x, filters, 3, stride) if stride > 1 else x
+        x = layers.Add()([x, conv(conv(x, filters, 3), filters, 3)])
+    x = layers.Dropout(0.4)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(pixels, {"logits": layers.Dense(classes, name="logits", dtype="float32")(x)})
+
+
+def _residual_stage(x: Any, filters: int, stride: int, blocks: int) -> Any:
+    """Blocks of one size; those that keep their shape add to their input."""
+    x = separable_conv(x, filters, stride)
+    for _ in range(blocks - 1):
+        x = layers.Add()([x, separable_conv(x, filters)])
+    return x
+
+
+def classifier_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
+    """Cross-entropy against the odds of each class (B, classes), which votes may have made soft."""
+    each = keras.losses.categorical_crossentropy(
+        targets, outputs["logits"], from_logits=True, label_smoothing=recipe.smoothing
+    )
+    return ops.mean(each)
+
+
+def distillation_targets(teacher: keras.Model, recipe: Recipe) -> Any:
+    """Targets (B, classes) that a teacher makes: its odds, mixed with those of the data where they say something."""
+
+    def teach(targets: Any, pixels: Any) -> Any:
+        odds = ops.stop_gradient(ops.softmax(teacher(pixels, training=False)["logits"]))
+        known = ops.sum(targets, axis=-1, keepdims=True)  # 1, or 0 where nobody knows
+        return known * ((1 - recipe.distill_weight) * targets + recipe.distill_weight * odds) + (1 - known) * odds
+
+    return teach
