@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.device.vision.image import Image, crop_face, letterbox, list_images, read_image
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import Image, list_images, read_image
+from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.datasets.classification import (
     ClassificationDataset,
     ClassificationSample,
     get_face_box,
-    hold_out_classification,
     read_classification_dataset,
 )
 from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample, read_detection_dataset
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
-from pocketsight.train.evaluation.slices import MIN_SAMPLES
+from pocketsight.train.datasets.holdout import hold_out_classification
+from pocketsight.train.evaluation.metrics import MIN_SAMPLES
 from pocketsight.train.recipe import CLASSIFIER_RECIPE
 
 CALIBRATION_COUNT = 300  # pictures that set the int8 ranges

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pocketsight.device.errors import DataError, ModelError, ParityError
+from pocketsight.export import golden_inputs
 
 if TYPE_CHECKING:
     from pocketsight.device.inference.interpreter import Model
@@ -53,7 +54,7 @@ def tflite(
 
     from pocketsight.device.inference import golden
     from pocketsight.device.inference.interpreter import Model, TfliteModel
-    from pocketsight.device.inference.manifest import pack_model_file
+    from pocketsight.device.inference.model_file import pack_model_file
     from pocketsight.device.system.atomic_files import atomic_write
     from pocketsight.export import calibration, temperature
     from pocketsight.export import tflite as converter
@@ -87,7 +88,7 @@ def tflite(
     atomic_write(
         target,
         pack_model_file(
-            flatbuffer, spec, golden.zip_entries(golden.make_golden_inputs(exported.infer, spec.input_size))
+            flatbuffer, spec, golden.zip_entries(golden_inputs.make_golden_inputs(exported.infer, spec.input_size))
         ),
     )
     log_message(f"wrote {target}, {target.stat().st_size:,} bytes")
@@ -124,7 +125,7 @@ def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
     """
     from pocketsight.device.inference import golden
     from pocketsight.device.inference.coral_fallback import compiled_path
-    from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+    from pocketsight.device.inference.model_file import pack_model_file, read_model_file
     from pocketsight.device.system.atomic_files import atomic_write
     from pocketsight.export import edgetpu_compiler
     from pocketsight.export.edgetpu_ops import check_support

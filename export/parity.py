@@ -10,9 +10,9 @@ import numpy as np
 from pocketsight.device.errors import DataError, ParityError
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.image import Image
+from pocketsight.train.console import scoring_progress
 from pocketsight.train.evaluation.classifier import evaluate_classifier
 from pocketsight.train.evaluation.detector import evaluate_detector
-from pocketsight.train.evaluation.evaluate import scoring_progress
 
 MAX_LOSS = {"ap50": 0.01, "accuracy": 0.005}
 

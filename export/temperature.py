@@ -20,17 +20,15 @@ from pocketsight.device.inference import classifier as board
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.quantized import QuantizedTensor
-from pocketsight.train.console import log_message
+from pocketsight.train.console import ProgressFn, log_message, scoring_progress
 from pocketsight.train.datasets.classification import (
     ClassificationSample,
     get_face_box,
     iter_readable,
     sampling_weights,
 )
-from pocketsight.train.evaluation.classifier import Outcomes, Prediction, calibration_error, compare_with_truth
-from pocketsight.train.evaluation.detector import FloatArray, ProgressFn
-from pocketsight.train.evaluation.evaluate import scoring_progress
-from pocketsight.train.evaluation.slices import MIN_SAMPLES
+from pocketsight.train.evaluation.classifier import Outcomes, Prediction, compare_with_truth
+from pocketsight.train.evaluation.metrics import MIN_SAMPLES, FloatArray, calibration_error
 from pocketsight.train.evaluation.threshold_choice import (
     DEFAULT_TARGET,
     auto_threshold,

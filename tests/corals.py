@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.inference import coral_devices, coral_fallback
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.manifest import ModelSpec, pack_model_file, read_model_file
+from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.device.vision.image import Image
 
 CUSTOM = "edgetpu-custom-op"

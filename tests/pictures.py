@@ -13,7 +13,7 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.quantized import QuantizedTensor
-from pocketsight.device.vision.boxes import encode
+from pocketsight.device.vision.box_encoding import encode
 from pocketsight.device.vision.image import Image, to_rgb
 from pocketsight.train.datasets.loader import Batch
 

@@ -7,7 +7,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from pocketsight.device.cli.main import main
-from pocketsight.device.vision.image import resize
+from pocketsight.device.vision.resize import resize
 from tests.pictures import save, scene
 
 SIZE = 120, 160

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import load_on_cpu
 from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.device.vision.image import crop_face, read_image
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import read_image
 from pocketsight.train.datasets.augmentation import draw_mask
 from pocketsight.train.datasets.classification import (
     MASKED_CLASS,

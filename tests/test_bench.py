@@ -24,11 +24,11 @@ from pocketsight.device.bench.statistics import (
 from pocketsight.device.bench.sustained import Telemetry, sustained_verdict
 from pocketsight.device.bench.thread_sweep import recommend_threads, sweep_threads
 from pocketsight.device.bench.warmup import Warmup, summarize_warmup
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import CameraError, DataError, SettingsError
 from pocketsight.device.inference.autotune import median
 from pocketsight.device.inference.interpreter import Model, TfliteModel
-from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.results import FrameResult
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.loop import Run

@@ -10,9 +10,9 @@ from pocketsight.device.bench.op_costs import Cost, count_costs
 from pocketsight.device.bench.op_profile import _extract_part, attribute_time, profile_operators, time_interleaved
 from pocketsight.device.bench.peak_macs import MACS, build_convolution, measure_peak_macs
 from pocketsight.device.bench.subgraph import extract_subgraph
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.inference.interpreter import TfliteModel, import_runtime
-from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.shipped import MODELS_DIR
 from tests.test_cli import pocketsight
 
 TASKS = "detector", "sentiment"

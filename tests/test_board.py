@@ -5,15 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pocketsight.device.runtime.board_monitor import BoardMonitor
 from pocketsight.device.runtime.status import RunStatus
-from pocketsight.device.system.sensors import (
-    BoardMonitor,
-    SensorReading,
-    Sensors,
-    disk_free,
-    read_board_info,
-    read_sensors,
-)
+from pocketsight.device.system.sensors import SensorReading, Sensors, disk_free, read_board_info, read_sensors
 from pocketsight.device.system.thermal import ThermalController
 
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"

@@ -5,8 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from pocketsight.device.inference.nms import nms
+from pocketsight.device.inference.postprocess import decode
 from pocketsight.device.inference.quantized import QuantizedTensor
-from pocketsight.device.vision.boxes import IGNORE, NEGATIVE, POSITIVE, Boxes, cell_centers, decode, encode, nms
+from pocketsight.device.vision.box_encoding import IGNORE, NEGATIVE, POSITIVE, cell_centers, encode
+from pocketsight.device.vision.boxes import Boxes
 
 SIZE, STRIDES = (192, 256), (8, 16, 32)
 NONE = np.empty((0, 4), np.float32)

@@ -9,7 +9,7 @@ import pytest
 
 from pocketsight.device.errors import PocketsightError, ServeError
 from pocketsight.device.sinks.mqtt import sink
-from pocketsight.device.sinks.mqtt.connection import parse_broker_address
+from pocketsight.device.sinks.mqtt.address import parse_broker_address
 from tests.brokers import Sending, broker, face, sending
 from tests.processes import until
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pocketsight.device.camera import Frame, open_camera
-from pocketsight.device.camera.opencv import redact_url
 from pocketsight.device.errors import CameraError, DataError
+from pocketsight.device.system.urls import redact_url
 from pocketsight.device.vision.image import Image
 from tests.cameras import QUICK, free_port, live_camera, mjpeg_server
 from tests.pictures import picture
@@ -192,7 +192,7 @@ def test_an_address_is_shown_without_secrets(address: str, shown: str) -> None:
 def test_a_password_is_never_shown_by_us_or_by_a_library(scheme: str) -> None:
     """In a process of its own: libraries write past Python."""
     source = f"{scheme}://me:se%20cret@127.0.0.1:{free_port()}/live?key=secret"
-    code = "import sys; from pocketsight.device.commands.camera import camera; camera(['test', sys.argv[1]])"
+    code = "import sys; from pocketsight.device.cli.camera import camera; camera(['test', sys.argv[1]])"
     done = subprocess.run([sys.executable, "-c", code, source], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and f"{scheme}://***@127.0.0.1" in done.stderr
     assert "cret" not in done.stdout + done.stderr

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from pocketsight.device.cli.main import main
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec, read_model_file
+from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
+from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.vision.image import Image
 from pocketsight.export.temperature import (
@@ -28,7 +29,7 @@ from pocketsight.export.temperature import (
 )
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.evaluation.classifier import evaluate_classifier
-from pocketsight.train.evaluation.detector import FloatArray
+from pocketsight.train.evaluation.metrics import FloatArray
 from tests.pictures import DETECTOR, SENTIMENT, picture
 
 LABELS = "happy", "sad", "_neutral"

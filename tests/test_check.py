@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from pocketsight.device.cli.main import main
 from pocketsight.device.errors import DataError
-from pocketsight.device.vision.image import letterbox
+from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.curation.check import ISSUE_TYPES, _find_duplicates, check
 from pocketsight.train.curation.image_hash import Fingerprint, near_duplicate_groups, unpack_hashes
 from pocketsight.train.curation.scan import ScannedImage, scan_dataset, scan_datasets

@@ -16,8 +16,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pocketsight.device.cli.main import main
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
-from pocketsight.device.inference.manifest import MANIFEST_NAME, pack_model_file, read_model_file
+from pocketsight.device.inference.manifest import MANIFEST_NAME
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.vision.image import read_image
 from tests.pictures import coco, picture
 

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pocketsight.device.cli.main import main
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.errors import ModelError
-from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.export import edgetpu_compiler
 from pocketsight.export.graph import read_graph
 from tests.corals import become, compiled, graph, packed, write_compiled, write_plain

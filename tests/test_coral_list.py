@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from pocketsight.device.cli.options import MODELS_DIR
-from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.export.edgetpu_ops import RULES, check_support
 from pocketsight.export.graph import Graph, GraphTensor, Operator, read_graph
 from tests.corals import become, graph, operator, packed

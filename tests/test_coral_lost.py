@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.inference import coral_fallback
-from pocketsight.device.inference.coral_fallback import EdgeTpuMonitor, FallbackModel, active_delegate, load_model
+from pocketsight.device.inference.coral_fallback import EdgeTpuMonitor, FallbackModel
 from pocketsight.device.inference.interpreter import Model, load_on_cpu
+from pocketsight.device.inference.model_loader import active_delegate, load_model
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.device.vision.image import Image
 from tests.corals import answers, blank, on_coral, opened, unplug
 

@@ -16,12 +16,13 @@ from pocketsight.device.bench.benchmark import run_benchmark
 from pocketsight.device.bench.model_benchmark import benchmark_models
 from pocketsight.device.camera import Camera, Frame
 from pocketsight.device.cli.main import main
-from pocketsight.device.cli.options import EXAMPLE_IMAGE
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference import coral_fallback
-from pocketsight.device.inference.coral_fallback import FallbackModel, active_delegate, load_model
+from pocketsight.device.inference.coral_fallback import FallbackModel
 from pocketsight.device.inference.golden import check_golden, read, zip_entries
-from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
+from pocketsight.device.inference.model_loader import active_delegate, load_model
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.loop import Run, open_run
 from pocketsight.device.vision.image import read_image

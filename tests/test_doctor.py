@@ -9,13 +9,14 @@ from typing import Any
 import click
 import pytest
 
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
-from pocketsight.device.doctor import packages, system
+from pocketsight.device.cli.doctor import check_config
+from pocketsight.device.doctor import packages
 from pocketsight.device.doctor.probe import ProbeResult, run_probe
 from pocketsight.device.doctor.report import Finding, as_json, as_text, has_failures, run_checks
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 
 DETECTOR, SENTIMENT = MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite"
-DOCTOR = "from pocketsight.device.commands.doctor import doctor; doctor(prog_name='pocketsight doctor')"
+DOCTOR = "from pocketsight.device.cli.doctor import doctor; doctor(prog_name='pocketsight doctor')"
 
 
 def doctor(*words: str, code: str = "", **options: Any) -> subprocess.CompletedProcess[str]:
@@ -48,7 +49,7 @@ def test_json_says_the_same(tmp_path: Path) -> None:
     told = json.loads(done.stdout)
     assert (told["v"], told["ok"]) == (1, True)
     assert all(set(finding) == {"name", "level", "says", "cure"} for finding in told["findings"])
-    assert all(finding["cure"] for finding in told["findings"] if finding["level"] != "ok")
+    assert all(finding["fix"] for finding in told["findings"] if finding["level"] != "ok")
 
 
 def test_an_error_message_is_explained() -> None:
@@ -108,8 +109,8 @@ def test_an_interpreter_that_fails_or_crashes_is_one_line(tmp_path: Path, body: 
     finding = found(done)["interpreter"]
     assert done.returncode == 1
     assert finding["level"] == "fail"
-    assert says in finding["says"]
-    assert cure in finding["cure"]
+    assert says in finding["message"]
+    assert cure in finding["fix"]
 
 
 def test_no_interpreter(tmp_path: Path) -> None:
@@ -118,8 +119,8 @@ def test_no_interpreter(tmp_path: Path) -> None:
     code = broken_package(tmp_path / "site", "ai_edge_litert", body)
     done = doctor("--folder", str(tmp_path), "--json", code=code)
     assert done.returncode == 1
-    assert found(done)["interpreter"]["cure"] == "pip install 'pocketsight[board]'"
-    assert "no TFLite interpreter is installed" in found(done)["models"]["says"]
+    assert found(done)["interpreter"]["fix"] == "pip install 'pocketsight[board]'"
+    assert "no TFLite interpreter is installed" in found(done)["models"]["message"]
 
 
 def test_no_opencv(tmp_path: Path) -> None:
@@ -128,15 +129,15 @@ def test_no_opencv(tmp_path: Path) -> None:
     findings = found(done)
     assert done.returncode == 1
     assert findings["OpenCV"]["level"] == "fail"
-    assert "pocketsight[opencv]" in findings["OpenCV"]["cure"]
-    assert "python3-opencv" in findings["models"]["cure"]
+    assert "pocketsight[opencv]" in findings["OpenCV"]["fix"]
+    assert "python3-opencv" in findings["models"]["fix"]
     assert findings["interpreter"]["level"] == "ok"
 
 
 def test_no_numpy_still_gives_a_screen(tmp_path: Path) -> None:
     body = "raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')"
     done = doctor("--folder", str(tmp_path), "--json", code=broken_package(tmp_path / "site", "numpy", body))
-    assert "numpy" in found(done)["interpreter"]["cure"]
+    assert "numpy" in found(done)["interpreter"]["fix"]
 
 
 def test_a_child_that_hangs_is_given_up() -> None:
@@ -191,7 +192,7 @@ def test_a_model_cut_short(tmp_path: Path) -> None:
     cut.write_bytes(DETECTOR.read_bytes()[:100_000])
     done = doctor("--detector", str(cut), "--folder", str(tmp_path), "--json")
     assert done.returncode == 1
-    assert f"{cut} is cut short" in found(done)["models"]["says"]
+    assert f"{cut} is cut short" in found(done)["models"]["message"]
     assert found(done)["interpreter"]["level"] == "ok"
 
 
@@ -221,9 +222,9 @@ def test_the_shipped_models_run() -> None:
 def test_a_file_of_settings(tmp_path: Path) -> None:
     path = tmp_path / "pocketsight.toml"
     path.write_text("fps = 5\n")
-    assert system.check_config(path).message == f"1 in {path}"
+    assert check_config(path).message == f"1 in {path}"
     path.write_text("fsp = 5\n")
-    finding = system.check_config(path)
+    finding = check_config(path)
     assert finding.level == "fail"
     assert "'fsp'" in finding.message and "'fps'" in finding.message
     done = doctor("--folder", str(tmp_path), "--json", "--config", str(path))

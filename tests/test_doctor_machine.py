@@ -190,8 +190,8 @@ def test_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
         done = subprocess.run([*command, *ours], capture_output=True, text=True, timeout=120)
         finding = found(done)["disk"]
         assert (done.returncode, finding["level"]) == (1, "fail")
-        assert says in finding["says"]
-        assert cure in finding["cure"]
+        assert says in finding["message"]
+        assert cure in finding["fix"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli.main import main
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference import coral_devices, coral_fallback
-from pocketsight.device.inference.coral_fallback import FallbackModel, active_delegate, load_model
+from pocketsight.device.inference.coral_fallback import FallbackModel
 from pocketsight.device.inference.interpreter import TfliteModel, load_on_cpu
-from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
 from pocketsight.device.inference.model_info import describe_model
+from pocketsight.device.inference.model_loader import active_delegate, load_model
+from pocketsight.device.inference.shipped import MODELS_DIR
 from tests.corals import answers, blank, on_coral, opened, unplug, write_compiled
 
 # Which file runs

@@ -16,7 +16,8 @@ from pocketsight.device.vision.image import Image
 from pocketsight.export import parity
 from pocketsight.export.calibration import read_calibration
 from pocketsight.export.tflite import convert, require_clean_graph
-from pocketsight.train.datasets.classification import hold_out_classification, read_classification_dataset
+from pocketsight.train.datasets.classification import read_classification_dataset
+from pocketsight.train.datasets.holdout import hold_out_classification
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import as_model, build_network
 from tests.pictures import labelme, picture

@@ -5,15 +5,16 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.vision.image import crop_face, read_image
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import read_image
 from pocketsight.train.datasets.classification import (
     ClassificationBatches,
-    hold_out_classification,
     jitter_box,
     read_classification_dataset,
     validation_batch,
     whole_image_box,
 )
+from pocketsight.train.datasets.holdout import hold_out_classification
 from pocketsight.train.recipe import CLASSIFIER_RECIPE as RECIPE
 from tests.pictures import SENTIMENT, picture
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.vision.boxes import POSITIVE
+from pocketsight.device.vision.box_encoding import POSITIVE
 from pocketsight.train.datasets.augmentation import rotate_window
 from pocketsight.train.datasets.detection import (
     NO_BOXES,
     DetectionBatches,
     DetectionDataset,
     DetectionSample,
-    hold_out_detection,
     keep_single_object,
     read_detection_dataset,
     validation_batch,
 )
+from pocketsight.train.datasets.holdout import hold_out_detection
 from pocketsight.train.recipe import DETECTOR_RECIPE as RECIPE
 from tests.pictures import DETECTOR, coco, labelme, picture
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.system.atomic_files import atomic_write, write_jpeg, write_json
-from pocketsight.device.vision.image import read_image
+from pocketsight.device.system.atomic_files import atomic_write, write_json
+from pocketsight.device.vision.image import read_image, write_jpeg
 from tests.pictures import scene
 
 

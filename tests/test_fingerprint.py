@@ -5,7 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.device.vision.image import read_image, resize
+from pocketsight.device.vision.image import read_image
+from pocketsight.device.vision.resize import resize
 from pocketsight.train.curation.image_hash import (
     NEAR_DUPLICATE_BITS,
     Fingerprint,

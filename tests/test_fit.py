@@ -11,8 +11,9 @@ from pocketsight.device.errors import DataError
 from pocketsight.train.datasets.loader import Batch, BatchFn
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
-from pocketsight.train.training import trainer as module
-from pocketsight.train.training.trainer import WEIGHTS_FILE, fit
+from pocketsight.train.run_folder import WEIGHTS_FILE
+from pocketsight.train.training import callbacks
+from pocketsight.train.training.trainer import fit
 from tests.pictures import broken_batch, toy_batch
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
@@ -50,14 +51,14 @@ def test_it_learns_and_says_what_it_skipped(tmp_path: Path, capfd: pytest.Captur
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(tmp_path / "whole")
-    told = module.EpochReporter.on_epoch_end
+    told = callbacks.EpochReporter.on_epoch_end
 
     def kill(self: Any, epoch: int, logs: Any = None) -> None:
         told(self, epoch, logs)
         if epoch == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.EpochReporter, "on_epoch_end", kill)
+    monkeypatch.setattr(callbacks.EpochReporter, "on_epoch_end", kill)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut")
     assert not (tmp_path / "cut" / WEIGHTS_FILE).exists()
@@ -74,14 +75,14 @@ def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_chan
 ) -> None:
     recipe = replace(RECIPE, low_res_share=0.34)  # one epoch of three
     whole = train(tmp_path / "whole", toy_batch, other_batch, recipe)
-    told = module.EpochReporter.on_epoch_end
+    told = callbacks.EpochReporter.on_epoch_end
 
     def kill(self: Any, epoch: int, logs: Any = None) -> None:
         told(self, epoch, logs)
         if epoch == last:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.EpochReporter, "on_epoch_end", kill)
+    monkeypatch.setattr(callbacks.EpochReporter, "on_epoch_end", kill)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", toy_batch, other_batch, recipe)
     monkeypatch.undo()

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import Model, load_on_cpu
 from pocketsight.device.inference.manifest import ModelSpec, SmoothingConfig
 from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.vision.image import Image, read_image
 from tests.pictures import SENTIMENT, save, scene
 from tests.scripts import SCRIPTS, script

@@ -11,13 +11,13 @@ import pytest
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import Classification
 from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.train.contact_sheet import BLUE, ORANGE
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.evaluation import classifier_errors, evaluate
 from pocketsight.train.evaluation.classifier import Prediction, compare_with_truth
 from pocketsight.train.evaluation.detector import DetectionResults
 from pocketsight.train.evaluation.detector_errors import TILE_SIZE, draw_match, write_detector_errors
 from pocketsight.train.evaluation.matching import ImageResult
-from pocketsight.train.evaluation.plots import BLUE, ORANGE
 from tests.pictures import SENTIMENT, picture, save, scene
 from tests.planted_faces import Sides, looked, seen, square
 

@@ -13,14 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli.main import main
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference import golden, interpreter
-from pocketsight.device.inference.golden import Golden, make_golden_inputs, read, replay, zip_entries
+from pocketsight.device.inference.golden import Golden, read, replay, zip_entries
 from pocketsight.device.inference.interpreter import Model, load_on_cpu
-from pocketsight.device.inference.manifest import pack_model_file, read_model_file
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
 from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.vision.image import Image
+from pocketsight.export.golden_inputs import make_golden_inputs
 from tests.pictures import FACE, SENTIMENT
 
 SHIPPED = MODELS_DIR / "detector.tflite"

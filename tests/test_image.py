@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import crop_face, crop_window, letterbox, list_images, read_image
+from pocketsight.device.vision.crop import crop_face, crop_window
+from pocketsight.device.vision.image import list_images, read_image
+from pocketsight.device.vision.letterbox import letterbox
 
 RED = np.zeros((20, 30, 3), np.uint8)
 RED[..., 0] = 255

@@ -10,14 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli.main import main
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import Classification
-from pocketsight.device.inference.manifest import MANIFEST_NAME, read_model_file
+from pocketsight.device.inference.manifest import MANIFEST_NAME
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.train.datasets.classification import ClassificationSample
-from pocketsight.train.evaluation import threshold_choice
-from pocketsight.train.evaluation.classifier import Outcomes, Prediction, compare_with_truth, default_threshold
+from pocketsight.train.evaluation import metrics, threshold_choice
+from pocketsight.train.evaluation.classifier import Outcomes, Prediction, compare_with_truth
 from pocketsight.train.evaluation.detector import DetectionResults
+from pocketsight.train.evaluation.threshold_choice import default_threshold
 from tests.pictures import DETECTOR, coco
 from tests.planted_faces import looked, seen, square
 
@@ -85,9 +87,7 @@ def test_too_few_pictures_cannot_promise_a_small_rate() -> None:
 
 
 def test_exact_upper_ends() -> None:
-    assert threshold_choice.poisson_upper_bound(np.array([0.0, 1.0, 10.0])) == pytest.approx(
-        [2.9957, 4.7439, 16.962], abs=1e-3
-    )
+    assert metrics.poisson_upper_bound(np.array([0.0, 1.0, 10.0])) == pytest.approx([2.9957, 4.7439, 16.962], abs=1e-3)
 
 
 def test_a_threshold_is_short_and_parts_the_scores() -> None:

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.cli.main import main
-from pocketsight.device.cli.options import EXAMPLE_IMAGE
 from pocketsight.device.inference.classifier import FACE_CROP_MARGIN
-from pocketsight.device.runtime.collect import parse_session_name
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 from pocketsight.device.vision.image import read_image
+from pocketsight.train.contact_sheet import GREEN
 from pocketsight.train.curation.face_crops import crop_faces
 from pocketsight.train.curation.scan import scan_dataset
 from pocketsight.train.datasets.classification import read_classification_dataset, whole_image_box
-from pocketsight.train.evaluation.plots import GREEN
 from tests.pictures import FACE, coco, save, scene
 
 

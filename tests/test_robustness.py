@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image, read_image
 from pocketsight.train.datasets.classification import ClassificationSample

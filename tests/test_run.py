@@ -8,8 +8,8 @@ import pytest
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.train.run_folder import build_network, create_network, validation_subset
-from pocketsight.train.training.trainer import WEIGHTS_FILE
+from pocketsight.train.run_folder import WEIGHTS_FILE, build_network
+from pocketsight.train.training.prepare import create_network, validation_subset
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 

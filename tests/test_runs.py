@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pocketsight.device.cli.options import MODELS_DIR
+from pocketsight.device.inference.shipped import MODELS_DIR
 from tests.processes import running, until
 
 POCKETSIGHT = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]

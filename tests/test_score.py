@@ -10,28 +10,26 @@ from pocketsight.device.inference.classifier import Classification
 from pocketsight.device.inference.detector import Face
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.quantized import QuantizedTensor
-from pocketsight.device.vision.boxes import Box, Boxes
+from pocketsight.device.vision.boxes import Box, Boxes, coverage, iou
 from pocketsight.device.vision.image import Image
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample
 from pocketsight.train.evaluation.classifier import (
     Outcomes,
     Prediction,
-    calibration_error,
     compare_with_truth,
-    default_threshold,
     evaluate_classifier,
     rates_at_thresholds,
 )
 from pocketsight.train.evaluation.detector import (
-    average_precision,
-    best_f1_threshold,
     compute_detector_metrics,
     evaluate_detector,
     match_scores,
     run_detector,
 )
-from pocketsight.train.evaluation.matching import ImageResult, coverage, iou, partition_detections
+from pocketsight.train.evaluation.matching import ImageResult, partition_detections
+from pocketsight.train.evaluation.metrics import average_precision, calibration_error
+from pocketsight.train.evaluation.threshold_choice import best_f1_threshold, default_threshold
 from tests.pictures import FACE, SENTIMENT, picture
 from tests.planted_faces import looked, seen, square
 

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pocketsight.device.runtime.window import StatusLine, open_window
+from pocketsight.device.runtime.terminal import StatusLine
+from pocketsight.device.runtime.window import open_window
 from pocketsight.device.vision.image import list_images, read_image
 from tests.pictures import picture
 from tests.processes import CAPTURE, running, until

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli.config import config
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.cli.run import config_from_options, run
 from pocketsight.device.errors import SettingsError
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.sinks.base import RotationConfig
 

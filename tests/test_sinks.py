@@ -18,7 +18,8 @@ from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.sinks.base import DiskFull, RotationConfig
 from pocketsight.device.sinks.csv_file import CSV_COLUMNS, open_csv
-from pocketsight.device.sinks.factory import SinkGroup, open_sinks
+from pocketsight.device.sinks.factory import open_sinks
+from pocketsight.device.sinks.group import SinkGroup
 from pocketsight.device.sinks.jsonl import open_jsonl
 from pocketsight.device.sinks.rotation import list_rotated_files
 from pocketsight.device.sinks.text_file import TextFileSink

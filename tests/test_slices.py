@@ -10,7 +10,8 @@ import pytest
 from pocketsight.device.vision.image import Image
 from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.evaluation.matching import PATCH_SIZE, collect_matches, measure_appearance
-from pocketsight.train.evaluation.slices import recommendations, slice_metrics, small_slices, wilson_interval
+from pocketsight.train.evaluation.metrics import wilson_interval
+from pocketsight.train.evaluation.slices import recommendations, slice_metrics, small_slices
 from tests.pictures import coco, labelme, picture
 from tests.planted_faces import looked, seen, square
 

@@ -6,9 +6,9 @@ import flatbuffers
 import numpy as np
 import pytest
 
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.inference.interpreter import TfliteModel
-from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.export.compact import BUFFER_ALIGNMENT, FILE_IDENTIFIER, compact
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")

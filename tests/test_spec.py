@@ -9,13 +9,8 @@ import pytest
 
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.interpreter import load_on_cpu
-from pocketsight.device.inference.manifest import (
-    MANIFEST_NAME,
-    ModelSpec,
-    SmoothingConfig,
-    pack_model_file,
-    read_model_file,
-)
+from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec, SmoothingConfig
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
 
 BUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 SPEC = ModelSpec(

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from pocketsight.train.keras_backend import keras
-from pocketsight.train.networks.classifier import crop71k, distillation_targets
+from pocketsight.train.networks.classifier import crop71k
 from pocketsight.train.recipe import RECIPES
+from pocketsight.train.training.distillation import distillation_targets
 from tests.pictures import save
 
 PROGRAM = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]

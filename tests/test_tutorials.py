@@ -13,14 +13,18 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import classify, to_probabilities
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.manifest import ModelSpec, read_model_file
+from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.postprocess import decode_single
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.synthetic.faces import write_detection_dataset
-from pocketsight.device.vision.boxes import Box, decode_single, encode_single
+from pocketsight.device.vision.box_encoding import encode_single
+from pocketsight.device.vision.boxes import Box
 from pocketsight.train.datasets.augmentation import build_augmentation, random_window
 from pocketsight.train.keras_backend import keras
+from pocketsight.train.networks.losses import vgg16_loss
 from pocketsight.train.networks.registry import ARCHITECTURES
-from pocketsight.train.networks.tutorials import IMAGENET_BGR_MEAN, load_imagenet_weights, vgg16_loss
+from pocketsight.train.networks.tutorials import IMAGENET_BGR_MEAN, load_imagenet_weights
 from pocketsight.train.recipe import CNN256_RECIPE, RECIPES, VGG16_RECIPE
 from pocketsight.train.training.trainer import compile_trainer
 from tests.pictures import save, scene

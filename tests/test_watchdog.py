@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.device.system.watchdog import (
-    Watchdog,
+from pocketsight.device.system.sd_notify import (
     notify,
     notify_ready,
     notify_reloading,
     notify_stopping,
     watchdog_interval,
 )
+from pocketsight.device.system.watchdog import Watchdog
 from tests.processes import running, until
 
 START = (

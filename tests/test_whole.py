@@ -12,12 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli.main import main
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.quantized import QuantizedTensor
-from pocketsight.device.vision.boxes import encode
-from pocketsight.device.vision.image import Image, read_image, resize
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.vision.box_encoding import encode
+from pocketsight.device.vision.image import Image, read_image
+from pocketsight.device.vision.resize import resize
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.evaluation.pipeline import (
     PipelineResult,

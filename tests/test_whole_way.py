@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from pocketsight.device.inference.manifest import MANIFEST_NAME, read_model_file
+from pocketsight.device.inference.manifest import MANIFEST_NAME
+from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.synthetic.faces import (
     Scene,
     write_classification_dataset,
     write_detection_dataset,
     write_frame_folder,
 )
-from pocketsight.train.evaluation.matching import iou
+from pocketsight.device.vision.boxes import iou
 
 DETECTOR = "--pictures", 9600, "--batch", 16
 SENTIMENT = "--pictures", 24000, "--batch", 32

@@ -16,7 +16,7 @@ from pocketsight.device.errors import LogError
 from pocketsight.device.results import LogEntry
 from pocketsight.device.sinks import worker as module
 from pocketsight.device.sinks.base import DiskFull, RotationConfig
-from pocketsight.device.sinks.factory import FaultAggregator, SinkGroup
+from pocketsight.device.sinks.group import FaultAggregator, SinkGroup
 from pocketsight.device.sinks.jsonl import open_jsonl
 from pocketsight.device.sinks.worker import SinkWorker
 from tests.entries import face

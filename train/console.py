@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -25,3 +25,11 @@ def suggest_next(*words: object) -> None:
 def progress_bar(items: Iterable[Any], total: int | None = None, description: str = "reading") -> Iterable[Any]:
     """A progress bar on standard error, on a terminal; it vanishes at the end. `count` where `items` has no length."""
     return track(items, description, total, console=console, transient=True, disable=not console.is_terminal)
+
+
+def scoring_progress(items: Any) -> Any:
+    """A progress bar of the pictures that are scored."""
+    return progress_bar(list(items), description="scoring")
+
+
+ProgressFn = Callable[[Sequence[Any]], Iterable[Any]]  # wraps an iteration in a progress bar

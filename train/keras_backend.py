@@ -16,3 +16,23 @@ with suppress_stderr():
         tensorflow.config.list_physical_devices("GPU")  # CUDA complains now, not amid our lines
 
 __all__ = ["keras"]
+
+
+def describe_backend() -> str:
+    """What will do the work: the GPU if Keras' backend sees one, else the CPU, and the versions."""
+    backend = keras.backend.backend()
+    gpus: list[str] = []
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        gpus = [d.name for d in tf.config.list_physical_devices("GPU")]
+    elif backend == "torch":
+        import torch
+
+        gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    elif backend == "jax":
+        import jax
+
+        gpus = [str(d) for d in jax.devices() if d.platform != "cpu"]
+    where = f"GPU {', '.join(gpus)}" if gpus else f"CPU, {len(os.sched_getaffinity(0))} cores (no GPU found)"
+    return f"training on {where}; keras {keras.__version__} on {backend}"

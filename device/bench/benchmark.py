@@ -26,8 +26,8 @@ from pocketsight.device.bench.sustained import Telemetry
 from pocketsight.device.bench.warmup import Warmup, summarize_warmup
 from pocketsight.device.camera import Camera, Frame
 from pocketsight.device.errors import CameraError, ModelError
-from pocketsight.device.inference.coral_fallback import count_switches
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.model_loader import count_switches
 from pocketsight.device.results import FrameResult
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.loop import Run, open_run

@@ -15,10 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pocketsight.device.inference.coral_fallback import active_delegate, active_interpreter
 from pocketsight.device.inference.interpreter import Model, import_runtime
 from pocketsight.device.inference.model_info import count_operators
-from pocketsight.device.system.sensors import ROOT, read_kernel_file
+from pocketsight.device.inference.model_loader import active_delegate, active_interpreter
+from pocketsight.device.system.paths import ROOT
+from pocketsight.device.system.sensors import read_kernel_file
 
 BUSY_LOAD_PER_CORE = 0.75  # load a core; our own runs before count in it, on one core
 REPORT_VERSION = 1  # of the reports' form; bench/README.md describes it

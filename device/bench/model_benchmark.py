@@ -23,10 +23,10 @@ from pocketsight.device.bench.warmup import Warmup, summarize_warmup
 from pocketsight.device.camera import open_camera
 from pocketsight.device.errors import CameraError
 from pocketsight.device.inference.classifier import classify
-from pocketsight.device.inference.coral_fallback import load_model
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.model_loader import load_model
 from pocketsight.device.system.stage_timer import StageTimer
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image

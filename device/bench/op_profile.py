@@ -21,7 +21,7 @@ from pocketsight.device.bench.op_costs import Cost, count_costs
 from pocketsight.device.bench.subgraph import extract_subgraph
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.interpreter import TfliteModel, import_runtime
-from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.system.stderr import suppress_stderr
 
 MIN_ROUNDS, MAX_ROUNDS = 15, 200  # rounds an operator

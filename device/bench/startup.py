@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pocketsight.device.inference.coral_fallback import active_interpreter, load_model
 from pocketsight.device.inference.interpreter import import_runtime
+from pocketsight.device.inference.model_loader import active_interpreter, load_model
 
 
 def measure_startup(

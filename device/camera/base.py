@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from pocketsight.device.vision.image import Image
 
 POLL_INTERVAL = 0.25  # seconds: how long the loops wait before they look whether they shall stop
-
-FaultReporter = Callable[[str, bool, str], None]  # what, whether it begins or is over, and a line for people
-
-
-def ignore_fault(fault: str, active: bool, detail: str) -> None:
-    """For those who do not ask for faults."""
 
 
 @dataclass(frozen=True)

@@ -123,3 +123,13 @@ def _open_files(process: Path) -> Iterable[str]:
     for number in numbers:
         with suppress(OSError):
             yield os.readlink(process / "fd" / number)
+
+
+def open_files(process: Path) -> set[str]:
+    """What a process, as a folder of /proc, holds open; nothing where it is gone or not ours to see."""
+    links = set()
+    with suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                links.add(os.readlink(link))
+    return links

@@ -18,7 +18,8 @@ from pocketsight.device.errors import CameraError
 from pocketsight.device.inference.detector import Face, detect
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.system.atomic_files import atomic_write
-from pocketsight.device.vision.image import Image, resize, to_rgb
+from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.resize import resize
 
 DARK_LEVEL, BRIGHT_LEVEL = 30, 225  # mean levels, of 255, beyond which little can be seen
 MIN_SHARPNESS = 30.0  # variance of the Laplacian; below it a picture is blurred, or has nothing in it

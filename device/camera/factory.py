@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from pocketsight.device.camera.base import Camera, FaultReporter, ignore_fault
+from pocketsight.device.camera.base import Camera
 from pocketsight.device.camera.capture_thread import CameraSource
 from pocketsight.device.camera.devices import list_pi_cameras, list_video_devices
 from pocketsight.device.camera.files import open_files
@@ -17,6 +17,7 @@ from pocketsight.device.camera.opencv import local_camera_source, network_camera
 from pocketsight.device.camera.picamera2 import pi_camera_source
 from pocketsight.device.camera.synthetic import open_synthetic
 from pocketsight.device.errors import CameraError
+from pocketsight.device.faults import FaultReporter, ignore_fault
 
 SOURCE_HELP = (
     "a source is: auto, pi, a camera number, a picture, a folder, a video file, an http or rtsp address, or synthetic"

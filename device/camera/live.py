@@ -12,10 +12,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-from pocketsight.device.camera.base import POLL_INTERVAL, Camera, FaultReporter, Frame, ignore_fault
+from pocketsight.device.camera.base import POLL_INTERVAL, Camera, Frame
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureThread, RawFrame
 from pocketsight.device.camera.freeze import FreezeDetector
 from pocketsight.device.errors import CameraError
+from pocketsight.device.faults import FaultReporter, ignore_fault
 
 LOST, STALLED, FROZEN, SIZE_CHANGED = "camera lost", "camera late", "camera frozen", "camera size"
 

@@ -16,21 +16,12 @@ from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice
 from pocketsight.device.camera.devices import find_holders
 from pocketsight.device.camera.freeze import FREEZE_TIMEOUT
 from pocketsight.device.errors import CameraError
+from pocketsight.device.system.urls import redact_url
 
 TIMEOUT_MS = 5000  # milliseconds for opening and for one read, where OpenCV's back end has them
 BUFFER_COUNT = 2  # of V4L2: one to be filled while the other is read; with one alone every second frame is missed
 MAX_TIMESTAMP_AGE = 5.0  # seconds that a first frame may be old, or else its stamp is of another clock
 FFMPEG_ENVIRONMENT = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp"}  # UDP loses packets, and frames turn grey
-
-
-def redact_url(url: str) -> str:
-    """An address as messages show it: no user, no password, no query."""
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return url
-    _, at, rest = rest.rpartition("@")  # a password may hold "/" and "?"
-    rest, query, _ = rest.partition("?")
-    return f"{scheme}://{'***@' if at else ''}{rest}{'?***' if query else ''}"
 
 
 def network_camera_source(address: str) -> CameraSource:

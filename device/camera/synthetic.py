@@ -18,10 +18,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from pocketsight.device.camera.base import Camera, FaultReporter, Frame
+from pocketsight.device.camera.base import Camera, Frame
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.camera.live import LiveCamera
 from pocketsight.device.errors import CameraError
+from pocketsight.device.faults import FaultReporter
 from pocketsight.device.synthetic.portrait import APPEARANCES, FACE_BOX, draw_portrait
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image

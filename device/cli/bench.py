@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, DurationParam, ThreadCountsParam, model_options
+from pocketsight.device.cli.options import DurationParam, ThreadCountsParam, model_options
 from pocketsight.device.errors import SettingsError
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 
 DEFAULT_FRAMES = 500
 
@@ -37,7 +38,7 @@ class BenchCommand(click.Command):
 @partial(model_options, threads=ThreadCountsParam(), threads_help="For each model; several, as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...], camera: str, frames: int | None, seconds: float | None, chart: Path | None,
-    warmup: int | None, ops: bool, as_json: bool, detector: Path, sentiment: Path, size: tuple[int, int],
+    warmup: int | None, ops: bool, as_json: bool, detector: Path, classifier: Path, resolution: tuple[int, int],
     threads: tuple[int, ...] | None, delegate: str,
 ) -> None:  # fmt: skip
     """Measure latency on this machine, stage by stage, through the same pipeline as run.
@@ -57,10 +58,17 @@ def bench(
     _check_options(models, frames, seconds, chart, ops, threads)
     count = threads[0] if threads else None
     config = RunConfig(
-        camera, size, detector, sentiment, count, max_frames=frames or DEFAULT_FRAMES, idle_fps=0, delegate=delegate
+        camera,
+        resolution,
+        detector,
+        classifier,
+        count,
+        max_frames=frames or DEFAULT_FRAMES,
+        idle_fps=0,
+        delegate=delegate,
     )
     if models:
-        result = benchmark_models(models, camera, size, count, frames or DEFAULT_FRAMES, warmup, delegate)
+        result = benchmark_models(models, camera, resolution, count, frames or DEFAULT_FRAMES, warmup, delegate)
     elif threads and len(threads) > 1:
         result = sweep_threads(config, threads, warmup)
     else:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pocketsight.device.cli.options import MODELS_DIR, SizeParam
+from pocketsight.device.cli.options import SizeParam
 from pocketsight.device.errors import ModelError
+from pocketsight.device.inference.shipped import MODELS_DIR
 
 if TYPE_CHECKING:
     from pocketsight.device.camera.devices import VideoDevice

@@ -37,7 +37,7 @@ def show(ctx: click.Context, /, as_json: bool, **options: Any) -> None:
 
 def _redacted(setting: str, value: Any) -> Any:
     """As it may stand in a file, without secrets."""
-    from pocketsight.device.camera.opencv import redact_url
+    from pocketsight.device.system.urls import redact_url
 
     if setting == "size":
         return f"{value[1]}x{value[0]}"

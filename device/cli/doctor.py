@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
-from pocketsight.device.cli.options import MODELS_DIR
+from pocketsight.device.doctor.report import Finding
+from pocketsight.device.errors import PocketsightError
+from pocketsight.device.inference.shipped import MODELS_DIR
 
 
 @click.command()
@@ -43,6 +45,19 @@ def doctor(
         cure = known_errors.find_fix(" ".join(message))
         click.echo(cure or "not a message that the doctor knows; pocketsight doctor without it looks at the machine")
         sys.exit(0 if cure else 1)
-    found = report.run_checks(make_checks(detector, sentiment, MODELS_DIR / "detector.tflite", folder, port, config))
+    settings = (lambda: check_config(config)) if config else None
+    found = report.run_checks(make_checks(detector, sentiment, MODELS_DIR / "detector.tflite", folder, port, settings))
     click.echo(json.dumps(report.as_json(found), indent=2) if as_json else report.as_text(found))
     sys.exit(1 if report.has_failures(found) else 0)
+
+
+def check_config(path: Path) -> Finding:
+    """Would `pocketsight run --config` take this file?"""
+    from pocketsight.device.cli.config_file import read_config_file
+    from pocketsight.device.cli.run import run
+
+    try:
+        count = len(read_config_file(path, run, click.Context(run)))
+    except PocketsightError as error:
+        return Finding("settings", "fail", str(error), f"mend {path}; pocketsight config show shows what holds")
+    return Finding("settings", "ok", f"{count} in {path}")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from importlib.resources import files
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import click
 
-MODELS_DIR = Path(str(files("pocketsight.models")))
-EXAMPLE_IMAGE = MODELS_DIR / "example.jpg"
+from pocketsight.device.inference.shipped import MODELS_DIR
+
 MAX_THREADS = 64  # at most
 
 
@@ -126,8 +125,8 @@ def model_options(command: Any, threads: Any = THREAD_COUNT, threads_help: str =
         click.option("--delegate", type=DelegateParam(), default="auto", show_default=True,
                      metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
                      help="What runs the models; auto: a Coral, where there is one and a file compiled for it."),
-        click.option("--size", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera."),
-        click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite",
+        click.option("--resolution", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera."),
+        click.option("--classifier", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite",
                      help="The classifier.  [default: the one that comes with pocketsight]"),
         click.option("--detector", type=DetectorParam(), default=MODELS_DIR / "detector.tflite",
                      help="The detector, tiny or large for others that ship.  [default: the middle one]"),

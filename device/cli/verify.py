@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import MODELS_DIR, DelegateParam
+from pocketsight.device.cli.options import DelegateParam
 from pocketsight.device.errors import ModelError, PocketsightError
+from pocketsight.device.inference.shipped import MODELS_DIR
 
 
 @click.command()
@@ -40,9 +41,9 @@ def verify(models: tuple[Path, ...], threads: int, delegate: str, as_json: bool)
 
 
 def _verify_model(path: Path, threads: int, delegate: str) -> dict[str, Any]:
-    from pocketsight.device.inference.coral_fallback import load_model
     from pocketsight.device.inference.golden import golden_report
     from pocketsight.device.inference.interpreter import import_runtime
+    from pocketsight.device.inference.model_loader import load_model
 
     try:
         return {**golden_report(path, load_model(delegate, path, threads=threads)), "interpreter": import_runtime()[1]}

@@ -11,7 +11,7 @@ from pocketsight.device.system.sensors import read_board_info, read_sensors
 
 
 def make_checks(
-    detector: Path, classifier: Path, reference_model: Path, folder: Path, port: int, config: Path | None = None
+    detector: Path, classifier: Path, reference_model: Path, folder: Path, port: int, check_config: Check | None = None
 ) -> list[tuple[str, Check]]:
     """All of them, for these models, `shipped` as one that is known to be whole, the log's folder, the page's port."""
     board, reading = read_board_info(), hardware.add_firmware_flags(read_sensors(folder))
@@ -34,7 +34,7 @@ def make_checks(
         ("wear", lambda: system.check_wear(reading)),
         ("swap", system.check_swap),
         ("clock", lambda: system.check_clock(clock_synced())),
-        ("settings", lambda: system.check_config(config) if config else None),
+        ("settings", check_config or (lambda: None)),
         ("port", lambda: system.check_port(port)),
         ("extras", packages.check_extras),
     ]

@@ -7,10 +7,10 @@ import os
 import pwd
 import subprocess
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from pocketsight.device.camera.devices import open_files
 from pocketsight.device.doctor.known_errors import LIBEDGETPU_FIX, RIBBON_FIX
 from pocketsight.device.doctor.report import Finding
 from pocketsight.device.inference.coral_devices import (
@@ -73,16 +73,6 @@ def find_holders(paths: Iterable[Path], root: Path = ROOT) -> list[str]:
         if links & wanted and int(process.name) != os.getpid():
             found.append(f"{read_kernel_file(process / 'comm')} ({process.name})")
     return found
-
-
-def open_files(process: Path) -> set[str]:
-    """What a process, as a folder of /proc, holds open; nothing where it is gone or not ours to see."""
-    links = set()
-    with suppress(OSError):
-        for link in (process / "fd").iterdir():
-            with suppress(OSError):  # closed meanwhile
-                links.add(os.readlink(link))
-    return links
 
 
 def check_permissions(

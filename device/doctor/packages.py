@@ -14,7 +14,8 @@ from pocketsight.device.doctor import known_errors, probe
 from pocketsight.device.doctor.probe import ProbeResult, run_probe
 from pocketsight.device.doctor.report import Finding, Level
 from pocketsight.device.errors import ModelError
-from pocketsight.device.inference.manifest import TASKS, read_model_file
+from pocketsight.device.inference.manifest import TASKS
+from pocketsight.device.inference.model_file import read_model_file
 
 ProbeFn = Callable[..., ProbeResult]
 

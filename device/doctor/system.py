@@ -9,12 +9,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
-from pocketsight.device.doctor.hardware import open_files
+from pocketsight.device.camera.devices import open_files
 from pocketsight.device.doctor.known_errors import find_fix as known
 from pocketsight.device.doctor.report import Finding
-from pocketsight.device.errors import PocketsightError
 from pocketsight.device.system.sensors import DISK_LOW_BYTES, SensorReading, read_kernel_file
 
 ROOT = Path("/")
@@ -81,18 +78,6 @@ def check_clock(synced: bool | None) -> Finding:
     cure = 'sudo timedatectl set-ntp true, and wait a minute; times in the log carry "synced" so that you can tell'
     says = "not set by the network" if synced is False else "nobody here knows whether the network has set it"
     return Finding("clock", "warn", says, cure)
-
-
-def check_config(path: Path) -> Finding:
-    """Would `pocketsight run --config` take this file?"""
-    from pocketsight.device.cli.config_file import read_config_file
-    from pocketsight.device.cli.run import run
-
-    try:
-        count = len(read_config_file(path, run, click.Context(run)))
-    except PocketsightError as error:
-        return Finding("settings", "fail", str(error), f"mend {path}; pocketsight config show shows what holds")
-    return Finding("settings", "ok", f"{count} in {path}")
 
 
 def check_port(number: int, root: Path = ROOT) -> Finding:

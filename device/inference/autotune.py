@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import write_json
+from pocketsight.device.system.paths import cache_dir
 
 ROUNDS = 30  # invocations a count; the first third only warms up
 MAX_TIME_RATIO = (
@@ -71,9 +72,3 @@ def _median_time(call: Callable[[], object]) -> float:
 def median(numbers: Sequence[float]) -> float:
     """The middle one, sorted."""
     return sorted(numbers)[len(numbers) // 2]
-
-
-def cache_dir() -> Path:
-    """The user's cache folder for pocketsight; a service names its own by CACHE_DIRECTORY."""
-    home = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME")
-    return Path(home or os.path.expanduser("~/.cache")) / "pocketsight"

@@ -13,7 +13,8 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.system.stage_timer import StageHook, no_timing
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, crop_face
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import Image
 
 Probabilities = NDArray[np.float32]  # (classes,): 0..1
 

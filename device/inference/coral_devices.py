@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketsight.device.system.sensors import ROOT, read_kernel_file
+from pocketsight.device.system.paths import ROOT
+from pocketsight.device.system.sensors import read_kernel_file
 
 USB_IDS = ("1a6e", "089a"), ("18d1", "9302")  # before, and after, its first use: it takes another name then
 PCIE_ID = "0x1ac1", "0x089a"

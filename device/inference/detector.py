@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.nms import nms
+from pocketsight.device.inference.postprocess import decode, decode_single
 from pocketsight.device.system.stage_timer import StageHook, no_timing
-from pocketsight.device.vision.boxes import Box, decode, decode_single, nms
-from pocketsight.device.vision.image import Image, letterbox
+from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.letterbox import letterbox
 
 
 @dataclass(frozen=True)

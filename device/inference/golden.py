@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.errors import ModelError
-from pocketsight.device.inference.interpreter import InferenceFn, Model
+from pocketsight.device.inference.interpreter import Model
 
 ZIP_FOLDER = "golden"
 INPUT_ENTRY = "input"
@@ -53,19 +53,6 @@ class GoldenDiff(NamedTuple):
         if not self.unequal:
             return "bit-exact"
         return "FAILED" if self.failed else f"within {self.steps:.3g} step{'s' if self.steps > 1 else ''}"
-
-
-def make_golden_inputs(infer: InferenceFn, size: tuple[int, int]) -> list[Golden]:
-    """Two synthetic inputs that compress well, and what `model` makes of them: patches of colour, and drawn faces."""
-    from pocketsight.device.synthetic.faces import draw_scene
-
-    rng = np.random.default_rng(0)
-    height, width = size
-    patches = rng.integers(0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
-    scene = draw_scene(rng, (-(-height // 2), -(-width // 2)), 4).image // 32 * 32  # without its grain
-    images = [np.kron(small, np.ones((side, side, 1), np.uint8)) for small, side in ((patches, 8), (scene, 2))]
-    inputs = [np.ascontiguousarray(image[:height, :width]) for image in images]
-    return [Golden(i.tobytes(), {name: out.values.tobytes() for name, out in infer(i).items()}) for i in inputs]
 
 
 def zip_entries(goldens: Sequence[Golden]) -> dict[str, bytes]:

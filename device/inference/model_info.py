@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.inference.interpreter import TfliteModel
-from pocketsight.device.inference.manifest import read_model_file
+from pocketsight.device.inference.model_file import read_model_file
 
 
 def describe_model(path: Path) -> dict[str, Any]:

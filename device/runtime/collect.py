@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import secrets
 import shlex
 import threading
@@ -19,23 +18,13 @@ import numpy as np
 
 from pocketsight.device.camera import Camera, Frame, open_camera
 from pocketsight.device.errors import DataError, PocketsightError
-from pocketsight.device.runtime.window import (
-    QUIT_KEYS,
-    ReadKey,
-    ShowImage,
-    StatusLine,
-    open_keyboard,
-    open_window,
-    stop_on_signals,
-)
-from pocketsight.device.system.atomic_files import write_jpeg
-from pocketsight.device.vision.image import Image
+from pocketsight.device.runtime.terminal import ReadKey, StatusLine, open_keyboard
+from pocketsight.device.runtime.window import QUIT_KEYS, ShowImage, open_window
+from pocketsight.device.system.signals import stop_on_signals
+from pocketsight.device.vision.image import Image, write_jpeg
 
 BLACK_LEVEL = 12  # mean level, 0..255, under which hardly anything can be seen
 KEY_HELP = "space pauses, u undoes, q ends"
-SESSION_FILE_NAME = re.compile(
-    r"(?:.*/)?(\d{8}T\d{6}Z-[0-9a-f]{4})_\d{4,}(?:[_-]\w+)?(?:\.\w+)?"
-)  # also of a crop or a copy
 
 
 @dataclass(frozen=True)
@@ -81,12 +70,6 @@ class CaptureTimer:
         """A picture was taken. A camera that stalled is not made up for by a burst."""
         due = self.due or 0.0
         self.due = due + self.interval if self.last_time - due < self.interval else self.last_time + self.interval
-
-
-def parse_session_name(file_name: str) -> str | None:
-    """The session that a picture belongs to, by its file name; None where it is not one of ours."""
-    found = SESSION_FILE_NAME.fullmatch(file_name)
-    return found[1] if found else None
 
 
 def capture_images(

@@ -28,7 +28,7 @@ class RunConfig:
     log: tuple[str, ...] = ("-",)
     log_level: str | None = None  # None: frames where the source ends, else events
     log_max_bytes: int | None = None  # bytes of a file; None, as of the next two: see `limits`
-    log_rotate_days: float | None = None  # seconds of a file
+    log_rotate_days: float | None = None  # of a file
     log_max_total: int | None = None  # bytes of a log
     save_video: Path | None = None
     show: bool = False
@@ -50,9 +50,11 @@ class RunConfig:
         defaults = RotationConfig() if is_live else RotationConfig(None, None, None)
         return RotationConfig(
             self.log_max_bytes or defaults.max_bytes,
-            self.log_rotate_days or defaults.max_age,
+            86400 * self.log_rotate_days if self.log_rotate_days else defaults.max_age,
             self.log_max_total or defaults.max_total_bytes,
         )
 
 
-RELOADABLE = "fps", "every", "idle", "zones", "cool", "detector", "sentiment", "log_level"
+RELOADABLE = (
+    "fps", "detect_interval", "idle_fps", "zones", "max_temperature", "detector", "classifier", "log_level",
+)  # fmt: skip

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pocketsight.device.camera import Camera
 from pocketsight.device.inference.coral_fallback import EdgeTpuMonitor
+from pocketsight.device.runtime.board_monitor import BoardMonitor
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.events import Faults
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.runtime.throttle import FrameThrottle
-from pocketsight.device.sinks.factory import SinkGroup
+from pocketsight.device.sinks.group import SinkGroup
 from pocketsight.device.system.clock import ClockStepDetector
-from pocketsight.device.system.sensors import BoardMonitor, Sensors
+from pocketsight.device.system.sensors import Sensors
 from pocketsight.device.system.thermal import MARGIN_CELSIUS, ThermalController
 
 TICK_INTERVAL, BOARD_POLL_INTERVAL = 1.0, 10.0  # seconds between looks at the clock and the sinks, and at the board

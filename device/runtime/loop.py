@@ -21,19 +21,22 @@ from pocketsight.device.camera import Camera, Frame, open_camera
 from pocketsight.device.errors import LogError, PocketsightError
 from pocketsight.device.results import FrameResult, LogEntry, frame_entry
 from pocketsight.device.runtime.config import RELOADABLE, RunConfig
-from pocketsight.device.runtime.display import FrameProgress, open_display
+from pocketsight.device.runtime.display import open_display
 from pocketsight.device.runtime.events import EventDetector, Faults, RecordFactory, make_run_id
 from pocketsight.device.runtime.housekeeping import Housekeeping
 from pocketsight.device.runtime.outputs import FrameOutputs, open_outputs
 from pocketsight.device.runtime.pipeline import Pipeline
 from pocketsight.device.runtime.reload import ConfigReader, ConfigReloader, ModelPair, ReloadResult, load_models
 from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.runtime.terminal import FrameProgress, StderrWriter
 from pocketsight.device.runtime.throttle import FrameThrottle
-from pocketsight.device.runtime.window import StderrWriter, signal_events
-from pocketsight.device.sinks.factory import SinkGroup, open_sinks
+from pocketsight.device.sinks.factory import open_sinks
+from pocketsight.device.sinks.group import SinkGroup
 from pocketsight.device.system.clock import clock_synced
+from pocketsight.device.system.sd_notify import notify_ready, notify_reloading, notify_stopping
+from pocketsight.device.system.signals import signal_events
 from pocketsight.device.system.stage_timer import StageTimer
-from pocketsight.device.system.watchdog import Watchdog, notify_ready, notify_reloading, notify_stopping
+from pocketsight.device.system.watchdog import Watchdog
 
 MAX_WAIT = 0.25  # seconds: the longest that the loop waits for anything
 

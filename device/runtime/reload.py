@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pocketsight.device.errors import PocketsightError
-from pocketsight.device.inference.coral_fallback import active_delegate, compiled_path, load_model
+from pocketsight.device.inference.coral_fallback import compiled_path
 from pocketsight.device.inference.golden import check_golden
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.model_loader import active_delegate, load_model
 from pocketsight.device.runtime.config import RunConfig
 
 ConfigReader = Callable[[], RunConfig]  # reads the settings once more

@@ -11,7 +11,8 @@ import numpy as np
 
 from pocketsight.device.inference.classifier import FACE_CROP_MARGIN
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, crop_face, to_rgb
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import Image, to_rgb
 
 EXPRESSIONS = "happy", "sad"
 

@@ -8,12 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from pocketsight.device.errors import DataError
-from pocketsight.device.vision.image import Image, to_rgb
-
-JPEG_QUALITY = 95  # of a JPEG; below about 90 its blocks show, and a detector learns them
 
 
 def atomic_write(path: Path, data: bytes | str) -> None:
@@ -35,12 +30,3 @@ def atomic_write(path: Path, data: bytes | str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON as a person could read it. Raises DataError."""
     atomic_write(path, json.dumps(data, indent=1) + "\n")
-
-
-def write_jpeg(path: Path, image: Image) -> None:
-    """Write an RGB image (H, W, 3) as a JPEG. Raises DataError."""
-    try:
-        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    except cv2.error as error:
-        raise DataError(f"{path} cannot be a JPEG of {image.shape[1]}x{image.shape[0]} pixels") from error
-    atomic_write(path, data.tobytes())

@@ -8,28 +8,13 @@ the distances from its centre to the four sides of the box, in strides, 0 to REA
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketsight.device.inference.quantized import QuantizedTensor
-
 Boxes = NDArray[np.float32]  # (N, 4): left, top, right, bottom, in pixels
 Scores = NDArray[np.float32]  # (N,): 0..1
-
-MAX_DISTANCE = 6.0  # strides; the range of ReLU6, so that int8 has nothing to calibrate
-CENTER_RADIUS = (
-    1.5  # strides; how far from a box's centre its cells reach ("center sampling" of FCOS, arXiv 2006.09214)
-)
-SIZE_RANGE = (
-    2.0,
-    6.0,
-)  # strides; longer side of the boxes that a grid learns; the first also learns smaller, the last larger
-
-POSITIVE, NEGATIVE, IGNORE = 1, 0, -1  # what a cell is to learn
 
 
 class Box(NamedTuple):
@@ -41,158 +26,25 @@ class Box(NamedTuple):
     bottom: float
 
 
-def cell_centers(size: tuple[int, int], stride: int) -> NDArray[np.float32]:
-    """(rows * cols, 2): x, y of the cells of one grid, in pixels, row by row."""
-    y, x = np.mgrid[: size[0] // stride, : size[1] // stride]
-    return ((np.stack([x.ravel(), y.ravel()], axis=1) + 0.5) * stride).astype(np.float32)
+BoxValues = NDArray[np.float64]
 
 
-def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence[int]) -> NDArray[np.float32]:
-    """Write boxes on the grids of a picture of `size` = (height, width).
-
-    Returns (cells, 5), the grids one after the other: FACE, NOTHING or IGNORED, then the distances to left, top,
-    right and bottom in strides. A cell belongs to the smallest box that its grid learns and whose centre is within
-    RADIUS. A box of at least the first stride, and at most 5 times as long as wide, gets a cell even where others
-    crowd it out, as long as there is one that no other needs. One that gets none is ignored as `ignore` is.
-    """
-    x, y, stride = _grid_cells(size, tuple(strides))  # (cells, 1) each
-    cells = np.zeros((len(x), 5), np.float32)
-    if len(boxes):
-        left, top, right, bottom = boxes.T  # (N,) each
-        sides = (x - left) / stride, (y - top) / stride, (right - x) / stride, (bottom - y) / stride  # (cells, N) each
-        held = (_reduce_sides(np.minimum, sides) >= 0) & (_reduce_sides(np.maximum, sides) <= MAX_DISTANCE)
-        offset = np.maximum(np.abs(sides[2] - sides[0]), np.abs(sides[3] - sides[1])) / 2  # from the box's centre
-        longer = np.maximum(right - left, bottom - top) / stride
-        learned = ((longer >= SIZE_RANGE[0]) | (stride == min(strides))) & (
-            (longer <= SIZE_RANGE[1]) | (stride == max(strides))
-        )
-        owner = _assign_cells(held, learned, offset, (right - left) * (bottom - top))
-        ignore = np.concatenate([ignore, np.delete(boxes, owner[owner >= 0], axis=0)])
-        (taken,) = np.nonzero(owner >= 0)
-        for column, side in enumerate(sides, 1):
-            cells[taken, column] = side[taken, owner[taken]]
-    if len(ignore):
-        reach = stride / 2  # at least one cell, however small the region
-        across = (x >= ignore[:, 0] - reach) & (x <= ignore[:, 2] + reach)
-        inside = across & (y >= ignore[:, 1] - reach) & (y <= ignore[:, 3] + reach)
-        cells[inside.any(-1), 0] = IGNORE
-    if len(boxes):
-        cells[taken, 0] = POSITIVE
-    return cells
+def _overlap_area(a: Boxes, b: Boxes) -> BoxValues:
+    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
+    return np.asarray(sides.prod(-1), np.float64)
 
 
-def _reduce_sides(function: np.ufunc, sides: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Of four arrays, cell by cell."""
-    return np.asarray(function(function(sides[0], sides[1]), function(sides[2], sides[3])))
+def box_area(boxes: Boxes) -> BoxValues:
+    """(...): of boxes (..., 4)."""
+    return np.asarray((boxes[..., 2:] - boxes[..., :2]).prod(-1), np.float64)
 
 
-@lru_cache(maxsize=16)
-def _grid_cells(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[NDArray[np.float32], ...]:
-    """x, y and stride of all cells, (cells, 1) each, pixels, the grids one after the other."""
-    points = [cell_centers(size, stride) for stride in strides]
-    stride = np.repeat(np.array(strides, np.float32), [len(each) for each in points])
-    xy = np.concatenate(points)
-    return xy[:, :1].copy(), xy[:, 1:].copy(), stride[:, None]
+def iou(a: Boxes, b: Boxes) -> BoxValues:
+    """Intersection over union of boxes (..., 4) and (..., 4)."""
+    shared = _overlap_area(a, b)
+    return shared / np.maximum(box_area(a) + box_area(b) - shared, 1e-9)
 
 
-def _assign_cells(
-    center_inside: NDArray[np.bool_],
-    size_fits: NDArray[np.bool_],
-    center_offset: NDArray[np.float32],
-    area: NDArray[np.float32],
-) -> NDArray[np.intp]:
-    """(cells,): the box that each cell belongs to, or -1. The first three are (cells, N), `area` is (N,)."""
-    wanted = np.where(center_inside & size_fits & (center_offset <= CENTER_RADIUS), area, np.inf)
-    owner = np.where(np.isfinite(wanted.min(1)), wanted.argmin(1), -1)
-    count = np.bincount(owner[owner >= 0], minlength=len(area))
-    for box in np.flatnonzero(count == 0):
-        shared = (owner < 0) | (count[owner] > 1)
-        (options,) = np.nonzero(center_inside[:, box] & shared)
-        if len(options):
-            cost = center_offset[options, box] + 8 * ~size_fits[options, box] + (owner[options] >= 0)
-            cell = options[cost.argmin()]
-            if owner[cell] >= 0:
-                count[owner[cell]] -= 1
-            owner[cell] = box
-            count[box] = 1
-    return owner
-
-
-def decode(outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], threshold: float) -> tuple[Boxes, Scores]:
-    """Read boxes from the outputs score_S (rows, cols, 1) and box_S (rows, cols, 4) of each stride S.
-
-    The inverse of `encode` for every cell whose score is at least `threshold`. Returns boxes in pixels of the
-    model's input, and their scores, in no order.
-    """
-    boxes, scores = [], []
-    for stride in strides:
-        score, box = outputs[f"score_{stride}"], outputs[f"box_{stride}"]
-        hits = (score.values.ravel() >= score.quantize_threshold(threshold)).nonzero()[0]
-        if len(hits):
-            middle, reach = _decoding_grid(score.values.shape[0], score.values.shape[1], stride)
-            sides = box.values.reshape(-1, 4)[hits].astype(np.float32)
-            sides -= box.zero_point
-            sides *= reach * np.float32(box.scale)
-            sides += middle[hits]
-            boxes.append(sides)
-            scores.append(score.dequantize_at(hits))
-    if len(boxes) == 1:
-        return boxes[0], scores[0]
-    if not boxes:
-        return np.empty((0, 4), np.float32), np.empty(0, np.float32)
-    return np.concatenate(boxes), np.concatenate(scores)
-
-
-@lru_cache(maxsize=16)
-def _decoding_grid(rows: int, columns: int, stride: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(cells, 4): x, y, x, y of the centres in pixels; (4,): what turns distances into what is added to them."""
-    xy = cell_centers((rows * stride, columns * stride), stride)
-    return np.tile(xy, 2), np.array([-stride, -stride, stride, stride], np.float32)  # left and top lie before it
-
-
-def encode_single(boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Write the largest box for a net that finds one: (5,), 1 and left, top, right, bottom in shares of `size`.
-
-    All zeros where there is none.
-    """
-    if not len(boxes):
-        return np.zeros(5, np.float32)
-    height, width = size
-    largest = boxes[np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).argmax()]
-    return np.array([1, *(largest / (width, height, width, height))], np.float32)
-
-
-def decode_single(
-    outputs: Mapping[str, QuantizedTensor], size: tuple[int, int], threshold: float
-) -> tuple[Boxes, Scores]:
-    """Read at most one box, the inverse of `encode_one`, from the outputs score (1,) and box (4,)."""
-    score, box = outputs["score"], outputs["box"]
-    (hits,) = np.nonzero(score.values >= score.quantize_threshold(threshold))
-    height, width = size
-    sides = box.dequantize()[np.newaxis] * np.array([width, height, width, height], np.float32)
-    return sides[: len(hits)], score.dequantize(hits)
-
-
-def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> NDArray[np.intp]:
-    """Indices of the boxes to keep, best first: each lower box that overlaps a kept one by more is dropped.
-
-    Overlap is intersection over union, 0..1. Equal scores keep their order.
-    """
-    order = np.argsort(-scores, kind="stable")
-    if len(order) < 2:
-        return order
-    boxes = boxes[order]
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    keep, left = [], np.arange(len(order))
-    while len(left):
-        best, left = left[0], left[1:]
-        keep.append(best)
-        if not len(left):
-            break
-        low = np.maximum(boxes[best, :2], boxes[left, :2])
-        sides = np.minimum(boxes[best, 2:], boxes[left, 2:])
-        sides -= low
-        np.maximum(sides, 0, out=sides)
-        shared = sides[:, 0] * sides[:, 1]
-        left = left[shared <= iou_threshold * (area[best] + area[left] - shared)]
-    return order[np.array(keep, dtype=np.intp)]
+def coverage(boxes: Boxes, regions: Boxes) -> BoxValues:
+    """Share of the boxes (..., 4) that lies in the regions (..., 4)."""
+    return _overlap_area(boxes, regions) / np.maximum(box_area(boxes), 1e-9)

@@ -20,7 +20,8 @@ from pocketsight.device.annotators.labels import annotate
 from pocketsight.device.results import FrameResult
 from pocketsight.device.system.priority import lower_thread_priority
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, resize, to_rgb
+from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.resize import resize
 
 MAX_FPS = 10.0  # pictures a second at most
 MAX_SIDE = 640  # pixels of the longer side at most

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from pocketsight.device.inference.interpreter import load_on_cpu
-from pocketsight.device.vision.boxes import decode, nms
-from pocketsight.device.vision.image import Image, letterbox, to_rgb
+from pocketsight.device.inference.nms import nms
+from pocketsight.device.inference.postprocess import decode
+from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.letterbox import letterbox
 
 
 class Detector:

@@ -26,7 +26,6 @@ from rich.console import Console
 from rich.table import Table
 
 from pocketsight.device.camera import Frame
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.errors import DataError, PocketsightError
 from pocketsight.device.inference.classifier import (
     FACE_CROP_MARGIN,
@@ -37,12 +36,14 @@ from pocketsight.device.inference.classifier import (
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import Model, load_on_cpu
 from pocketsight.device.inference.manifest import ModelSpec, SmoothingConfig
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.device.results import FrameResult
 from pocketsight.device.runtime.pipeline import Pipeline
 from pocketsight.device.system.stage_timer import StageTimer
 from pocketsight.device.tracking.smoother import LabelSmoother
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, list_images, read_image, resize, to_rgb
+from pocketsight.device.vision.image import Image, list_images, read_image, to_rgb
+from pocketsight.device.vision.resize import resize
 from pocketsight.train.console import progress_bar
 
 SIZE = 240, 320

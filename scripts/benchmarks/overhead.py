@@ -19,11 +19,13 @@ import numpy as np
 
 from pocketsight.device.bench.environment import describe_environment
 from pocketsight.device.camera import Camera, Frame
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.loop import Run, open_run
-from pocketsight.device.vision.image import Image, crop_window, read_image, resize
+from pocketsight.device.vision.crop import crop_window
+from pocketsight.device.vision.image import Image, read_image
+from pocketsight.device.vision.resize import resize
 
 BLOCK, ROUNDS, SIZE = 60, 12, (240, 320)
 VIEWER = (

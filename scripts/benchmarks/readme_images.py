@@ -6,10 +6,11 @@ import cv2
 
 from pocketsight.device.annotators.labels import annotate
 from pocketsight.device.camera import Frame
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.inference.interpreter import load_on_cpu
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.runtime.pipeline import process_frames
-from pocketsight.device.vision.image import read_image, resize, to_rgb
+from pocketsight.device.vision.image import read_image, to_rgb
+from pocketsight.device.vision.resize import resize
 
 IMAGES = Path(__file__).parent / "pictures"
 

@@ -22,7 +22,9 @@ from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference.classifier import Classification, to_classification, to_probabilities
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, crop_face, resize
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.resize import resize
 from pocketsight.train.console import progress_bar
 from pocketsight.train.datasets.augmentation import draw_mask
 from pocketsight.train.datasets.classification import (

@@ -17,7 +17,7 @@ import click
 import numpy as np
 
 from pocketsight.device.bench.environment import describe_environment
-from pocketsight.device.cli.options import MODELS_DIR
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.loop import open_run
 

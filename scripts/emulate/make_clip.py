@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.device.cli.options import EXAMPLE_IMAGE
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 from pocketsight.device.vision.image import read_image, to_rgb
 
 COUNT, FPS = 20, 10

@@ -29,13 +29,14 @@ from zipfile import ZipFile
 import click
 import numpy as np
 
-from pocketsight.device.cli.options import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.cli.run import config_from_options, run
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference import golden
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import load_on_cpu
-from pocketsight.device.inference.manifest import MANIFEST_NAME, pack_model_file, read_model_file
+from pocketsight.device.inference.manifest import MANIFEST_NAME
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.vision.image import read_image
 
 Rng = np.random.Generator

@@ -23,10 +23,11 @@ import atheris
 with atheris.instrument_imports(include=["pocketsight.device", "tomllib"]):
     import click
 
-    from pocketsight.device.cli.options import MODELS_DIR
     from pocketsight.device.cli.run import config_from_options, run
     from pocketsight.device.errors import PocketsightError
-    from pocketsight.device.inference.manifest import MANIFEST_NAME, read_model_file
+    from pocketsight.device.inference.manifest import MANIFEST_NAME
+    from pocketsight.device.inference.model_file import read_model_file
+    from pocketsight.device.inference.shipped import MODELS_DIR
 
 CONFIG = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
 WORDS = ["detector", "sentiment", "int8", "happy", "box_8", "edgetpu", "../../x"]

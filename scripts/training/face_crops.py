@@ -15,9 +15,9 @@ import click
 import numpy as np
 
 from pocketsight.device.errors import DataError, PocketsightError
-from pocketsight.device.system.atomic_files import write_jpeg
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import crop_face
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import write_jpeg
 from pocketsight.train.console import progress_bar
 from pocketsight.train.datasets.detection import read_detection_dataset
 

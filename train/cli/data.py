@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import MODELS_DIR
-from pocketsight.train.cli.train import PATH, parse_comma_list
-from pocketsight.train.datasets.classification import SPLITS
+from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.train.cli.options import PATH, parse_comma_list
+from pocketsight.train.datasets.splits import SPLITS
 from pocketsight.train.recipe import RECIPES
 
 FORMATS = "coco", "fer2013", "labelme", "voc", "wider", "yolo"

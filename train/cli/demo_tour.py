@@ -23,7 +23,9 @@ from pocketsight.device.synthetic.faces import (
     write_detection_dataset,
     write_frame_folder,
 )
-from pocketsight.device.vision.image import Image, crop_window, read_image, resize, to_rgb
+from pocketsight.device.vision.crop import crop_window
+from pocketsight.device.vision.image import Image, read_image, to_rgb
+from pocketsight.device.vision.resize import resize
 
 FRAME_SIZE = 240, 320
 FPS = 15

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +9,12 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import MODELS_DIR, SizeParam
+from pocketsight.train.cli.options import PATH, parse_comma_list
+from pocketsight.train.datasets import holdout
 from pocketsight.train.recipe import RECIPES, Recipe
+from pocketsight.train.training import distillation, finish, prepare
 
-PATH = click.Path(path_type=Path)
 FACE_DETECTOR_HELP = "Finds the face in each picture, so that it is cut as the board will."
-THRESHOLD_TARGET_HELP = (
-    "Choose the threshold and write it into the model: precision>=0.99, recall>=0.9, 'false_alarms_per_hour<=1 at "
-    "10 fps'; of a classifier accuracy_when_sure>=0.97, answered>=0.85, others_called<=0.15."
-)
-
-
-def parse_comma_list(text: str | None) -> tuple[str, ...]:
-    """A comma list."""
-    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
 
 
 @click.group()
@@ -65,16 +56,15 @@ def detector(data: Path, **options: Any) -> None:
     """Train the detector: one kind of object, any number of them in a picture (vgg16: one at most)."""
     from pocketsight.train.datasets.detection import (
         DetectionBatches,
-        hold_out_detection,
         keep_single_object,
         read_detection_dataset,
         validation_batch,
     )
+    from pocketsight.train.datasets.holdout import hold_out_detection
 
     faces = read_detection_dataset(data)
 
     from pocketsight.device.inference.manifest import ModelSpec
-    from pocketsight.train import run_folder
     from pocketsight.train.console import log_message
     from pocketsight.train.networks.registry import ARCHITECTURES
 
@@ -87,15 +77,13 @@ def detector(data: Path, **options: Any) -> None:
             )
     train, val = hold_out_detection(faces, RECIPES["detector"][options["arch"]].val_fraction)
     recipe = _recipe_from_options("detector", options, len(train))
-    facts = run_folder.training_provenance([data], recipe, train, val)
+    facts = prepare.training_provenance([data], recipe, train, val)
     spec = ModelSpec(
         "detector", options["arch"], recipe.size, (faces.label,), score_threshold=0.5, strides=arch.strides, nms_iou_threshold=0.45,
         training=facts,
     )  # fmt: skip
     batches = DetectionBatches(train, spec, recipe)
-    run_folder.finish_detector(
-        _train_network(spec, batches, validation_batch, (train, val), recipe, options), batches, val
-    )
+    finish.finish_detector(_train_network(spec, batches, validation_batch, (train, val), recipe, options), batches, val)
 
 
 @train.command()
@@ -135,15 +123,15 @@ def sentiment(
     found = classification.read_classification_dataset(
         list(data), list(votes), parse_comma_list(classes), parse_comma_list(others)
     )
-    train, val = classification.hold_out_classification(found, RECIPES["sentiment"][options["arch"]].val_fraction)
+    train, val = holdout.hold_out_classification(found, RECIPES["sentiment"][options["arch"]].val_fraction)
     train = [*train, *classification.read_unlabeled(unlabelled, found.classes)] if unlabelled else train
 
     from pocketsight.device.inference.manifest import ModelSpec
-    from pocketsight.train import run_folder
-    from pocketsight.train.networks.classifier import INITIAL_THRESHOLD, distillation_targets
+    from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
+    from pocketsight.train.training.distillation import distillation_targets
 
     (train, val), recipe = align_splits((train, val), _recipe_from_options("sentiment", options, len(train)), detector)
-    facts = run_folder.training_provenance([*data, *unlabelled], recipe, train, val)
+    facts = prepare.training_provenance([*data, *unlabelled], recipe, train, val)
     facts |= ({"votes": [file.name for file in votes]} if votes else {}) | (
         {"teacher": teacher.name} if teacher else {}
     )
@@ -156,10 +144,10 @@ def sentiment(
         crop_margin=recipe.margin,
         training=facts,
     )
-    target_fn = distillation_targets(run_folder.load_teacher(spec, teacher), recipe) if teacher else None
+    target_fn = distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
     batches = classification.ClassificationBatches(train, spec, recipe)
     folder = _train_network(spec, batches, classification.validation_batch, (train, val), recipe, options, target_fn)
-    run_folder.finish_classifier(folder, batches, val)
+    finish.finish_classifier(folder, batches, val)
 
 
 def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
@@ -179,69 +167,18 @@ def _train_network(
     target_fn: Any = None,
 ) -> Path:  # fmt: skip
     """Train the net of a spec on `batches`; the run folder. `plain` makes the validation batch."""
-    from pocketsight.train import run_folder
     from pocketsight.train.datasets.loader import default_worker_count
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training.trainer import fit
 
     train, val = splits
-    net, spec = run_folder.create_network(spec, options["weights"], options["resume"])
+    net, spec = prepare.create_network(spec, options["weights"], options["resume"])
     loss, folder = (
         ARCHITECTURES[spec.task][spec.arch].loss,
-        run_folder.prepare_run_folder(options["out"], options["resume"], spec),
+        prepare.prepare_run_folder(options["out"], options["resume"], spec),
     )
     early = replace(batches, early=True) if recipe.low_res_share else None
-    validation = validation_batch(run_folder.validation_subset(val, spec), spec)
+    validation = validation_batch(prepare.validation_subset(val, spec), spec)
     workers = options["workers"] or default_worker_count()
     fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers, early, target_fn)
     return folder
-
-
-@click.command()
-@click.argument("model", metavar="RUN_OR_MODEL", type=PATH)
-@click.option(
-    "--data", type=PATH, required=True, multiple=True, help="As for training; the part named test, if there is one."
-)
-@click.option(
-    "--min-face", default=16.0, show_default=True, help="Detector: px of the frame; smaller faces do not count."
-)
-@click.option("--frame", type=SizeParam(), help="Pictures are fitted to it.  [default: 320x240; pipeline: 640x480]")
-@click.option(
-    "--votes", type=PATH, multiple=True, help="Classifier: the voters' majority is the truth, where it is clear."
-)
-@click.option(
-    "--plots", type=PATH, help="A folder for curves, found faces, and failures.html: what went wrong, to look at."
-)
-@click.option("--pick", metavar="PROMISE", help=THRESHOLD_TARGET_HELP)
-@click.option(
-    "--detector", type=PATH,
-    help="Of the pipeline; of a classifier: finds the faces in portraits.  [default: the one that ships]",
-)  # fmt: skip
-@click.option("--sentiment", type=PATH, help="Of the pipeline.  [default: the one that comes with pocketsight]")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
-def score(
-    model: Path, data: tuple[Path, ...], min_face: float, frame: tuple[int, int] | None, votes: tuple[Path, ...],
-    plots: Path | None, pick: str | None, detector: Path | None, sentiment: Path | None, as_json: bool,
-) -> None:  # fmt: skip
-    """Score a run folder or a .tflite file on labelled pictures, with the board's own code.
-
-    With the word pipeline instead, detector and classifier together on whole photographs in class folders.
-    """
-    from pocketsight.train.evaluation import evaluate
-    from pocketsight.train.evaluation.threshold_choice import write_threshold
-
-    if str(model) == "pipeline":
-        if pick or votes:
-            raise click.UsageError("--pick and --votes are for one model, not for the pipeline")
-        models = [detector or MODELS_DIR / "detector.tflite", sentiment or MODELS_DIR / "sentiment.tflite"]
-        scores = evaluate.pipeline_report(models, data, frame, plots)
-    elif sentiment:
-        raise click.UsageError("--sentiment is for: pocketsight score pipeline")
-    else:
-        scores = evaluate.evaluate_model(model, data, frame, min_face, votes, plots, pick, detector)
-    click.echo(json.dumps(scores, indent=2) if as_json else evaluate.format_scores(scores))
-    if pick:
-        write_threshold(model, scores["picked"], [path.name for path in data])
-        click.echo(f"wrote the threshold into {model}", err=True)
-    for line in scores["skipped"]:
-        click.echo(f"skipped: {line}", err=True)

@@ -216,3 +216,9 @@ def face_size_bin_names() -> list[str]:
         *(f"{a} to {b}" for a, b in pairwise(FACE_SIZE_BINS)),
         f"{FACE_SIZE_BINS[-1]} and more",
     ]
+
+
+def count_issues(issues: Sequence[Issue]) -> dict[str, int]:
+    """How many of each kind, in the order of KINDS."""
+    counts = Counter(fault.type for fault in issues)
+    return {kind: counts[kind] for kind in ISSUE_TYPES if counts[kind]}

@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pocketsight.train.console import log_message, suggest_next
-from pocketsight.train.curation.check import ISSUE_TYPES, MANUAL, MOVE, RENAME, CheckReport
+from pocketsight.train.curation.check import ISSUE_TYPES, MANUAL, MOVE, RENAME, CheckReport, count_issues
 from pocketsight.train.curation.face_crops import CROPS_SHEET, CropSummary
-from pocketsight.train.curation.fix import MOVED_TABLE, FixResult, count_issues
-from pocketsight.train.curation.html_report import relative_name
-from pocketsight.train.curation.scan import DatasetScan
+from pocketsight.train.curation.fix import MOVED_TABLE, FixResult
+from pocketsight.train.curation.scan import DatasetScan, relative_name
 
 EXAMPLES_PER_ISSUE = 3  # files of a kind that the table names; the page and --json have all
 

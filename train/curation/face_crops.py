@@ -13,12 +13,12 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import FACE_CROP_MARGIN
 from pocketsight.device.inference.detector import Face, detect
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.system.atomic_files import write_jpeg
-from pocketsight.device.vision.image import Image, crop_face, letterbox, read_image
-from pocketsight.train.curation.fix import next_free_path
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import Image, read_image, write_jpeg
+from pocketsight.device.vision.letterbox import letterbox
+from pocketsight.train.contact_sheet import write_contact_sheet
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
-from pocketsight.train.curation.split import require_disjoint
-from pocketsight.train.evaluation.plots import write_contact_sheet
+from pocketsight.train.datasets.formats.writers import next_free_path, require_disjoint
 
 MAX_CROP_SIDE = 256  # px: longer sides are scaled down; every classifier here sees at most as much
 CROPS_TABLE, CROPS_SHEET = "crops.csv", "crops.png"

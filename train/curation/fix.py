@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from pocketsight.train.curation.check import ISSUE_TYPES, MOVE, RENAME, CheckRep
 from pocketsight.train.curation.image_hash import EXTENSIONS
 from pocketsight.train.curation.scan import DatasetScan
 from pocketsight.train.datasets.formats.coco import read_coco
+from pocketsight.train.datasets.formats.writers import next_free_path
 
 MOVED_TABLE = "moved.csv"
 
@@ -86,12 +87,6 @@ def _move_to_quarantine(issue: Issue, scan: DatasetScan, quarantine: Path) -> li
         shutil.move(path, target)
         moved.append(path)
     return moved
-
-
-def next_free_path(path: Path) -> Path:
-    """The path, or where it is taken the first free one with a number."""
-    names = (path if n == 1 else path.with_stem(f"{path.stem}-{n}") for n in range(1, 10_000))
-    return next(name for name in names if not name.exists())
 
 
 def _copy_with_right_extension(issue: Issue) -> Path | None:
@@ -179,9 +174,3 @@ def _merge_categories(data: dict[str, Any]) -> None:
     data["categories"] = list(first.values())
     for note in data["annotations"]:
         note["category_id"] = ids[note["category_id"]]
-
-
-def count_issues(issues: Sequence[Issue]) -> dict[str, int]:
-    """How many of each kind, in the order of KINDS."""
-    counts = Counter(fault.type for fault in issues)
-    return {kind: counts[kind] for kind in ISSUE_TYPES if counts[kind]}

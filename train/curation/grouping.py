@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import DataError
-from pocketsight.device.runtime.collect import parse_session_name
 from pocketsight.train.curation.image_hash import Fingerprint, near_duplicate_groups
 from pocketsight.train.curation.scan import ScannedImage
-from pocketsight.train.datasets.classification import SPLITS
+from pocketsight.train.datasets.splits import SPLITS
 
 
 @dataclass

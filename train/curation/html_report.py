@@ -12,11 +12,10 @@ import numpy as np
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.device.vision.image import Image, read_image
-from pocketsight.train.curation.check import ISSUE_TYPES, CheckReport, Issue
-from pocketsight.train.curation.fix import count_issues
-from pocketsight.train.curation.scan import ScannedImage
+from pocketsight.train.contact_sheet import ORANGE, draw_boxes
+from pocketsight.train.curation.check import ISSUE_TYPES, CheckReport, Issue, count_issues
+from pocketsight.train.curation.scan import ScannedImage, relative_name
 from pocketsight.train.evaluation.html import bar_table, img_tag, jpeg_base64, page_header, shrink
-from pocketsight.train.evaluation.plots import ORANGE, draw_boxes
 
 MAX_TILES = 60  # pictures of one kind; the rest are named
 TILE_SIZE = 160  # px
@@ -75,11 +74,6 @@ def _render_tile(issue: Issue, root: Path) -> str:
     detail = f"as {relative_name(issue.duplicate_of.path, root)}" if issue.duplicate_of else issue.detail
     name = escape(relative_name(issue.path, root))
     return f"<figure><div>{shown}</div><figcaption>{name}<br><i>{escape(detail)}</i></figcaption></figure>"
-
-
-def relative_name(path: Path, root: Path) -> str:
-    """A path below the data set's folder."""
-    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name
 
 
 def thumbnail(path: Path, scanned: ScannedImage | None) -> str:

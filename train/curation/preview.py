@@ -11,7 +11,9 @@ import numpy as np
 from pocketsight.device.annotators.labels import GRAY
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.device.vision.image import Image, letterbox, read_image
+from pocketsight.device.vision.image import Image, read_image
+from pocketsight.device.vision.letterbox import letterbox
+from pocketsight.train.contact_sheet import GREEN, ORANGE, draw_boxes, write_contact_sheet
 from pocketsight.train.curation.scan import scan_dataset
 from pocketsight.train.datasets.classification import (
     ClassificationBatches,
@@ -20,7 +22,6 @@ from pocketsight.train.datasets.classification import (
 )
 from pocketsight.train.datasets.detection import DetectionBatches, DetectionSample, read_detection_dataset
 from pocketsight.train.datasets.face_alignment import align_faces, load_face_finder
-from pocketsight.train.evaluation.plots import GREEN, ORANGE, draw_boxes, write_contact_sheet
 from pocketsight.train.recipe import RECIPES, Recipe
 
 AUGMENTED_VERSIONS = 3  # augmented ones of each picture

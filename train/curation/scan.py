@@ -10,10 +10,11 @@ from pathlib import Path
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image import IMAGE_SUFFIXES, list_images
-from pocketsight.train.datasets.classification import SPLITS, list_subfolders
-from pocketsight.train.datasets.detection import coco_split
+from pocketsight.train.datasets.classification import list_subfolders
 from pocketsight.train.datasets.formats.base import AnnotatedImage
-from pocketsight.train.datasets.formats.coco import read_coco, read_labelme_image
+from pocketsight.train.datasets.formats.coco import coco_split, read_coco
+from pocketsight.train.datasets.formats.labelme import read_labelme_image
+from pocketsight.train.datasets.splits import SPLITS
 from pocketsight.train.recipe import DETECTOR_RECIPE
 
 MIN_FACE_PX = 8  # px of the detector's input: the longer side of the smallest box that is sure of a cell
@@ -156,3 +157,8 @@ def longer_side_in_input(box: tuple[float, float, float, float], size: tuple[int
     """The longer side of a box, in px of the default detector's input; `size` is the picture's (height, width)."""
     scale = min(DETECTOR_RECIPE.size[0] / size[0], DETECTOR_RECIPE.size[1] / size[1])
     return max(abs(box[2] - box[0]), abs(box[3] - box[1])) * scale
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """A path below the data set's folder."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else path.name

@@ -20,8 +20,10 @@ from pocketsight.device.system.atomic_files import atomic_write, write_json
 from pocketsight.train.curation.grouping import assign_splits, group_images, stratum
 from pocketsight.train.curation.image_hash import read_fingerprints
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
-from pocketsight.train.datasets.classification import SPLITS
-from pocketsight.train.datasets.formats.coco import read_coco, read_labelme_image
+from pocketsight.train.datasets.formats.coco import read_coco
+from pocketsight.train.datasets.formats.labelme import read_labelme_image
+from pocketsight.train.datasets.formats.writers import require_disjoint
+from pocketsight.train.datasets.splits import SPLITS
 
 PLAN_FILE = "split.json"
 
@@ -105,13 +107,6 @@ def _reattach_labels(scan: DatasetScan) -> Iterator[ScannedImage]:
             if stray
             else item
         )
-
-
-def require_disjoint(out: Path, root: Path) -> None:
-    """Raise DataError when one folder is, or lies in, the other: what is written would be read again."""
-    first, second = out.resolve(), root.resolve()
-    if first.is_relative_to(second) or second.is_relative_to(first):
-        raise DataError(f"--out {out} and the data in {root} lie in each other; choose a folder beside it")
 
 
 def _current_splits(scan: DatasetScan, names: Sequence[str], previous_plan: dict[str, Any]) -> list[str]:

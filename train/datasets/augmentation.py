@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 
 from pocketsight.device.vision.boxes import Boxes
-from pocketsight.device.vision.image import Image, crop_window, letterbox
+from pocketsight.device.vision.crop import crop_window
+from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.recipe import Recipe
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer version

@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import FACE_CROP_MARGIN
 from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.device.runtime.collect import parse_session_name
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, crop_face, list_images, read_image
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.train.datasets.augmentation import build_augmentation, draw_mask
-from pocketsight.train.datasets.detection import stable_uniform
 from pocketsight.train.datasets.loader import Batch
 from pocketsight.train.datasets.soft_labels import read_votes
+from pocketsight.train.datasets.splits import SPLITS
 from pocketsight.train.recipe import Recipe
 
-SPLITS = "train", "val", "test"
 MASKED_CLASS = "_masked"  # the class of faces that wear a mask
 SAMPLING_POWER = 0.65  # a folder is drawn by this power of its size
 PRIOR_VOTES = 2  # votes that a picture's folder counts for
@@ -104,27 +103,6 @@ def read_unlabeled(folders: Sequence[Path], classes: tuple[str, ...]) -> list[Cl
 def _reject_name(name: str) -> str:
     """The name of a class that is no answer."""
     return "_" + name.lstrip("_")
-
-
-def hold_out_classification(
-    dataset: ClassificationDataset, val_fraction: float
-) -> tuple[list[ClassificationSample], list[ClassificationSample]]:
-    """Training and validation portraits: the data's own parts, or `share` of them, chosen by their names.
-
-    Too few to hold any out are validated on themselves.
-    """
-    train = [p for p in dataset.splits.get("train", []) if p.label >= 0]
-    if not train:
-        raise DataError("the data has no part to train on")
-    if val := [p for p in dataset.splits.get("val", []) if p.label >= 0]:
-        return train, val
-    out = [
-        stable_uniform(parse_session_name(p.path.name) or p.path.parent.name + p.path.name) < val_fraction
-        for p in train
-    ]
-    kept = [p for p, o in zip(train, out, strict=True) if not o]
-    held = [p for p, o in zip(train, out, strict=True) if o]
-    return (kept, held) if kept and held else (train, train)
 
 
 def _split_folders(folder: Path, default_split: str) -> list[tuple[str, Path]]:

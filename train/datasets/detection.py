@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.device.runtime.collect import parse_session_name
-from pocketsight.device.vision.boxes import Boxes, encode, encode_single
-from pocketsight.device.vision.image import Image, letterbox, list_images, read_image
+from pocketsight.device.vision.box_encoding import encode, encode_single
+from pocketsight.device.vision.boxes import Boxes
+from pocketsight.device.vision.image import Image, list_images, read_image
+from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.datasets.augmentation import build_augmentation, random_crop
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size
-from pocketsight.train.datasets.formats.coco import read_coco, read_labelme_image
+from pocketsight.train.datasets.formats.coco import coco_split, read_coco
+from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.loader import Batch
 from pocketsight.train.recipe import Recipe
 
@@ -78,37 +78,6 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
     if len(labels) > 1:
         raise DataError(f"{data} has boxes labelled {', '.join(sorted(labels))}; a detector learns one kind of object")
     return DetectionDataset(parts, labels.pop() if labels else "face")
-
-
-def coco_split(path: Path) -> str:
-    """The part that a COCO file is by its name: "test" or "val" if that is a word of it, else "train"."""
-    words = re.split(r"[^a-z]+", path.stem.lower())
-    return next((name for name in ("test", "val") if name in words), "train")
-
-
-def hold_out_detection(
-    dataset: DetectionDataset, val_fraction: float
-) -> tuple[list[DetectionSample], list[DetectionSample]]:
-    """Training and validation examples: the data's own parts, or `share` of the groups, chosen by their names.
-
-    Too few to hold any out are validated on themselves.
-    """
-    train = dataset.splits.get("train", [])
-    if not train:
-        raise DataError("the data has no part to train on")
-    if not any(len(e.boxes) for e in train):
-        raise DataError("the pictures to train on have no box at all")
-    if val := dataset.splits.get("val"):
-        return train, val
-    chosen = [stable_uniform(e.group or e.path.name) < val_fraction for e in train]
-    kept = [e for e, out in zip(train, chosen, strict=True) if not out]
-    held = [e for e, out in zip(train, chosen, strict=True) if out]
-    return (kept, held) if kept and any(len(e.boxes) for e in held) else (train, train)
-
-
-def stable_uniform(name: str) -> float:
-    """0..1, always the same for a name."""
-    return int.from_bytes(sha256(os.fsencode(name)).digest()[:4], "big") / 2**32
 
 
 def _load_coco(path: Path) -> tuple[list[DetectionSample], str]:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketsight.device.cli.options import MODELS_DIR
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import Model, load_on_cpu
 from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, letterbox, read_image
+from pocketsight.device.vision.image import Image, read_image
+from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import log_message, progress_bar
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.recipe import Recipe

@@ -13,11 +13,11 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import Classification, classify
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.train.console import ProgressFn
 from pocketsight.train.datasets.classification import ClassificationSample, get_face_box, iter_readable
-from pocketsight.train.evaluation.detector import FloatArray, ProgressFn, count_at_least
+from pocketsight.train.evaluation.metrics import FloatArray, calibration_error, count_at_least
 
 REPORTED_THRESHOLDS = np.arange(30, 100) / 100  # thresholds of the trade-off that is reported
-ECE_BINS = 15  # of the calibration error
 
 
 @dataclass(frozen=True)
@@ -143,36 +143,6 @@ def rates_at_thresholds(outcomes: Outcomes, thresholds: FloatArray) -> dict[str,
     wrong = count_at_least(outcomes.scores[outcomes.known & ~outcomes.is_correct], thresholds) / count
     others = count_at_least(outcomes.scores[outcomes.rejects], thresholds) / max(int(outcomes.rejects.sum()), 1)
     return {"answered": answered, "wrong": wrong, "others_called": others}
-
-
-def calibration_error(
-    scores: FloatArray, correctness: NDArray[np.bool_] | FloatArray, weights: FloatArray | None = None
-) -> float:
-    """How far scores are from the shares of right answers (ECE, 15 bins of equal width: Guo et al. 2017).
-
-    Where people voted, an answer may be right in part. `weights` (N,) say how much each counts; without, all the same.
-    """
-    if not len(scores):
-        return 0.0
-    weights = np.ones(len(scores)) if weights is None else weights
-    bins = np.clip((scores * ECE_BINS).astype(int), 0, ECE_BINS - 1)
-    gaps = np.bincount(bins, weights * scores, ECE_BINS) - np.bincount(bins, weights * correctness, ECE_BINS)
-    return float(np.abs(gaps).sum() / weights.sum())
-
-
-def default_threshold(outcomes: Outcomes) -> float:
-    """The threshold that serves best: a right answer counts 1, a wrong one -2, one to a face of no class -1.
-
-    Each as a share of its faces, so that the mix of the pictures does not decide.
-    """
-    ours, right, count = outcomes.known, outcomes.is_correct, outcomes.known.sum()
-
-    def value(threshold: float) -> float:
-        reported = outcomes.scores >= threshold
-        called = reported[~ours].mean() if (~ours).any() else 0.0
-        return float((reported & right).sum() / count - 2 * (reported & ours & ~right).sum() / count - called)
-
-    return float(max(np.arange(30, 96) / 100, key=value))
 
 
 def _by_class(labels: tuple[str, ...], values: NDArray[np.float64]) -> dict[str, float]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
-from pocketsight.device.vision.image import letterbox, read_image
+from pocketsight.device.vision.image import read_image
+from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.evaluation.classifier import Outcomes, Prediction
 from pocketsight.train.evaluation.html import img_tag, jpeg_base64, page_header
 

@@ -14,11 +14,13 @@ from pocketsight.device.annotators.labels import GRAY
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.device.vision.boxes import Boxes
-from pocketsight.device.vision.image import Image, crop_window, read_image, resize
+from pocketsight.device.vision.crop import crop_window
+from pocketsight.device.vision.image import Image, read_image
+from pocketsight.device.vision.resize import resize
+from pocketsight.train.contact_sheet import BLUE, ORANGE
 from pocketsight.train.evaluation.detector import DetectionResults
 from pocketsight.train.evaluation.html import bar_span, img_tag, jpeg_base64, page_header
 from pocketsight.train.evaluation.matching import NEAR_MISS_IOU, Match
-from pocketsight.train.evaluation.plots import BLUE, ORANGE
 from pocketsight.train.evaluation.slices import SLICE_NOTES
 
 MAX_TILES = 24  # tiles of one kind

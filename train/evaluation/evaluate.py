@@ -9,8 +9,9 @@ from typing import Any
 
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.inference.interpreter import Model, TfliteModel
-from pocketsight.device.inference.manifest import ModelSpec, read_model_file
-from pocketsight.train.console import progress_bar
+from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.train.console import scoring_progress
 from pocketsight.train.datasets.classification import read_classification_dataset
 from pocketsight.train.datasets.detection import DetectionSample, read_detection_dataset
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
@@ -37,11 +38,6 @@ def open_model(path: Path) -> Model:
         return as_model(*load_run(path))
     flatbuffer, spec = read_model_file(path)
     return Model(TfliteModel(flatbuffer, threads=1, origin=path), spec)
-
-
-def scoring_progress(items: Any) -> Any:
-    """A progress bar of the pictures that are scored."""
-    return progress_bar(list(items), description="scoring")
 
 
 def evaluate_model(

@@ -8,7 +8,8 @@ from html import escape
 
 import cv2
 
-from pocketsight.device.vision.image import Image, resize, to_rgb
+from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.resize import resize
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bar: #3a7bd5 }

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.inference.detector import Face
-from pocketsight.device.vision.boxes import Boxes
-from pocketsight.device.vision.image import Image, resize
+from pocketsight.device.vision.boxes import Boxes, coverage, iou
+from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.resize import resize
 
 MATCH_IOU = 0.5  # intersection over union from which a detection has found a face
 NEAR_MISS_IOU = (
@@ -22,8 +23,6 @@ FALSE_POSITIVE, IGNORED_DETECTION = -1, -2  # instead of a face's number: a fals
 PATCH_SIZE = (
     16  # px: all faces are brought to the size of the smallest before their detail is measured, or size would decide
 )
-
-BoxValues = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -76,27 +75,6 @@ class Match:
     def size(self) -> float:
         """The longer side of the box, px of the frame."""
         return float((self.box[2:] - self.box[:2]).max())
-
-
-def _overlap_area(a: Boxes, b: Boxes) -> BoxValues:
-    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    return np.asarray(sides.prod(-1), np.float64)
-
-
-def box_area(boxes: Boxes) -> BoxValues:
-    """(...): of boxes (..., 4)."""
-    return np.asarray((boxes[..., 2:] - boxes[..., :2]).prod(-1), np.float64)
-
-
-def iou(a: Boxes, b: Boxes) -> BoxValues:
-    """Intersection over union of boxes (..., 4) and (..., 4)."""
-    shared = _overlap_area(a, b)
-    return shared / np.maximum(box_area(a) + box_area(b) - shared, 1e-9)
-
-
-def coverage(boxes: Boxes, regions: Boxes) -> BoxValues:
-    """Share of the boxes (..., 4) that lies in the regions (..., 4)."""
-    return _overlap_area(boxes, regions) / np.maximum(box_area(boxes), 1e-9)
 
 
 def match_detections(result: ImageResult) -> list[tuple[int, float]]:

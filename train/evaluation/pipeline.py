@@ -18,11 +18,13 @@ from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import crop_face, letterbox, read_image
+from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.image import read_image
+from pocketsight.device.vision.letterbox import letterbox
+from pocketsight.train.console import ProgressFn
+from pocketsight.train.contact_sheet import BLUE, draw_boxes
 from pocketsight.train.datasets.classification import ClassificationSample
-from pocketsight.train.evaluation.detector import ProgressFn
 from pocketsight.train.evaluation.html import img_tag, jpeg_base64, page_header, shrink
-from pocketsight.train.evaluation.plots import BLUE, draw_boxes
 
 PIPELINE_FRAME_SIZE = 480, 640  # height, width that photographs are fitted to: what `pocketsight run` asks of a camera
 MAX_TILES, TILE_SIZE, FACE_TILE_SIZE = (

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pocketsight.train.evaluation.detector import DetectionResults, average_precision, match_scores
+from pocketsight.train.evaluation.detector import DetectionResults, match_scores
 from pocketsight.train.evaluation.matching import NEAR_MISS_IOU, PATCH_SIZE, Match
+from pocketsight.train.evaluation.metrics import MIN_SAMPLES, average_precision, wilson_interval
 
-MIN_SAMPLES = 30  # faces; fewer say nothing
 SIZE_EDGES = 8, 16, 32, 64  # px of the frame
 BRIGHTNESS_RANGES = {"dark": "below 64", "dim": "64 to 128", "light": "128 to 192", "bright": "192 and more"}
 MAX_SOURCES = 12  # sources in a table; the rest is joined
@@ -111,15 +111,6 @@ def _row_metrics(
         "missed": len(faces) - right,
         "false_alarms": round(false, 1),
     }
-
-
-def wilson_interval(successes: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927); all of 0 to 1 where there is nothing to count."""
-    if not total:
-        return 0.0, 1.0
-    z = 1.96
-    middle, spread = successes + z * z / 2, z * (successes * (total - successes) / total + z * z / 4) ** 0.5
-    return max(0.0, (middle - spread) / (total + z * z)), min(1.0, (middle + spread) / (total + z * z))
 
 
 def recommendations(results: DetectionResults, threshold: float, tables: dict[str, list[dict[str, Any]]]) -> list[str]:

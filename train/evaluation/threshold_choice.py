@@ -14,19 +14,21 @@ from zipfile import ZipFile
 import numpy as np
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec, pack_model_file, read_model_file
+from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
 from pocketsight.device.system.atomic_files import atomic_write
-from pocketsight.train.evaluation.classifier import Outcomes, default_threshold
+from pocketsight.train.evaluation.classifier import Outcomes
 from pocketsight.train.evaluation.classifier import rates_at_thresholds as answers_tradeoff
-from pocketsight.train.evaluation.detector import (
-    DetectionResults,
+from pocketsight.train.evaluation.detector import DetectionResults, match_scores
+from pocketsight.train.evaluation.matching import Match
+from pocketsight.train.evaluation.metrics import (
+    MIN_SAMPLES,
     FloatArray,
     count_at_least,
-    match_scores,
+    poisson_upper_bound,
     precision_recall_at,
+    wilson_interval,
 )
-from pocketsight.train.evaluation.matching import Match
-from pocketsight.train.evaluation.slices import MIN_SAMPLES, wilson_interval
 
 TARGET_EXAMPLES = {  # what each task can promise, by example
     "detector": ("precision>=0.99", "recall>=0.9", "false_alarms_per_hour<=1 at 10 fps"),
@@ -174,13 +176,6 @@ def _choice_record(target: str, threshold: float, current: float, metrics_at: An
     }
 
 
-def poisson_upper_bound(counts: FloatArray) -> FloatArray:
-    """How often rare events of such counts may be expected at most (95 %, Garwood 1936); 3 times where none came."""
-    from scipy.stats import chi2
-
-    return np.asarray(chi2.ppf(0.95, 2 * counts + 2) / 2, np.float64)
-
-
 def _false_positive_sample(results: DetectionResults) -> tuple[list[Match], int]:
     """The false alarms that speak for a camera's frames, and of how many pictures they are."""
     empty = sum(not len(seen.truth_boxes) and not len(seen.ignore_boxes) for seen in results.images)
@@ -232,3 +227,25 @@ def write_threshold(model: Path, choice: dict[str, Any], data: list[str]) -> Non
             if entry.filename != MANIFEST_NAME:
                 new.writestr(entry, old.read(entry))
     atomic_write(model.resolve(), whole.getvalue())
+
+
+def best_f1_threshold(curve: dict[str, list[float]]) -> float:
+    """The score at which precision and recall have the highest harmonic mean (F1)."""
+    precision, recall = np.array(curve["precision"]), np.array(curve["recall"])
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    return round(float(np.clip(curve["score"][int(f1.argmax())], 0.05, 0.95)), 3)
+
+
+def default_threshold(outcomes: Outcomes) -> float:
+    """The threshold that serves best: a right answer counts 1, a wrong one -2, one to a face of no class -1.
+
+    Each as a share of its faces, so that the mix of the pictures does not decide.
+    """
+    ours, right, count = outcomes.known, outcomes.is_correct, outcomes.known.sum()
+
+    def value(threshold: float) -> float:
+        reported = outcomes.scores >= threshold
+        called = reported[~ours].mean() if (~ours).any() else 0.0
+        return float((reported & right).sum() / count - 2 * (reported & ours & ~right).sum() / count - called)
+
+    return float(max(np.arange(30, 96) / 100, key=value))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pocketsight.train.keras_backend import keras
-from pocketsight.train.networks.detector import conv, separable_conv
-from pocketsight.train.recipe import Recipe
+from pocketsight.train.networks.layers import conv, separable_conv
 
 layers, ops = keras.layers, keras.ops
 
@@ -41,22 +40,3 @@ def _residual_stage(x: Any, filters: int, stride: int, blocks: int) -> Any:
     for _ in range(blocks - 1):
         x = layers.Add()([x, separable_conv(x, filters)])
     return x
-
-
-def classifier_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
-    """Cross-entropy against the odds of each class (B, classes), which votes may have made soft."""
-    each = keras.losses.categorical_crossentropy(
-        targets, outputs["logits"], from_logits=True, label_smoothing=recipe.smoothing
-    )
-    return ops.mean(each)
-
-
-def distillation_targets(teacher: keras.Model, recipe: Recipe) -> Any:
-    """Targets (B, classes) that a teacher makes: its odds, mixed with those of the data where they say something."""
-
-    def teach(targets: Any, pixels: Any) -> Any:
-        odds = ops.stop_gradient(ops.softmax(teacher(pixels, training=False)["logits"]))
-        known = ops.sum(targets, axis=-1, keepdims=True)  # 1, or 0 where nobody knows
-        return known * ((1 - recipe.distill_weight) * targets + recipe.distill_weight * odds) + (1 - known) * odds
-
-    return teach

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pocketsight.train.keras_backend import keras
-from pocketsight.train.networks import classifier, detector, tutorials
+from pocketsight.train.networks import classifier, detector, losses, tutorials
 
 
 class Architecture(NamedTuple):
@@ -22,7 +22,7 @@ class Architecture(NamedTuple):
 
 def grid_architecture(shipped_model: str) -> Architecture:
     """A detector with three grids; the recipe says for how large a picture."""
-    return Architecture(detector.grid_detector, detector.detector_loss, detector.STRIDES, shipped_model)
+    return Architecture(detector.grid_detector, losses.detector_loss, detector.STRIDES, shipped_model)
 
 
 ARCHITECTURES = {
@@ -30,11 +30,11 @@ ARCHITECTURES = {
         "grid133k": grid_architecture("detector"),
         "grid133k-256": grid_architecture("detector-tiny"),
         "grid133k-512": grid_architecture("detector-large"),
-        "vgg16": Architecture(tutorials.vgg16, tutorials.vgg16_loss, load_pretrained=tutorials.load_imagenet_weights),
+        "vgg16": Architecture(tutorials.vgg16, losses.vgg16_loss, load_pretrained=tutorials.load_imagenet_weights),
     },
     "sentiment": {
-        "crop71k": Architecture(classifier.crop71k, classifier.classifier_loss, shipped_model="sentiment"),
-        "crop870k": Architecture(classifier.crop870k, classifier.classifier_loss),
-        "cnn256": Architecture(tutorials.cnn256, tutorials.cnn256_loss),
+        "crop71k": Architecture(classifier.crop71k, losses.classifier_loss, shipped_model="sentiment"),
+        "crop870k": Architecture(classifier.crop870k, losses.classifier_loss),
+        "cnn256": Architecture(tutorials.cnn256, losses.cnn256_loss),
     },
 }

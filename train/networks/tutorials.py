@@ -12,7 +12,6 @@ import numpy as np
 
 from pocketsight.device.errors import DataError
 from pocketsight.train.keras_backend import keras
-from pocketsight.train.recipe import Recipe
 
 layers, ops = keras.layers, keras.ops
 
@@ -33,11 +32,6 @@ def cnn256(size: tuple[int, int], classes: int, batch: int | None = None) -> ker
         x = layers.MaxPooling2D()(layers.Conv2D(filters, 3, activation="relu")(x))
     x = layers.Dense(256, activation="relu")(layers.Flatten()(x))
     return keras.Model(pixels, {"score": layers.Dense(1, activation="sigmoid", name="score", dtype="float32")(x)})
-
-
-def cnn256_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
-    """Binary cross-entropy; `targets` (B, 2) are the odds of both classes."""
-    return ops.mean(_binary_cross_entropy(targets[:, 1], outputs["score"][:, 0]))
 
 
 def vgg16(size: tuple[int, int], batch: int | None = None) -> keras.Model:
@@ -62,23 +56,6 @@ def vgg16(size: tuple[int, int], batch: int | None = None) -> keras.Model:
         for name, count in (("score", 1), ("box", 4))
     }
     return keras.Model(pixels, outputs)
-
-
-def vgg16_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
-    """Squared error of the corner plus that of the size, summed over the batch, plus half the cross-entropy.
-
-    `targets` (B, 5) are `encode_one`'s. Where there is no face, the box to learn is all zeros.
-    """
-    wanted, box = targets[:, 1:], outputs["box"]
-    corner = ops.square(wanted[:, :2] - box[:, :2])
-    size = ops.square((wanted[:, 2:] - wanted[:, :2]) - (box[:, 2:] - box[:, :2]))
-    presence = ops.mean(_binary_cross_entropy(targets[:, 0], outputs["score"][:, 0]))
-    return recipe.box_loss * ops.sum(corner + size) + presence / 2
-
-
-def _binary_cross_entropy(wanted: Any, score: Any) -> Any:
-    score = ops.clip(score, 1e-7, 1 - 1e-7)
-    return -wanted * ops.log(score) - (1 - wanted) * ops.log(1 - score)
 
 
 def load_imagenet_weights(net: keras.Model, weights: Path | None) -> bool:

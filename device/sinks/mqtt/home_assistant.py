@@ -7,19 +7,13 @@ topic only, so they outlive runs, addresses and boards.
 from __future__ import annotations
 
 import json
-import re
-from hashlib import sha256
 from typing import Any
 
 from pocketsight.device.inference.classifier import UNSURE
+from pocketsight.device.sinks.mqtt.topics import slugify, topic_id
 
 BIRTH_TOPIC = "status"  # below the discovery prefix; Home Assistant says "online" there when it starts
 ORIGIN = "pocketsight"
-
-
-def topic_id(prefix: str) -> str:
-    """A name for a topic of letters, digits and _ only, as pocketsight_kitchen_3f2a91; another topic has another."""
-    return f"{slugify(prefix)}_{sha256(prefix.encode()).hexdigest()[:6]}"
 
 
 def build_discovery_messages(
@@ -75,7 +69,3 @@ def _sensors(labels: tuple[str, ...], temperature: bool) -> dict[str, dict[str, 
 
 def _value_template(key: str) -> dict[str, str]:
     return {"value_template": f"{{{{ value_json.{key} }}}}"}
-
-
-def slugify(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")

@@ -27,17 +27,17 @@ from pocketsight.device.inference.classifier import UNSURE
 from pocketsight.device.results import LOG_SCHEMA_VERSION, LogEntry, iso_timestamp, to_json_line
 from pocketsight.device.runtime.events import FaultReporter
 from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.sinks.mqtt.address import BrokerAddress, parse_broker_address
 from pocketsight.device.sinks.mqtt.connection import (
-    BrokerAddress,
     BrokerLost,
     BrokerRefused,
     MqttConnection,
-    parse_broker_address,
     read_password,
     tls_context,
 )
-from pocketsight.device.sinks.mqtt.home_assistant import BIRTH_TOPIC, build_discovery_messages, topic_id
+from pocketsight.device.sinks.mqtt.home_assistant import BIRTH_TOPIC, build_discovery_messages
 from pocketsight.device.sinks.mqtt.outbox import Outbox
+from pocketsight.device.sinks.mqtt.topics import topic_id
 from pocketsight.device.system.clock import clock_synced
 
 OUTBOX_MAX_BYTES = 64 * 2**20  # bytes of the disk for events that wait

@@ -114,3 +114,9 @@ def clip_boxes(images: list[AnnotatedImage]) -> tuple[list[AnnotatedImage], list
             (marks if box[0] < box[2] and box[1] < box[3] else dropped).append(mark._replace(box=box))
         found.append(replace(picture, annotations=marks, size=(height, width)))
     return found, dropped
+
+
+def require_positive_size(size: tuple[int, int], location: object) -> tuple[int, int]:
+    if min(size) < 1:
+        raise DataError(f"{location} says that its picture is {size[1]}x{size[0]}")
+    return size

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image import IMAGE_SUFFIXES
 from pocketsight.train.console import log_message, suggest_next
 from pocketsight.train.datasets.formats import fer2013
-from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, clip_boxes, filter_label, require_images
-from pocketsight.train.datasets.formats.coco import READERS
-from pocketsight.train.datasets.formats.layout import list_files, single_split_folder
+from pocketsight.train.datasets.formats.base import (
+    AnnotatedImage,
+    Annotation,
+    clip_boxes,
+    filter_label,
+    require_images,
+)
+from pocketsight.train.datasets.formats.coco import read_coco
+from pocketsight.train.datasets.formats.labelme import read_labelme
+from pocketsight.train.datasets.formats.layout import (
+    list_files,
+    single_split_folder,
+)
+from pocketsight.train.datasets.formats.voc import read_voc
+from pocketsight.train.datasets.formats.wider_face import read_wider_face
 from pocketsight.train.datasets.formats.writers import require_new_output, write_coco, write_labelme
+from pocketsight.train.datasets.formats.yolo import read_yolo
 
 FORMAT_NAMES = {
     "coco": "a COCO file",
@@ -194,3 +207,12 @@ def _log_folder_summary(out: Path, counts: dict[str, int]) -> None:
     ]
     votes = [word for table in tables for word in ("--votes", table)]
     suggest_next("train", "sentiment", "--data", out, *votes, "--classes", "happy,sad")
+
+
+READERS: dict[str, Callable[[Path, Path | None], list[AnnotatedImage]]] = {
+    "coco": read_coco,
+    "labelme": read_labelme,
+    "voc": read_voc,
+    "wider": read_wider_face,
+    "yolo": read_yolo,
+}

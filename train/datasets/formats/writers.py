@@ -135,3 +135,16 @@ def _unique_names(images: list[AnnotatedImage]) -> list[Path]:
         used.add(name.with_suffix(""))
         names.append(name)
     return names
+
+
+def next_free_path(path: Path) -> Path:
+    """The path, or where it is taken the first free one with a number."""
+    names = (path if n == 1 else path.with_stem(f"{path.stem}-{n}") for n in range(1, 10_000))
+    return next(name for name in names if not name.exists())
+
+
+def require_disjoint(out: Path, root: Path) -> None:
+    """Raise DataError when one folder is, or lies in, the other: what is written would be read again."""
+    first, second = out.resolve(), root.resolve()
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise DataError(f"--out {out} and the data in {root} lie in each other; choose a folder beside it")

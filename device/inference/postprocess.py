@@ -1,0 +1,56 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.vision.box_encoding import cell_centers
+from pocketsight.device.vision.boxes import Boxes, Scores
+
+
+def decode(outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], threshold: float) -> tuple[Boxes, Scores]:
+    """Read boxes from the outputs score_S (rows, cols, 1) and box_S (rows, cols, 4) of each stride S.
+
+    The inverse of `encode` for every cell whose score is at least `threshold`. Returns boxes in pixels of the
+    model's input, and their scores, in no order.
+    """
+    boxes, scores = [], []
+    for stride in strides:
+        score, box = outputs[f"score_{stride}"], outputs[f"box_{stride}"]
+        hits = (score.values.ravel() >= score.quantize_threshold(threshold)).nonzero()[0]
+        if len(hits):
+            middle, reach = _decoding_grid(score.values.shape[0], score.values.shape[1], stride)
+            sides = box.values.reshape(-1, 4)[hits].astype(np.float32)
+            sides -= box.zero_point
+            sides *= reach * np.float32(box.scale)
+            sides += middle[hits]
+            boxes.append(sides)
+            scores.append(score.dequantize_at(hits))
+    if len(boxes) == 1:
+        return boxes[0], scores[0]
+    if not boxes:
+        return np.empty((0, 4), np.float32), np.empty(0, np.float32)
+    return np.concatenate(boxes), np.concatenate(scores)
+
+
+@lru_cache(maxsize=16)
+def _decoding_grid(rows: int, columns: int, stride: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(cells, 4): x, y, x, y of the centres in pixels; (4,): what turns distances into what is added to them."""
+    xy = cell_centers((rows * stride, columns * stride), stride)
+    return np.tile(xy, 2), np.array([-stride, -stride, stride, stride], np.float32)  # left and top lie before it
+
+
+def decode_single(
+    outputs: Mapping[str, QuantizedTensor], size: tuple[int, int], threshold: float
+) -> tuple[Boxes, Scores]:
+    """Read at most one box, the inverse of `encode_one`, from the outputs score (1,) and box (4,)."""
+    score, box = outputs["score"], outputs["box"]
+    (hits,) = np.nonzero(score.values >= score.quantize_threshold(threshold))
+    height, width = size
+    sides = box.dequantize()[np.newaxis] * np.array([width, height, width, height], np.float32)
+    return sides[: len(hits)], score.dequantize(hits)

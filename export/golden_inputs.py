@@ -1,0 +1,21 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pocketsight.device.inference.golden import Golden
+from pocketsight.device.inference.interpreter import InferenceFn
+
+
+def make_golden_inputs(infer: InferenceFn, size: tuple[int, int]) -> list[Golden]:
+    """Two synthetic inputs that compress well, and what `model` makes of them: patches of colour, and drawn faces."""
+    from pocketsight.device.synthetic.faces import draw_scene
+
+    rng = np.random.default_rng(0)
+    height, width = size
+    patches = rng.integers(0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
+    scene = draw_scene(rng, (-(-height // 2), -(-width // 2)), 4).image // 32 * 32  # without its grain
+    images = [np.kron(small, np.ones((side, side, 1), np.uint8)) for small, side in ((patches, 8), (scene, 2))]
+    inputs = [np.ascontiguousarray(image[:height, :width]) for image in images]
+    return [Golden(i.tobytes(), {name: out.values.tobytes() for name, out in infer(i).items()}) for i in inputs]

@@ -1,0 +1,67 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from pocketsight.device.cli.options import SizeParam
+from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.train.cli.options import PATH
+
+THRESHOLD_TARGET_HELP = (
+    "Choose the threshold and write it into the model: precision>=0.99, recall>=0.9, 'false_alarms_per_hour<=1 at "
+    "10 fps'; of a classifier accuracy_when_sure>=0.97, answered>=0.85, others_called<=0.15."
+)
+
+
+@click.command()
+@click.argument("model", metavar="RUN_OR_MODEL", type=PATH)
+@click.option(
+    "--data", type=PATH, required=True, multiple=True, help="As for training; the part named test, if there is one."
+)
+@click.option(
+    "--min-face", default=16.0, show_default=True, help="Detector: px of the frame; smaller faces do not count."
+)
+@click.option("--frame", type=SizeParam(), help="Pictures are fitted to it.  [default: 320x240; pipeline: 640x480]")
+@click.option(
+    "--votes", type=PATH, multiple=True, help="Classifier: the voters' majority is the truth, where it is clear."
+)
+@click.option(
+    "--plots", type=PATH, help="A folder for curves, found faces, and failures.html: what went wrong, to look at."
+)
+@click.option("--pick", metavar="PROMISE", help=THRESHOLD_TARGET_HELP)
+@click.option(
+    "--detector", type=PATH,
+    help="Of the pipeline; of a classifier: finds the faces in portraits.  [default: the one that ships]",
+)  # fmt: skip
+@click.option("--sentiment", type=PATH, help="Of the pipeline.  [default: the one that comes with pocketsight]")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def evaluate(
+    model: Path, data: tuple[Path, ...], min_face: float, frame: tuple[int, int] | None, votes: tuple[Path, ...],
+    plots: Path | None, pick: str | None, detector: Path | None, sentiment: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Score a run folder or a .tflite file on labelled pictures, with the board's own code.
+
+    With the word pipeline instead, detector and classifier together on whole photographs in class folders.
+    """
+    from pocketsight.train.evaluation import evaluate as evaluation
+    from pocketsight.train.evaluation.threshold_choice import write_threshold
+
+    if str(model) == "pipeline":
+        if pick or votes:
+            raise click.UsageError("--pick and --votes are for one model, not for the pipeline")
+        models = [detector or MODELS_DIR / "detector.tflite", sentiment or MODELS_DIR / "sentiment.tflite"]
+        scores = evaluation.pipeline_report(models, data, frame, plots)
+    elif sentiment:
+        raise click.UsageError("--sentiment is for: pocketsight score pipeline")
+    else:
+        scores = evaluation.evaluate_model(model, data, frame, min_face, votes, plots, pick, detector)
+    click.echo(json.dumps(scores, indent=2) if as_json else evaluation.format_scores(scores))
+    if pick:
+        write_threshold(model, scores["picked"], [path.name for path in data])
+        click.echo(f"wrote the threshold into {model}", err=True)
+    for line in scores["skipped"]:
+        click.echo(f"skipped: {line}", err=True)

@@ -1,0 +1,14 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+def parse_comma_list(text: str | None) -> tuple[str, ...]:
+    """A comma list."""
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()

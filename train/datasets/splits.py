@@ -1,0 +1,5 @@
+"""TODO docstring."""
+
+from __future__ import annotations
+
+SPLITS = "train", "val", "test"
