@@ -63,12 +63,14 @@ def read_calibration(
     """
     items: list[Any]
     items, heldout = (
-        _classification_samples(spec, data, soft_labels) if spec.task == "sentiment" else (_detection_samples(data), [])
+        _classification_samples(spec, data, soft_labels)
+        if spec.task == "classifier"
+        else (_detection_samples(data), [])
     )
     shuffled = _shuffled(items)
     count = min(count, max(1, len(shuffled) // 2))  # of few, half prove what the other half has set
     selected, rest = shuffled[:count], shuffled[count : count + PARITY_COUNT]
-    if spec.task == "sentiment":
+    if spec.task == "classifier":
         heldout = apply_training_alignment(heldout, spec, detector)
         rest = (
             _shuffled(_reportable(heldout, spec))[:PARITY_COUNT]
@@ -93,9 +95,9 @@ def read_calibration(
     samples += extremes
     facts = {
         "data": [path.name for path in data],
-        "pictures": len(used),
+        "images": len(used),
         "sha256": sha256(b"".join(sample.tobytes() for sample in samples)).hexdigest(),
-        "balance": dict(sorted(Counter(_balance_key(item, spec) for item in used).items())),
+        "class_counts": dict(sorted(Counter(_balance_key(item, spec) for item in used).items())),
     }
     labeled = [item for item in rest if isinstance(item, ClassificationSample) or item.labeled]
     return Calibration(samples, facts, labeled, skipped, heldout)
@@ -132,7 +134,7 @@ def _classification_samples(
     if not found.splits.get("train"):  # such as a part for testing alone
         found = ClassificationDataset({"train": [p for part in found.splits.values() for p in part]}, found.classes)
     train, val = hold_out_classification(
-        found, spec.training.get("recipe", {}).get("held_out", CLASSIFIER_RECIPE.val_fraction)
+        found, spec.training.get("recipe", {}).get("val_fraction", CLASSIFIER_RECIPE.val_fraction)
     )
     heldout = val if val is not train and len(_reportable(val, spec)) >= MIN_SAMPLES else []
     every = [p for part in found.splits.values() for p in part]

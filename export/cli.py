@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from pocketsight.export.calibration import Calibration
     from pocketsight.export.edgetpu_ops import OpSupport
 
-TASKS = "detector", "sentiment"
+TASKS = "detector", "classifier"
 PRECISIONS = "int8", "float32", "float16", "dynamic"
 PATH = click.Path(path_type=Path)
 CALIBRATE_HELP = (
     "Sets the int8 ranges, which demand it: data as for training, or, for a detector, a folder of pictures."
 )
-PICK_HELP = "Classifier: what its threshold must keep.  [default: others_called<=0.1, where there are other faces]"
+PICK_HELP = "Classifier: what its threshold must keep.  [default: reject_label_rate<=0.1, where there are other faces]"
 
 
 @click.group()
@@ -149,8 +149,8 @@ def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
         compiled, report = edgetpu_compiler.compile_model(flatbuffer, plain.stem, program)
     edgetpu_compiler.require_mapped(report, allow_cpu)
     facts = {
-        "for": "edgetpu", "compiler": report.version, "from": spec.sha256, "mapped": report.mapped,
-        "on_cpu": report.on_cpu, "outputs": edgetpu_compiler.map_outputs(flatbuffer, compiled),
+        "compiler_version": report.version, "source_sha256": spec.sha256, "mapped_ops": report.mapped,
+        "cpu_ops": report.on_cpu, "outputs": edgetpu_compiler.map_outputs(flatbuffer, compiled),
     }  # fmt: skip
     target = out or compiled_path(plain)
     spec = replace(spec, sha256=sha256(compiled).hexdigest(), edgetpu=facts)
@@ -203,10 +203,10 @@ def _parity_table(facts: dict[str, Any]) -> Any:
     table.add_column("output")
     table.add_column("largest difference", justify="right")
     table.add_column("mean", justify="right")
-    for name, gap in facts["difference"].items():
-        table.add_row(name, f"{gap['largest']:.4f}", f"{gap['mean']:.5f}")
+    for name, gap in facts["output_difference"].items():
+        table.add_row(name, f"{gap['max_abs']:.4f}", f"{gap['mean_abs']:.5f}")
     if "loss" in facts:
-        table.caption = (f"{facts['metric']} on {facts['pictures']} pictures: trained {facts['trained']:.4f}, "
+        table.caption = (f"{facts['metric']} on {facts['images']} pictures: trained {facts['trained']:.4f}, "
                          f"exported {facts['exported']:.4f}, loss {facts['loss']:+.4f}")  # fmt: skip
     else:
         table.caption = "nothing in the pictures could be scored"

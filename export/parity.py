@@ -25,8 +25,8 @@ def compare_models(
     "loss" is how much lower the exported one scores; negative where it happens to score higher.
     """
     facts: dict[str, Any] = {
-        "difference": output_differences(trained, exported, samples),
-        "pictures": len(parity_samples),
+        "output_difference": output_differences(trained, exported, samples),
+        "images": len(parity_samples),
     }
     if not parity_samples:
         return facts
@@ -50,7 +50,7 @@ def output_differences(trained: Model, exported: Model, samples: Sequence[Image]
         for name in a:
             gaps.setdefault(name, []).append(np.abs(a[name].dequantize() - b[name].dequantize()))
     return {
-        name: {"largest": round(float(np.max(gap)), 4), "mean": round(float(np.mean(gap)), 5)}
+        name: {"max_abs": round(float(np.max(gap)), 4), "mean_abs": round(float(np.mean(gap)), 5)}
         for name, gap in sorted(gaps.items())
     }
 
@@ -63,10 +63,10 @@ def require_parity(facts: dict[str, Any], max_loss: float | None) -> None:
     if "loss" not in facts:
         return
     if max_loss is None:
-        max_loss = max(MAX_LOSS[facts["metric"]], 1.5 / facts["pictures"])
+        max_loss = max(MAX_LOSS[facts["metric"]], 1.5 / facts["images"])
     if facts["loss"] > max_loss:
         raise ParityError(
-            f"the exported model loses {facts['loss']:.4f} {facts['metric']} on {facts['pictures']} held-out pictures, "
+            f"the exported model loses {facts['loss']:.4f} {facts['metric']} on {facts['images']} held-out pictures, "
             f"the limit is {max_loss:g}; calibrate with more pictures like those it will see, or allow it by --limit. "
             "Nothing was written"
         )

@@ -51,8 +51,8 @@ def prepare_spec(spec: ModelSpec, target: str | None, soft_labels: Sequence[Path
             "pocketsight score RUN --data DATA --pick PROMISE"
         )
     if target:
-        parse_target(target, "sentiment")
-    known = spec.training.get("votes", [])
+        parse_target(target, "classifier")
+    known = spec.training.get("soft_labels", [])
     if known and not soft_labels:
         log_message(
             f"it learned from the votes in {', '.join(known)}: give them by --votes, or its temperature will not fit"
@@ -91,7 +91,7 @@ def fit_calibration(
     """The spec with a temperature and a threshold, and what was done, for people.
 
     `exported` is the file as it will be written, its temperature 1; `unseen` is what training held out. `asked` is a
-    promise like "others_called<=0.1"; without one see `choose`. `by_votes`: the voters' majority is the truth.
+    promise like "reject_label_rate<=0.1"; without one see `choose`. `by_votes`: the voters' majority is the truth.
     """
     spec, skipped = exported.spec, list[str]()
     readable_samples, logits = collect_logits(exported, heldout, skipped, track)
@@ -105,7 +105,9 @@ def fit_calibration(
     facts = temperature_report(
         logits[known], odds[known] / odds[known].sum(1, keepdims=True), len(spec.reported_labels), weights
     )
-    spec = replace(spec, temperature=facts["temperature"], calibration=spec.calibration | {"certainty": facts})
+    spec = replace(
+        spec, temperature=facts["temperature"], calibration=spec.calibration | {"temperature_scaling": facts}
+    )
     predictions = [
         Prediction(portrait, board.to_classification(board.softmax(QuantizedTensor(row), spec.temperature), spec))
         for portrait, row in zip(readable_samples, logits.astype(np.float32), strict=True)
@@ -130,7 +132,7 @@ def temperature_report(
     temperature = round(fit_temperature(logits, targets, weights), 4)
     return {
         "temperature": temperature,
-        "pictures": len(logits),
+        "images": len(logits),
         "nll": [round(negative_log_likelihood(logits, targets, t, weights), 4) for t in (1.0, temperature)],
         "ece": [
             round(expected_calibration_error(logits, targets, t, reported_count, weights), 4)
@@ -197,31 +199,31 @@ def fit_temperature(logits: FloatArray, targets: FloatArray, weights: FloatArray
 def choose_threshold(outcomes: Outcomes, spec: ModelSpec, target: str | None) -> dict[str, Any]:
     """The threshold that keeps what was asked now; or else what the run was picked by, if that can be kept here."""
     if target:
-        return choose_classifier_threshold(parse_target(target, "sentiment"), outcomes, spec.score_threshold)
-    before = spec.training.get("picked", {}).get("asked", DEFAULT_TARGET)
+        return choose_classifier_threshold(parse_target(target, "classifier"), outcomes, spec.score_threshold)
+    before = spec.training.get("threshold_choice", {}).get("target", DEFAULT_TARGET)
     if before != DEFAULT_TARGET:  # which `settle` keeps too
         with suppress(DataError):
-            return choose_classifier_threshold(parse_target(before, "sentiment"), outcomes, spec.score_threshold)
+            return choose_classifier_threshold(parse_target(before, "classifier"), outcomes, spec.score_threshold)
     return auto_threshold(outcomes, spec.score_threshold)
 
 
 def _record_threshold_target(spec: ModelSpec, choice: dict[str, Any]) -> dict[str, Any]:
     """Training facts with the promise, as `pocketsight score --pick` writes them."""
-    facts = {name: fact for name, fact in spec.training.items() if name != "picked"}
-    if not choice["asked"]:
+    facts = {name: fact for name, fact in spec.training.items() if name != "threshold_choice"}
+    if not choice["target"]:
         return facts
     data = spec.calibration.get("data", [])
-    return facts | {"picked": {"asked": choice["asked"], "data": data, "figures": choice["after"]}}
+    return facts | {"threshold_choice": {"target": choice["target"], "data": data, "metrics": choice["after"]}}
 
 
 def _summary_lines(spec: ModelSpec, facts: dict[str, Any], choice: dict[str, Any]) -> list[str]:
     before, after = facts["ece"]
     answers = " and ".join(spec.reported_labels)
-    does = f"keeps {choice['asked']} and" if choice["asked"] else "serves best and"
+    does = f"keeps {choice['target']} and" if choice["target"] else "serves best and"
     lines = [
-        f"temperature {spec.temperature:.2f}: calibration error {before:.3f} -> {after:.3f} on {facts['pictures']:,} "
+        f"temperature {spec.temperature:.2f}: calibration error {before:.3f} -> {after:.3f} on {facts['images']:,} "
         "pictures held out",
-        f"threshold {spec.score_threshold:g} {does} answers {choice['after']['answered']:.0%} of {answers}",
+        f"threshold {spec.score_threshold:g} {does} answers {choice['after']['label_rate']:.0%} of {answers}",
     ]
     if spec.temperature in TEMPERATURE_BOUNDS:
         way = "low" if spec.temperature == TEMPERATURE_BOUNDS[0] else "high"
@@ -234,7 +236,7 @@ def _summary_lines(spec: ModelSpec, facts: dict[str, Any], choice: dict[str, Any
 
 def _heldout_warnings(spec: ModelSpec, count: int) -> list[str]:
     """A warning where the pictures that are held out now are surely not those that training held out."""
-    held = spec.training.get("val_pictures", 0)
+    held = spec.training.get("val_images", 0)
     if held == count:
         return []
     return [f"training held out {held:,} pictures, and here are {count:,}: if it learned from some of them, the scores "

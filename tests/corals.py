@@ -113,7 +113,7 @@ def library() -> Path:
 def write_pairs(folder: Path) -> Path:
     """Both shipped models with their compiled files beside; that of the classifier has lost its signature."""
     folder.mkdir()
-    for task in ("detector", "sentiment"):
+    for task in ("detector", "classifier"):
         plain = Path(shutil.copy(MODELS_DIR / f"{task}.tflite", folder))
         write_compiled(plain, folder / f"{task}_edgetpu.tflite", signature=task == "detector")
     return folder

@@ -20,7 +20,7 @@ from pocketsight.train.datasets.loader import Batch
 DETECTOR = ModelSpec(
     "detector", "fake", (96, 128), ("face",), score_threshold=0.5, strides=(8, 16), nms_iou_threshold=0.4
 )
-SENTIMENT = ModelSpec("sentiment", "fake", (48, 48), ("happy", "sad"), score_threshold=0.6, crop_margin=0.1)
+SENTIMENT = ModelSpec("classifier", "fake", (48, 48), ("happy", "sad"), score_threshold=0.6, crop_margin=0.1)
 
 
 def one_face(image: Image) -> dict[str, QuantizedTensor]:

@@ -24,9 +24,9 @@ from pocketsight.train.datasets.face_alignment import align_faces, align_splits,
 from pocketsight.train.recipe import RECIPES
 from tests.pictures import save
 
-RECIPE = replace(RECIPES["sentiment"]["crop71k"], batch=16, size=(48, 48))
-STILL = replace(RECIPE, augment="none", flip=0.0, shift=0.0, scale=0.0, mask=0.0)
-SPEC = ModelSpec("sentiment", "crop71k", (48, 48), ("happy", "sad"), 0.5, crop_margin=RECIPE.margin)
+RECIPE = replace(RECIPES["classifier"]["crop71k"], batch_size=16, input_size=(48, 48))
+STILL = replace(RECIPE, augmentation="none", horizontal_flip=0.0, max_shift=0.0, max_scale_change=0.0, mask_prob=0.0)
+SPEC = ModelSpec("classifier", "crop71k", (48, 48), ("happy", "sad"), 0.5, crop_margin=RECIPE.crop_margin)
 FINDER = load_on_cpu(MODELS_DIR / "detector.tflite", "detector")
 
 
@@ -78,10 +78,10 @@ def test_where_hardly_any_face_is_found_pictures_are_taken_whole(
     faces = [face(tmp_path / f"face{n}.png") for n in range(2)]
     others = [blank(tmp_path / f"blank{n}.png") for n in range(3)]
     (train, val), recipe = align_splits((faces, others), RECIPE, None)
-    assert (train, val) == (faces, others) and not recipe.aligned
+    assert (train, val) == (faces, others) and not recipe.align_faces
     assert "found in 2 of 5 pictures only" in capsys.readouterr().err
     (train, val), recipe = align_splits((faces, others[:1]), RECIPE, None)
-    assert all(p.box for p in train) and val == others[:1] and recipe.aligned
+    assert all(p.box for p in train) and val == others[:1] and recipe.align_faces
     assert "found in 2 of 3 pictures; the others" in capsys.readouterr().err
     (train, val), _ = align_splits((faces, faces), RECIPE, None)
     assert train is val  # or nobody would know that none was held out
@@ -109,10 +109,10 @@ def test_a_mask_hides_mouth_and_nose_and_nothing_else() -> None:
 def test_masks_are_drawn_where_a_class_is_for_them(tmp_path: Path) -> None:
     portraits = [replace(blank(tmp_path / "a.png"), soft_label=(1.0, 0.0, 0.0))]
     spec = replace(SPEC, labels=("happy", "sad", MASKED_CLASS))
-    targets = ClassificationBatches(portraits, spec, replace(STILL, mask=0.5, batch=64))(0).targets
+    targets = ClassificationBatches(portraits, spec, replace(STILL, mask_prob=0.5, batch_size=64))(0).targets
     assert 15 < (targets[:, 2] == 1).sum() < 49 and (targets.sum(1) == 1).all()
     batch = ClassificationBatches(
-        portraits, replace(SPEC, labels=("happy", "sad", "_angry")), replace(STILL, mask=1.0)
+        portraits, replace(SPEC, labels=("happy", "sad", "_angry")), replace(STILL, mask_prob=1.0)
     )(0)
     assert (batch.targets[:, 0] == 1).all() and (batch.images == batch.images[0]).all()
 

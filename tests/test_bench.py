@@ -91,7 +91,7 @@ def variants(folder: Path, *names: str) -> list[Path]:
     flatbuffer, spec = read_model_file(MODELS_DIR / "detector.tflite")
     paths = [folder / f"{name}.tflite" for name in names]
     for name, path in zip(names, paths, strict=True):
-        path.write_bytes(pack_model_file(flatbuffer, replace(spec, arch=name)))
+        path.write_bytes(pack_model_file(flatbuffer, replace(spec, architecture=name)))
     return paths
 
 
@@ -99,7 +99,7 @@ def test_timings_of_two_models_are_never_pooled(tmp_path: Path, monkeypatch: pyt
     rng, planted = np.random.default_rng(0), {"quick": 2.0, "slow": 8.0}
 
     def timed(model: Model, image: Image) -> float:
-        return planted[model.spec.arch] + float(rng.uniform(0, 0.1))
+        return planted[model.spec.architecture] + float(rng.uniform(0, 0.1))
 
     monkeypatch.setattr(models_module, "_time_model", timed)
     found = benchmark_models(variants(tmp_path, "quick", "slow"), str(EXAMPLE_IMAGE), (240, 320), 1, 100, 2)

@@ -93,15 +93,15 @@ def test_plain_words_about_int8() -> None:
 
 
 def test_a_run_with_another_model_says_what_the_model_changed() -> None:
-    old = a_run(1, models=[model(precision="float32"), model("sentiment")])
-    new = a_run(2, models=[model(), model("sentiment")])
+    old = a_run(1, models=[model(precision="float32"), model("classifier")])
+    new = a_run(2, models=[model(), model("classifier")])
     words = compare(old, new)["words"]
     assert sum("int8 is not faster than float32" in line for line in words) == 1
 
 
 def test_models_are_compared_with_themselves_and_else_with_the_one_in_their_place() -> None:
     a, b, c = (model(arch=name, samples=noisy(n, ms)) for n, (name, ms) in enumerate([("a", 5), ("b", 10), ("c", 20)]))
-    other = model("sentiment", "d", samples=noisy(9, 1.0))
+    other = model("classifier", "d", samples=noisy(9, 1.0))
     found = compare(models_report(a, b, other), models_report(c, a))
     assert [(row["name"], row["old_p50"], row["verdict"]) for row in found["rows"]] == [
         ("detector a", pytest.approx(5, rel=0.05), "no difference"),
@@ -117,7 +117,7 @@ def test_models_are_compared_with_themselves_and_else_with_the_one_in_their_plac
         ({"machine": {**MACHINE, "board": "Raspberry Pi 4"}}, "another machine"),
         ({"machine": {**MACHINE, "cores": 2}}, "another machine"),
         ({"machine": {**MACHINE, "architecture": "armv7l"}}, "another machine"),
-        ({"models": [model(threads=2), model("sentiment")]}, "another number of threads for detector (1, then 2"),
+        ({"models": [model(threads=2), model("classifier")]}, "another number of threads for detector (1, then 2"),
         ({"source_sha256": "def", "source": "other.jpg"}, "another source"),
         ({"source_sha256": None, "source": "synthetic"}, "another source"),
     ],

@@ -15,7 +15,7 @@ from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.inference.shipped import MODELS_DIR
 from tests.test_cli import pocketsight
 
-TASKS = "detector", "sentiment"
+TASKS = "detector", "classifier"
 
 
 def opened(flatbuffer: bytes) -> Any:
@@ -38,14 +38,16 @@ def run(interpreter: Any, values: dict[int, Any]) -> dict[int, Any]:
 
 
 def test_costs_are_those_worked_out_by_hand() -> None:
-    steps = count_costs(shipped("sentiment")[1].interpreter)
+    steps = count_costs(shipped("classifier")[1].interpreter)
     first, deep, last = steps[0], steps[1], steps[-1]
     assert (first.op, first.shape, first.macs) == ("CONV_2D", (1, 32, 32, 24), 32 * 32 * 24 * 27)  # 3x3 of 3 colours
-    assert first.weights == 24 * 27 + 24 * 4 and first.activations == 64 * 64 * 3 + 32 * 32 * 24  # int8, and int32 bias
+    assert (
+        first.weight_bytes == 24 * 27 + 24 * 4 and first.activation_bytes == 64 * 64 * 3 + 32 * 32 * 24
+    )  # int8, and int32 bias
     assert (deep.op, deep.macs) == ("DEPTHWISE_CONV_2D", 32 * 32 * 24 * 9)
-    assert (last.op, last.macs, last.weights) == ("FULLY_CONNECTED", 112 * 6, 112 * 6 + 6 * 4)
+    assert (last.op, last.macs, last.weight_bytes) == ("FULLY_CONNECTED", 112 * 6, 112 * 6 + 6 * 4)
     (one,) = count_costs(opened(build_convolution("float32")))
-    assert (one.macs, one.weights, one.activations) == (MACS, 4 * (256 * 256 + 256), 2 * 4 * 32 * 32 * 256)
+    assert (one.macs, one.weight_bytes, one.activation_bytes) == (MACS, 4 * (256 * 256 + 256), 2 * 4 * 32 * 32 * 256)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -71,7 +73,12 @@ def test_every_operator_can_stand_alone(task: str) -> None:
     steps, ends = count_costs(whole.interpreter), [d["index"] for d in whole.interpreter.get_output_details()]
     for step in steps:
         (found,) = count_costs(opened(_extract_part(flatbuffer, [step], steps, ends)))
-        assert (found.op, found.shape, found.macs, found.weights) == (step.op, step.shape, step.macs, step.weights)
+        assert (found.op, found.shape, found.macs, found.weight_bytes) == (
+            step.op,
+            step.shape,
+            step.macs,
+            step.weight_bytes,
+        )
 
 
 def test_a_cut_leaves_the_model_it_was_given() -> None:
@@ -135,7 +142,7 @@ def test_calls_are_timed_in_turn() -> None:
 def test_a_profile_has_every_operator() -> None:
     found = profile_operators(MODELS_DIR / "sentiment.tflite", 1)
     assert [row["op"] for row in found["rows"]] == [
-        step.op for step in count_costs(shipped("sentiment")[1].interpreter)
+        step.op for step in count_costs(shipped("classifier")[1].interpreter)
     ]
     assert found["rounds"] >= 15 and set(found["sum_of_whole"]) == {"difference", "alone"} and found["whole_us"] > 0
 

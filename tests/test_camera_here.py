@@ -137,7 +137,12 @@ def test_video_devices_are_told_from_those_that_only_look_like_one(
         video10=("bcm2835-isp", whole, 0x04200001), video2=("old", 0x1, 0),
     )  # fmt: skip
     found = list_video_devices(tmp_path)
-    assert [(one.source, one.captures) for one in found] == [("0", True), ("1", False), ("2", True), ("10", False)]
+    assert [(one.source, one.is_capture_device) for one in found] == [
+        ("0", True),
+        ("1", False),
+        ("2", True),
+        ("10", False),
+    ]
     assert found[0].name == "uvcvideo camera" and "pi" in found[3].note
     assert len(list_cameras(tmp_path)) == 4
 

@@ -33,7 +33,7 @@ from pocketsight.train.evaluation.metrics import FloatArray
 from tests.pictures import DETECTOR, SENTIMENT, picture
 
 LABELS = "happy", "sad", "_neutral"
-SPEC = replace(SENTIMENT, labels=LABELS, training={"val_pictures": 400})
+SPEC = replace(SENTIMENT, labels=LABELS, training={"val_images": 400})
 
 
 def planted(count: int, seed: int = 0) -> tuple[FloatArray, FloatArray]:
@@ -136,20 +136,20 @@ def test_the_board_scores_as_was_promised(faces: tuple[FloatArray, list[Classifi
     logits, portraits = faces
     trained = knowing(logits, SPEC)
     spec, lines = fit_calibration(trained, portraits, None, by_soft_labels=False)
-    facts, picked = spec.calibration["certainty"], spec.training["picked"]
+    facts, picked = spec.calibration["certainty"], spec.training["threshold_choice"]
     assert spec.temperature == facts["temperature"] == pytest.approx(2, abs=0.3)
     before, after = (evaluate_classifier(Model(trained.infer, one), portraits) for one in (SPEC, spec))
     assert [before["ece"], after["ece"]] == pytest.approx(facts["ece"], abs=2e-3)
     assert after["ece"] < before["ece"] / 2 and facts["nll"][1] < facts["nll"][0]
-    assert after["others_called"] == picked["figures"]["others_called"] <= 0.1
-    assert 1 - after["unsure_rate"] == pytest.approx(picked["figures"]["answered"], abs=1e-4)
-    assert picked["asked"] == "others_called<=0.1"
+    assert after["reject_label_rate"] == picked["metrics"]["reject_label_rate"] <= 0.1
+    assert 1 - after["unsure_rate"] == pytest.approx(picked["metrics"]["label_rate"], abs=1e-4)
+    assert picked["target"] == "reject_label_rate<=0.1"
     assert after["accuracy"] == before["accuracy"]
     assert lines == [
         f"temperature {spec.temperature:.2f}: calibration error {facts['ece'][0]:.3f} -> {facts['ece'][1]:.3f} on 400 "
         "pictures held out",
-        f"threshold {spec.score_threshold:g} keeps others_called<=0.1 and answers "
-        f"{picked['figures']['answered']:.0%} of happy and sad",
+        f"threshold {spec.score_threshold:g} keeps reject_label_rate<=0.1 and answers "
+        f"{picked['figures']['label_rate']:.0%} of happy and sad",
     ]
     assert ModelSpec.from_json(spec.to_json(), Path("x")) == spec
 
@@ -168,18 +168,18 @@ def test_what_is_asked_wins_over_what_was_asked_before(faces: tuple[FloatArray, 
     logits, portraits = faces
 
     def asked(now: str | None, before: str) -> dict[str, Any]:
-        facts = {"val_pictures": 400, "picked": {"asked": before}}
+        facts = {"val_images": 400, "threshold_choice": {"asked": before}}
         spec, _ = fit_calibration(knowing(logits, replace(SPEC, training=facts)), portraits, now, by_soft_labels=False)
-        return dict(spec.training["picked"])
+        return dict(spec.training["threshold_choice"])
 
-    now = asked("answered>=0.9", "accuracy_when_sure>=0.9")
-    assert now["asked"] == "answered>=0.9" and now["figures"]["answered"] >= 0.9
-    then = asked(None, "accuracy_when_sure>=0.9")
-    assert then["asked"] == "accuracy_when_sure>=0.9" and then["figures"]["accuracy_when_sure"] >= 0.9
-    assert asked(None, "false promises")["asked"] == "others_called<=0.1"  # cannot be kept
+    now = asked("label_rate>=0.9", "labeled_accuracy>=0.9")
+    assert now["target"] == "label_rate>=0.9" and now["metrics"]["label_rate"] >= 0.9
+    then = asked(None, "labeled_accuracy>=0.9")
+    assert then["target"] == "labeled_accuracy>=0.9" and then["metrics"]["labeled_accuracy"] >= 0.9
+    assert asked(None, "false promises")["target"] == "reject_label_rate<=0.1"  # cannot be kept
     with pytest.raises(DataError, match="no threshold keeps it"):
         fit_calibration(
-            knowing(-logits, SPEC), portraits, "accuracy_when_sure>=0.99", by_soft_labels=False
+            knowing(-logits, SPEC), portraits, "labeled_accuracy>=0.99", by_soft_labels=False
         )  # always wrong
 
 
@@ -187,10 +187,10 @@ def test_without_other_faces_nothing_is_promised(faces: tuple[FloatArray, list[C
     logits, portraits = faces
     ours = [p for p in portraits if p.label < 2]
     spec, lines = fit_calibration(knowing(logits, SPEC), ours, None, by_soft_labels=False)
-    assert "picked" not in spec.training and "serves best" in lines[1]
+    assert "threshold_choice" not in spec.training and "serves best" in lines[1]
     assert f"training held out 400 pictures, and here are {len(ours)}" in lines[2]
     with pytest.raises(DataError, match="no folder of other faces"):
-        fit_calibration(knowing(logits, SPEC), ours, "others_called<=0.1", by_soft_labels=False)
+        fit_calibration(knowing(logits, SPEC), ours, "reject_label_rate<=0.1", by_soft_labels=False)
 
 
 def test_a_class_that_the_net_has_not_got_counts_for_the_threshold_alone(
@@ -198,9 +198,9 @@ def test_a_class_that_the_net_has_not_got_counts_for_the_threshold_alone(
 ) -> None:
     logits, portraits = faces
     two = replace(SPEC, labels=LABELS[:2])
-    spec, _ = fit_calibration(knowing(logits[:, :2], two), portraits, "others_called<=0.3", by_soft_labels=False)
+    spec, _ = fit_calibration(knowing(logits[:, :2], two), portraits, "reject_label_rate<=0.3", by_soft_labels=False)
     assert spec.calibration["certainty"]["pictures"] == sum(p.label < 2 for p in portraits)
-    assert 0 < spec.training["picked"]["figures"]["others_called"] <= 0.3
+    assert 0 < spec.training["threshold_choice"]["metrics"]["reject_label_rate"] <= 0.3
 
 
 def test_labels_of_another_kind_are_noticed(faces: tuple[FloatArray, list[ClassificationSample]]) -> None:
@@ -228,8 +228,8 @@ def test_with_too_few_pictures_all_stays_as_trained(capsys: pytest.CaptureFixtur
     trained = knowing(np.eye(3), SPEC)
     assert calibrate(trained, [], None, ()) == SPEC
     assert "fewer than 30 pictures of happy and sad are held out" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"--pick answered>=0.9: fewer than 30 .* Nothing was written"):
-        calibrate(trained, [], "answered>=0.9", ())
+    with pytest.raises(DataError, match=r"--pick label_rate>=0.9: fewer than 30 .* Nothing was written"):
+        calibrate(trained, [], "label_rate>=0.9", ())
 
 
 def test_what_a_detector_or_nobody_can_promise_is_refused_at_once() -> None:
@@ -259,7 +259,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 votes.append(f"{path.relative_to(folder)},{','.join(str(8 * (c == k) + 1) for k in range(3))}")
     (folder / "votes.csv").write_text("\n".join(votes))
     keras.utils.set_random_seed(0)
-    spec = ModelSpec("sentiment", "crop71k", (32, 32), LABELS, 0.6, crop_margin=0.1, training={"val_pictures": 120})
+    spec = ModelSpec("classifier", "crop71k", (32, 32), LABELS, 0.6, crop_margin=0.1, training={"val_images": 120})
     (folder / "run").mkdir()
     build_network(spec).save_weights(folder / "run" / "model.weights.h5")
     (folder / "run" / MANIFEST_NAME).write_text(spec.to_json())
@@ -289,10 +289,10 @@ def test_an_export_writes_them_and_does_not_heap_them_up(run: Path) -> None:
 @pytest.mark.filterwarnings("default")  # TensorFlow's own
 def test_an_export_keeps_what_was_asked(run: Path) -> None:
     words = run / "run", "--calibrate", run / "data", "--format", "float32", "--limit", 1, "--out", run / "c.tflite"
-    done = export(*words, "--pick", "answered>=0.5")
-    assert done.exit_code == 0 and "keeps answered>=0.5" in done.output
-    assert read_model_file(run / "c.tflite")[1].training["picked"]["figures"]["answered"] >= 0.5
+    done = export(*words, "--pick", "label_rate>=0.5")
+    assert done.exit_code == 0 and "keeps label_rate>=0.5" in done.output
+    assert read_model_file(run / "c.tflite")[1].training["threshold_choice"]["metrics"]["label_rate"] >= 0.5
     refused = export(*words, "--pick", "recall>=0.5")
     assert refused.exit_code == 1 and "is not what a sentiment can promise" in refused.output
-    lacking = export(run / "run", "--pick", "answered>=0.5", "--format", "float32")
+    lacking = export(run / "run", "--pick", "label_rate>=0.5", "--format", "float32")
     assert lacking.exit_code == 1 and "need pictures: --calibrate DATA" in lacking.output

@@ -62,7 +62,7 @@ def test_run_logs_the_example_and_saves_a_video(tmp_path: Path) -> None:
     (face,) = line["faces"]
     left, top, right, bottom = face["box"]
     assert left < 140 < right and top < 70 < bottom  # the astronaut's nose
-    assert face["sentiment"] == "happy"
+    assert face["classifier"] == "happy"
     assert line["source"] == str(EXAMPLE_IMAGE)
     assert (tmp_path / "a.mp4").stat().st_size > 1000
     assert "1 frames" in result.output
@@ -114,7 +114,7 @@ def test_bench_counts_every_stage_of_the_pipeline() -> None:
 
 
 def test_bench_measures_models_in_turn_against_the_first(tmp_path: Path) -> None:
-    models = [str(MODELS_DIR / f"{task}.tflite") for task in ("detector", "sentiment")]
+    models = [str(MODELS_DIR / f"{task}.tflite") for task in ("detector", "classifier")]
     found = json.loads(pocketsight("bench", *models, "--frames", 20, "--warmup", 2, "--json").output)
     first, second = found["models"]
     assert (first["task"], second["arch"], first["ratio"]) == ("detector", "crop71k", 1.0)
@@ -191,7 +191,7 @@ def test_bench_on_a_source_that_ends(tmp_path: Path) -> None:
     assert "lower --warmup" in error("bench", "--camera", tmp_path, "--warmup", 9)
 
 
-@pytest.mark.parametrize("task", ["detector", "sentiment"])
+@pytest.mark.parametrize("task", ["detector", "classifier"])
 def test_info_shows_what_a_model_holds(task: str) -> None:
     path = MODELS_DIR / f"{task}.tflite"
     found = json.loads(pocketsight("info", path, "--json").output)
@@ -202,7 +202,7 @@ def test_info_shows_what_a_model_holds(task: str) -> None:
     assert found["manifest"]["licence"]
     said = pocketsight("info", path).output
     assert "operators" in said
-    assert ("steadiness" in found["manifest"]) is ("steadiness" in said) is (task == "sentiment")
+    assert ("steadiness" in found["manifest"]) is ("steadiness" in said) is (task == "classifier")
 
 
 def test_info_shows_a_temperature_where_there_is_one(tmp_path: Path) -> None:
@@ -304,9 +304,9 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
     [
         (["train", "detector", "--data", "{}"], "holds no pictures"),
         (["train", "detector", "--data", "{}/none.json"], "none.json"),
-        (["train", "sentiment", "--data", "{}"], "needs at least two"),
+        (["train", "classifier", "--data", "{}"], "needs at least two"),
         (["train", "detector", "--data", "{}", "--out", "{}/run", "--resume"], "holds no pictures"),
-        (["train", "sentiment", "--data", "{}/none"], "is not a folder"),
+        (["train", "classifier", "--data", "{}/none"], "is not a folder"),
         (["score", "{}", "--data", "{}"], "is not a run folder"),
         (["score", "{}/none.tflite", "--data", "{}"], "No such file"),
         (["export", "tflite", "{}"], "--calibrate"),

@@ -21,7 +21,7 @@ def check(flatbuffer: bytes) -> list[str]:
     return [f"{v.operator.name} {v.cpu_reason}" for v in check_support(read_graph(flatbuffer)) if v.cpu_reason]
 
 
-@pytest.mark.parametrize("task", ["detector", "sentiment"])
+@pytest.mark.parametrize("task", ["detector", "classifier"])
 def test_nothing_speaks_against_the_shipped_models(task: str) -> None:
     assert check(read_model_file(MODELS_DIR / f"{task}.tflite")[0]) == []
 

@@ -19,7 +19,7 @@ Told = list[tuple[str, bool, str]]
 
 def both(models: Path, delegate: str = "auto") -> tuple[Model, Model]:
     return (load_model(delegate, models / "detector.tflite", "detector", 1),
-            load_model(delegate, models / "sentiment.tflite", "sentiment", 1))  # fmt: skip
+            load_model(delegate, models / "sentiment.tflite", "classifier", 1))  # fmt: skip
 
 
 def keeper(pair: tuple[Model, Model]) -> tuple[EdgeTpuMonitor, Told]:

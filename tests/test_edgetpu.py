@@ -21,7 +21,7 @@ from tests.corals import answers, blank, on_coral, opened, unplug, write_compile
 # Which file runs
 
 
-@pytest.mark.parametrize("task", ["detector", "sentiment"])  # with its signature, and without
+@pytest.mark.parametrize("task", ["detector", "classifier"])  # with its signature, and without
 def test_the_compiled_file_beside_runs_on_the_coral(models: Path, device: Path, task: str) -> None:
     plain = load_on_cpu(MODELS_DIR / f"{task}.tflite", threads=1)
     loaded = load_model("auto", models / f"{task}.tflite", task, 1)

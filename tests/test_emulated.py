@@ -32,7 +32,7 @@ def test_a_board_that_is_not_there_is_named() -> None:
 
 
 def entry(number: int, **facts: Any) -> dict[str, Any]:
-    face = {"track": 1, "box": [10.0, 20.0, 30.0, 40.0], "score": 0.75, "sentiment": "happy"} | facts
+    face = {"track": 1, "box": [10.0, 20.0, 30.0, 40.0], "score": 0.75, "classifier": "happy"} | facts
     return {"v": 1, "kind": "frame", "time": f"12:0{number}", "synced": None, "frame": number, "faces": [face],
             "age": 1.5 * number, "ms": {"fit": 0.1 * number, "whole": 2.0}}  # fmt: skip
 

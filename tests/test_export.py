@@ -25,7 +25,7 @@ from tests.pictures import labelme, picture
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
 DETECTOR = ModelSpec("detector", "grid133k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4)
-SENTIMENT = ModelSpec("sentiment", "crop71k", (64, 64), ("happy", "sad"), 0.6, crop_margin=0.1)
+SENTIMENT = ModelSpec("classifier", "crop71k", (64, 64), ("happy", "sad"), 0.6, crop_margin=0.1)
 
 
 def noise(size: tuple[int, int], count: int = 8) -> list[Image]:
@@ -183,4 +183,4 @@ def test_a_net_that_this_version_does_not_know_is_named() -> None:
     from pocketsight.device.errors import ModelError
 
     with pytest.raises(ModelError, match="no detector net 'x'; it has: grid133k"):
-        build_network(replace(DETECTOR, arch="x"))
+        build_network(replace(DETECTOR, architecture="x"))

@@ -152,9 +152,12 @@ def test_jitter_stays_within_the_recipe() -> None:
     image, rng = np.zeros((100, 100, 3), np.uint8), np.random.default_rng(0)
     box = whole_image_box(image, 0.0)
     found = np.array([jitter_box(box, RECIPE, rng) for _ in range(500)])
-    assert np.abs((found[:, :2] + found[:, 2:]) / 2 - 50).max() <= 100 * RECIPE.shift
+    assert np.abs((found[:, :2] + found[:, 2:]) / 2 - 50).max() <= 100 * RECIPE.max_shift
     sides = found[:, 2] - found[:, 0]
-    assert sides.max() <= 100 * np.exp(RECIPE.scale) + 1e-9 and sides.min() >= 100 * np.exp(-RECIPE.scale) - 1e-9
+    assert (
+        sides.max() <= 100 * np.exp(RECIPE.max_scale_change) + 1e-9
+        and sides.min() >= 100 * np.exp(-RECIPE.max_scale_change) - 1e-9
+    )
     assert sides.std() > 1
 
 
@@ -176,7 +179,7 @@ def test_batches_are_a_function_of_their_step_and_skip_what_is_damaged(tmp_path:
     folders(tmp_path, happy=2, sad=2)
     (tmp_path / "sad" / "1.png").write_bytes(b"broken")
     portraits = read_classification_dataset([tmp_path], []).splits["train"]
-    batches = ClassificationBatches(portraits, SENTIMENT, replace(RECIPE, batch=16))
+    batches = ClassificationBatches(portraits, SENTIMENT, replace(RECIPE, batch_size=16))
     a, b = batches(3), batches(3)
     assert (a.images == b.images).all() and (a.targets == b.targets).all()
     assert a.images.shape == (16, 48, 48, 3) and a.targets.shape == (16, 2)

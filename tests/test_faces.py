@@ -205,7 +205,7 @@ def test_the_datas_own_validation_part_is_used() -> None:
 
 def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:
     examples = read_detection_dataset(coco(tmp_path)).splits["train"]
-    batches = DetectionBatches(examples, DETECTOR, replace(RECIPE, batch=4))
+    batches = DetectionBatches(examples, DETECTOR, replace(RECIPE, batch_size=4))
     first, again, second = batches(0), batches(0), batches(1)
     assert (first.images == again.images).all() and (first.targets == again.targets).all()
     assert (first.images != second.images).any()
@@ -217,7 +217,7 @@ def test_a_damaged_picture_is_skipped_and_named(tmp_path: Path) -> None:
     labelme(tmp_path, "b", [[10, 10], [60, 50]])
     (tmp_path / "images" / "b.png").write_bytes(b"broken")
     examples = read_detection_dataset(tmp_path).splits["train"]
-    batch = DetectionBatches(examples, DETECTOR, replace(RECIPE, batch=16))(0)
+    batch = DetectionBatches(examples, DETECTOR, replace(RECIPE, batch_size=16))(0)
     assert len(batch.images) == 16
     assert batch.skipped and all("b.png" in line for line in batch.skipped)
     assert len(validation_batch(examples, DETECTOR).images) == 1
@@ -231,7 +231,7 @@ def test_boxes_follow_their_faces_through_augmentation(tmp_path: Path) -> None:
     image[80:150, 100:160] = 255
     cv2.imwrite(str(tmp_path / "a.png"), image)
     example = DetectionSample(tmp_path / "a.png", np.array([[100, 80, 160, 150]], np.float32))
-    recipe = replace(RECIPE, light=0.0, degrade=0.0, grayscale=0.0, darken=0.0, rotate=0.0)
+    recipe = replace(RECIPE, max_light_change=0.0, degrade=0.0, grayscale=0.0, darken=0.0, rotation_prob=0.0)
     batches, rng = DetectionBatches([example], DETECTOR, recipe), np.random.default_rng(0)
     seen = 0
     for _ in range(100):
@@ -265,7 +265,9 @@ def test_the_early_windows_are_half_as_wide_and_show_faces_as_large(tmp_path: Pa
 
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((240, 320, 3), np.uint8))
     example = DetectionSample(tmp_path / "a.png", np.array([[140, 100, 170, 140]], np.float32))
-    recipe = replace(RECIPE, rotate=0.0, scale_range=(1.0, 1.0), object_centered=1.0, low_res_object_centered=1.0)
+    recipe = replace(
+        RECIPE, rotation_prob=0.0, scale_range=(1.0, 1.0), object_centered=1.0, low_res_object_centered=1.0
+    )
     spec = replace(DETECTOR, input_size=(192, 256), strides=(8, 16, 32))
     for early, size in ((False, (192, 256)), (True, (96, 128))):
         batches = DetectionBatches([example], spec, recipe, early)

@@ -18,7 +18,7 @@ from tests.pictures import broken_batch, toy_batch
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
-RECIPE = replace(DETECTOR_RECIPE, pictures=8 * 60, batch=8, learning_rate=0.1)  # three epochs of 20 steps
+RECIPE = replace(DETECTOR_RECIPE, samples=8 * 60, batch_size=8, learning_rate=0.1)  # three epochs of 20 steps
 
 
 def other_batch(step: int) -> Batch:

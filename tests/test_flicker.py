@@ -49,7 +49,7 @@ def with_dwell(spec: ModelSpec, dwell: float) -> ModelSpec:
 
 
 def test_a_still_video_of_one_face_gives_one_label(script: ModuleType, detector: Model) -> None:
-    sentiment = load_on_cpu(MODELS_DIR / "sentiment.tflite", "sentiment", threads=1)
+    sentiment = load_on_cpu(MODELS_DIR / "sentiment.tflite", "classifier", threads=1)
     (film,) = script.filmed([(EXAMPLE_IMAGE,)], 10, 10, 0, (detector, sentiment))
     assert film[0] is None  # a face is followed from its second sight
     assert {glance.said for glance in film[1:]} == {"happy"}

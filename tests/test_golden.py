@@ -126,7 +126,7 @@ def test_floats_may_differ_a_little_and_not_a_number_never_passes() -> None:
 
     for values, steps in (([100.0001, 0.5], 0.001), ([100.0, 0.502], 2), ([100.0, np.nan], np.inf)):
         gap = replay(Model(model, SENTIMENT), [wanted({"logits": np.array(values, np.float32)})], Path("m"))
-        assert gap.steps == pytest.approx(steps, rel=0.3) and gap.unequal == 1
+        assert gap.max_steps == pytest.approx(steps, rel=0.3) and gap.num_different == 1
         assert (gap.verdict == "FAILED") == (steps == np.inf)
 
 
@@ -137,7 +137,7 @@ def test_small_differences_everywhere_are_no_rounding() -> None:
         return {"box": QuantizedTensor(values + np.int8(5), 0.02, -128)}
 
     gap = replay(Model(model, SENTIMENT), [wanted({"box": values})], Path("m"))
-    assert gap.steps == 5 and gap.mean == 5 and gap.verdict == "FAILED"
+    assert gap.max_steps == 5 and gap.mean_steps == 5 and gap.verdict == "FAILED"
 
 
 def wanted(outputs: dict[str, Any]) -> Golden:

@@ -50,7 +50,7 @@ def test_the_promise_is_kept_at_the_least_cost(promise: str, threshold: float, p
     found = picked(promise, three_faces())
     after = {"precision": pytest.approx(precision, abs=1e-4), "recall": pytest.approx(recall, abs=1e-4)}
     assert (found["threshold"], found["after"]) == (threshold, after)
-    assert (found["threshold_before"], found["before"]) == (0.4, {"precision": 0.6667, "recall": 0.6667})
+    assert (found["previous_threshold"], found["before"]) == (0.4, {"precision": 0.6667, "recall": 0.6667})
 
 
 def test_a_promise_that_no_threshold_keeps_is_refused_with_the_nearest() -> None:
@@ -64,26 +64,26 @@ def test_a_promise_that_no_threshold_keeps_is_refused_with_the_nearest() -> None
 def test_false_alarms_are_promised_by_the_upper_end_of_what_they_may_be() -> None:
     some = three_faces(empty=99)  # 99 pictures without a face and without a false alarm
     hour = 3600 * 2 / 99  # at 2 fps
-    found = picked("false_alarms_per_hour<=300 at 2 fps", some)
+    found = picked("false_positives_per_hour<=300 at 2 fps", some)
     assert found["threshold"] == 0.1  # where faces are, false alarms do not count
     assert found["after"] == {
         "precision": 0.6,
         "recall": 1,
-        "false_alarms_per_hour": pytest.approx(2.9957 * hour, abs=0.1),
+        "false_positives_per_hour": pytest.approx(2.9957 * hour, abs=0.1),
     }
-    assert (found["alarms"], found["of_pictures"]) == (0, 99)
-    few = picked("false_alarms_per_hour<=3500 at 1 fps", three_faces(empty=3))  # too few: all four count
-    assert (few["threshold"], few["alarms"], few["of_pictures"]) == (0.9, 0, 4)
-    assert few["before"]["false_alarms_per_hour"] == pytest.approx(4.7439 * 900, abs=1)  # type: ignore[index]
+    assert (found["alarms"], found["images"]) == (0, 99)
+    few = picked("false_positives_per_hour<=3500 at 1 fps", three_faces(empty=3))  # too few: all four count
+    assert (few["threshold"], few["alarms"], few["images"]) == (0.9, 0, 4)
+    assert few["before"]["false_positives_per_hour"] == pytest.approx(4.7439 * 900, abs=1)  # type: ignore[index]
 
 
 def test_too_few_pictures_cannot_promise_a_small_rate() -> None:
     with pytest.raises(
         DataError, match=r"99 pictures cannot .* still be 1,089 an hour \(95 %\). It takes 107,846 pict"
     ):
-        picked("false_alarms_per_hour<=1 at 10 fps", three_faces(empty=99))
+        picked("false_positives_per_hour<=1 at 10 fps", three_faces(empty=99))
     with pytest.raises(DataError, match="cannot show so small a rate"):
-        picked("false_alarms_per_hour<=0 at 10 fps", three_faces(empty=99))
+        picked("false_positives_per_hour<=0 at 10 fps", three_faces(empty=99))
 
 
 def test_exact_upper_ends() -> None:
@@ -106,11 +106,11 @@ def test_a_threshold_is_short_and_parts_the_scores() -> None:
         ("detector", "precision>=99", "99 % is 0.99"),
         ("detector", "precision>=0.9.9", "a number that is none"),
         ("detector", "precision>=0.9 at 10 fps", 'is not of the form "precision>=0.99"'),
-        ("detector", "false_alarms_per_hour<=1", 'is not of the form "false_alarms_per_hour<=1 at 10 fps"'),
-        ("detector", "false_alarms_per_hour<=1 at 0 fps", "0 frames a second"),
-        ("detector", "answered>=0.9", "is not what a detector can promise"),
-        ("sentiment", "precision>=0.9", 'ask for "accuracy_when_sure>=0.97" or "answered>=0.85"'),
-        ("sentiment", "", "is not what a sentiment can promise"),
+        ("detector", "false_positives_per_hour<=1", 'is not of the form "false_positives_per_hour<=1 at 10 fps"'),
+        ("detector", "false_positives_per_hour<=1 at 0 fps", "0 frames a second"),
+        ("detector", "label_rate>=0.9", "is not what a detector can promise"),
+        ("classifier", "precision>=0.9", 'ask for "labeled_accuracy>=0.97" or "label_rate>=0.85"'),
+        ("classifier", "", "is not what a sentiment can promise"),
     ],
 )
 def test_what_cannot_be_understood_is_one_clear_line(task: str, text: str, says: str) -> None:
@@ -132,19 +132,19 @@ def answers() -> Outcomes:
 
 
 @pytest.mark.parametrize(
-    ("promise", "threshold", "sure", "answered", "others"),
+    ("promise", "threshold", "sure", "label_rate", "others"),
     [
-        ("accuracy_when_sure>=1", 0.8, 1, 0.5, 0.5),
-        ("answered>=0.75", 0.7, 2 / 3, 0.75, 0.5),
-        ("others_called<=0.5", 0.5, 0.75, 1, 0.5),
-        ("others_called<=0", 0.9, 1, 0.25, 0),
+        ("labeled_accuracy>=1", 0.8, 1, 0.5, 0.5),
+        ("label_rate>=0.75", 0.7, 2 / 3, 0.75, 0.5),
+        ("reject_label_rate<=0.5", 0.5, 0.75, 1, 0.5),
+        ("reject_label_rate<=0", 0.9, 1, 0.25, 0),
     ],
 )
 def test_what_a_classifier_promises(
     promise: str, threshold: float, sure: float, answered: float, others: float
 ) -> None:
     found = threshold_choice.choose_classifier_threshold(
-        threshold_choice.parse_target(promise, "sentiment"), answers(), 0.5
+        threshold_choice.parse_target(promise, "classifier"), answers(), 0.5
     )
     assert found["threshold"] == threshold
     assert list(found["after"].values()) == [pytest.approx(sure, abs=1e-4), answered, others]
@@ -154,16 +154,16 @@ def test_others_must_be_there_to_be_promised() -> None:
     ours = replace(answers(), rejects=np.zeros(6, bool))
     with pytest.raises(DataError, match="no folder of other faces"):
         threshold_choice.choose_classifier_threshold(
-            threshold_choice.parse_target("others_called<=0.1", "sentiment"), ours, 0.5
+            threshold_choice.parse_target("reject_label_rate<=0.1", "classifier"), ours, 0.5
         )
 
 
 def test_what_nobody_asked_for_serves_best_and_calls_few_others() -> None:
     found = threshold_choice.auto_threshold(answers(), 0.5)
-    assert (found["asked"], found["threshold"]) == ("others_called<=0.1", 0.9)
+    assert (found["target"], found["threshold"]) == ("reject_label_rate<=0.1", 0.9)
     ours = replace(answers(), rejects=np.zeros(6, bool))
     alone = threshold_choice.auto_threshold(ours, 0.5)
-    assert (alone["asked"], alone["threshold"]) == ("", default_threshold(ours))
+    assert (alone["target"], alone["threshold"]) == ("", default_threshold(ours))
     easy = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.75, 0.1, 0.2]))
     assert (
         threshold_choice.auto_threshold(easy, 0.5)["threshold"] == 0.71
@@ -172,10 +172,10 @@ def test_what_nobody_asked_for_serves_best_and_calls_few_others() -> None:
 
 def test_where_an_others_face_is_the_surest_nothing_is_promised() -> None:
     lost = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.5, 0.95, 0.95]))
-    assert threshold_choice.auto_threshold(lost, 0.5)["asked"] == ""
+    assert threshold_choice.auto_threshold(lost, 0.5)["target"] == ""
     with pytest.raises(DataError, match="no threshold keeps it"):
         threshold_choice.choose_classifier_threshold(
-            threshold_choice.parse_target("others_called<=0.1", "sentiment"), lost, 0.5
+            threshold_choice.parse_target("reject_label_rate<=0.1", "classifier"), lost, 0.5
         )
 
 
@@ -191,8 +191,8 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
     assert link.is_symlink()
     again, changed = read_model_file(model)
     assert again == flatbuffer
-    assert changed.training["picked"]["asked"] == "recall>=0.6"
-    assert changed.training["picked"]["data"] == ["test.json"]
+    assert changed.training["threshold_choice"]["target"] == "recall>=0.6"
+    assert changed.training["threshold_choice"]["data"] == ["test.json"]
     assert changed == replace(spec, score_threshold=0.5, training=changed.training)
     with ZipFile(model) as archive:
         assert sorted(archive.namelist()) == names and MANIFEST_NAME in names
@@ -231,5 +231,5 @@ def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None
     assert "wrote the threshold into" in said
     before = model.read_bytes()
     assert "is not what a detector can promise" in score("--pick", "nonsense", status=1)
-    assert "1 pictures cannot show" in score("--pick", "false_alarms_per_hour<=1 at 10 fps", status=1)
+    assert "1 pictures cannot show" in score("--pick", "false_positives_per_hour<=1 at 10 fps", status=1)
     assert model.read_bytes() == before

@@ -36,7 +36,7 @@ def test_a_frame_becomes_a_line_in_frame_pixels() -> None:
     assert "source" not in line
     (face,) = line["faces"]
     assert face["box"] == [32, 32, 96, 96]  # the model saw half the size
-    assert (face["track"], face["score"], face["sentiment"], face["sentiment_score"]) == (1, 1, "happy", 0.881)
+    assert (face["track"], face["score"], face["classifier"], face["sentiment_score"]) == (1, 1, "happy", 0.881)
     assert list(line["ms"]) == ["wait", "fit", "detect", "decode", "track", "crop", "classify", "whole"]
 
 

@@ -14,8 +14,8 @@ from pocketsight.train.training.prepare import create_network, validation_subset
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
 FACTS: dict[str, Any] = {"recipe": {"seed": 0}}
-THREE = ModelSpec("sentiment", "crop71k", (64, 64), ("a", "b", "c"), 0.5, crop_margin=0.1, training=FACTS)
-CNN = ModelSpec("sentiment", "cnn256", (256, 256), ("a", "b"), 0.5, crop_margin=0.1, training=FACTS)
+THREE = ModelSpec("classifier", "crop71k", (64, 64), ("a", "b", "c"), 0.5, crop_margin=0.1, training=FACTS)
+CNN = ModelSpec("classifier", "cnn256", (256, 256), ("a", "b"), 0.5, crop_margin=0.1, training=FACTS)
 
 
 def same(a: Any, b: Any) -> list[bool]:
@@ -24,9 +24,9 @@ def same(a: Any, b: Any) -> list[bool]:
 
 def test_the_shipped_weights_serve_other_classes_but_for_the_last_layer() -> None:
     fresh, spec = create_network(THREE, None, resume=False)
-    assert "begun_from" not in spec.training
+    assert "initial_weights" not in spec.training
     net, spec = create_network(THREE, "shipped", resume=False)
-    assert spec.training["begun_from"] == "shipped"
+    assert spec.training["initial_weights"] == "shipped"
     assert not any(same(net.get_weights()[:-2], fresh.get_weights()[:-2]))
     assert all(same(net.get_weights()[-2:], fresh.get_weights()[-2:]))  # three classes are not the shipped five
 
@@ -37,7 +37,7 @@ def test_a_run_folder_serves_as_a_beginning_also_after_a_kill_without_checkpoint
     net = build_network(THREE)
     net.save_weights(tmp_path / WEIGHTS_FILE)
     begun, spec = create_network(THREE, str(tmp_path), resume=False)
-    assert all(same(begun.get_weights(), net.get_weights())) and spec.training["begun_from"] == tmp_path.name
+    assert all(same(begun.get_weights(), net.get_weights())) and spec.training["initial_weights"] == tmp_path.name
     begun, _ = create_network(THREE, str(tmp_path), resume=True)
     assert all(same(begun.get_weights(), net.get_weights()))
     begun, spec = create_network(THREE, None, resume=True)

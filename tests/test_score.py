@@ -174,8 +174,8 @@ def test_scores_of_a_classifier_count_what_they_say(tmp_path: Path) -> None:
     assert found["confusion"] == [[1, 1], [1, 1]]  # 40 is unsure, and its most likely label is the first
     assert found["accuracy"] == found["balanced_accuracy"] == 0.5
     assert found["unsure_rate"] == 0.25
-    assert found["accuracy_when_sure"] == pytest.approx(2 / 3, abs=1e-4)
-    assert (found["others"], found["others_called"]) == (1, 1)
+    assert found["labeled_accuracy"] == pytest.approx(2 / 3, abs=1e-4)
+    assert (found["others"], found["reject_label_rate"]) == (1, 1)
 
 
 def test_the_voters_decide_when_asked(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def judged(rows: list[tuple[int, int, float]]) -> Outcomes:
 def test_the_trade_off_of_a_classifier() -> None:
     faces = judged([(0, 0, 0.9), (0, 1, 0.6), (1, 1, 0.4), (1, 1, 0.8), (-1, 0, 0.7), (-1, 0, 0.2)])
     found = {key: values.tolist() for key, values in rates_at_thresholds(faces, np.array([0.3, 0.6, 0.85])).items()}
-    assert found == {"answered": [1, 0.75, 0.25], "wrong": [0.25, 0.25, 0], "others_called": [0.5, 0.5, 0]}
+    assert found == {"label_rate": [1, 0.75, 0.25], "wrong": [0.25, 0.25, 0], "reject_label_rate": [0.5, 0.5, 0]}
 
 
 def test_calibration_is_the_gap_between_score_and_share_of_right_answers() -> None:

@@ -34,7 +34,7 @@ def places(flatbuffer: bytes) -> list[int]:
     return [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
 
 
-@pytest.mark.parametrize("name", ["detector", "sentiment"])
+@pytest.mark.parametrize("name", ["detector", "classifier"])
 def test_a_slim_file_is_the_same_model(name: str) -> None:
     flatbuffer, spec = read_model_file(MODELS_DIR / f"{name}.tflite")
     fat = fattened(flatbuffer)

@@ -24,7 +24,7 @@ SPEC = ModelSpec(
     sha256=sha256(BUFFER).hexdigest(),
 )
 
-CLASSIFIER = ModelSpec("sentiment", "net", (64, 64), ("happy", "sad"), 0.5, sha256=sha256(BUFFER).hexdigest())
+CLASSIFIER = ModelSpec("classifier", "net", (64, 64), ("happy", "sad"), 0.5, sha256=sha256(BUFFER).hexdigest())
 
 
 def write(path: Path, flatbuffer: bytes = BUFFER, spec: ModelSpec = SPEC) -> Path:
@@ -74,7 +74,7 @@ def test_a_flatbuffer_without_manifest_says_how_to_get_one(tmp_path: Path) -> No
 
 def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is a detector model, and a sentiment model is needed"):
-        load_on_cpu(write(tmp_path / "m.tflite"), "sentiment")
+        load_on_cpu(write(tmp_path / "m.tflite"), "classifier")
 
 
 def test_a_flatbuffer_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:

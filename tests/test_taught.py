@@ -28,7 +28,7 @@ def test_targets_are_mixed_with_the_teachers_odds() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
     odds = keras.ops.convert_to_numpy(keras.ops.softmax(teacher(pixels, training=False)["logits"]))
     targets = np.array([[1, 0, 0], [0, 0.5, 0.5], [0, 0, 0]], np.float32)
-    mixed = distillation_targets(teacher, replace(RECIPES["sentiment"]["crop71k"], distill_weight=0.75))(
+    mixed = distillation_targets(teacher, replace(RECIPES["classifier"]["crop71k"], distill_weight=0.75))(
         targets, pixels
     )
     mixed = keras.ops.convert_to_numpy(mixed)
@@ -43,7 +43,7 @@ def test_a_net_learns_from_a_teacher_and_from_faces_without_a_class(tmp_path: Pa
     for n in range(8):
         save(tmp_path / "more" / f"{n}.png", np.full((40, 40, 3), 20 + 30 * n, np.uint8))
     data, teacher, student = tmp_path / "data", tmp_path / "teacher", tmp_path / "student"
-    short = "train", "sentiment", "--data", data, "--pictures", 320, "--batch", 16, "--workers", 1
+    short = "train", "classifier", "--data", data, "--pictures", 320, "--batch", 16, "--workers", 1
     said = pocketsight(*short, "--out", teacher)
     assert "faces were found in 0 of" in said
     said = pocketsight(*short, "--teacher", teacher, "--unlabelled", tmp_path / "more", "--out", student)
@@ -63,5 +63,5 @@ def test_a_net_learns_from_a_teacher_and_from_faces_without_a_class(tmp_path: Pa
 def test_a_teacher_that_is_none(tmp_path: Path, folder: str) -> None:
     for name in ("a", "b"):
         save(tmp_path / "data" / name / "1.png", np.full((40, 40, 3), 90, np.uint8))
-    said = pocketsight("train", "sentiment", "--data", tmp_path / "data", "--teacher", tmp_path / folder, status=1)
+    said = pocketsight("train", "classifier", "--data", tmp_path / "data", "--teacher", tmp_path / folder, status=1)
     assert "is not a run folder" in said and "Traceback" not in said

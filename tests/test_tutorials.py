@@ -35,13 +35,13 @@ TRACKER = ModelSpec("detector", "vgg16", (120, 120), ("face",), 0.5, nms_iou_thr
 
 
 def test_the_nets_have_the_tutorials_sizes() -> None:
-    assert ARCHITECTURES["sentiment"]["cnn256"].build(CNN256_RECIPE.size, 2).count_params() == 3_696_625
-    assert ARCHITECTURES["detector"]["vgg16"].build(VGG16_RECIPE.size).count_params() == 16_826_181
+    assert ARCHITECTURES["classifier"]["cnn256"].build(CNN256_RECIPE.input_size, 2).count_params() == 3_696_625
+    assert ARCHITECTURES["detector"]["vgg16"].build(VGG16_RECIPE.input_size).count_params() == 16_826_181
     assert {task: list(nets) for task, nets in ARCHITECTURES.items()} == {
         task: list(nets) for task, nets in RECIPES.items()
     }
     with pytest.raises(DataError, match="tells two classes apart, not 3"):
-        ARCHITECTURES["sentiment"]["cnn256"].build(CNN256_RECIPE.size, 3)
+        ARCHITECTURES["classifier"]["cnn256"].build(CNN256_RECIPE.input_size, 3)
 
 
 def test_one_box_comes_back_as_it_went_in() -> None:
@@ -83,7 +83,7 @@ def test_a_score_of_the_second_class_is_read_as_two() -> None:
         for end in (-128, 127)
     ]
     assert 0 < ends[0][1] < ends[1][0] < 0.1 and all(end.sum() == pytest.approx(1) for end in ends)
-    spec = ModelSpec("sentiment", "cnn256", (256, 256), ("happy", "sad"), 0.7)
+    spec = ModelSpec("classifier", "cnn256", (256, 256), ("happy", "sad"), 0.7)
     for value, label in ((0.1, "happy"), (0.9, "sad"), (0.4, "unsure")):
         outputs = {"score": QuantizedTensor(np.array([value], np.float32))}
         model = Model(lambda image, outputs=outputs: outputs, spec)  # type: ignore[misc]
@@ -173,15 +173,15 @@ def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
     said = pocketsight("train", "detector", "--arch", "vgg16", "--data", faces, "--out", runs / "d", "--pictures", 160,
                    "--weights", weights)  # fmt: skip
     assert "finds one box; left out: " in said
-    pocketsight("train", "sentiment", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6)
+    pocketsight("train", "classifier", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6)
     for run, data in ((runs / "d", faces), (runs / "s", moods)):
         pocketsight("export", "tflite", run, "--calibrate", data, "--limit", 1)
     detector, sentiment = runs / "d" / "detector.tflite", runs / "s" / "sentiment.tflite"
     _, spec = read_model_file(detector)
-    assert spec.strides == () and spec.precision == "int8" and spec.training["begun_from"] == "vgg.weights.h5"
+    assert spec.strides == () and spec.precision == "int8" and spec.training["initial_weights"] == "vgg.weights.h5"
     assert spec.training["recipe"]["pictures"] == 160
     _, spec = read_model_file(sentiment)
-    assert spec.training["recipe"]["pictures"] == 6 * spec.training["train_pictures"]
+    assert spec.training["recipe"]["pictures"] == 6 * spec.training["train_images"]
     score = json.loads(pocketsight("score", sentiment, "--data", moods, "--json"))
     assert score["accuracy"] > 0.9
     models = "--detector", detector, "--sentiment", sentiment

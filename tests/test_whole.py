@@ -80,7 +80,7 @@ def test_every_photograph_has_one_outcome(tmp_path: Path) -> None:
     scores = compute_pipeline_metrics(found, ("happy", "sad"))
     assert scores["all"] == {"photographs": 4, "right": 1, "wrong": 1, "unsure": 1, "no face": 1}
     assert scores["classes"]["happy"] == {"photographs": 3, "right": 1, "wrong": 1, "unsure": 0, "no face": 1}
-    assert (scores["others"], scores["others_called"]) == (2, 0.5)
+    assert (scores["others"], scores["reject_label_rate"]) == (2, 0.5)
     said = format_pipeline_scores(scores | {"part": "test", "frame": [128, 96], "skipped": skipped})
     assert "a face was found in 3 (75.0%), 2 got a label, 50.0% of those the right one" in said
     with pytest.raises(DataError, match="none of 1 photographs"):

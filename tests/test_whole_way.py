@@ -57,8 +57,8 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     said = pocketsight("train", "detector", "--data", folder / "faces", "--out", folder / "detector", *DETECTOR)
     assert said.startswith("training on ")
     assert "broken.jpg is not an image" in said and "1 pictures were skipped" in said
-    pocketsight("train", "sentiment", "--data", folder / "moods", "--out", folder / "sentiment", *SENTIMENT)
-    for task, data in (("detector", "faces"), ("sentiment", "moods")):
+    pocketsight("train", "classifier", "--data", folder / "moods", "--out", folder / "classifier", *SENTIMENT)
+    for task, data in (("detector", "faces"), ("classifier", "moods")):
         said = pocketsight("export", "tflite", folder / task, "--calibrate", folder / data)
         assert "parity" in said and "next: pocketsight run" in said
     return Way(folder, scenes)
@@ -67,7 +67,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
 def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
     log = way.folder / "log.jsonl"
     models = [
-        word for task in ("detector", "sentiment") for word in (f"--{task}", way.folder / task / f"{task}.tflite")
+        word for task in ("detector", "classifier") for word in (f"--{task}", way.folder / task / f"{task}.tflite")
     ]
     pocketsight("run", "--camera", way.folder / "clip", "--log", log, *models)
     drawn = found = right = false = 0
@@ -79,7 +79,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
             if best and overlap(box, best["box"]) >= 0.5:
                 left.remove(best)
                 found += 1
-                right += best["sentiment"] == mood
+                right += best["classifier"] == mood
         false += len(left)
     assert found >= 0.9 * drawn, f"{found} of {drawn} found"
     assert right >= 0.9 * found, f"{right} of {found} named right"
@@ -87,7 +87,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "data", "metric"), [("detector", "faces", "ap50"), ("sentiment", "moods", "accuracy")]
+    ("task", "data", "metric"), [("detector", "faces", "ap50"), ("classifier", "moods", "accuracy")]
 )
 def test_the_file_scores_like_the_run(way: Way, task: str, data: str, metric: str) -> None:
     run, model = (
@@ -98,12 +98,12 @@ def test_the_file_scores_like_the_run(way: Way, task: str, data: str, metric: st
     assert abs(run - model) < 0.02
 
 
-@pytest.mark.parametrize("task", ["detector", "sentiment"])
+@pytest.mark.parametrize("task", ["detector", "classifier"])
 def test_a_run_folder_holds_pictures_and_facts(way: Way, task: str) -> None:
     run = way.folder / task
     pictures = {"curves.png", "samples.png"} | {
         "detector": {"found.png", "precision_recall.png"},
-        "sentiment": {"named.png", "confusion.png"},
+        "classifier": {"named.png", "confusion.png"},
     }[task]
     assert pictures <= {path.name for path in run.iterdir()}
     assert {"scores.json", "history.csv", MANIFEST_NAME} <= {path.name for path in run.iterdir()}
@@ -112,18 +112,18 @@ def test_a_run_folder_holds_pictures_and_facts(way: Way, task: str) -> None:
     assert spec.calibration["pictures"] > 100 and len(spec.calibration["sha256"]) == 64
     assert spec.parity["loss"] <= 0.02
     assert spec.training["recipe"]["batch"]
-    if task == "sentiment":
-        assert spec.calibration["certainty"]["pictures"] == spec.training["val_pictures"] >= 80
+    if task == "classifier":
+        assert spec.calibration["certainty"]["pictures"] == spec.training["val_images"] >= 80
         assert spec.temperature == spec.calibration["certainty"]["temperature"]
 
 
 def test_a_training_is_not_overwritten_and_a_finished_one_resumes_to_the_same(way: Way) -> None:
-    words = "train", "sentiment", "--data", way.folder / "moods", "--out", way.folder / "sentiment", *SENTIMENT
-    weights = (way.folder / "sentiment" / "model.weights.h5").read_bytes()
+    words = "train", "classifier", "--data", way.folder / "moods", "--out", way.folder / "classifier", *SENTIMENT
+    weights = (way.folder / "classifier" / "model.weights.h5").read_bytes()
     with pytest.raises(AssertionError, match="holds a training"):
         pocketsight(*words)
     pocketsight(*words, "--resume")
-    assert (way.folder / "sentiment" / "model.weights.h5").read_bytes() == weights
+    assert (way.folder / "classifier" / "model.weights.h5").read_bytes() == weights
     with pytest.raises(AssertionError, match="trained with other settings"):
         pocketsight(*words, "--resume", "--seed", 5)
 
@@ -140,7 +140,7 @@ def test_an_export_that_loses_too_much_writes_nothing(
     words = (
         "export",
         "tflite",
-        way.folder / "sentiment",
+        way.folder / "classifier",
         "--calibrate",
         way.folder / "moods",
         "--out",

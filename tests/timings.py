@@ -41,7 +41,7 @@ def run_report(stages: dict[str, list[list[float]]], **more: Any) -> dict[str, A
     """A report "run" with these samples."""
     return {
         "v": 1, "kind": "run", "machine": MACHINE, "load": 0.5, "source": "face.jpg", "source_sha256": "abc",
-        "models": [model(), model("sentiment")], "stages": summarize_stages(stages), "samples": stages, **more,
+        "models": [model(), model("classifier")], "stages": summarize_stages(stages), "samples": stages, **more,
     }  # fmt: skip
 
 

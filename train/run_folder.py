@@ -29,10 +29,10 @@ def build_network(spec: ModelSpec, batch: int | None = None, any_size: bool = Fa
     `free`: one that takes pictures of any size, if the net can.
     """
     archs = ARCHITECTURES[spec.task]
-    if spec.arch not in archs:
-        raise ModelError(f"this pocketsight has no {spec.task} net {spec.arch!r}; it has: {', '.join(archs)}")
+    if spec.architecture not in archs:
+        raise ModelError(f"this pocketsight has no {spec.task} net {spec.architecture!r}; it has: {', '.join(archs)}")
     classes = () if spec.task == "detector" else (len(spec.labels),)
-    arch = archs[spec.arch]
+    arch = archs[spec.architecture]
     return arch.build((None, None) if any_size and arch.strides else spec.input_size, *classes, batch=batch)
 
 

@@ -28,7 +28,7 @@ ENVIRONMENT_KEYS = (
     "opencv",
     "pocketsight",
 )  # what may explain one
-STAGE_BY_TASK = {"detector": "detect", "sentiment": "classify"}  # where a model's time is, in a run
+STAGE_BY_TASK = {"detector": "detect", "classifier": "classify"}  # where a model's time is, in a run
 
 
 def read_report(path: Path) -> dict[str, Any]:

@@ -28,8 +28,8 @@ class Cost:
     outputs: tuple[int, ...]
     shape: tuple[int, ...]  # of its first output
     macs: int  # multiply-adds; 0 for operators that are not a sum of products
-    weights: int  # bytes of constants that it reads at each inference; what makes a constant does it once
-    activations: int  # bytes that it reads and writes of what is computed
+    weight_bytes: int  # bytes of constants that it reads at each inference; what makes a constant does it once
+    activation_bytes: int  # bytes that it reads and writes of what is computed
 
 
 def count_costs(interpreter: Any) -> list[Cost]:
@@ -52,8 +52,8 @@ def _cost(node: dict[str, Any], tensors: dict[int, Any], computed: set[int]) -> 
         index=node["index"], op=node["op_name"], inputs=inputs, constants=constants, outputs=writes,
         shape=_shape(tensors[writes[0]]),
         macs=_macs(node["op_name"], [_shape(tensors[index]) for index in reads], _shape(tensors[writes[0]])),
-        weights=sum(_bytes(tensors[index]) for index in constants if inputs),
-        activations=sum(_bytes(tensors[index]) for index in (*inputs, *writes)),
+        weight_bytes=sum(_bytes(tensors[index]) for index in constants if inputs),
+        activation_bytes=sum(_bytes(tensors[index]) for index in (*inputs, *writes)),
     )  # fmt: skip
 
 

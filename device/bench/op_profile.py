@@ -89,7 +89,7 @@ def _operator_row(step: Cost, us: NDArray[np.float64], whole: float) -> dict[str
     return {
         "index": step.index, "op": step.op, "shape": list(step.shape), "us": round(middle, 2),
         "noise_us": round(float(noise), 2), "share": round(middle / whole, 4), "macs": step.macs,
-        "weights": step.weights, "activations": step.activations,
+        "weights": step.weight_bytes, "activations": step.activation_bytes,
     }  # fmt: skip
 
 

@@ -35,9 +35,9 @@ class VideoDevice:
 
     source: str  # what to give to --camera
     name: str
-    captures: bool  # whether --camera takes it
+    is_capture_device: bool  # whether --camera takes it
     note: str = ""  # why not, or what is known besides
-    held: tuple[str, ...] = ()  # by whom
+    holders: tuple[str, ...] = ()  # by whom
 
 
 def list_cameras(root: Path = ROOT) -> list[VideoDevice]:

@@ -38,12 +38,12 @@ class CameraReport:
     width: int
     height: int
     frames: int
-    seconds: float
+    duration_s: float
     fps: float  # that came, dropped ones included
-    age: float  # milliseconds, median: since the exposure where `stamped`, else since the arrival
-    stamped: bool
+    latency_ms: float  # milliseconds, median: since the exposure where `stamped`, else since the arrival
+    has_timestamps: bool
     dropped: int
-    same: int  # frames that were the one before, to the byte
+    repeated_frames: int  # frames that were the one before, to the byte
     frozen: bool
     brightness: float  # mean level, 0..255, median
     sharpness: float  # variance of the Laplacian, median

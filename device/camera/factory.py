@@ -78,7 +78,7 @@ def _open_first_working(
         tried.append(f"pi: {why}")
     candidates = [found.source for found in ribbons]
     for found in list_video_devices():
-        if found.captures:
+        if found.is_capture_device:
             candidates.append(found.source)
         else:
             tried.append(f"{found.source}: {found.note}")

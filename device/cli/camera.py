@@ -40,8 +40,8 @@ def list_(as_json: bool) -> None:
 
 
 def _device_line(device: VideoDevice) -> str:
-    held = f"; held by {', '.join(device.held)}" if device.held else ""
-    takes = f"--camera {device.source}" if device.captures else "no camera"
+    held = f"; held by {', '.join(device.holders)}" if device.holders else ""
+    takes = f"--camera {device.source}" if device.is_capture_device else "no camera"
     return f"{takes:14} {device.name} ({device.note}){held}"
 
 
@@ -77,13 +77,17 @@ def _load_detector() -> tuple[Model | None, str]:
 
 
 def _report_text(report: CameraReport) -> str:
-    since = "since its exposure" if report.stamped else "since it arrived; this camera does not say when it was exposed"
+    since = (
+        "since its exposure"
+        if report.has_timestamps
+        else "since it arrived; this camera does not say when it was exposed"
+    )
     rows = {
         "camera": report.camera,
         "size": f"{report.width}x{report.height}",
-        "frames": f"{report.frames} in {report.seconds:g} s, {report.fps:g} a second, {report.dropped} dropped",
-        "age": f"{report.age:g} ms {since}",
-        "frozen": f"{'YES' if report.frozen else 'no'}, {report.same} frames were the one before",
+        "frames": f"{report.frames} in {report.duration_s:g} s, {report.fps:g} a second, {report.dropped} dropped",
+        "age": f"{report.latency_ms:g} ms {since}",
+        "frozen": f"{'YES' if report.frozen else 'no'}, {report.repeated_frames} frames were the one before",
         "brightness": f"{report.brightness:g} of 255",
         "sharpness": f"{report.sharpness:g}",
     }

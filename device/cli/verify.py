@@ -70,10 +70,10 @@ def _result_line(row: dict[str, Any]) -> str:
     line = f"{row['file']}: {row['verdict']}"
     if _was_run(row) and row["inputs"]:
         line += f", {row['values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
-        if row["unequal"]:
+        if row["num_different"]:
             line += f"; {row['unequal']:,} differ, by {row['steps']:.3g} steps at most, in {row['where']}, "
             line += f"and {row['mean']:.2g} on average"
-    elif row["where"]:
+    elif row["location"]:
         line += f": {row['where']}"
     else:
         line += "; export it again to have some"

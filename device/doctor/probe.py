@@ -38,7 +38,7 @@ import numpy as np
 from pocketsight.device.errors import ModelError
 from pocketsight.device.interpreter import load
 try:
-    loaded = [load(Path(path), task) for task, path in zip(("detector", "sentiment"), sys.argv[1:])]
+    loaded = [load(Path(path), task) for task, path in zip(("detector", "classifier"), sys.argv[1:])]
     for each in loaded:
         each.model(np.zeros((*each.spec.size, 3), np.uint8))
     print(json.dumps({"runtime": loaded[0].model.runtime}))

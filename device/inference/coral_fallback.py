@@ -98,7 +98,7 @@ class FallbackModel:
         """The compiled file on the Coral, proved by running it. May take seconds. Raises ModelError, with the cure."""
         flatbuffer, spec = read_model_file(self.edgetpu_path)
         require_task(spec, self.task, self.edgetpu_path)
-        if self.cpu_model and spec.edgetpu.get("from") != self.cpu_model.spec.sha256:
+        if self.cpu_model and spec.edgetpu.get("source_sha256") != self.cpu_model.spec.sha256:
             plain = cpu_path(self.edgetpu_path)
             cure = f"make it again with: pocketsight export edgetpu {plain}"
             raise ModelError(f"{self.edgetpu_path} was not compiled from {plain.name}; {cure}")

@@ -38,21 +38,21 @@ class Golden(NamedTuple):
 class GoldenDiff(NamedTuple):
     """How far this machine is from the golden outputs."""
 
-    steps: float  # the largest difference, in steps of the output's quantization
-    mean: float  # the mean difference of the output that differs most, in steps
-    unequal: int  # values that differ at all
-    values: int
-    where: str  # "output score_8 of input 0 at (3, 4, 0)"; "" where nothing differs
+    max_steps: float  # the largest difference, in steps of the output's quantization
+    mean_steps: float  # the mean difference of the output that differs most, in steps
+    num_different: int  # values that differ at all
+    num_values: int
+    location: str  # "output score_8 of input 0 at (3, 4, 0)"; "" where nothing differs
 
     @property
     def failed(self) -> bool:
-        return not (self.steps <= MAX_STEPS and self.mean <= MAX_MEAN_STEPS)
+        return not (self.max_steps <= MAX_STEPS and self.mean_steps <= MAX_MEAN_STEPS)
 
     @property
     def verdict(self) -> str:
-        if not self.unequal:
+        if not self.num_different:
             return "bit-exact"
-        return "FAILED" if self.failed else f"within {self.steps:.3g} step{'s' if self.steps > 1 else ''}"
+        return "FAILED" if self.failed else f"within {self.max_steps:.3g} step{'s' if self.max_steps > 1 else ''}"
 
 
 def zip_entries(goldens: Sequence[Golden]) -> dict[str, bytes]:
@@ -124,8 +124,8 @@ def check_golden(model: Model, path: Path, on_coral: bool = False) -> None:
     if gap.failed:
         here, option = ("on this Coral", " --delegate edgetpu") if on_coral else ("here", "")
         raise ModelError(
-            f"{path} computes something else {here} than where it was exported: {gap.steps:.3g} steps apart in "
-            f"{gap.where}; see: pocketsight verify {path}{option}"
+            f"{path} computes something else {here} than where it was exported: {gap.max_steps:.3g} steps apart in "
+            f"{gap.location}; see: pocketsight verify {path}{option}"
         )
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from pocketsight.device.errors import ModelError
+from pocketsight.device.inference.manifest_format1 import upgrade
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
-TASKS = "detector", "sentiment"
+TASKS = "detector", "classifier"
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,16 @@ class SmoothingConfig:
 class ModelSpec:
     """Facts about one model, written by training and completed by export. Nothing here is an option on the board."""
 
-    task: str  # "detector" or "sentiment"
-    arch: str  # the net that training builds again
+    task: str  # "detector" or "classifier"
+    architecture: str  # the net that training builds again
     input_size: tuple[int, int]  # input height and width, pixels
     labels: tuple[str, ...]  # what is found, or one for each logit; answers first, then those that start with "_"
     score_threshold: float  # lowest score that counts, 0..1
     strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid; none: it finds one box at most
     nms_iou_threshold: float = 0.0  # detector: intersection over union above which two boxes are one face
-    crop_margin: float = 0.0  # sentiment: how far the crop reaches beyond the box on each side, in its longer side
-    temperature: float = 1.0  # sentiment: what logits are divided by, so that scores are as often right as they say
-    smoothing: SmoothingConfig = SmoothingConfig()  # sentiment: of the label over time
+    crop_margin: float = 0.0  # classifier: how far the crop reaches beyond the box on each side, in its longer side
+    temperature: float = 1.0  # classifier: what logits are divided by, so that scores are as often right as they say
+    smoothing: SmoothingConfig = SmoothingConfig()  # classifier: of the label over time
     precision: str = "float32"  # of weights and arithmetic
     license: str = ""  # of the weights, with the terms of the pictures they learned from
     training: dict[str, Any] = field(default_factory=dict)  # data, recipe, versions
@@ -60,7 +61,7 @@ class ModelSpec:
         """All that the manifest holds; a detector says nothing that would have to be steady."""
         found = asdict(self)
         if self.task == "detector":
-            del found["steadiness"]
+            del found["smoothing"]
         return found
 
     def to_json(self) -> str:
@@ -71,17 +72,19 @@ class ModelSpec:
         """Read a manifest. Raises ModelError, naming `origin`, when it is not one or of another format."""
         try:
             found = json.loads(text)
+            if found["format"] == 1:
+                found = upgrade(found)
             if found["format"] != FORMAT_VERSION:
                 raise ModelError(
                     f"{origin} has manifest format {found['format']}, this pocketsight reads {FORMAT_VERSION}"
                 )
-            known = {f.name for f in fields(cls)} - ({"steadiness"} if found["task"] == "detector" else set())
-            if strange := sorted(set(found) - known) + _unknown_smoothing_keys(steady := found.get("steadiness", {})):
+            known = {f.name for f in fields(cls)} - ({"smoothing"} if found["task"] == "detector" else set())
+            if strange := sorted(set(found) - known) + _unknown_smoothing_keys(smoothing := found.get("smoothing", {})):
                 raise ModelError(f"{origin} has unknown facts in its manifest: {', '.join(strange)}")
             facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-            spec = cls(**facts | {"steadiness": SmoothingConfig(**steady)})
+            spec = cls(**facts | {"smoothing": SmoothingConfig(**smoothing)})
             _validate(spec)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(f"{origin} has a malformed manifest ({error}); export the model again") from error
         return spec
 
@@ -89,8 +92,8 @@ class ModelSpec:
 def _unknown_smoothing_keys(smoothing: object) -> list[str]:
     """What of it is not known. Raises ValueError when it has no names at all."""
     if not isinstance(smoothing, dict):
-        raise ValueError(f"steadiness {smoothing!r} does not name memory, slack and dwell")
-    return [f"steadiness {name}" for name in sorted(set(smoothing) - {f.name for f in fields(SmoothingConfig)})]
+        raise ValueError(f"smoothing {smoothing!r} does not name time_constant, hysteresis and min_duration")
+    return [f"smoothing {name}" for name in sorted(set(smoothing) - {f.name for f in fields(SmoothingConfig)})]
 
 
 def _validate(spec: ModelSpec) -> None:
@@ -98,23 +101,27 @@ def _validate(spec: ModelSpec) -> None:
     if spec.task not in TASKS:
         raise ValueError(f"task {spec.task!r} is none of {', '.join(TASKS)}")
     if len(spec.input_size) != 2 or not all(isinstance(n, int) and 0 < n <= 8192 for n in spec.input_size):
-        raise ValueError(f"size {spec.input_size} is not (height, width)")
+        raise ValueError(f"input_size {spec.input_size} is not (height, width)")
     if not spec.labels or not all(isinstance(label, str) for label in spec.labels):
         raise ValueError("labels are not names")
     if spec.labels[: len(spec.reported_labels)] != spec.reported_labels or not spec.reported_labels:
-        raise ValueError("labels do not begin with the answers")
+        raise ValueError("labels do not begin with those that are reported")
     if not all(isinstance(n, int) and n > 0 for n in spec.strides):
         raise ValueError(f"strides {spec.strides} are not pixels")
     if not isinstance(spec.edgetpu, dict) or not isinstance(spec.edgetpu.get("outputs", {}), dict):
-        raise ValueError("compiled does not say how")
-    for name in ("threshold", "overlap", "margin"):
+        raise ValueError("edgetpu is not an object with outputs")
+    for name in ("score_threshold", "nms_iou_threshold", "crop_margin"):
         number = getattr(spec, name)
         if not isinstance(number, int | float) or not 0 <= number <= 4:
             raise ValueError(f"{name} {number!r} is not a share")
     heat = spec.temperature
     if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0.01 <= heat <= 100:
         raise ValueError(f"temperature {heat!r} is not a number from 0.01 to 100")
-    for name, most, unit in ("memory", 3600, "seconds"), ("slack", 1, "a share"), ("dwell", 3600, "seconds"):
+    for name, most, unit in (
+        ("time_constant", 3600, "seconds"),
+        ("hysteresis", 1, "a share"),
+        ("min_duration", 3600, "seconds"),
+    ):
         number = getattr(spec.smoothing, name)
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
-            raise ValueError(f"steadiness {name} {number!r} is not {unit}, 0 to {most}")
+            raise ValueError(f"smoothing {name} {number!r} is not {unit}, 0 to {most}")

@@ -29,7 +29,7 @@ class ReloadResult(NamedTuple):
 
 def load_models(config: RunConfig) -> ModelPair:
     """Both models of a plan. Raises ModelError, also when one computes something else than where it was exported."""
-    return _load_verified(config, config.detector, "detector"), _load_verified(config, config.classifier, "sentiment")
+    return _load_verified(config, config.detector, "detector"), _load_verified(config, config.classifier, "classifier")
 
 
 def _load_verified(config: RunConfig, path: Path, task: str) -> Model:

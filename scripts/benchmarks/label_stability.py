@@ -297,7 +297,7 @@ def main(
 ) -> None:  # fmt: skip
     """Changes a minute of the label of faces that do not change, and how late it follows those that do."""
     try:
-        models = load_on_cpu(detector, "detector", threads=1), load_on_cpu(sentiment, "sentiment", threads=1)
+        models = load_on_cpu(detector, "detector", threads=1), load_on_cpu(sentiment, "classifier", threads=1)
         spec = models[1].spec
         paths = [path for given in faces for path in (list_images(given) if given.is_dir() else [given])]
         if not paths:

@@ -17,7 +17,7 @@ IMAGES = Path(__file__).parent / "pictures"
 
 def main() -> None:
     """The photograph that ships, as `pocketsight run --save` would draw it, at twice its size."""
-    detector, sentiment = (load_on_cpu(MODELS_DIR / f"{task}.tflite", task) for task in ("detector", "sentiment"))
+    detector, sentiment = (load_on_cpu(MODELS_DIR / f"{task}.tflite", task) for task in ("detector", "classifier"))
     image = resize(read_image(EXAMPLE_IMAGE), (480, 640))
     ((frame, record),) = process_frames([Frame(image, 0, 0.0, EXAMPLE_IMAGE.name)], detector, sentiment)
     drawn = annotate(frame.image, record, sentiment.spec.reported_labels)

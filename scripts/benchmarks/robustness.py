@@ -38,7 +38,7 @@ from pocketsight.train.evaluation.classifier import Prediction, compare_with_tru
 from pocketsight.train.evaluation.evaluate import open_model
 
 PATH = click.Path(path_type=Path)
-METRICS = "accuracy", "balanced_accuracy", "unsure_rate", "accuracy_when_sure", "others_called"
+METRICS = "accuracy", "balanced_accuracy", "unsure_rate", "labeled_accuracy", "reject_label_rate"
 CropFn = Callable[[Image, Box, np.random.Generator], Image]  # picture and box -> the input of the net
 
 

@@ -45,7 +45,7 @@ TryFn = Callable[[Path, str], bool]  # what a user would do with it, a model for
 
 GOOD, REFUSED, WRONG, BUG = range(4)  # exit status of a child
 TIMEOUT_SECONDS = 10.0  # seconds
-SUBJECTS = "sentiment", "detector"
+SUBJECTS = "classifier", "detector"
 ODD_VALUES = (
     None,
     True,

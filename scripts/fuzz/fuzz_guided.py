@@ -30,7 +30,7 @@ with atheris.instrument_imports(include=["pocketsight.device", "tomllib"]):
     from pocketsight.device.inference.shipped import MODELS_DIR
 
 CONFIG = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
-WORDS = ["detector", "sentiment", "int8", "happy", "box_8", "edgetpu", "../../x"]
+WORDS = ["detector", "classifier", "int8", "happy", "box_8", "edgetpu", "../../x"]
 TryFn = Callable[[bytes, Path], None]  # what a user would do with a file of these bytes, or made by them, at a place
 
 

@@ -38,7 +38,7 @@ def prepare(photos: Path, folder: Path, seed: int) -> None:
     pocketsight("data", "split", whole, "--seed", seed)
     pocketsight("data", "crops", whole, "-o", faces)
     pocketsight("data", "check", faces, "--min-bytes", 0, "--fix", "--html", folder / "faces.html", status=(0, 3))
-    train = "train", "sentiment", "--seed", seed
+    train = "train", "classifier", "--seed", seed
     pocketsight(*train, "--arch", "cnn256", "--data", whole, "--out", folder / "cnn256")
     pocketsight(*train, "--data", faces, "--pictures", 40_000, "--out", folder / "anew")
     pocketsight(*train, "--data", faces, "--pictures", 4_000, "--weights", "shipped", "--out", folder / "begun")

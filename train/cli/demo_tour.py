@@ -120,11 +120,11 @@ def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
     click.echo(
         f"  drew {520} pictures for the detector, {1040} crops for the classifier, a clip of {len(scenes)} frames"
     )
-    detector, sentiment = _unused_run_folder(folder, "detector"), _unused_run_folder(folder, "sentiment")
+    detector, sentiment = _unused_run_folder(folder, "detector"), _unused_run_folder(folder, "classifier")
     log, video = folder / "drawn.jsonl", folder / "drawn-annotated.mp4"
     log.unlink(missing_ok=True)
     run_command("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600, "--batch", 16)
-    run_command("train", "sentiment", "--data", moods, "--out", sentiment, "--pictures", 24000, "--batch", 32)
+    run_command("train", "classifier", "--data", moods, "--out", sentiment, "--pictures", 24000, "--batch", 32)
     run_command("export", "tflite", detector, "--calibrate", faces)
     run_command("export", "tflite", sentiment, "--calibrate", moods)
     run_command("score", detector / "detector.tflite", "--data", faces)
@@ -134,7 +134,7 @@ def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
     run_command("bench", "--camera", clip / "0000.png", *models)
     logged = [line["faces"] for line in _read_frame_entries(log)]
     drawn = sum(len(scene.boxes) for scene in scenes)
-    named = sum(face["sentiment"] in EXPRESSIONS for found in logged for face in found)
+    named = sum(face["classifier"] in EXPRESSIONS for found in logged for face in found)
     return [
         (
             "a detector of drawn faces",

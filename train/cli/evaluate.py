@@ -12,8 +12,8 @@ from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.train.cli.options import PATH
 
 THRESHOLD_TARGET_HELP = (
-    "Choose the threshold and write it into the model: precision>=0.99, recall>=0.9, 'false_alarms_per_hour<=1 at "
-    "10 fps'; of a classifier accuracy_when_sure>=0.97, answered>=0.85, others_called<=0.15."
+    "Choose the threshold and write it into the model: precision>=0.99, recall>=0.9, 'false_positives_per_hour<=1 at "
+    "10 fps'; of a classifier labeled_accuracy>=0.97, label_rate>=0.85, reject_label_rate<=0.15."
 )
 
 
@@ -61,7 +61,7 @@ def evaluate(
         scores = evaluation.evaluate_model(model, data, frame, min_face, votes, plots, pick, detector)
     click.echo(json.dumps(scores, indent=2) if as_json else evaluation.format_scores(scores))
     if pick:
-        write_threshold(model, scores["picked"], [path.name for path in data])
+        write_threshold(model, scores["threshold_choice"], [path.name for path in data])
         click.echo(f"wrote the threshold into {model}", err=True)
     for line in scores["skipped"]:
         click.echo(f"skipped: {line}", err=True)

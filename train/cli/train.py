@@ -79,7 +79,7 @@ def detector(data: Path, **options: Any) -> None:
     recipe = _recipe_from_options("detector", options, len(train))
     facts = prepare.training_provenance([data], recipe, train, val)
     spec = ModelSpec(
-        "detector", options["arch"], recipe.size, (faces.label,), score_threshold=0.5, strides=arch.strides, nms_iou_threshold=0.45,
+        "detector", options["arch"], recipe.input_size, (faces.label,), score_threshold=0.5, strides=arch.strides, nms_iou_threshold=0.45,
         training=facts,
     )  # fmt: skip
     batches = DetectionBatches(train, spec, recipe)
@@ -109,7 +109,7 @@ def detector(data: Path, **options: Any) -> None:
 @click.option(
     "--unlabelled", type=PATH, multiple=True, help="With --teacher: faces in any folders, whose class it says."
 )
-@_training_options("sentiment")
+@_training_options("classifier")
 def sentiment(
     data: tuple[Path, ...], votes: tuple[Path, ...], classes: str | None, others: str | None, detector: Path | None,
     teacher: Path | None, unlabelled: tuple[Path, ...], **options: Any,
@@ -123,25 +123,25 @@ def sentiment(
     found = classification.read_classification_dataset(
         list(data), list(votes), parse_comma_list(classes), parse_comma_list(others)
     )
-    train, val = holdout.hold_out_classification(found, RECIPES["sentiment"][options["arch"]].val_fraction)
+    train, val = holdout.hold_out_classification(found, RECIPES["classifier"][options["arch"]].val_fraction)
     train = [*train, *classification.read_unlabeled(unlabelled, found.classes)] if unlabelled else train
 
     from pocketsight.device.inference.manifest import ModelSpec
     from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
     from pocketsight.train.training.distillation import distillation_targets
 
-    (train, val), recipe = align_splits((train, val), _recipe_from_options("sentiment", options, len(train)), detector)
+    (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
     facts = prepare.training_provenance([*data, *unlabelled], recipe, train, val)
-    facts |= ({"votes": [file.name for file in votes]} if votes else {}) | (
+    facts |= ({"soft_labels": [file.name for file in votes]} if votes else {}) | (
         {"teacher": teacher.name} if teacher else {}
     )
     spec = ModelSpec(
-        "sentiment",
+        "classifier",
         options["arch"],
-        recipe.size,
+        recipe.input_size,
         found.classes,
         INITIAL_THRESHOLD,
-        crop_margin=recipe.margin,
+        crop_margin=recipe.crop_margin,
         training=facts,
     )
     target_fn = distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
@@ -159,7 +159,7 @@ def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -
             raise click.UsageError("--pictures and --epochs both give the length; choose one")
         given |= {"epochs": 0, "repeats": 1}
     recipe = replace(recipe, **given)
-    return replace(recipe, pictures=recipe.epochs * recipe.repeats * image_count) if recipe.epochs else recipe
+    return replace(recipe, samples=recipe.epochs * recipe.repeats * image_count) if recipe.epochs else recipe
 
 
 def _train_network(

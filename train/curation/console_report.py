@@ -67,7 +67,7 @@ def _suggest_next_step(report: CheckReport, fix_types: set[str], is_fixed: bool,
     elif not all(item.split for item in found.images):
         suggest_next("data", "split", found.root)
     else:
-        suggest_next("train", "sentiment" if found.layout == "classes" else "detector", "--data", found.root)
+        suggest_next("train", "classifier" if found.layout == "classes" else "detector", "--data", found.root)
 
 
 def _print_issues(report: CheckReport, counts: Mapping[str, int]) -> None:
@@ -106,7 +106,7 @@ def print_split_summary(plan: Mapping[str, Any], shares: Mapping[str, float], da
     if data.suffix == ".json":
         target = (out or data.parent) / f"{data.stem}_train.json"
     boxed = data.suffix == ".json" or any((target / part / "images").is_dir() for part in shares)
-    suggest_next("train", "detector" if boxed else "sentiment", "--data", target)
+    suggest_next("train", "detector" if boxed else "classifier", "--data", target)
 
 
 def print_crop_summary(summary: CropSummary, scan: DatasetScan, out: Path) -> None:
@@ -121,7 +121,7 @@ def print_crop_summary(summary: CropSummary, scan: DatasetScan, out: Path) -> No
     if summary.crops_by_class.total():
         log_message(f"look at {out / CROPS_SHEET}")
         if scan.layout == "classes":
-            suggest_next("train", "sentiment", "--data", out)
+            suggest_next("train", "classifier", "--data", out)
         else:
             log_message(f"next: sort them into a folder for each class, then: pocketsight train sentiment --data {out}")
     else:

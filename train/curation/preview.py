@@ -38,11 +38,11 @@ def preview(data: Path, augment: bool, count: int, arch: str | None, seed: int, 
     layout = scan_dataset(data).layout
     if layout == "pictures":
         raise DataError(f"{data} has neither labels nor class folders; label it first: pocketsight data label")
-    task = "sentiment" if layout == "classes" else "detector"
+    task = "classifier" if layout == "classes" else "detector"
     if arch and arch not in RECIPES[task]:
         raise DataError(f"{data} is for a {task}; its nets are: {', '.join(RECIPES[task])}")
     name = arch or next(iter(RECIPES[task]))
-    draw = _classification_tiles if task == "sentiment" else _detection_tiles
+    draw = _classification_tiles if task == "classifier" else _detection_tiles
     rng = np.random.default_rng(seed)
     tiles, legend, skipped = draw(data, augment, count, RECIPES[task][name], rng)
     if not tiles:
@@ -62,7 +62,7 @@ PreviewTiles = tuple[
 def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng: np.random.Generator) -> PreviewTiles:
     found = read_detection_dataset(data)
     examples = [example for part in found.splits.values() for example in part]
-    spec = ModelSpec("detector", "", recipe.size, (found.label,), 0.5)
+    spec = ModelSpec("detector", "", recipe.input_size, (found.label,), 0.5)
     batches, tile = DetectionBatches(examples, spec, recipe), (144, 192)
     batches.augmentation.set_random_seed(int(rng.integers(2**31)))
 
@@ -86,11 +86,11 @@ def _classification_tiles(
 ) -> PreviewTiles:
     found = read_classification_dataset([data], [])
     portraits = [portrait for part in found.splits.values() for portrait in part]
-    spec = ModelSpec("sentiment", "", recipe.size, found.classes, 0.5, crop_margin=recipe.margin)
+    spec = ModelSpec("classifier", "", recipe.input_size, found.classes, 0.5, crop_margin=recipe.crop_margin)
     batches, tile = ClassificationBatches(portraits, spec, recipe), (144, 144)
     batches.augmentation.set_random_seed(int(rng.integers(2**31)))
 
-    detector = load_face_finder(None) if recipe.aligned else None
+    detector = load_face_finder(None) if recipe.align_faces else None
 
     def versions(portrait: ClassificationSample) -> list[Image]:
         if detector:

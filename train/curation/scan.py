@@ -155,7 +155,7 @@ def box_issues(image: ScannedImage, size: tuple[int, int]) -> Iterator[tuple[str
 
 def longer_side_in_input(box: tuple[float, float, float, float], size: tuple[int, int]) -> float:
     """The longer side of a box, in px of the default detector's input; `size` is the picture's (height, width)."""
-    scale = min(DETECTOR_RECIPE.size[0] / size[0], DETECTOR_RECIPE.size[1] / size[1])
+    scale = min(DETECTOR_RECIPE.input_size[0] / size[0], DETECTOR_RECIPE.input_size[1] / size[1])
     return max(abs(box[2] - box[0]), abs(box[3] - box[1])) * scale
 
 

@@ -26,9 +26,9 @@ def build_augmentation(recipe: Recipe, is_face_crop: bool = False) -> Any:
     """
     import albumentations as A
 
-    if recipe.augment == "none":
+    if recipe.augmentation == "none":
         return A.Compose([])
-    if recipe.augment == "tracker":  # each with its chance of then
+    if recipe.augmentation == "tracker":  # each with its chance of then
         return A.Compose([A.RandomBrightnessContrast(p=0.2), A.RandomGamma(p=0.2), A.RGBShift(p=0.2)])
     small = [A.Downscale((0.35, 0.8))] if is_face_crop else []  # as far from the camera
     return A.Compose(
@@ -41,9 +41,11 @@ def build_augmentation(recipe: Recipe, is_face_crop: bool = False) -> Any:
                 if is_face_crop
                 else []
             ),
-            A.RandomBrightnessContrast(recipe.light, recipe.light, p=0.5),
+            A.RandomBrightnessContrast(recipe.max_light_change, recipe.max_light_change, p=0.5),
             A.RandomBrightnessContrast((0.0, 0.0), (-0.8, -0.4), p=recipe.darken),
-            A.RandomGamma((round(100 * (1 - recipe.light)), round(100 * (1 + recipe.light))), p=0.3),
+            A.RandomGamma(
+                (round(100 * (1 - recipe.max_light_change)), round(100 * (1 + recipe.max_light_change))), p=0.3
+            ),
             A.HueSaturationValue(8, 40, 0, p=0.3),
             A.RGBShift(12, 12, 12, p=0.2),
             A.ToGray(p=recipe.grayscale),
@@ -69,10 +71,10 @@ def random_window(
     """
     height, width = image.shape[:2]
     whole = max(width, height * size[1] / size[0])  # width of the frame that the picture fits into
-    if recipe.whole and rng.random() < recipe.whole:
+    if recipe.full_frame and rng.random() < recipe.full_frame:
         return [0, 0, round(whole), round(whole * size[0] / size[1])]
-    if recipe.square:
-        wide = min(width, height) * recipe.square
+    if recipe.square_window:
+        wide = min(width, height) * recipe.square_window
     else:
         wide = whole * np.exp(rng.uniform(*np.log(recipe.scale_range))) * input_scale
     high = wide * size[0] / size[1]
@@ -110,7 +112,7 @@ def random_crop(
     """
     where = random_window(image, boxes, size, recipe, rng, input_scale)
     both = np.concatenate([boxes, ignore])
-    if recipe.rotate and rng.random() < recipe.rotate:
+    if recipe.rotation_prob and rng.random() < recipe.rotation_prob:
         piece, both = rotate_window(image, both, where, rng.uniform(-recipe.max_rotation, recipe.max_rotation))
     else:
         piece, both = crop_window(image, *where), both - np.array(where[:2] * 2, np.float32)
@@ -119,7 +121,7 @@ def random_crop(
     kept = np.clip(moved, 0, np.array([size[1], size[0], size[1], size[0]], np.float32))
     area = np.prod(kept[:, 2:] - kept[:, :2], axis=1)
     share = area / np.maximum(np.prod(moved[:, 2:] - moved[:, :2], axis=1), 1e-6)
-    if rng.random() < recipe.flip:
+    if rng.random() < recipe.horizontal_flip:
         canvas = np.ascontiguousarray(canvas[:, ::-1])
         kept[:, [0, 2]] = size[1] - kept[:, [2, 0]]
     if recipe.vertical_flip and rng.random() < recipe.vertical_flip:

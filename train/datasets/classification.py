@@ -153,9 +153,9 @@ def whole_image_box(image: Image, margin: float) -> Box:
 def jitter_box(box: Box, recipe: Recipe, rng: np.random.Generator) -> Box:
     """The box as a detector might have found it: shifted and scaled. A square of its longer side."""
     side = max(box.right - box.left, box.bottom - box.top)
-    half = side * np.exp(rng.uniform(-recipe.scale, recipe.scale)) / 2
-    x = (box.left + box.right) / 2 + side * rng.uniform(-recipe.shift, recipe.shift)
-    y = (box.top + box.bottom) / 2 + side * rng.uniform(-recipe.shift, recipe.shift)
+    half = side * np.exp(rng.uniform(-recipe.max_scale_change, recipe.max_scale_change)) / 2
+    x = (box.left + box.right) / 2 + side * rng.uniform(-recipe.max_shift, recipe.max_shift)
+    y = (box.top + box.bottom) / 2 + side * rng.uniform(-recipe.max_shift, recipe.max_shift)
     return Box(x - half, y - half, x + half, y + half)
 
 
@@ -196,7 +196,7 @@ class ClassificationBatches:
         face = crop_face(image, box, self.spec.crop_margin, self.spec.input_size)
         if add_mask:
             face = draw_mask(face, self.spec.crop_margin, rng)
-        if rng.random() < self.recipe.flip:
+        if rng.random() < self.recipe.horizontal_flip:
             face = np.ascontiguousarray(face[:, ::-1])
         augmented: Image = self.augmentation(image=face)["image"]
         return augmented
@@ -206,14 +206,14 @@ class ClassificationBatches:
         self.augmentation.set_random_seed(int(rng.integers(2**31)))
         images: list[Image] = []
         targets, skipped = [], []
-        while len(images) < self.recipe.batch:
+        while len(images) < self.recipe.batch_size:
             portrait = self.samples[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
-            mask = any(self.masked_target) and rng.random() < self.recipe.mask
+            mask = any(self.masked_target) and rng.random() < self.recipe.mask_prob
             try:
                 images.append(self.augment(portrait, rng, mask))
             except DataError as error:
                 skipped.append(str(error))
-                if len(skipped) > max(100, 10 * self.recipe.batch):
+                if len(skipped) > max(100, 10 * self.recipe.batch_size):
                     raise DataError(f"hardly any picture can be read; the last: {error}") from error
                 continue
             targets.append(self.masked_target if mask else portrait.soft_label)

@@ -223,8 +223,8 @@ class DetectionBatches:
         full, empty = self.positives_and_negatives
         images: list[Image] = []
         targets, skipped = [], []
-        while len(images) < self.recipe.batch:
-            if empty and rng.random() < self.recipe.empty:
+        while len(images) < self.recipe.batch_size:
+            if empty and rng.random() < self.recipe.negative_share:
                 example = empty[rng.integers(len(empty))]
             else:
                 example = full[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
@@ -232,7 +232,7 @@ class DetectionBatches:
                 image, boxes, ignore = self.augment(example, rng)
             except DataError as error:
                 skipped.append(str(error))
-                if len(skipped) > max(100, 10 * self.recipe.batch):
+                if len(skipped) > max(100, 10 * self.recipe.batch_size):
                     raise DataError(f"hardly any picture can be read; the last: {error}") from error
                 continue
             images.append(image)

@@ -50,7 +50,7 @@ def align_splits(
 
     Where fewer than half of the pictures show what the detector finds, all of them are taken as they are.
     """
-    if not recipe.aligned:
+    if not recipe.align_faces:
         return list(splits), recipe
     shown = {
         id(part): _align_with_progress(part, detector) for part in splits
@@ -61,7 +61,7 @@ def align_splits(
         log_message(
             f"faces were found in {found} of {count} pictures only: each is taken as it is; --detector names another"
         )
-        return list(splits), replace(recipe, aligned=False)
+        return list(splits), replace(recipe, align_faces=False)
     if found < count:
         log_message(f"faces were found in {found} of {count} pictures; the others are taken as they are")
     return done, recipe
@@ -71,7 +71,7 @@ def apply_training_alignment(
     samples: list[ClassificationSample], spec: ModelSpec, detector: Path | None = None
 ) -> list[ClassificationSample]:
     """The portraits as a net was trained on them: with the boxes of their faces, or as they are. Raises ModelError."""
-    aligned = spec.training.get("recipe", {}).get("aligned")
+    aligned = spec.training.get("recipe", {}).get("align_faces")
     return _align_with_progress(samples, detector) if aligned else samples
 
 

@@ -93,8 +93,8 @@ def evaluate_classifier(
 def compute_classifier_metrics(outcomes: Outcomes, spec: ModelSpec) -> dict[str, Any]:
     """Accuracy, balanced accuracy, precision, recall and F1 a class, and the confusion matrix (rows are the truth).
 
-    They take the most likely label of every face, sure or not; "unsure_rate" and "accuracy_when_sure" say what the
-    threshold does, "tradeoff" what others would. Faces of other folders are counted apart: "others_called" is the
+    They take the most likely label of every face, sure or not; "unsure_rate" and "labeled_accuracy" say what the
+    threshold does, "tradeoff" what others would. Faces of other folders are counted apart: "reject_label_rate" is the
     share of them that gets a label. "ece" is the calibration error with them, since a score leaves room for them too;
     by votes an answer is as right as the share of the votes that it got.
     """
@@ -118,9 +118,9 @@ def compute_classifier_metrics(outcomes: Outcomes, spec: ModelSpec) -> dict[str,
         "threshold": spec.score_threshold,
         "temperature": spec.temperature,
         "unsure_rate": round(float((~sure)[ours].mean()), 4),
-        "accuracy_when_sure": round(float(outcomes.is_correct[both].mean()), 4) if both.any() else None,
+        "labeled_accuracy": round(float(outcomes.is_correct[both].mean()), 4) if both.any() else None,
         "others": int(others.sum()),
-        "others_called": round(float(sure[others].mean()), 4) if others.any() else None,
+        "reject_label_rate": round(float(sure[others].mean()), 4) if others.any() else None,
         "others_by_folder": {
             str(folder): {"faces": int(here.sum()), "called": round(float(sure[here].mean()), 4)}
             for folder in np.unique(outcomes.folder_names[others])
@@ -142,7 +142,7 @@ def rates_at_thresholds(outcomes: Outcomes, thresholds: FloatArray) -> dict[str,
     answered = count_at_least(ours, thresholds) / count
     wrong = count_at_least(outcomes.scores[outcomes.known & ~outcomes.is_correct], thresholds) / count
     others = count_at_least(outcomes.scores[outcomes.rejects], thresholds) / max(int(outcomes.rejects.sum()), 1)
-    return {"answered": answered, "wrong": wrong, "others_called": others}
+    return {"label_rate": answered, "wrong": wrong, "reject_label_rate": others}
 
 
 def _by_class(labels: tuple[str, ...], values: NDArray[np.float64]) -> dict[str, float]:

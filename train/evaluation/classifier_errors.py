@@ -90,7 +90,9 @@ def _page(predictions: Sequence[Prediction], outcomes: Outcomes, scores: dict[st
     found, mislabeled = confused_pairs(predictions, outcomes, labels), likely_mislabeled(predictions, outcomes)
     yield page_header(title)
     others = (
-        f" {scores['others']} of other folders: {scores['others_called']:.1%} got a label." if scores["others"] else ""
+        f" {scores['others']} of other folders: {scores['reject_label_rate']:.1%} got a label."
+        if scores["others"]
+        else ""
     )
     yield (
         f"<p>{scores['images']} faces: {scores['accuracy']:.1%} right; at threshold {threshold:.2f} "

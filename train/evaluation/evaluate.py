@@ -73,7 +73,7 @@ def detector_report(
         threshold_choice.choose_detector_threshold(target, results, loaded.spec.score_threshold) if target else None
     )
     threshold = choice["threshold"] if choice else loaded.spec.score_threshold
-    scores = {"part": part, **detector_scores(results, threshold)} | ({"picked": choice} if choice else {})
+    scores = {"part": part, **detector_scores(results, threshold)} | ({"threshold_choice": choice} if choice else {})
     if plots:
         _make_folder(plots)
         write_detector_plots(results, scores, plots)
@@ -104,7 +104,7 @@ def classifier_report(
     face_detector: Path | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores of a classifier, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
-    target = threshold_choice.parse_target(target_text, "sentiment") if target_text else None
+    target = threshold_choice.parse_target(target_text, "classifier") if target_text else None
     known, silent = loaded.spec.reported_labels, loaded.spec.labels[len(loaded.spec.reported_labels) :]
     parts = read_classification_dataset(
         list(data), list(soft_labels), known, default_split="test", known_rejects=silent
@@ -119,7 +119,7 @@ def classifier_report(
     )
     spec = replace(loaded.spec, score_threshold=choice["threshold"]) if choice else loaded.spec
     scores = {"part": part, **classifier_scores(predictions, outcomes, spec), "skipped": skipped}
-    scores |= {"picked": choice} if choice else {}
+    scores |= {"threshold_choice": choice} if choice else {}
     if plots:
         _make_folder(plots)
         write_classifier_plots(predictions, outcomes, scores, plots)
@@ -168,7 +168,7 @@ def pipeline_report(
     """What detector and classifier together make of whole photographs in class folders."""
     frame_size = frame_size or pipeline.PIPELINE_FRAME_SIZE
     loaded = [open_model(path) for path in models]
-    for path, one, task in zip(models, loaded, ("detector", "sentiment"), strict=True):
+    for path, one, task in zip(models, loaded, ("detector", "classifier"), strict=True):
         if one.spec.task != task:
             raise ModelError(f"{path} is a {one.spec.task} model, and a {task} model is needed here")
     labels = loaded[1].spec.reported_labels
@@ -213,10 +213,10 @@ def format_scores(scores: dict[str, Any]) -> str:
     lines += ["", *scores["advice"]]
     if scores["skipped"]:
         lines.append(f"{len(scores['skipped'])} pictures could not be read and were skipped")
-    if "picked" in scores:
+    if "threshold_choice" in scores:
         lines += [
             "",
-            *threshold_choice.format_choice(scores["picked"]),
+            *threshold_choice.format_choice(scores["threshold_choice"]),
             "  it was chosen on these pictures: score it on others before you quote it",
         ]
     return "\n".join(lines)
@@ -255,7 +255,7 @@ def _format_classifier_scores(scores: dict[str, Any]) -> list[str]:
         f"{scores['images']} faces of part {scores['part']}: accuracy {scores['accuracy']:.1%}, "
         f"balanced {scores['balanced_accuracy']:.1%}",
         f"at threshold {scores['threshold']:.2f}: {scores['unsure_rate']:.1%} unsure, "
-        f"{scores['accuracy_when_sure'] or 0:.1%} of the others right",
+        f"{scores['labeled_accuracy'] or 0:.1%} of the others right",
         f"{'':{wide}}{'precision':>10}{'recall':>10}{'F1':>10}   answers: {', '.join(labels)}",
     ]
     for row, label in enumerate(labels):
@@ -264,6 +264,8 @@ def _format_classifier_scores(scores: dict[str, Any]) -> list[str]:
     calibration = f"calibration error (ECE) {scores['ece']:.3f} at temperature {scores['temperature']:.2f}"
     if scores["others"]:
         each = ", ".join(f"{row['called']:.1%} of {row['faces']} {n}" for n, row in scores["others_by_folder"].items())
-        lines.append(f"{scores['others']} faces of other folders: {scores['others_called']:.1%} got a label: {each}")
+        lines.append(
+            f"{scores['others']} faces of other folders: {scores['reject_label_rate']:.1%} got a label: {each}"
+        )
         calibration += f", without those {scores['ece_of_answers']:.3f}"
     return [*lines, calibration, f"{len(scores['suspects'])} faces may lie in the wrong folder"]

@@ -77,7 +77,7 @@ def _box_area(box: Box) -> float:
 def compute_pipeline_metrics(results: Sequence[PipelineResult], labels: Sequence[str]) -> dict[str, Any]:
     """How many photographs of each class ended how. Raises DataError when none is of a class that the model knows.
 
-    Photographs of other folders count apart: "others_called" is the share of them whose largest face gets a label.
+    Photographs of other folders count apart: "reject_label_rate" is the share of them whose largest face gets a label.
     """
     ours = [photo for photo in results if 0 <= photo.sample.label < len(labels)]
     others = [photo for photo in results if not 0 <= photo.sample.label < len(labels)]
@@ -90,7 +90,9 @@ def compute_pipeline_metrics(results: Sequence[PipelineResult], labels: Sequence
         "all": _count_outcomes(ours),
         "classes": classes,
         "others": len(others),
-        "others_called": round(sum(photo.outcome == "wrong" for photo in others) / len(others), 4) if others else None,
+        "reject_label_rate": round(sum(photo.outcome == "wrong" for photo in others) / len(others), 4)
+        if others
+        else None,
         "more_faces": dict(Counter(label for photo in results for label in photo.other_labels)),
     }
 
@@ -120,7 +122,7 @@ def format_pipeline_scores(scores: dict[str, Any]) -> str:
         + (f", {whole['right'] / reported:.1%} of those the right one" if reported else "")
     )
     if scores["others"]:
-        lines.append(f"{scores['others']} photographs of other folders: {scores['others_called']:.1%} got a label")
+        lines.append(f"{scores['others']} photographs of other folders: {scores['reject_label_rate']:.1%} got a label")
     if more := scores["more_faces"]:
         each = ", ".join(f"{count} {label}" for label, count in more.items())
         lines.append(f"{sum(more.values())} smaller faces beside the largest: {each}")

@@ -71,9 +71,9 @@ def plot_detector_thresholds(scores: dict[str, Any], target: Path) -> None:
 def plot_classifier_thresholds(scores: dict[str, Any], target: Path) -> None:
     """What another threshold would give: how many faces get a label, and how many of those should not."""
     table = scores["tradeoff"]
-    lines = {"answered": table["answered"], "answered and wrong": table["wrong"]}
+    lines = {"label_rate": table["label_rate"], "answered and wrong": table["wrong"]}
     if scores["others"]:
-        lines["other faces that got a label"] = table["others_called"]
+        lines["other faces that got a label"] = table["reject_label_rate"]
     _plot_thresholds(table["threshold"], lines, scores["threshold"], target)
 
 

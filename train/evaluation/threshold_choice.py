@@ -31,11 +31,11 @@ from pocketsight.train.evaluation.metrics import (
 )
 
 TARGET_EXAMPLES = {  # what each task can promise, by example
-    "detector": ("precision>=0.99", "recall>=0.9", "false_alarms_per_hour<=1 at 10 fps"),
-    "sentiment": ("accuracy_when_sure>=0.97", "answered>=0.85", "others_called<=0.15"),
+    "detector": ("precision>=0.99", "recall>=0.9", "false_positives_per_hour<=1 at 10 fps"),
+    "classifier": ("labeled_accuracy>=0.97", "label_rate>=0.85", "reject_label_rate<=0.15"),
 }
-DEFAULT_TARGET = "others_called<=0.1"  # of a classifier that knows faces to be unsure about
-DECREASING = "recall", "answered"  # with the threshold: of those that keep the promise the highest costs least
+DEFAULT_TARGET = "reject_label_rate<=0.1"  # of a classifier that knows faces to be unsure about
+DECREASING = "recall", "label_rate"  # with the threshold: of those that keep the promise the highest costs least
 TARGET_PATTERN = re.compile(r"(?P<what>\w+)\s*(?P<sign>>=|<=)\s*(?P<limit>[\d.]+)(?:\s+at\s+(?P<fps>[\d.]+)\s*fps)?")
 
 
@@ -109,7 +109,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
 
     def figures(thresholds: FloatArray) -> dict[str, FloatArray]:
         precision, recall, _ = precision_recall_at(found, false_positives, thresholds)
-        hourly = {"false_alarms_per_hour": bound(thresholds)} if target.fps else {}
+        hourly = {"false_positives_per_hour": bound(thresholds)} if target.fps else {}
         return {"precision": precision, "recall": recall} | hourly
 
     none = float(poisson_upper_bound(np.zeros(1))[0])
@@ -126,13 +126,13 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
     facts = _choice_record(target.text, threshold, current, figures)
     facts["precision_95"] = [round(end, 4) for end in wilson_interval(right, right + wrong)]
     if target.fps:
-        facts |= {"alarms": int(count_at_least(match_scores(relevant), at)[0]), "of_pictures": pictures}
+        facts |= {"false_positives": int(count_at_least(match_scores(relevant), at)[0]), "images": pictures}
     return facts
 
 
 def choose_classifier_threshold(target: ThresholdTarget, outcomes: Outcomes, current: float) -> dict[str, Any]:
     """The threshold that keeps the promise, and the figures at it and at the one that was. Raises DataError."""
-    if target.metric == "others_called" and not outcomes.rejects.any():
+    if target.metric == "reject_label_rate" and not outcomes.rejects.any():
         raise DataError(f"--pick {target.text}: the data has no folder of other faces, such as _neutral")
     levels = np.unique(outcomes.scores)
     threshold = target.choose(levels, _classifier_rates(outcomes, levels)[target.metric])
@@ -142,14 +142,14 @@ def choose_classifier_threshold(target: ThresholdTarget, outcomes: Outcomes, cur
 def auto_threshold(outcomes: Outcomes, current: float) -> dict[str, Any]:
     """The threshold of a classifier that nobody asked to promise anything, and the figures as of `pick_sentiment`.
 
-    It is the one that serves best, raised to where UNASKED is kept if there are other faces; "asked" is "" where not.
+    It is the one that serves best, raised to where UNASKED is kept if there are other faces; "target" is "" where not.
     """
     threshold, asked = default_threshold(outcomes), ""
     if outcomes.rejects.any():
         with suppress(DataError):  # of few the surest may be another's face: then none keeps it
             threshold = max(
                 threshold,
-                choose_classifier_threshold(parse_target(DEFAULT_TARGET, "sentiment"), outcomes, current)["threshold"],
+                choose_classifier_threshold(parse_target(DEFAULT_TARGET, "classifier"), outcomes, current)["threshold"],
             )
             asked = DEFAULT_TARGET
     return _choice_record(asked, threshold, current, partial(_classifier_rates, outcomes))
@@ -158,9 +158,9 @@ def auto_threshold(outcomes: Outcomes, current: float) -> dict[str, Any]:
 def _classifier_rates(outcomes: Outcomes, thresholds: FloatArray) -> dict[str, FloatArray]:
     """What a classifier can promise, at each threshold."""
     table = answers_tradeoff(outcomes, thresholds)
-    sure = 1 - table["wrong"] / np.maximum(table["answered"], 1e-9)
-    others = {"others_called": table["others_called"]} if outcomes.rejects.any() else {}
-    return {"accuracy_when_sure": np.where(table["answered"] > 0, sure, 0), "answered": table["answered"]} | others
+    sure = 1 - table["wrong"] / np.maximum(table["label_rate"], 1e-9)
+    others = {"reject_label_rate": table["reject_label_rate"]} if outcomes.rejects.any() else {}
+    return {"labeled_accuracy": np.where(table["label_rate"] > 0, sure, 0), "label_rate": table["label_rate"]} | others
 
 
 def _choice_record(target: str, threshold: float, current: float, metrics_at: Any) -> dict[str, Any]:
@@ -168,9 +168,9 @@ def _choice_record(target: str, threshold: float, current: float, metrics_at: An
         key: [round(float(v), 4) for v in values] for key, values in metrics_at(np.array([current, threshold])).items()
     }
     return {
-        "asked": target,
+        "target": target,
         "threshold": threshold,
-        "threshold_before": current,
+        "previous_threshold": current,
         "before": {key: values[0] for key, values in both.items()},
         "after": {key: values[1] for key, values in both.items()},
     }
@@ -196,12 +196,12 @@ def format_choice(choice: dict[str, Any]) -> list[str]:
         name = key.replace("_", " ")
         wide = f"{value:,.0f} at most, was {before[key]:,.0f}" if value > 1 else f"{value:.3f}, was {before[key]:.3f}"
         cost = before[key] - value
-        price = f": {cost:.1%} of the faces are the price" if key in ("recall", "answered") and cost > 0 else ""
+        price = f": {cost:.1%} of the faces are the price" if key in ("recall", "label_rate") and cost > 0 else ""
         lines.append(f"  {name:22} {wide}{price}")
     if "precision_95" in choice:
         low, high = choice["precision_95"]
         lines.append(f"  on other pictures of this kind precision is {low:.3f} to {high:.3f} (95 %)")
-    if "of_pictures" in choice:
+    if "images" in choice:
         lines.append(
             f"  counted: {choice['alarms']} false alarms in {choice['of_pictures']} pictures; the figure is the upper "
             "end of its 95 % interval.\n  Frames of one camera are not independent, though: one coat on a hook passes "
@@ -212,10 +212,10 @@ def format_choice(choice: dict[str, Any]) -> list[str]:
 
 def write_threshold(model: Path, choice: dict[str, Any], data: list[str]) -> None:
     """Put the threshold into the manifest of a run folder or a .tflite file. Raises ModelError or DataError."""
-    facts = {"asked": choice["asked"], "data": data, "figures": choice["after"]}
+    facts = {"target": choice["target"], "data": data, "metrics": choice["after"]}
 
     def changed(spec: ModelSpec) -> ModelSpec:
-        return replace(spec, score_threshold=choice["threshold"], training=spec.training | {"picked": facts})
+        return replace(spec, score_threshold=choice["threshold"], training=spec.training | {"threshold_choice": facts})
 
     if model.is_dir():
         manifest = model / MANIFEST_NAME

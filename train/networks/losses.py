@@ -24,7 +24,7 @@ def detector_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     counts = ops.cast(state != IGNORE, "float32")
     cells = ops.maximum(ops.sum(face), 1.0)
     presence = ops.sum(counts * quality_focal_loss(score, quality)) / cells
-    return presence + recipe.box_loss * ops.sum(face * misfit) / cells
+    return presence + recipe.box_loss_weight * ops.sum(face * misfit) / cells
 
 
 def flatten_outputs(outputs: Any) -> tuple[Any, Any]:
@@ -64,7 +64,7 @@ def iou_and_eiou_loss(a: Any, b: Any) -> tuple[Any, Any]:
 def classifier_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     """Cross-entropy against the odds of each class (B, classes), which votes may have made soft."""
     each = keras.losses.categorical_crossentropy(
-        targets, outputs["logits"], from_logits=True, label_smoothing=recipe.smoothing
+        targets, outputs["logits"], from_logits=True, label_smoothing=recipe.label_smoothing
     )
     return ops.mean(each)
 
@@ -83,7 +83,7 @@ def vgg16_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     corner = ops.square(wanted[:, :2] - box[:, :2])
     size = ops.square((wanted[:, 2:] - wanted[:, :2]) - (box[:, 2:] - box[:, :2]))
     presence = ops.mean(_binary_cross_entropy(targets[:, 0], outputs["score"][:, 0]))
-    return recipe.box_loss * ops.sum(corner + size) + presence / 2
+    return recipe.box_loss_weight * ops.sum(corner + size) + presence / 2
 
 
 def _binary_cross_entropy(wanted: Any, score: Any) -> Any:

@@ -32,7 +32,7 @@ ARCHITECTURES = {
         "grid133k-512": grid_architecture("detector-large"),
         "vgg16": Architecture(tutorials.vgg16, losses.vgg16_loss, load_pretrained=tutorials.load_imagenet_weights),
     },
-    "sentiment": {
+    "classifier": {
         "crop71k": Architecture(classifier.crop71k, losses.classifier_loss, shipped_model="sentiment"),
         "crop870k": Architecture(classifier.crop870k, losses.classifier_loss),
         "cnn256": Architecture(tutorials.cnn256, losses.cnn256_loss),

@@ -30,7 +30,7 @@ def distillation_targets(teacher: keras.Model, recipe: Recipe) -> Any:
 def load_teacher(spec: ModelSpec, folder: Path) -> keras.Model:
     """The net of a run folder that one of `spec` learns from. Raises DataError when it sees or says something else."""
     net, its = load_run(folder)
-    for fact in ("task", "size", "labels", "margin"):
+    for fact in ("task", "input_size", "labels", "crop_margin"):
         if getattr(its, fact) != getattr(spec, fact):
             raise DataError(
                 f"{folder} is no teacher here: its {fact} is {getattr(its, fact)}, not {getattr(spec, fact)}"

@@ -29,8 +29,8 @@ def training_provenance(
         log_message("too few pictures to hold any out: the validation scores are of pictures it learned from")
     return {
         "data": [path.name for path in data],
-        "train_pictures": len(train),
-        "val_pictures": 0 if train is val else len(val),
+        "train_images": len(train),
+        "val_images": 0 if train is val else len(val),
         "recipe": asdict(recipe),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
@@ -67,7 +67,7 @@ def _changed_settings(before: ModelSpec, now: ModelSpec) -> list[str]:
     old, new = (json.loads(spec.to_json()) for spec in (before, now))
     for facts in (old, new):
         facts |= {f"training {key}": value for key, value in facts.pop("training").items()}
-        for free in ("threshold", "steadiness", "training keras", "training backend", "training begun_from"):
+        for free in ("score_threshold", "smoothing", "training keras", "training backend", "training initial_weights"):
             facts.pop(free, None)  # chosen at the end, or free to change
     return [key for key in new if old.get(key) != new[key]]
 
@@ -84,11 +84,11 @@ def create_network(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[
     one for other classes, begin anew. Raises DataError when hardly anything fits.
     """
     keras.utils.set_random_seed(spec.training["recipe"]["seed"])
-    net, arch = build_network(spec, any_size=True), ARCHITECTURES[spec.task][spec.arch]
+    net, arch = build_network(spec, any_size=True), ARCHITECTURES[spec.task][spec.architecture]
     if not weights and (resume or not arch.load_pretrained):  # killed before its first checkpoint, it needs them again
         return net, spec
     if weights == "shipped" and not arch.shipped_model:
-        raise DataError(f"no weights of {spec.arch} are shipped; give a file or a run folder by --weights")
+        raise DataError(f"no weights of {spec.architecture} are shipped; give a file or a run folder by --weights")
     if arch.load_pretrained and not (weights and Path(weights).is_dir()):
         if not arch.load_pretrained(net, Path(weights) if weights else None):
             log_message("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
@@ -96,13 +96,14 @@ def create_network(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[
     elif weights:
         load_matching_weights(net, _weights_file(spec, weights))
     name = Path(weights).name if weights else "ImageNet"
-    return net, replace(spec, training=spec.training | {"begun_from": name})
+    return net, replace(spec, training=spec.training | {"initial_weights": name})
 
 
 def _weights_file(spec: ModelSpec, weights: str) -> Path:
     if weights == "shipped":
         return (
-            Path(str(files("pocketsight.models"))) / f"{ARCHITECTURES[spec.task][spec.arch].shipped_model}.weights.h5"
+            Path(str(files("pocketsight.models")))
+            / f"{ARCHITECTURES[spec.task][spec.architecture].shipped_model}.weights.h5"
         )
     path = Path(weights)
     return path / WEIGHTS_FILE if path.is_dir() else path

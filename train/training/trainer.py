@@ -53,9 +53,9 @@ def fit(
     `recipe.early` of all, learn from `early` if it is given.
     """
     trainer = Trainer(net, loss_fn, recipe, target_fn)
-    epoch_steps = max(20, sample_count // recipe.batch)
-    epochs = max(1, round(recipe.pictures / recipe.batch / epoch_steps))
-    epoch_steps = max(1, round(recipe.pictures / recipe.batch / epochs))
+    epoch_steps = max(20, sample_count // recipe.batch_size)
+    epochs = max(1, round(recipe.samples / recipe.batch_size / epoch_steps))
+    epoch_steps = max(1, round(recipe.samples / recipe.batch_size / epochs))
     for line in validation.skipped:
         log_message(f"skipped: {line}")
     compile_trainer(trainer, net, recipe, epochs * epoch_steps, epoch_steps)
@@ -99,7 +99,7 @@ def _fit_epochs(
             trainer.fit(
                 iter(loader),
                 validation_data=(validation.images, validation.targets),
-                validation_batch_size=recipe.batch,
+                validation_batch_size=recipe.batch_size,
                 steps_per_epoch=steps,
                 epochs=last,
                 initial_epoch=done,

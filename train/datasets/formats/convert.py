@@ -206,7 +206,7 @@ def _log_folder_summary(out: Path, counts: dict[str, int]) -> None:
         out / part / fer2013.VOTES_FILE for part in ("train", "val") if (out / part / fer2013.VOTES_FILE).is_file()
     ]
     votes = [word for table in tables for word in ("--votes", table)]
-    suggest_next("train", "sentiment", "--data", out, *votes, "--classes", "happy,sad")
+    suggest_next("train", "classifier", "--data", out, *votes, "--classes", "happy,sad")
 
 
 READERS: dict[str, Callable[[Path, Path | None], list[AnnotatedImage]]] = {
