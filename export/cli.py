@@ -44,9 +44,16 @@ def export() -> None:
 @click.option("--licence", help="Terms of the weights, for the manifest.")
 @click.option("--out", type=PATH, help="The file to write.  [default: RUN/detector.tflite or RUN/sentiment.tflite]")
 def tflite(
-    run: Path, calibrate: tuple[Path, ...], precision: str, limit: float | None, votes: tuple[Path, ...],
-    detector: Path | None, pick: str | None, licence: str | None, out: Path | None,
-) -> None:  # fmt: skip
+    run: Path,
+    calibrate: tuple[Path, ...],
+    precision: str,
+    limit: float | None,
+    votes: tuple[Path, ...],
+    detector: Path | None,
+    pick: str | None,
+    licence: str | None,
+    out: Path | None,
+) -> None:
     """Write one .tflite with its manifest inside, proved against the trained model."""
     if not calibrate and (precision == "int8" or votes or pick):
         what = "--votes and --pick need pictures" if votes or pick else "int8 needs pictures to set its ranges"
@@ -76,9 +83,13 @@ def tflite(
         flatbuffer = converter.convert(net, precision, calibration_data.samples)
     converter.require_clean_graph(flatbuffer, precision)
     spec = replace(
-        spec, precision=precision, license=licence or spec.license, sha256=sha256(flatbuffer).hexdigest(),
-        calibration=calibration_data.facts, min_runtime_version=converter.read_min_runtime_version(flatbuffer),
-    )  # fmt: skip
+        spec,
+        precision=precision,
+        license=licence or spec.license,
+        sha256=sha256(flatbuffer).hexdigest(),
+        calibration=calibration_data.facts,
+        min_runtime_version=converter.read_min_runtime_version(flatbuffer),
+    )
     exported = Model(TfliteModel(flatbuffer, threads=1, origin=target), spec)
     if calibrate:
         facts = _check_parity(as_model(net, spec), exported, calibration_data, limit)
@@ -115,8 +126,14 @@ def _check_parity(
 
 @export.command()
 @click.argument("source", metavar="RUN_OR_MODEL", type=PATH)
-@click.option("--allow-cpu", default=0, show_default=True, type=click.IntRange(0), metavar="N",
-              help="Operators that may stay on the CPU.")  # fmt: skip
+@click.option(
+    "--allow-cpu",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    metavar="N",
+    help="Operators that may stay on the CPU.",
+)
 @click.option("--out", type=PATH, help="The file to write.  [default: MODEL_edgetpu.tflite beside it]")
 def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
     """Compile an int8 .tflite for a Coral, or say what of it would stay on the CPU.
@@ -149,14 +166,19 @@ def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
         compiled, report = edgetpu_compiler.compile_model(flatbuffer, plain.stem, program)
     edgetpu_compiler.require_mapped(report, allow_cpu)
     facts = {
-        "compiler_version": report.version, "source_sha256": spec.sha256, "mapped_ops": report.mapped,
-        "cpu_ops": report.on_cpu, "outputs": edgetpu_compiler.map_outputs(flatbuffer, compiled),
-    }  # fmt: skip
+        "compiler_version": report.version,
+        "source_sha256": spec.sha256,
+        "mapped_ops": report.mapped,
+        "cpu_ops": report.on_cpu,
+        "outputs": edgetpu_compiler.map_outputs(flatbuffer, compiled),
+    }
     target = out or compiled_path(plain)
     spec = replace(spec, sha256=sha256(compiled).hexdigest(), edgetpu=facts)
     atomic_write(target, pack_model_file(compiled, spec, golden.zip_entries(golden.read(plain))))
-    log_message(f"wrote {target}, {target.stat().st_size:,} bytes, {report.mapped} operators on the Edge TPU, "
-        f"{report.on_cpu} on the CPU")  # fmt: skip
+    log_message(
+        f"wrote {target}, {target.stat().st_size:,} bytes, {report.mapped} operators on the Edge TPU, "
+        f"{report.on_cpu} on the CPU"
+    )
     suggest_next("run", f"--{spec.task}", plain)
 
 
@@ -206,8 +228,10 @@ def _parity_table(facts: dict[str, Any]) -> Any:
     for name, gap in facts["output_difference"].items():
         table.add_row(name, f"{gap['max_abs']:.4f}", f"{gap['mean_abs']:.5f}")
     if "loss" in facts:
-        table.caption = (f"{facts['metric']} on {facts['images']} pictures: trained {facts['trained']:.4f}, "
-                         f"exported {facts['exported']:.4f}, loss {facts['loss']:+.4f}")  # fmt: skip
+        table.caption = (
+            f"{facts['metric']} on {facts['images']} pictures: trained {facts['trained']:.4f}, "
+            f"exported {facts['exported']:.4f}, loss {facts['loss']:+.4f}"
+        )
     else:
         table.caption = "nothing in the pictures could be scored"
     return table

@@ -58,8 +58,12 @@ def compile_model(flatbuffer: bytes, name: str, program: str) -> tuple[bytes, Co
         try:
             done = subprocess.run(
                 [program, "-s", "-o", folder, str(source)],
-                capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, cwd=folder,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=TIMEOUT_SECONDS,
+                cwd=folder,
+            )
         except subprocess.TimeoutExpired:
             raise ModelError(
                 f"{COMPILER} did not end within {TIMEOUT_SECONDS} s with {name}; nothing was written"

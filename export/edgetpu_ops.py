@@ -17,9 +17,17 @@ MAX_SOFTMAX_SIZE = 16_000
 FIRST_REFUSED_VERSION = {"CONV_2D": 6, "EXP": 2, "QUANTIZE": 3, "TRANSPOSE_CONV": 4}  # these versions, and all above
 FIRST_CPU_DENSE_VERSION = 9  # of FULLY_CONNECTED, which the compiler was seen to leave to the CPU
 EXPORTED_VERSIONS = {  # versions that our exports hold; no report says that they are refused, none that they are taken
-    "ADD": 2, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "LOGISTIC": 2, "MEAN": 2, "QUANTIZE": 1,
-    "RESIZE_BILINEAR": 3, "SOFTMAX": 2, "TRANSPOSE_CONV": 2,
-}  # fmt: skip
+    "ADD": 2,
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 4,
+    "LOGISTIC": 2,
+    "MEAN": 2,
+    "QUANTIZE": 1,
+    "RESIZE_BILINEAR": 3,
+    "SOFTMAX": 2,
+    "TRANSPOSE_CONV": 2,
+}
 
 
 @dataclass(frozen=True)

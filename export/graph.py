@@ -91,9 +91,13 @@ def _tensor(found: Any, types: dict[int, str], buffers: list[Any]) -> GraphTenso
     quantum = found.quantization
     scale, zero = (0.0, 0) if quantum is None or quantum.scale is None else (quantum.scale[0], quantum.zeroPoint[0])
     return GraphTensor(
-        _text(found.name), types.get(found.type, f"type {found.type}"), shape, any(int(n) < 0 for n in signature),
-        (float(scale), int(zero)), None if data is None else bytes(bytearray(data)),
-    )  # fmt: skip
+        _text(found.name),
+        types.get(found.type, f"type {found.type}"),
+        shape,
+        any(int(n) < 0 for n in signature),
+        (float(scale), int(zero)),
+        None if data is None else bytes(bytearray(data)),
+    )
 
 
 def _names(kinds: type) -> dict[int, str]:

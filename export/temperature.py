@@ -229,8 +229,10 @@ def _summary_lines(spec: ModelSpec, facts: dict[str, Any], choice: dict[str, Any
         way = "low" if spec.temperature == TEMPERATURE_BOUNDS[0] else "high"
         lines.append(f"its scores are still too {way}, but no temperature goes further: are the labels right?")
     if after > max(before, MAX_CALIBRATION_ERROR):
-        lines.append("no temperature mends that: these labels are of another kind than those it learned from, or other "
-                     "classes are frequent; was it trained with --votes?")  # fmt: skip
+        lines.append(
+            "no temperature mends that: these labels are of another kind than those it learned from, or other "
+            "classes are frequent; was it trained with --votes?"
+        )
     return lines
 
 
@@ -239,5 +241,7 @@ def _heldout_warnings(spec: ModelSpec, count: int) -> list[str]:
     held = spec.training.get("val_images", 0)
     if held == count:
         return []
-    return [f"training held out {held:,} pictures, and here are {count:,}: if it learned from some of them, the scores "
-            "come out too high; calibrate with the data of the training"]  # fmt: skip
+    return [
+        f"training held out {held:,} pictures, and here are {count:,}: if it learned from some of them, the scores "
+        "come out too high; calibrate with the data of the training"
+    ]

@@ -32,7 +32,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
     """A folder with both models, plain and compiled."""
-    from tests.corals import write_pairs
+    from tests.support.corals import write_pairs
 
     return write_pairs(tmp_path / "models")
 
@@ -40,6 +40,6 @@ def models(tmp_path: Path) -> Path:
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stand-in's folder, with the device plugged in: see edgetpu.c."""
-    from tests.corals import plug_in
+    from tests.support.corals import plug_in
 
     return plug_in(tmp_path / "device", monkeypatch)

@@ -58,23 +58,63 @@ class Recipe:
 
 
 DETECTOR_RECIPE = Recipe(  # a frame of 320x240 as it is, and 16 rows to spare
-    samples=1_000_000, batch_size=32, input_size=(256, 320), learning_rate=2e-3, rotation_prob=0.3, max_rotation=20.0, low_res_share=0.75,
-)  # fmt: skip
+    samples=1_000_000,
+    batch_size=32,
+    input_size=(256, 320),
+    learning_rate=2e-3,
+    rotation_prob=0.3,
+    max_rotation=20.0,
+    low_res_share=0.75,
+)
 CLASSIFIER_RECIPE = Recipe(
-    samples=1_500_000, batch_size=64, input_size=(64, 64), learning_rate=2e-3, ema_momentum=0.9995, weight_decay=0.05, degrade=0.12,
-    max_rotation=10.0, max_shift=0.05, max_scale_change=0.1, occlusion=0.15, mask_prob=0.06, align_faces=True, crop_margin=0.04,
-)  # fmt: skip
+    samples=1_500_000,
+    batch_size=64,
+    input_size=(64, 64),
+    learning_rate=2e-3,
+    ema_momentum=0.9995,
+    weight_decay=0.05,
+    degrade=0.12,
+    max_rotation=10.0,
+    max_shift=0.05,
+    max_scale_change=0.1,
+    occlusion=0.15,
+    mask_prob=0.06,
+    align_faces=True,
+    crop_margin=0.04,
+)
 
 # The two tutorials. What one left to chance or got wrong, and what is done here, stands in README.md.
 NO_REGULARIZATION: dict[str, Any] = dict.fromkeys(("warmup", "weight_decay", "average", "smoothing", "cover"), 0.0)
 CNN256_RECIPE = Recipe(
-    samples=0, epochs=20, batch_size=32, input_size=(256, 256), learning_rate=1e-3, lr_decay=1.0,
-    augmentation="none", horizontal_flip=0.0, max_shift=0.0, max_scale_change=0.0, max_rotation=0.0, **NO_REGULARIZATION,
-)  # fmt: skip
+    samples=0,
+    epochs=20,
+    batch_size=32,
+    input_size=(256, 256),
+    learning_rate=1e-3,
+    lr_decay=1.0,
+    augmentation="none",
+    horizontal_flip=0.0,
+    max_shift=0.0,
+    max_scale_change=0.0,
+    max_rotation=0.0,
+    **NO_REGULARIZATION,
+)
 VGG16_RECIPE = Recipe(
-    samples=0, epochs=10, repeats=60, batch_size=8, input_size=(120, 120), learning_rate=1e-4, lr_decay=0.75,
-    augmentation="tracker", vertical_flip=0.5, square_window=450 / 480, full_frame=0.5, object_centered=0.0, box_loss_weight=1.0, **NO_REGULARIZATION,
-)  # fmt: skip
+    samples=0,
+    epochs=10,
+    repeats=60,
+    batch_size=8,
+    input_size=(120, 120),
+    learning_rate=1e-4,
+    lr_decay=0.75,
+    augmentation="tracker",
+    vertical_flip=0.5,
+    square_window=450 / 480,
+    full_frame=0.5,
+    object_centered=0.0,
+    box_loss_weight=1.0,
+    **NO_REGULARIZATION,
+)
 
 RECIPES = {  # by task and net; the first is the default
     "detector": {

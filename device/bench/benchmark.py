@@ -99,12 +99,18 @@ def run_benchmark(config: RunConfig, warmup: int | None, seconds: float | None =
                 break
     models = [{**model_properties(path, model), **step} for path, model, step in zip(paths, loaded, steps, strict=True)]
     return {
-        **report_header("run"), "source": name, "source_sha256": source_sha256(config.camera), "models": models,
-        "import_ms": imported, "first_frame_ms": first, "warmup": summarize_warmup(warm), **samples.report(),
+        **report_header("run"),
+        "source": name,
+        "source_sha256": source_sha256(config.camera),
+        "models": models,
+        "import_ms": imported,
+        "first_frame_ms": first,
+        "warmup": summarize_warmup(warm),
+        **samples.report(),
         "memory_mb": memory_mb,
         **({"over_time": telemetry.rows} if telemetry else {}),
         "samples": {stage: subsample(ms) for stage, ms in samples.stage_ms.items() if any(ms)},
-    }  # fmt: skip
+    }
 
 
 @contextmanager
@@ -140,7 +146,7 @@ def warm_up(run: Run, requested_frames: int | None) -> tuple[Warmup, float | Non
 
 def record_session(
     run: Run, samples: Samples, frames: float, seconds: float = inf, telemetry: Telemetry | None = None, skip: int = 0
-) -> None:  # fmt: skip
+) -> None:
     """A sitting: count so many frames of a run, or those of so many seconds, after the first `skip`."""
     samples.begin_session()
     _skip_frames(run, skip)

@@ -75,8 +75,9 @@ def _draw_panel(rows: list[Row], name: str, keys: tuple[str, ...], colors: tuple
     for key, color in zip(keys, colors, strict=True):
         points = [
             (x, TOP_MARGIN + round(down * (high - row[key]) / (high - low)))
-            for x, row in zip(xs, rows, strict=True) if row[key] is not None
-        ]  # fmt: skip
+            for x, row in zip(xs, rows, strict=True)
+            if row[key] is not None
+        ]
         cv2.polylines(panel, [np.array(points, np.int32)], False, color, 2, cv2.LINE_AA)
     return panel
 

@@ -78,16 +78,24 @@ def compare(old: Report, new: Report, force: bool = False) -> dict[str, Any]:
     if not rows:
         raise DataError("the two reports have no stage and no task in common")
     if min(row["sittings"] for row in rows) < MIN_SESSIONS:
-        warnings.append(f"measured in fewer than {MIN_SESSIONS} sittings: how a start differs from the next is not known; "
-                        "a picture as --camera and --frames 500 make it known")  # fmt: skip
+        warnings.append(
+            f"measured in fewer than {MIN_SESSIONS} sittings: how a start differs from the next is not known; "
+            "a picture as --camera and --frames 500 make it known"
+        )
     words = [line for row in rows for line in row["words"]]
     for name, report in (("old", old), ("new", new)):
         if is_busy(report):
             warnings.append(
                 f"the machine had other work at the {name} one (a load of {report['load']:.1f}), which may be all"
             )
-    return {"v": REPORT_VERSION, "kind": "comparison", "warnings": warnings, "differs": _environment_changes(old, new), "rows": rows,
-            "words": words}  # fmt: skip
+    return {
+        "v": REPORT_VERSION,
+        "kind": "comparison",
+        "warnings": warnings,
+        "differs": _environment_changes(old, new),
+        "rows": rows,
+        "words": words,
+    }
 
 
 def _warnings(old: Report, new: Report) -> Iterator[str]:
@@ -174,7 +182,12 @@ def _compare_row(name: str, old: list[list[float]], new: list[list[float]]) -> d
     found = ratio_of_medians(new, old)
     a, b = (median([x for ms in sittings for x in ms]) for sittings in (old, new))
     return {
-        "name": name, "old_p50": round(a, 4), "new_p50": round(b, 4), "sittings": min(len(old), len(new)),
-        "ratio": round(found.ratio, 4), "interval": [round(found.low, 4), round(found.high, 4)],
-        "verdict": found.verdict, "hidden": round(found.max_undetected, 4),
-    }  # fmt: skip
+        "name": name,
+        "old_p50": round(a, 4),
+        "new_p50": round(b, 4),
+        "sittings": min(len(old), len(new)),
+        "ratio": round(found.ratio, 4),
+        "interval": [round(found.low, 4), round(found.high, 4)],
+        "verdict": found.verdict,
+        "hidden": round(found.max_undetected, 4),
+    }

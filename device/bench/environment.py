@@ -96,10 +96,17 @@ def model_properties(path: Path, loaded: Model) -> dict[str, Any]:
     delegate = "edgetpu" if active_delegate(loaded) == "edgetpu" else "XNNPACK" if partition_count else "none"
     parity = {key: spec.parity[key] for key in ("metric", "trained", "exported", "loss") if key in spec.parity}
     return {
-        "file": str(path), "task": spec.task, "arch": spec.architecture, "precision": spec.precision, "sha256": spec.sha256,
-        "bytes": path.stat().st_size, "threads": model.threads, "delegate": delegate,
-        "partitions": partition_count, "accuracy": parity,
-    }  # fmt: skip
+        "file": str(path),
+        "task": spec.task,
+        "arch": spec.architecture,
+        "precision": spec.precision,
+        "sha256": spec.sha256,
+        "bytes": path.stat().st_size,
+        "threads": model.threads,
+        "delegate": delegate,
+        "partitions": partition_count,
+        "accuracy": parity,
+    }
 
 
 def _read_value(path: Path, key: str, separator: str) -> str:

@@ -92,11 +92,17 @@ def _format_run(result: Report) -> list[str]:
     memory = result["memory_mb"]
     lines = [*_format_header(result), *_format_model_lines(result["models"]), ""]
     began = f"; the first frame took {first:.2f} ms" if first else ""
-    lines += [f"{result['frames']} frames of {result['source']}, {result['faces_a_frame']} faces a frame; "
-              f"{_warmup_text(result['warmup'])}{began}", ""]  # fmt: skip
+    lines += [
+        f"{result['frames']} frames of {result['source']}, {result['faces_a_frame']} faces a frame; "
+        f"{_warmup_text(result['warmup'])}{began}",
+        "",
+    ]
     lines += _format_table("ms", result["stages"])
-    lines += ["", f"{result['frames_a_second']} frames a second, {result['cpu_ms_a_frame']} ms of CPU a frame, "
-              f"{memory['peak']} MB at most, {memory['steady']} MB at the end"]  # fmt: skip
+    lines += [
+        "",
+        f"{result['frames_a_second']} frames a second, {result['cpu_ms_a_frame']} ms of CPU a frame, "
+        f"{memory['peak']} MB at most, {memory['steady']} MB at the end",
+    ]
     rows = result.get("over_time")
     return lines + (["", *_format_telemetry(rows)] if rows else [])
 
@@ -135,10 +141,13 @@ def _interval_text(found: list[float]) -> str:
 
 def _format_threads(result: Report) -> list[str]:
     rows = {
-        str(row["threads"]): {**row["stages"]["whole"], "cpu": row["cpu_ms_a_frame"],
-                              "detect": row["stages"]["detect"]["p50"]}
+        str(row["threads"]): {
+            **row["stages"]["whole"],
+            "cpu": row["cpu_ms_a_frame"],
+            "detect": row["stages"]["detect"]["p50"],
+        }
         for row in result["counts"]
-    }  # fmt: skip
+    }
     lines = [*_format_header(result), "", f"whole frames of {result['source']}; in turn, by number of threads", ""]
     return [*lines, *_format_table("threads", rows, (*COLUMNS, "detect", "cpu")), "", result["why"]]
 
@@ -148,8 +157,10 @@ def _format_comparison(result: Report) -> list[str]:
     width = max(len(row["name"]) for row in result["rows"]) + 2
     lines += [f"{'ms':{width}}{'old p50':>9}{'new p50':>9}{'ratio':>8}  {CONFIDENCE_LEVEL:.0%} of ratio    verdict"]
     for row in result["rows"]:
-        lines += [f"{row['name']:{width}}{row['old_p50']:9.3f}{row['new_p50']:9.3f}{row['ratio']:8.3f}  "
-                  f"{_interval_text(row['interval'])}  {row['verdict']}"]  # fmt: skip
+        lines += [
+            f"{row['name']:{width}}{row['old_p50']:9.3f}{row['new_p50']:9.3f}{row['ratio']:8.3f}  "
+            f"{_interval_text(row['interval'])}  {row['verdict']}"
+        ]
     return [*lines, "", *result["words"]]
 
 
@@ -167,6 +178,8 @@ def _format_operators(profile: Report) -> list[str]:
             f"{row['macs'] / row['us'] / 1000:9.1f}" if row["macs"] and row["us"] > 2 * row["noise_us"] else f"{'-':>9}"
         )
         shape = "x".join(map(str, row["shape"][1:]))
-        lines += [f"{row['index']:4} {row['op']:24}{shape:>16}{row['us']:10.2f}{row['noise_us']:7.2f}"
-                  f"{row['share']:8.1%}{row['macs'] / 1e6:9.3f}{rate}"]  # fmt: skip
+        lines += [
+            f"{row['index']:4} {row['op']:24}{shape:>16}{row['us']:10.2f}{row['noise_us']:7.2f}"
+            f"{row['share']:8.1%}{row['macs'] / 1e6:9.3f}{rate}"
+        ]
     return lines

@@ -33,9 +33,14 @@ from pocketsight.device.vision.image import Image
 
 
 def benchmark_models(
-    paths: Sequence[Path], source: str, size: tuple[int, int], threads: int | None, rounds: int, warmup: int | None,
+    paths: Sequence[Path],
+    source: str,
+    size: tuple[int, int],
+    threads: int | None,
+    rounds: int,
+    warmup: int | None,
     delegate: str = "auto",
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Each model's own stage on the first frame of a source; a classifier gets the middle of the frame.
 
     In several sittings, for each of which the models are loaded anew. Returns the report "models" of bench/README.md;
@@ -65,9 +70,15 @@ def benchmark_models(
     ]
     words = [line for row in rows[1:] if (line := model_verdict(row, rows[0], row["verdict"], row["hidden"]))]
     return {
-        **report_header("models"), "source": name, "source_sha256": source_sha256(source), "import_ms": imported,
-        "rounds": rounds, "warmup": summarize_warmup(warm), "models": rows, "words": words,
-    }  # fmt: skip
+        **report_header("models"),
+        "source": name,
+        "source_sha256": source_sha256(source),
+        "import_ms": imported,
+        "rounds": rounds,
+        "warmup": summarize_warmup(warm),
+        "models": rows,
+        "words": words,
+    }
 
 
 def _native_delegate(path: Path) -> str:
@@ -76,7 +87,7 @@ def _native_delegate(path: Path) -> str:
 
 def time_models_interleaved(
     loaded: Sequence[Model], image: Image, rounds: int, warmup: int | None
-) -> tuple[list[list[float]], Warmup]:  # fmt: skip
+) -> tuple[list[list[float]], Warmup]:
     """Milliseconds of each model, in `rounds` rounds once all of them together are warm."""
     warm = Warmup(warmup)
     while not warm.done:
@@ -91,9 +102,11 @@ def time_models_interleaved(
 def _ratio_to_first(ms: Sessions, baseline: Sessions) -> dict[str, Any]:
     found = ratio_of_medians(ms, baseline, paired=True)
     return {
-        "ratio": round(found.ratio, 4), "interval": [round(found.low, 4), round(found.high, 4)],
-        "verdict": found.verdict, "hidden": round(found.max_undetected, 4),
-    }  # fmt: skip
+        "ratio": round(found.ratio, 4),
+        "interval": [round(found.low, 4), round(found.high, 4)],
+        "verdict": found.verdict,
+        "hidden": round(found.max_undetected, 4),
+    }
 
 
 def _read_first_frame(source: str, size: tuple[int, int]) -> tuple[str, Image]:

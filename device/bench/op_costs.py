@@ -49,12 +49,16 @@ def _cost(node: dict[str, Any], tensors: dict[int, Any], computed: set[int]) -> 
     inputs = tuple(index for index in reads if index in computed)
     constants = tuple(index for index in reads if index not in computed)
     return Cost(
-        index=node["index"], op=node["op_name"], inputs=inputs, constants=constants, outputs=writes,
+        index=node["index"],
+        op=node["op_name"],
+        inputs=inputs,
+        constants=constants,
+        outputs=writes,
         shape=_shape(tensors[writes[0]]),
         macs=_macs(node["op_name"], [_shape(tensors[index]) for index in reads], _shape(tensors[writes[0]])),
         weight_bytes=sum(_bytes(tensors[index]) for index in constants if inputs),
         activation_bytes=sum(_bytes(tensors[index]) for index in (*inputs, *writes)),
-    )  # fmt: skip
+    )
 
 
 def _macs(op: str, reads: list[tuple[int, ...]], out: tuple[int, ...]) -> int:

@@ -87,10 +87,16 @@ def _operator_row(step: Cost, us: NDArray[np.float64], whole: float) -> dict[str
     low, high = np.percentile(us, (25, 75))
     noise = 1.2533 * (high - low) / 1.349 / np.sqrt(len(us))
     return {
-        "index": step.index, "op": step.op, "shape": list(step.shape), "us": round(middle, 2),
-        "noise_us": round(float(noise), 2), "share": round(middle / whole, 4), "macs": step.macs,
-        "weights": step.weight_bytes, "activations": step.activation_bytes,
-    }  # fmt: skip
+        "index": step.index,
+        "op": step.op,
+        "shape": list(step.shape),
+        "us": round(middle, 2),
+        "noise_us": round(float(noise), 2),
+        "share": round(middle / whole, 4),
+        "macs": step.macs,
+        "weights": step.weight_bytes,
+        "activations": step.activation_bytes,
+    }
 
 
 def _extract_part(flatbuffer: bytes, selected: Sequence[Cost], steps: Sequence[Cost], ends: Sequence[int]) -> bytes:

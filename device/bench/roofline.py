@@ -32,8 +32,13 @@ def roofline(path: Path, threads: int | None) -> dict[str, Any]:
     total = {name: sum(getattr(step, name) for step in steps) for name in ("macs", "weights", "activations")}
     min_ms = 1000 * total["macs"] / peak_rate["macs_a_second"]
     return {
-        "operators": [{k: v for k, v in asdict(step).items() if k not in ("inputs", "constants", "outputs")}
-                      for step in steps],
-        "total": total, "uncounted": dict(Counter(step.op for step in steps if step.op in UNCOUNTED_OPS)),
-        "peak": peak_rate, "ms": round(ms, 4), "floor_ms": round(min_ms, 4), "times_floor": round(ms / max(min_ms, 1e-9), 2),
-    }  # fmt: skip
+        "operators": [
+            {k: v for k, v in asdict(step).items() if k not in ("inputs", "constants", "outputs")} for step in steps
+        ],
+        "total": total,
+        "uncounted": dict(Counter(step.op for step in steps if step.op in UNCOUNTED_OPS)),
+        "peak": peak_rate,
+        "ms": round(ms, 4),
+        "floor_ms": round(min_ms, 4),
+        "times_floor": round(ms / max(min_ms, 1e-9), 2),
+    }

@@ -38,11 +38,18 @@ class Telemetry:
         p50, p99 = np.percentile(self.window_ms, (50, 99))
         board: SensorReading = self.sensors.read()
         speed = {"frames_a_second": round(len(self.window_ms) / (now - self.window_start), 1), "p50": round(p50, 4)}
-        self.rows.append({
-            "s": round(now, 1), **speed, "p99": round(p99, 4), "temperature": board.temperature, "mhz": self.read_mhz(),
-            "throttled": board.throttled, "under_voltage": board.under_voltage,
-            "bits": read_kernel_file(self.sensors.throttled_path) or None if self.sensors.throttled_path else None,
-        })  # fmt: skip
+        self.rows.append(
+            {
+                "s": round(now, 1),
+                **speed,
+                "p99": round(p99, 4),
+                "temperature": board.temperature,
+                "mhz": self.read_mhz(),
+                "throttled": board.throttled,
+                "under_voltage": board.under_voltage,
+                "bits": read_kernel_file(self.sensors.throttled_path) or None if self.sensors.throttled_path else None,
+            }
+        )
         self.window_ms, self.window_start = [], now
 
 

@@ -40,9 +40,12 @@ def sweep_threads(config: RunConfig, counts: Sequence[int], warmup: int | None) 
                 break
     rows = [{"threads": n, "warmup": summarize_warmup([warm[n]]), **tally.report()} for n, tally in tallies.items()]
     return {
-        **report_header("threads"), "source": config.camera, "source_sha256": source_sha256(config.camera), "counts": rows,
+        **report_header("threads"),
+        "source": config.camera,
+        "source_sha256": source_sha256(config.camera),
+        "counts": rows,
         **recommend_threads(rows, available_cores()),
-    }  # fmt: skip
+    }
 
 
 def recommend_threads(rows: Sequence[dict[str, Any]], core_count: int) -> dict[str, Any]:

@@ -86,8 +86,9 @@ def _probe_video_device(root: Path, number: int) -> VideoDevice:
         return VideoDevice(str(number), name, False, f"{error.strerror}{cure}", held)
     if driver in PI_DRIVERS:
         return VideoDevice(str(number), name, False, f"{driver}: a part of the Pi's own camera or codec; see: pi", held)
-    return VideoDevice(str(number), name, captures, driver if captures else f"{driver}: no pictures, only what is about them",
-                 held)  # fmt: skip
+    return VideoDevice(
+        str(number), name, captures, driver if captures else f"{driver}: no pictures, only what is about them", held
+    )
 
 
 def query_capability(path: Path) -> tuple[str, bool]:

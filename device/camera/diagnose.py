@@ -79,12 +79,21 @@ def diagnose_camera(
         span = last.captured_monotonic - first.captured_monotonic
         same = sum(row["same"] for row in rows)
         trial = CameraReport(
-            camera.name, width, height, len(rows), round(span, 2),
+            camera.name,
+            width,
+            height,
+            len(rows),
+            round(span, 2),
             round((last.index - first.index) / span, 2) if span > 0 else 0.0,
-            _median(rows, "age"), camera.has_timestamps, camera.dropped, int(same),
+            _median(rows, "age"),
+            camera.has_timestamps,
+            camera.dropped,
+            int(same),
             camera.live and len(rows) > 3 and same == len(rows) - 1,
-            _median(rows, "brightness"), _median(rows, "sharpness"), None if faces is None else len(faces),
-        )  # fmt: skip
+            _median(rows, "brightness"),
+            _median(rows, "sharpness"),
+            None if faces is None else len(faces),
+        )
         return trial, draw_test_sheet(last.image, faces or [])
 
 

@@ -44,7 +44,7 @@ def open_camera(
 
 def _open_source(
     source: str, size: tuple[int, int], stop: threading.Event, report_fault: FaultReporter, reconnect: bool
-) -> AbstractContextManager[Camera]:  # fmt: skip
+) -> AbstractContextManager[Camera]:
     if source == "auto":
         return _open_first_working(size, stop, report_fault, reconnect)
     if source == "synthetic" or source.startswith(("synthetic:", "synthetic@")):

@@ -46,9 +46,13 @@ class LiveCamera(Camera):
     live = True
 
     def __init__(
-        self, source: CameraSource, stop: threading.Event, report_fault: FaultReporter = ignore_fault, reconnect: bool = False,
+        self,
+        source: CameraSource,
+        stop: threading.Event,
+        report_fault: FaultReporter = ignore_fault,
+        reconnect: bool = False,
         config: ReconnectConfig | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(iter(()), source.name)
         self.source, self.stop, self.report_fault, self.reconnect = source, stop, report_fault, reconnect
         self.config = config or DEFAULT_RECONNECT_CONFIG

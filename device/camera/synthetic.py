@@ -57,7 +57,7 @@ class SyntheticScene:
         self.noise_offsets = rng.integers(0, 64, (257, 2)).tolist()
         self.portraits = [
             {mood: draw_portrait(mood, look, self.portrait_size) for mood in ("happy", "sad")} for look in APPEARANCES
-        ]  # fmt: skip
+        ]
 
     def place_people(self, seconds: float) -> list[Person]:
         """Who is there, the first on the left."""
@@ -94,7 +94,7 @@ class SyntheticScene:
 
 def open_synthetic(
     source: str, size: tuple[int, int], stop: threading.Event, report_fault: FaultReporter, reconnect: bool
-) -> AbstractContextManager[Camera]:  # fmt: skip
+) -> AbstractContextManager[Camera]:
     """The camera that `source` describes. Raises CameraError where it describes none."""
     found = SOURCE_PATTERN.fullmatch(source)
     if not found:

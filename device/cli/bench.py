@@ -26,21 +26,38 @@ class BenchCommand(click.Command):
 
 @click.command(cls=BenchCommand)
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--camera", default=str(EXAMPLE_IMAGE), metavar="SOURCE",
-              help="As for run.  [default: a picture with one face, 320x240, again and again]")  # fmt: skip
+@click.option(
+    "--camera",
+    default=str(EXAMPLE_IMAGE),
+    metavar="SOURCE",
+    help="As for run.  [default: a picture with one face, 320x240, again and again]",
+)
 @click.option("--frames", type=click.IntRange(1), help=f"How many are counted.  [default: {DEFAULT_FRAMES}]")
 @click.option("--for", "seconds", type=DurationParam(), help="Instead of --frames: 10min, to see what heat does.")
 @click.option("--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the run of --for over time.")
-@click.option("--warmup", type=click.IntRange(0),
-              help="Frames a sitting before counting starts.  [default: until frames become no faster]")  # fmt: skip
+@click.option(
+    "--warmup",
+    type=click.IntRange(0),
+    help="Frames a sitting before counting starts.  [default: until frames become no faster]",
+)
 @click.option("--ops", is_flag=True, help="Also what each operator of the models takes.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, and for compare.")
 @partial(model_options, threads=ThreadCountsParam(), threads_help="For each model; several, as 1,2,4, are compared.")
 def bench(
-    models: tuple[Path, ...], camera: str, frames: int | None, seconds: float | None, chart: Path | None,
-    warmup: int | None, ops: bool, as_json: bool, detector: Path, classifier: Path, resolution: tuple[int, int],
-    threads: tuple[int, ...] | None, delegate: str,
-) -> None:  # fmt: skip
+    models: tuple[Path, ...],
+    camera: str,
+    frames: int | None,
+    seconds: float | None,
+    chart: Path | None,
+    warmup: int | None,
+    ops: bool,
+    as_json: bool,
+    detector: Path,
+    classifier: Path,
+    resolution: tuple[int, int],
+    threads: tuple[int, ...] | None,
+    delegate: str,
+) -> None:
     """Measure latency on this machine, stage by stage, through the same pipeline as run.
 
     With MODELS only those, each alone, in turn in one run.
@@ -81,9 +98,13 @@ def bench(
 
 
 def _check_options(
-    models: tuple[Path, ...], frames: int | None, seconds: float | None, chart: Path | None, ops: bool,
+    models: tuple[Path, ...],
+    frames: int | None,
+    seconds: float | None,
+    chart: Path | None,
+    ops: bool,
     threads: tuple[int, ...] | None,
-) -> None:  # fmt: skip
+) -> None:
     """Raise SettingsError where options contradict each other."""
     several = len(threads or ()) > 1
     for is_invalid, words in (

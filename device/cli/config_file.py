@@ -17,9 +17,13 @@ CONFIG_OPTION = "config"
 def config_option(command: Any) -> Any:
     """Adds --config FILE.toml, whose keys are the names of the command's other options."""
     return click.option(
-        "--config", type=click.Path(path_type=Path), is_eager=True, expose_value=False, callback=_load_config_file,
+        "--config",
+        type=click.Path(path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=_load_config_file,
         help="A TOML file with these options, as in: fps = 5.  The command line wins.",
-    )(command)  # fmt: skip
+    )(command)
 
 
 def _load_config_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:

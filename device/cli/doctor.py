@@ -15,10 +15,18 @@ from pocketsight.device.inference.shipped import MODELS_DIR
 
 @click.command()
 @click.argument("message", nargs=-1)
-@click.option("--detector", type=click.Path(path_type=Path), default=MODELS_DIR / "detector.tflite",
-              help="The detector.  [default: the one that comes with pocketsight]")  # fmt: skip
-@click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite",
-              help="The classifier.  [default: the one that comes with pocketsight]")  # fmt: skip
+@click.option(
+    "--detector",
+    type=click.Path(path_type=Path),
+    default=MODELS_DIR / "detector.tflite",
+    help="The detector.  [default: the one that comes with pocketsight]",
+)
+@click.option(
+    "--sentiment",
+    type=click.Path(path_type=Path),
+    default=MODELS_DIR / "sentiment.tflite",
+    help="The classifier.  [default: the one that comes with pocketsight]",
+)
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path("."), help="Where the log goes.  [default: here]"
 )

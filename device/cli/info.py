@@ -51,8 +51,10 @@ def _op_costs_text(found: dict[str, Any]) -> str:
     lines = [f"{'':>4} {'operator':24}{'output':>16}{'MACs':>14}{'weights':>12}{'activations':>13} bytes"]
     for step in found["operators"]:
         shape = "x".join(map(str, step["shape"][1:]))
-        lines += [f"{step['index']:4} {step['op']:24}{shape:>16}{step['macs']:14,}{step['weights']:12,}"
-                  f"{step['activations']:13,}"]  # fmt: skip
+        lines += [
+            f"{step['index']:4} {step['op']:24}{shape:>16}{step['macs']:14,}{step['weights']:12,}"
+            f"{step['activations']:13,}"
+        ]
     total, rate = found["total"], found["peak"]
     lines += [f"{'':4} {'in all':40}{total['macs']:14,}{total['weights']:12,}{total['activations']:13,}", ""]
     if found["uncounted"]:

@@ -122,14 +122,29 @@ def model_options(command: Any, threads: Any = THREAD_COUNT, threads_help: str =
     """Which models, and on how many threads: the same for every command that runs the pipeline."""
     for option in (
         click.option("--threads", type=threads, help=f"{threads_help}  [default: the fastest]"),
-        click.option("--delegate", type=DelegateParam(), default="auto", show_default=True,
-                     metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
-                     help="What runs the models; auto: a Coral, where there is one and a file compiled for it."),
-        click.option("--resolution", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera."),
-        click.option("--classifier", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite",
-                     help="The classifier.  [default: the one that comes with pocketsight]"),
-        click.option("--detector", type=DetectorParam(), default=MODELS_DIR / "detector.tflite",
-                     help="The detector, tiny or large for others that ship.  [default: the middle one]"),
-    ):  # fmt: skip
+        click.option(
+            "--delegate",
+            type=DelegateParam(),
+            default="auto",
+            show_default=True,
+            metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
+            help="What runs the models; auto: a Coral, where there is one and a file compiled for it.",
+        ),
+        click.option(
+            "--resolution", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera."
+        ),
+        click.option(
+            "--classifier",
+            type=click.Path(path_type=Path),
+            default=MODELS_DIR / "sentiment.tflite",
+            help="The classifier.  [default: the one that comes with pocketsight]",
+        ),
+        click.option(
+            "--detector",
+            type=DetectorParam(),
+            default=MODELS_DIR / "detector.tflite",
+            help="The detector, tiny or large for others that ship.  [default: the middle one]",
+        ),
+    ):
         command = option(command)
     return command

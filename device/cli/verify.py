@@ -51,7 +51,7 @@ def _verify_model(path: Path, threads: int, delegate: str) -> dict[str, Any]:
         return {
             "file": str(path),
             "verdict": "FAILED",
-            "where": str(error),
+            "location": str(error),
             "inputs": 0,
             "interpreter": import_runtime()[1],
         }
@@ -59,7 +59,7 @@ def _verify_model(path: Path, threads: int, delegate: str) -> dict[str, Any]:
 
 def _was_run(row: dict[str, Any]) -> bool:
     """Whether it ran at all."""
-    return "values" in row
+    return "num_values" in row
 
 
 def _runtime_name(delegate: str) -> str:
@@ -69,12 +69,14 @@ def _runtime_name(delegate: str) -> str:
 def _result_line(row: dict[str, Any]) -> str:
     line = f"{row['file']}: {row['verdict']}"
     if _was_run(row) and row["inputs"]:
-        line += f", {row['values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
+        line += f", {row['num_values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
         if row["num_different"]:
-            line += f"; {row['unequal']:,} differ, by {row['steps']:.3g} steps at most, in {row['where']}, "
-            line += f"and {row['mean']:.2g} on average"
+            line += (
+                f"; {row['num_different']:,} differ, by {row['max_steps']:.3g} steps at most, in {row['location']}, "
+            )
+            line += f"and {row['mean_steps']:.2g} on average"
     elif row["location"]:
-        line += f": {row['where']}"
+        line += f": {row['location']}"
     else:
         line += "; export it again to have some"
     return line

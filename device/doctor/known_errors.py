@@ -34,50 +34,80 @@ KNOWN_ERRORS: tuple[tuple[str, str], ...] = (  # (part of the message, as a regu
     (r"No module named 'numpy'", "pip install numpy, or on a Pi: sudo apt install python3-numpy"),
     (r"No module named 'paho", "pip install 'pocketsight[mqtt]'"),
     (r"No module named '(starlette|uvicorn|prometheus_client)", "pip install 'pocketsight[web]'"),
-    (r"No matching distribution found for tflite[-_]runtime",
-     "there is no tflite-runtime for this Python; pip install 'pocketsight[board]' takes its successor"),
+    (
+        r"No matching distribution found for tflite[-_]runtime",
+        "there is no tflite-runtime for this Python; pip install 'pocketsight[board]' takes its successor",
+    ),
     (r"externally-managed-environment", "make an environment first: python3 -m venv --system-site-packages .venv"),
     # libraries of the system
     (r"libGL\.so\.1: cannot open shared object|libgthread-2\.0\.so\.0: cannot open shared object", HEADLESS_FIX),
-    (r"lib(cblas|atlas|f77blas|openblas)\S*: cannot open shared object",
-     "sudo apt install libatlas3-base libopenblas0"),
+    (
+        r"lib(cblas|atlas|f77blas|openblas)\S*: cannot open shared object",
+        "sudo apt install libatlas3-base libopenblas0",
+    ),
     (r"libgomp\.so\.1: cannot open shared object", "sudo apt install libgomp1"),
     (r"libedgetpu\.so\.1: cannot open shared object", LIBEDGETPU_FIX),
-    (r"cannot allocate memory in static TLS block",
-     "start with LD_PRELOAD=libgomp.so.1, so that it is loaded before the others"),
+    (
+        r"cannot allocate memory in static TLS block",
+        "start with LD_PRELOAD=libgomp.so.1, so that it is loaded before the others",
+    ),
     (r"version `GLIBC_[\d.]+' not found", "this system is too old for the package; upgrade it to the next release"),
-    (r"Unsupported system page size",
-     "the program was built for pages of 4 KB: put kernel=kernel8.img into /boot/firmware/config.txt and reboot"),
+    (
+        r"Unsupported system page size",
+        "the program was built for pages of 4 KB: put kernel=kernel8.img into /boot/firmware/config.txt and reboot",
+    ),
     (r"Illegal instruction|SIGILL", "the package was built for a newer processor; take apt's, or an older version"),
     # models
-    (r"Didn't find op for builtin opcode|Op builtin_code out of range|old TFLite binary with newer model", OLD_INTERPRETER_FIX),
-    (r"Regular TensorFlow ops are not supported|Flex delegate|Flex\w+ failed to prepare",
-     "the model holds TensorFlow operators; export it with: pocketsight export tflite"),
-    (r"unresolved custom op: edgetpu-custom-op", f"the model was compiled for a Coral; plug one in and {LIBEDGETPU_FIX}"),
-    (r"More than one subgraph is not supported",
-     "the Coral compiler needs one graph; export with: pocketsight export tflite"),
-    (r"Failed to load delegate from libedgetpu",
-     f"sudo usermod -aG plugdev $USER, log in again, and replug the Coral; is it seen? {USB_PORT_FIX}"),
+    (
+        r"Didn't find op for builtin opcode|Op builtin_code out of range|old TFLite binary with newer model",
+        OLD_INTERPRETER_FIX,
+    ),
+    (
+        r"Regular TensorFlow ops are not supported|Flex delegate|Flex\w+ failed to prepare",
+        "the model holds TensorFlow operators; export it with: pocketsight export tflite",
+    ),
+    (
+        r"unresolved custom op: edgetpu-custom-op",
+        f"the model was compiled for a Coral; plug one in and {LIBEDGETPU_FIX}",
+    ),
+    (
+        r"More than one subgraph is not supported",
+        "the Coral compiler needs one graph; export with: pocketsight export tflite",
+    ),
+    (
+        r"Failed to load delegate from libedgetpu",
+        f"sudo usermod -aG plugdev $USER, log in again, and replug the Coral; is it seen? {USB_PORT_FIX}",
+    ),
     # cameras
     (r"Could not open any (dmaHeap device|dma-buf provider)", VIDEO_GROUP_FIX),
-    (r"Camera frontend has timed out",
-     f"the Pi camera stopped; leave a core free for it (--threads auto), and if it comes again: {RIBBON_FIX}"),
+    (
+        r"Camera frontend has timed out",
+        f"the Pi camera stopped; leave a core free for it (--threads auto), and if it comes again: {RIBBON_FIX}",
+    ),
     (r"Camera __init__ sequence did not complete|Pipeline handler in use by another process", CAMERA_BUSY_FIX),
     (r"[Ff]ailed to acquire camera|Device or resource busy", CAMERA_BUSY_FIX),
     (r"no cameras available", RIBBON_FIX),
-    (r"VIDIOC_STREAMON: No space left on device",
-     "too many cameras for one USB bus; plug one elsewhere or ask for a smaller --size"),
+    (
+        r"VIDIOC_STREAMON: No space left on device",
+        "too many cameras for one USB bus; plug one elsewhere or ask for a smaller --size",
+    ),
     (r"select\(\) timeout|can't open camera by index", f"the camera gives no pictures; {USB_PORT_FIX}"),
     (r"Permission denied: '?/dev/(video|media|dma_heap)", VIDEO_GROUP_FIX),
     # disks
-    (r"Read-only file system",
-     "the card is full of errors or was mounted so: sudo dmesg | grep -i mmc; save what is on it and take a new one"),
-    (r"No space left on device|database or disk is full",
-     "make room: du -xh / | sort -h | tail; and cap the log: see pocketsight run --help"),
-    (r"database disk image is malformed",
-     "a power cut broke the database; pocketsight sets it aside and begins anew; sqlite3 FILE .recover saves the rest"),
+    (
+        r"Read-only file system",
+        "the card is full of errors or was mounted so: sudo dmesg | grep -i mmc; save what is on it and take a new one",
+    ),
+    (
+        r"No space left on device|database or disk is full",
+        "make room: du -xh / | sort -h | tail; and cap the log: see pocketsight run --help",
+    ),
+    (
+        r"database disk image is malformed",
+        "a power cut broke the database; pocketsight sets it aside and begins anew; sqlite3 FILE .recover saves the rest",
+    ),
     (r"database is locked", "two programs write to one database; give each run a --log of its own"),
-)  # fmt: skip
+)
 
 
 def find_fix(message: str) -> str | None:

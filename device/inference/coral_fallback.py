@@ -52,7 +52,7 @@ class FallbackModel:
 
     def __init__(
         self, edgetpu_path: Path, cpu_model: Model | None, task: str | None, device: str, verify: bool
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.edgetpu_path, self.cpu_model, self.task, self.device, self.verify = (
             edgetpu_path,
             cpu_model,
@@ -139,8 +139,10 @@ def _first_line(error: Exception) -> str:
 
 def _library_error(error: OSError) -> str:
     if "No such file" in str(error) and LIBEDGETPU in str(error):
-        return f"{LIBEDGETPU} is not installed: {coral_devices.INSTALL_COMMAND}, or for a newer system a build that fits {import_runtime()[1]} " \
-               "(see device/inference/README.md)"  # fmt: skip
+        return (
+            f"{LIBEDGETPU} is not installed: {coral_devices.INSTALL_COMMAND}, or for a newer system a build that fits {import_runtime()[1]} "
+            "(see device/inference/README.md)"
+        )
     return f"{LIBEDGETPU} does not load ({_first_line(error)}): take the build for this system (see device/inference/README.md)"
 
 
@@ -160,8 +162,10 @@ def _device_error(device: str) -> str:
 
 def _run_error(compiled: Path, error: Exception) -> str:
     if "unresolved custom op" in str(error):
-        return f"{LIBEDGETPU} leaves {compiled} to the CPU, so it does not fit {import_runtime()[1]}: take the build for it " \
-               "(see device/inference/README.md)"  # fmt: skip
+        return (
+            f"{LIBEDGETPU} leaves {compiled} to the CPU, so it does not fit {import_runtime()[1]}: take the build for it "
+            "(see device/inference/README.md)"
+        )
     return f"{compiled} does not run on this Coral: {_first_line(error)}; replug it, or take a newer libedgetpu"
 
 

@@ -109,9 +109,14 @@ class TfliteModel:
     """
 
     def __init__(
-        self, flatbuffer: bytes, threads: int, origin: Path, delegates: Sequence[Delegate] = (),
-        output_tensor_names: Mapping[str, str] | None = None, allocate: bool = True,
-    ) -> None:  # fmt: skip
+        self,
+        flatbuffer: bytes,
+        threads: int,
+        origin: Path,
+        delegates: Sequence[Delegate] = (),
+        output_tensor_names: Mapping[str, str] | None = None,
+        allocate: bool = True,
+    ) -> None:
         module, self.runtime_name = import_runtime()
         self.threads = threads
         try:

@@ -17,7 +17,7 @@ from pocketsight.device.inference.model_file import read_model_file
 
 def load_model(
     delegate: str, path: Path, task: str | None = None, threads: int | None = None, verify: bool = False
-) -> Model:  # fmt: skip
+) -> Model:
     """As `load`, of a plain file or a compiled one; `delegate` as the option --delegate has it.
 
     "auto" takes the Coral where there is a compiled file and a Coral, else the CPU; "edgetpu" raises ModelError else.

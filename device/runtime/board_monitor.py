@@ -28,9 +28,13 @@ class BoardMonitor:
     """Looks at the board now and then: facts for the page, and a fault told when it begins and when it is over."""
 
     def __init__(
-        self, report_fault: FaultReporter, status: RunStatus, read_sensors: Callable[[], SensorReading] | None = None,
-        clock_synced: Callable[[], bool | None] = clock_synced, now: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+        self,
+        report_fault: FaultReporter,
+        status: RunStatus,
+        read_sensors: Callable[[], SensorReading] | None = None,
+        clock_synced: Callable[[], bool | None] = clock_synced,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.report_fault, self.status, self.clock_synced, self.now = report_fault, status, clock_synced, now
         self.read_sensors = read_sensors or Sensors(Path()).read
         self.active_faults: dict[str, float] = {}  # those that have begun, and when each was last seen

@@ -170,8 +170,13 @@ def _source_time(camera: Camera, frame: Frame, interval: float) -> float:
 
 
 def _capture_loop(
-    camera: Camera, session: CaptureSession, timer: CaptureTimer, ui: CaptureUI, status: StatusLine, stop: threading.Event
-) -> None:  # fmt: skip
+    camera: Camera,
+    session: CaptureSession,
+    timer: CaptureTimer,
+    ui: CaptureUI,
+    status: StatusLine,
+    stop: threading.Event,
+) -> None:
     """Take pictures until there are enough, the source ends, or the person or a signal ends it."""
     for frame in camera:
         wait = timer.seconds_until_due(_source_time(camera, frame, timer.interval), session.paused)

@@ -56,5 +56,12 @@ class RunConfig:
 
 
 RELOADABLE = (
-    "fps", "detect_interval", "idle_fps", "zones", "max_temperature", "detector", "classifier", "log_level",
-)  # fmt: skip
+    "fps",
+    "detect_interval",
+    "idle_fps",
+    "zones",
+    "max_temperature",
+    "detector",
+    "classifier",
+    "log_level",
+)

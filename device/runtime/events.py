@@ -32,9 +32,14 @@ class RecordFactory:
             self.count += 1
             number = self.count
         return {
-            "v": LOG_SCHEMA_VERSION, "kind": kind, "id": f"{self.run_id}-{number}", "time": iso_timestamp(captured_at), "synced": self.clock_synced(),
-            "what": event, **more,
-        }  # fmt: skip
+            "v": LOG_SCHEMA_VERSION,
+            "kind": kind,
+            "id": f"{self.run_id}-{number}",
+            "time": iso_timestamp(captured_at),
+            "synced": self.clock_synced(),
+            "what": event,
+            **more,
+        }
 
 
 class EventDetector:
@@ -62,10 +67,16 @@ class EventDetector:
 
     def _face_event(self, event: str, track: Track, captured_at: float) -> LogEntry:
         return self.record_factory.make_record(
-            "face", event, captured_at, track=track.id, sentiment=track.classification.label, start=iso_timestamp(track.first_seen_at),
-            seconds=round(track.last_seen_monotonic - track.first_seen_monotonic, 2), score=round(track.best_score, 3),
+            "face",
+            event,
+            captured_at,
+            track=track.id,
+            sentiment=track.classification.label,
+            start=iso_timestamp(track.first_seen_at),
+            seconds=round(track.last_seen_monotonic - track.first_seen_monotonic, 2),
+            score=round(track.best_score, 3),
             box=[round(side, 1) for side in track.box],
-        )  # fmt: skip
+        )
 
 
 class Faults:

@@ -102,7 +102,7 @@ class Run:
 
     def __init__(
         self, config: RunConfig, models: ModelPair, stop: threading.Event, stack: ExitStack, camera: Camera | None
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.config, self.stop, self.summary, self.started_at = config, stop, RunSummary(), time.monotonic()
         cv2.setNumThreads(1)  # a frame is too small to share out, and the other cores have work
         self.stderr = StderrWriter()

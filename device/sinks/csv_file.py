@@ -13,9 +13,26 @@ from pocketsight.device.sinks.base import RotationConfig
 from pocketsight.device.sinks.text_file import TextFileSink
 
 CSV_COLUMNS = (
-    "v", "time", "synced", "kind", "id", "what", "track", "sentiment", "was", "sentiment_score", "score", "start",
-    "seconds", "left", "top", "right", "bottom", "frame", "source",
-)  # fmt: skip
+    "v",
+    "time",
+    "synced",
+    "kind",
+    "id",
+    "what",
+    "track",
+    "sentiment",
+    "was",
+    "sentiment_score",
+    "score",
+    "start",
+    "seconds",
+    "left",
+    "top",
+    "right",
+    "bottom",
+    "frame",
+    "source",
+)
 
 
 def open_csv(path: Path, rotation: RotationConfig) -> TextFileSink:

@@ -66,9 +66,15 @@ def _open_non_file(target: str, plan: RunConfig, state: RunStatus, report_fault:
     from pocketsight.device.sinks.mqtt.sink import open_mqtt
 
     return open_mqtt(
-        target, password_file=plan.mqtt_password_file, ca_file=plan.mqtt_ca_file, state=state, folder=_state_dir(), report_fault=report_fault,
-        outbox_max_bytes=plan.mqtt_queue_size, discovery_prefix=plan.mqtt_discovery_prefix,
-    )  # fmt: skip
+        target,
+        password_file=plan.mqtt_password_file,
+        ca_file=plan.mqtt_ca_file,
+        state=state,
+        folder=_state_dir(),
+        report_fault=report_fault,
+        outbox_max_bytes=plan.mqtt_queue_size,
+        discovery_prefix=plan.mqtt_discovery_prefix,
+    )
 
 
 def _state_dir() -> Path:

@@ -58,13 +58,17 @@ class SinkGroup:
             "lost": sum(writer.lost for writer in self.workers),
             "logs": {
                 writer.name: {
-                    "written": writer.written, "waiting": writer.waiting, "lost": writer.lost,
-                    "deleted": writer.sink.entries_deleted, "bytes": writer.sink.bytes_written, "bytes_a_day": writer.bytes_per_day(),
+                    "written": writer.written,
+                    "waiting": writer.waiting,
+                    "lost": writer.lost,
+                    "deleted": writer.sink.entries_deleted,
+                    "bytes": writer.sink.bytes_written,
+                    "bytes_a_day": writer.bytes_per_day(),
                     "fault": writer.fault.detail if writer.fault else None,
                 }
                 for writer in self.workers
             },
-        }  # fmt: skip
+        }
 
     def finish(self, timeout: float = FLUSH_TIMEOUT) -> int:
         """Write what waits and close all, within `seconds`; how many entries were left over."""

@@ -6,9 +6,23 @@ import sqlite3
 
 APPLICATION_ID = 0x65646B74  # "edkt": the database is a log of pocketsight
 TABLE_COLUMNS = (
-    "id", "time", "synced", "kind", "what", "track", "sentiment", "was", "score", "start", "seconds",
-    "box_left", "box_top", "box_right", "box_bottom", "json",
-)  # fmt: skip
+    "id",
+    "time",
+    "synced",
+    "kind",
+    "what",
+    "track",
+    "sentiment",
+    "was",
+    "score",
+    "start",
+    "seconds",
+    "box_left",
+    "box_top",
+    "box_right",
+    "box_bottom",
+    "json",
+)
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (  # the first makes version 1 of nothing, the next version 2 of that, ...
     (

@@ -33,9 +33,13 @@ class TextFileSink:
     batch_interval = 1.0
 
     def __init__(
-        self, path: Path, rotation: RotationConfig, encode: Callable[[Sequence[LogEntry]], bytes], header: bytes = b"",
+        self,
+        path: Path,
+        rotation: RotationConfig,
+        encode: Callable[[Sequence[LogEntry]], bytes],
+        header: bytes = b"",
         close_torn_line: Callable[[bytes], bytes] = lambda torn: b"\n",
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`text` makes lines of entries, `head` stands first in every file, `closing` ends a line that was torn."""
         self.name, self.path, self.rotation = str(path), path, rotation
         self.encode, self.header, self.close_torn_line = encode, header, close_torn_line

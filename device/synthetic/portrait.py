@@ -57,7 +57,7 @@ class _Canvas:
 
     def draw_arc(
         self, x: float, y: float, w: float, h: float, start: float, end: float, color: Color, thickness: float
-    ) -> None:  # fmt: skip
+    ) -> None:
         """A part of an ellipse's edge, from `start` to `end` degrees."""
         line = max(1, round(thickness * CANVAS_SIZE)) if thickness > 0 else -1
         cv2.ellipse(

@@ -46,9 +46,11 @@ class ClockSync:
     """Whether the clock was set by the network: True, False, or None where nobody knows."""
 
     def __init__(
-        self, kernel: Callable[[], bool | None] = kernel_synced, root: Path = ROOT,
+        self,
+        kernel: Callable[[], bool | None] = kernel_synced,
+        root: Path = ROOT,
         now: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.kernel, self.root, self.now = kernel, root, now
         self.checked_at: float | None = None
         self.cached: bool | None = None

@@ -34,9 +34,12 @@ class Watchdog:
     """
 
     def __init__(
-        self, timeout: float = TIMEOUT, loading_timeout: float = LOADING_TIMEOUT, flush: Callable[[], None] | None = None,
+        self,
+        timeout: float = TIMEOUT,
+        loading_timeout: float = LOADING_TIMEOUT,
+        flush: Callable[[], None] | None = None,
         exit_process: Callable[[int], None] = os._exit,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.timeout, self.loading_timeout, self.flush, self.exit_process = (
             timeout,
             loading_timeout,

@@ -26,7 +26,7 @@ def resize(image: Image, size: tuple[int, int], out: Image | None = None) -> Ima
 
 def _resize_once(
     image: Image, size: tuple[int, int], interpolation: int = cv2.INTER_LINEAR, out: Image | None = None
-) -> Image:  # fmt: skip
+) -> Image:
     if image.shape[:2] != size:
         return np.asarray(cv2.resize(image, size[::-1], dst=out, interpolation=interpolation), dtype=np.uint8)
     if out is None:

@@ -34,10 +34,14 @@ def make_app(
     """The page, the picture and the numbers, behind the guard."""
     handlers = Handlers(status, broadcaster)
     routes = {
-        "/stream.mjpg": handlers.stream, "/snapshot.jpg": handlers.snapshot, "/api/state": handlers.get_status,
-        "/api/events": handlers.events, "/healthz": handlers.healthz, "/metrics": handlers.metrics,
+        "/stream.mjpg": handlers.stream,
+        "/snapshot.jpg": handlers.snapshot,
+        "/api/state": handlers.get_status,
+        "/api/events": handlers.events,
+        "/healthz": handlers.healthz,
+        "/metrics": handlers.metrics,
         **dict.fromkeys(STATIC_FILES, handlers.static_file),
-    }  # fmt: skip
+    }
     app = Starlette(routes=[Route(path, answer) for path, answer in routes.items()])
     app.router.redirect_slashes = False  # a redirect would repeat whatever name the request called us by
     return AuthMiddleware(app, token, host, port)

@@ -56,7 +56,7 @@ class PreviewEncoder:
 
     def __init__(
         self, labels: Callable[[], tuple[str, ...]], publish: Callable[[bytes], None], blur: bool, fps: float = MAX_FPS
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.labels, self.publish, self.interval = labels, publish, 1 / fps
         self.blur = FaceBlurrer() if blur else None
         self.latest: PreviewFrame | None = None

@@ -41,7 +41,7 @@ class WebServer:
 
     def __init__(
         self, listener: socket.socket, host: str, token: str | None, status: RunStatus, blur: bool, fps: float
-    ) -> None:  # fmt: skip
+    ) -> None:
         name, self.port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
         self.url = f"http://{name}:{self.port}/"
         self.listener = listener
@@ -95,7 +95,7 @@ class WebServer:
 @contextmanager
 def serve(
     address: str, token_file: Path | None, status: RunStatus, blur: bool = False, fps: float = MAX_FPS
-) -> Iterator[WebServer]:  # fmt: skip
+) -> Iterator[WebServer]:
     """Serve the page at `address`, as 127.0.0.1:8080, until the block is left.
 
     Beyond this machine only with a token, which stands in `token_file`, made if it is missing. Raises ServeError.
@@ -137,11 +137,20 @@ def _make_server(app: AuthMiddleware) -> uvicorn.Server:
             logger.addFilter(ErrorsOnlyFilter())
     return uvicorn.Server(
         uvicorn.Config(
-            app, http=LimitedConnection, ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False,
-            server_header=False, timeout_keep_alive=8, timeout_graceful_shutdown=1, backlog=BACKLOG,
+            app,
+            http=LimitedConnection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=8,
+            timeout_graceful_shutdown=1,
+            backlog=BACKLOG,
             h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         )
-    )  # fmt: skip
+    )
 
 
 def _ignore_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -57,9 +57,20 @@ def train_and_score(data: Coco, test: Path, folder: Path, arch: str, pictures: i
         run = folder / "run"
         resume = ["--resume"] if (run / "manifest.json").exists() else []
         pocketsight(
-            "train", "detector", "--data", folder / "train.json", "--arch", arch, "--pictures", pictures,
-            "--out", run, "--workers", 2, *resume,
-        )  # fmt: skip
+            "train",
+            "detector",
+            "--data",
+            folder / "train.json",
+            "--arch",
+            arch,
+            "--pictures",
+            pictures,
+            "--out",
+            run,
+            "--workers",
+            2,
+            *resume,
+        )
         atomic_write(result, pocketsight("score", run, "--data", test, "--json").encode())
     scores: dict[str, float] = json.loads(result.read_text())
     return scores
@@ -99,9 +110,12 @@ def plot_curve(points: list[tuple[int, int, float, float]], target: Path) -> Non
     for count, value in zip(counts, values, strict=True):
         axes.annotate(f"{value:.2f}", (count, value), xytext=(0, 7), textcoords="offset points", ha="center")
     axes.set(
-        xscale="log", xlabel="training pictures", ylabel="AP50 on pictures held out", ylim=(0, 1),
+        xscale="log",
+        xlabel="training pictures",
+        ylabel="AP50 on pictures held out",
+        ylim=(0, 1),
         title="more pictures, all trainings of the same length",
-    )  # fmt: skip
+    )
     axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
     axes.grid(alpha=0.3)

@@ -15,16 +15,30 @@ from pocketsight.train.evaluation.plots import pyplot
 
 PATH = click.Path(path_type=Path)
 NAMES = {
-    "yunet_opencv": "YuNet, OpenCV", "yunet_ort": "YuNet", "yunet_n_ort": "YuNet-n", "scrfd_500m_ort": "SCRFD 500M",
-    "ultralight_slim320_litert": "Ultra-Light slim", "ultralight_rfb320_litert": "Ultra-Light RFB",
-    "blazeface_short_litert": "BlazeFace short", "haar_default": "Haar", "haar_alt2": "Haar alt2",
-    "dlib_hog": "dlib HOG", "dlib_hog_up1": "dlib HOG, doubled",
-}  # fmt: skip
+    "yunet_opencv": "YuNet, OpenCV",
+    "yunet_ort": "YuNet",
+    "yunet_n_ort": "YuNet-n",
+    "scrfd_500m_ort": "SCRFD 500M",
+    "ultralight_slim320_litert": "Ultra-Light slim",
+    "ultralight_rfb320_litert": "Ultra-Light RFB",
+    "blazeface_short_litert": "BlazeFace short",
+    "haar_default": "Haar",
+    "haar_alt2": "Haar alt2",
+    "dlib_hog": "dlib HOG",
+    "dlib_hog_up1": "dlib HOG, doubled",
+}
 LABEL_OFFSETS = {  # of names that would lie on each other, in points from their mark
-    "pocketsight-tiny": (-20, -20), "pocketsight": (-18, 12), "pocketsight-large": (-36, 14), "yunet_ort": (-40, -4),
-    "yunet_n_ort": (-44, 8), "ultralight_slim320_litert": (-30, -22), "ultralight_rfb320_litert": (9, -6),
-    "haar_default": (8, -8), "dlib_hog_up1": (-96, 8), "yunet_opencv": (8, -12),
-}  # fmt: skip
+    "pocketsight-tiny": (-20, -20),
+    "pocketsight": (-18, 12),
+    "pocketsight-large": (-36, 14),
+    "yunet_ort": (-40, -4),
+    "yunet_n_ort": (-44, 8),
+    "ultralight_slim320_litert": (-30, -22),
+    "ultralight_rfb320_litert": (9, -6),
+    "haar_default": (8, -8),
+    "dlib_hog_up1": (-96, 8),
+    "yunet_opencv": (8, -12),
+}
 OUR_COLOR, OTHER_COLOR = "#c2410c", "#475569"
 
 
@@ -45,22 +59,35 @@ def main(result: Path, target: Path, size: str, reference: str) -> None:
         ours = peer.startswith("pocketsight")
         low, high = accuracy["ap_ci"]
         axes.errorbar(
-            time, accuracy["ap"], [[accuracy["ap"] - low], [high - accuracy["ap"]]],
-            fmt="o" if ours else "s", color=OUR_COLOR if ours else OTHER_COLOR, markersize=8 if ours else 5, elinewidth=0.8,
-        )  # fmt: skip
+            time,
+            accuracy["ap"],
+            [[accuracy["ap"] - low], [high - accuracy["ap"]]],
+            fmt="o" if ours else "s",
+            color=OUR_COLOR if ours else OTHER_COLOR,
+            markersize=8 if ours else 5,
+            elinewidth=0.8,
+        )
         name = NAMES.get(peer, peer)
         axes.annotate(
-            name, (time, accuracy["ap"]), xytext=LABEL_OFFSETS.get(peer, (8, 4)), textcoords="offset points",
-            color=OUR_COLOR if ours else OTHER_COLOR, fontweight="bold" if ours else "normal", fontsize=9,
-        )  # fmt: skip
+            name,
+            (time, accuracy["ap"]),
+            xytext=LABEL_OFFSETS.get(peer, (8, 4)),
+            textcoords="offset points",
+            color=OUR_COLOR if ours else OTHER_COLOR,
+            fontweight="bold" if ours else "normal",
+            fontsize=9,
+        )
         kb = f"{facts['bytes'] / 1000:,.0f} kB" if facts["bytes"] else "-"
         span = f"AP50 {accuracy['ap']:.3f} [{low:.3f}, {high:.3f}]"
         click.echo(f"{name:18} {_network_ms(found):7.3f} ms  x{time:6.2f}  {span}  {kb}")
     axes.set(
-        xscale="log", xlim=(0.1, 90), ylim=(0, 1), ylabel=f"AP50, faces of 16 px and more in {size}",
+        xscale="log",
+        xlim=(0.1, 90),
+        ylim=(0, 1),
+        ylabel=f"AP50, faces of 16 px and more in {size}",
         xlabel=f"time of the network on one core, in that of {NAMES.get(reference, reference)} ({unit:.2f} ms here)",
         title="up and to the left is better; bars: 95 % of draws of the pictures",
-    )  # fmt: skip
+    )
     ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()

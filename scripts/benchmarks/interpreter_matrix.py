@@ -75,7 +75,7 @@ def main(folder: Path) -> None:
             click.echo(f"{name:32} not here: {wrong}")
             continue
         for row in verify(place, shim if name == "tf.lite" else None):
-            unequal = f", {row['unequal']} of {row['values']} differ" if row.get("unequal") else ""
+            unequal = f", {row['num_different']} of {row['num_values']} differ" if row.get("num_different") else ""
             click.echo(f"{name:32} {Path(row['file']).name:24} {row['verdict']}{unequal}")
             failed |= row["verdict"] != "bit-exact" and not row["verdict"].startswith("within")
     sys.exit(failed)

@@ -202,7 +202,7 @@ def label_delays(films: Sequence[ObservationSequence], spec: ModelSpec) -> dict[
 
 def simulate_videos(
     faces: Sequence[tuple[Path, ...]], seconds: float, fps: float, seed: int, models: tuple[Model, Model]
-) -> list[ObservationSequence]:  # fmt: skip
+) -> list[ObservationSequence]:
     """A film of each: of one face, or of two, the second in the place of the first from BEFORE on."""
     found = []
     for number, paths in enumerate(progress_bar(faces, description="filming")):
@@ -272,11 +272,15 @@ def print_report(found: dict[str, Any]) -> None:
     values = ", ".join(f"{key} {value:g}" for key, value in found["steadiness"].items())
     rows = [{"label": "each frame by itself"} | found["alone"], {"label": "over time"} | found["steady"]]
     out.print(format_table(rows, f"{found['faces']} still faces, {found['seconds']:g} s each at {found['fps']:g} fps"))
-    out.print(f"with {values}; not found in {found['missed']:.1%} of the frames, {found['never_found']} faces never; "
-              f"another number given {found['ids_changed']} times")  # fmt: skip
+    out.print(
+        f"with {values}; not found in {found['missed']:.1%} of the frames, {found['never_found']} faces never; "
+        f"another number given {found['ids_changed']} times"
+    )
     if delay["followed"]:
-        out.print(f"a face that changes: followed in {delay['followed']} of {delay['films']} films, after "
-                  f"{delay['median']:.2f} s (median), {delay['longest']:.2f} s at most")  # fmt: skip
+        out.print(
+            f"a face that changes: followed in {delay['followed']} of {delay['films']} films, after "
+            f"{delay['median']:.2f} s (median), {delay['longest']:.2f} s at most"
+        )
     if "sweep" in found:
         out.print(format_table(found["sweep"], "with other values"))
 
@@ -292,9 +296,16 @@ def print_report(found: dict[str, Any]) -> None:
 @click.option("--sweep", "swept", is_flag=True, help="Other values of memory, slack and dwell too.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def main(
-    faces: tuple[Path, ...], detector: Path, sentiment: Path, count: int, seconds: float, fps: float, seed: int,
-    swept: bool, as_json: bool,
-) -> None:  # fmt: skip
+    faces: tuple[Path, ...],
+    detector: Path,
+    sentiment: Path,
+    count: int,
+    seconds: float,
+    fps: float,
+    seed: int,
+    swept: bool,
+    as_json: bool,
+) -> None:
     """Changes a minute of the label of faces that do not change, and how late it follows those that do."""
     try:
         models = load_on_cpu(detector, "detector", threads=1), load_on_cpu(sentiment, "classifier", threads=1)

@@ -57,9 +57,16 @@ def open_image_run(stack: ExitStack, image: Image, preview: str | None) -> Run:
     """A run on one picture, with a log of events."""
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     plan = RunConfig(
-        "", SIZE, MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite", threads=1, idle_fps=0,
-        log=(f"{folder}/l.jsonl",), log_level="events", preview=preview,
-    )  # fmt: skip
+        "",
+        SIZE,
+        MODELS_DIR / "detector.tflite",
+        MODELS_DIR / "sentiment.tflite",
+        threads=1,
+        idle_fps=0,
+        log=(f"{folder}/l.jsonl",),
+        log_level="events",
+        preview=preview,
+    )
     return stack.enter_context(open_run(plan, RepeatedImage(image)))
 
 
@@ -130,9 +137,11 @@ def summarize(bare: list[float], rows: dict[str, list[dict[str, float]]]) -> dic
     none, one, many = (kinds[name] for name in ("no face", "one face", "crowd"))
     each = (many["ms"] - none["ms"] + none["stages"]["fit"] - many["stages"]["fit"]) / max(1, many["faces"])
     return {
-        "invocations_ms": round(floor, 3), "kinds": kinds,
-        "ms_a_face": {"one": round(one["ms"] - none["ms"], 3), "in the crowd": round(each, 3)}, "machine": describe_environment(),
-    }  # fmt: skip
+        "invocations_ms": round(floor, 3),
+        "kinds": kinds,
+        "ms_a_face": {"one": round(one["ms"] - none["ms"], 3), "in the crowd": round(each, 3)},
+        "machine": describe_environment(),
+    }
 
 
 if __name__ == "__main__":

@@ -32,9 +32,17 @@ def soak(frames: int, out: Path, preview: str | None) -> None:
     """Run on drawn faces as fast as they come, with both kinds of log, and watch the process."""
     out.mkdir(parents=True, exist_ok=True)
     plan = RunConfig(
-        "synthetic:fast", (240, 320), MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite", threads=1, idle_fps=0,
-        max_frames=frames, log=(str(out / "log.jsonl"), str(out / "log.db")), log_level="events", preview=preview,
-    )  # fmt: skip
+        "synthetic:fast",
+        (240, 320),
+        MODELS_DIR / "detector.tflite",
+        MODELS_DIR / "sentiment.tflite",
+        threads=1,
+        idle_fps=0,
+        max_frames=frames,
+        log=(str(out / "log.jsonl"), str(out / "log.db")),
+        log_level="events",
+        preview=preview,
+    )
     times, looks = np.full(frames + 1, np.nan), []  # written now, so that it does not grow later
     with open_run(plan) as run:
         count, before = 0, time.perf_counter()
@@ -74,8 +82,10 @@ def summarize(ms: Any, looks: list[dict[str, Any]]) -> dict[str, Any]:
         "mb": [looks[0]["mb"], looks[-1]["mb"]],
         "files": [looks[0]["files"], looks[-1]["files"]],
         "threads": [looks[0]["threads"], looks[-1]["threads"]],
-        "p50": round(float(p50), 3), "p99": round(float(p99), 3), "p99_of_p50": round(float(p99 / p50), 2),
-    }  # fmt: skip
+        "p50": round(float(p50), 3),
+        "p99": round(float(p99), 3),
+        "p99_of_p50": round(float(p99 / p50), 2),
+    }
 
 
 def _no_heartbeat(doing: str) -> None:

@@ -20,7 +20,7 @@ from pocketsight.train.datasets.classification import ClassificationSample, read
 from pocketsight.train.evaluation.classifier import iter_predictions
 from pocketsight.train.evaluation.evaluate import open_model
 
-SHIPPED = Path(__file__).parents[1] / "models" / "sentiment.tflite"
+SHIPPED = Path(__file__).parents[2] / "models" / "sentiment.tflite"
 Count = tuple[int, int]  # right, of so many
 
 

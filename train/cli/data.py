@@ -39,9 +39,16 @@ def label(data: Path, labels: str | None) -> None:
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def check(
-    data: tuple[Path, ...], fix: bool, labels: str | None, rename: tuple[str, ...], min_bytes: int, min_side: int,
-    html: Path, workers: int | None, as_json: bool,
-) -> None:  # fmt: skip
+    data: tuple[Path, ...],
+    fix: bool,
+    labels: str | None,
+    rename: tuple[str, ...],
+    min_bytes: int,
+    min_side: int,
+    html: Path,
+    workers: int | None,
+    as_json: bool,
+) -> None:
     """Look for bad pictures and labels. Several COCO files are parts of one data set.
 
     Exit status 0: nothing to mend; 3: there is something; 1: it could not be looked at.
@@ -138,8 +145,12 @@ def import_(source: Path, out: Path, **options: Any) -> None:
 
 @click.command()
 @click.argument("data", type=PATH)
-@click.option("--model", type=PATH, default=MODELS_DIR / "detector.tflite",
-              help="The detector.  [default: the one that comes with pocketsight]")  # fmt: skip
+@click.option(
+    "--model",
+    type=PATH,
+    default=MODELS_DIR / "detector.tflite",
+    help="The detector.  [default: the one that comes with pocketsight]",
+)
 @click.option("--all", "every", is_flag=True, help="Every face of a picture, not only the largest.")
 @click.option("-o", "--out", type=PATH, required=True, help="The folder of the crops.")
 def crops(data: Path, model: Path, every: bool, out: Path) -> None:

@@ -54,8 +54,10 @@ def run_demo(folder: Path, skip_training: bool) -> None:
     wide = max(len(what) for what, *_ in done)
     for what, result, path in done:
         click.echo(f"{what:{wide}}  {result:44} {path}")
-    click.echo("\nNext: pocketsight run --camera 0 --show      your own face"
-               "\n      pocketsight train detector --help      your own pictures")  # fmt: skip
+    click.echo(
+        "\nNext: pocketsight run --camera 0 --show      your own face"
+        "\n      pocketsight train detector --help      your own pictures"
+    )
 
 
 def run_shipped_models(folder: Path) -> tuple[str, Path]:

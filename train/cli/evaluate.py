@@ -34,15 +34,24 @@ THRESHOLD_TARGET_HELP = (
 )
 @click.option("--pick", metavar="PROMISE", help=THRESHOLD_TARGET_HELP)
 @click.option(
-    "--detector", type=PATH,
+    "--detector",
+    type=PATH,
     help="Of the pipeline; of a classifier: finds the faces in portraits.  [default: the one that ships]",
-)  # fmt: skip
+)
 @click.option("--sentiment", type=PATH, help="Of the pipeline.  [default: the one that comes with pocketsight]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def evaluate(
-    model: Path, data: tuple[Path, ...], min_face: float, frame: tuple[int, int] | None, votes: tuple[Path, ...],
-    plots: Path | None, pick: str | None, detector: Path | None, sentiment: Path | None, as_json: bool,
-) -> None:  # fmt: skip
+    model: Path,
+    data: tuple[Path, ...],
+    min_face: float,
+    frame: tuple[int, int] | None,
+    votes: tuple[Path, ...],
+    plots: Path | None,
+    pick: str | None,
+    detector: Path | None,
+    sentiment: Path | None,
+    as_json: bool,
+) -> None:
     """Score a run folder or a .tflite file on labelled pictures, with the board's own code.
 
     With the word pipeline instead, detector and classifier together on whole photographs in class folders.

@@ -79,9 +79,15 @@ def detector(data: Path, **options: Any) -> None:
     recipe = _recipe_from_options("detector", options, len(train))
     facts = prepare.training_provenance([data], recipe, train, val)
     spec = ModelSpec(
-        "detector", options["arch"], recipe.input_size, (faces.label,), score_threshold=0.5, strides=arch.strides, nms_iou_threshold=0.45,
+        "detector",
+        options["arch"],
+        recipe.input_size,
+        (faces.label,),
+        score_threshold=0.5,
+        strides=arch.strides,
+        nms_iou_threshold=0.45,
         training=facts,
-    )  # fmt: skip
+    )
     batches = DetectionBatches(train, spec, recipe)
     finish.finish_detector(_train_network(spec, batches, validation_batch, (train, val), recipe, options), batches, val)
 
@@ -111,9 +117,15 @@ def detector(data: Path, **options: Any) -> None:
 )
 @_training_options("classifier")
 def sentiment(
-    data: tuple[Path, ...], votes: tuple[Path, ...], classes: str | None, others: str | None, detector: Path | None,
-    teacher: Path | None, unlabelled: tuple[Path, ...], **options: Any,
-) -> None:  # fmt: skip
+    data: tuple[Path, ...],
+    votes: tuple[Path, ...],
+    classes: str | None,
+    others: str | None,
+    detector: Path | None,
+    teacher: Path | None,
+    unlabelled: tuple[Path, ...],
+    **options: Any,
+) -> None:
     """Train the classifier of faces: two classes or more."""
     from pocketsight.train.datasets import classification
     from pocketsight.train.datasets.face_alignment import align_splits
@@ -163,9 +175,14 @@ def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -
 
 
 def _train_network(
-    spec: Any, batches: Any, validation_batch: Callable[..., Any], splits: Sequence[Any], recipe: Recipe, options: dict[str, Any],
+    spec: Any,
+    batches: Any,
+    validation_batch: Callable[..., Any],
+    splits: Sequence[Any],
+    recipe: Recipe,
+    options: dict[str, Any],
     target_fn: Any = None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Train the net of a spec on `batches`; the run folder. `plain` makes the validation batch."""
     from pocketsight.train.datasets.loader import default_worker_count
     from pocketsight.train.networks.registry import ARCHITECTURES

@@ -70,9 +70,13 @@ class CheckReport:
 
 
 def check(
-    scan: DatasetScan, labels: tuple[str, ...], min_bytes: int, min_side: int, workers: int | None = None,
+    scan: DatasetScan,
+    labels: tuple[str, ...],
+    min_bytes: int,
+    min_side: int,
+    workers: int | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _: items,
-) -> CheckReport:  # fmt: skip
+) -> CheckReport:
     """Look at every picture and label. No labels allowed means the most frequent one; `track` shows progress."""
     prints = list(progress(read_fingerprints([item.path for item in scan.images], workers), len(scan.images)))
     used = Counter(mark.label for item in scan.images for mark in item.objects)

@@ -16,9 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 EXTENSIONS = {  # by the format that a file holds; the first is given to a file with a wrong one
-    "JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "PNG": (".png",), "WEBP": (".webp",), "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"), "PPM": (".ppm",),
-}  # fmt: skip
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm",),
+}
 HASH_SIDE = 16  # the perceptual hash has SIDE * SIDE bits
 NEAR_DUPLICATE_BITS = 60  # bits that may differ between two versions of one picture
 # Measured on 240 pictures of four sets: half the size, JPEG of quality 40, lighter, darker, grey, or 2 % cut

@@ -59,9 +59,11 @@ def scan_datasets(paths: Sequence[Path]) -> DatasetScan:
         raise DataError(f"{other[0]} is no COCO file; only COCO files can be looked at together")
     parts = [scan_dataset(path) for path in paths]
     return DatasetScan(
-        paths[0], "coco", [item for part in parts for item in part.images],
+        paths[0],
+        "coco",
+        [item for part in parts for item in part.images],
         missing_images=[path for part in parts for path in part.missing_images],
-    )  # fmt: skip
+    )
 
 
 def scan_dataset(data: Path) -> DatasetScan:

@@ -103,9 +103,14 @@ def rotate_window(image: Image, boxes: Boxes, window_box: list[int], degrees: fl
 
 
 def random_crop(
-    image: Image, boxes: Boxes, ignore: Boxes, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator,
+    image: Image,
+    boxes: Boxes,
+    ignore: Boxes,
+    size: tuple[int, int],
+    recipe: Recipe,
+    rng: np.random.Generator,
     input_scale: float = 1.0,
-) -> tuple[Image, Boxes, Boxes]:  # fmt: skip
+) -> tuple[Image, Boxes, Boxes]:
     """A random window of a picture, perhaps turned or mirrored, fitted to `size`; boxes in its pixels.
 
     A face of which less than VISIBLE is left becomes a region to ignore.
@@ -143,10 +148,14 @@ def draw_mask(face: Image, margin: float, rng: np.random.Generator) -> Image:
     top, chin, wide = rng.uniform(0.42, 0.6), rng.uniform(0.9, 1.05), rng.uniform(0.28, 0.42)
     middle = rng.normal(0.5, 0.04)
     corners = [
-        at(middle - wide, top + 0.06), at(middle, top), at(middle + wide, top + 0.06),
-        at(middle + wide * 0.9, chin - 0.18), at(middle + wide * 0.4, chin), at(middle - wide * 0.4, chin),
+        at(middle - wide, top + 0.06),
+        at(middle, top),
+        at(middle + wide, top + 0.06),
+        at(middle + wide * 0.9, chin - 0.18),
+        at(middle + wide * 0.4, chin),
+        at(middle - wide * 0.4, chin),
         at(middle - wide * 0.9, chin - 0.18),
-    ]  # fmt: skip
+    ]
     cover = np.zeros((height, width), np.uint8)
     cv2.fillPoly(cover, [np.array(corners).round().astype(np.int32)], 255, cv2.LINE_AA, shift=3)
     colour = 25 if np.ptp(face.reshape(-1, 3), axis=1).max() > 8 else 0  # a grey picture stays one

@@ -58,9 +58,12 @@ def iter_results(
 
 
 def run_detector(
-    detector: Model, samples: Sequence[DetectionSample], frame_size: tuple[int, int] = DETECTOR_FRAME_SIZE, min_face_size: float = MIN_FACE_SIZE,
+    detector: Model,
+    samples: Sequence[DetectionSample],
+    frame_size: tuple[int, int] = DETECTOR_FRAME_SIZE,
+    min_face_size: float = MIN_FACE_SIZE,
     progress: ProgressFn = iter,
-) -> DetectionResults:  # fmt: skip
+) -> DetectionResults:
     """Run the detector once on every picture. Raises DataError when they hold no face that counts.
 
     A face smaller than `smallest`, and a region marked to ignore, is neither asked for nor a false alarm.
@@ -80,9 +83,12 @@ def run_detector(
 
 
 def evaluate_detector(
-    detector: Model, samples: Sequence[DetectionSample], frame_size: tuple[int, int] = DETECTOR_FRAME_SIZE, min_face_size: float = MIN_FACE_SIZE,
+    detector: Model,
+    samples: Sequence[DetectionSample],
+    frame_size: tuple[int, int] = DETECTOR_FRAME_SIZE,
+    min_face_size: float = MIN_FACE_SIZE,
     progress: ProgressFn = iter,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Look at the pictures, and measure at the model's threshold."""
     return compute_detector_metrics(
         run_detector(detector, samples, frame_size, min_face_size, progress), detector.spec.score_threshold

@@ -129,8 +129,12 @@ def draw_match(image: Image, match: Match, threshold: float) -> Image:
     own = np.array([match.detection.box], np.float32) if match.detection else np.empty((0, 4), np.float32)
     face = match.truth_box[None] if match.truth_box is not None else np.empty((0, 4), np.float32)
     for boxes, color, width in (
-        (match.image_result.ignore_boxes, GRAY, 1), (match.image_result.truth_boxes, ORANGE, 1), (found, BLUE, 1), (face, ORANGE, 2), (own, BLUE, 2)
-    ):  # fmt: skip
+        (match.image_result.ignore_boxes, GRAY, 1),
+        (match.image_result.truth_boxes, ORANGE, 1),
+        (found, BLUE, 1),
+        (face, ORANGE, 2),
+        (own, BLUE, 2),
+    ):
         for box in ((boxes / scale - (left, top, left, top)) * (TILE_SIZE / side)).round().astype(int).tolist():
             cv2.rectangle(tile, (box[0], box[1]), (box[2] - 1, box[3] - 1), color, width)
     return tile

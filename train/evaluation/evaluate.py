@@ -41,9 +41,15 @@ def open_model(path: Path) -> Model:
 
 
 def evaluate_model(
-    path: Path, data: Sequence[Path], frame_size: tuple[int, int] | None, min_face_size: float, soft_labels: Sequence[Path],
-    plots: Path | None, target_text: str | None, face_detector: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    path: Path,
+    data: Sequence[Path],
+    frame_size: tuple[int, int] | None,
+    min_face_size: float,
+    soft_labels: Sequence[Path],
+    plots: Path | None,
+    target_text: str | None,
+    face_detector: Path | None = None,
+) -> dict[str, Any]:
     """Scores of one model of either task. `finder` is the detector that finds the faces in portraits."""
     loaded = open_model(path)
     if loaded.spec.task == "detector":
@@ -56,9 +62,13 @@ def evaluate_model(
 
 
 def detector_report(
-    loaded: Model, data: Sequence[Path], frame_size: tuple[int, int], min_face_size: float, plots: Path | None = None,
+    loaded: Model,
+    data: Sequence[Path],
+    frame_size: tuple[int, int],
+    min_face_size: float,
+    plots: Path | None = None,
     target_text: str | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Scores of a detector, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
     target = threshold_choice.parse_target(target_text, "detector") if target_text else None
     samples: list[DetectionSample] = []
@@ -100,9 +110,13 @@ def write_detector_plots(results: detector.DetectionResults, scores: dict[str, A
 
 
 def classifier_report(
-    loaded: Model, data: Sequence[Path], soft_labels: Sequence[Path], plots: Path | None = None, target_text: str | None = None,
+    loaded: Model,
+    data: Sequence[Path],
+    soft_labels: Sequence[Path],
+    plots: Path | None = None,
+    target_text: str | None = None,
     face_detector: Path | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Scores of a classifier, at the threshold that keeps the promise `asked` for, and its pictures in `plots`."""
     target = threshold_choice.parse_target(target_text, "classifier") if target_text else None
     known, silent = loaded.spec.reported_labels, loaded.spec.labels[len(loaded.spec.reported_labels) :]

@@ -54,9 +54,13 @@ class PipelineResult:
 
 
 def iter_pipeline_results(
-    detector: Model, classifier: Model, samples: Sequence[ClassificationSample], frame_size: tuple[int, int], skipped: list[str],
+    detector: Model,
+    classifier: Model,
+    samples: Sequence[ClassificationSample],
+    frame_size: tuple[int, int],
+    skipped: list[str],
     progress: ProgressFn = iter,
-) -> Iterator[PipelineResult]:  # fmt: skip
+) -> Iterator[PipelineResult]:
     """Run both models on each readable photograph; names of the others go to `skipped`."""
     for portrait in progress(samples):
         try:

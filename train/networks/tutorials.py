@@ -44,9 +44,13 @@ def vgg16(size: tuple[int, int], batch: int | None = None) -> keras.Model:
     for block, (filters, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1):
         for number in range(1, depth + 1):
             x = layers.Conv2D(
-                filters, 3, padding="same", activation="relu", kernel_initializer="he_uniform",
+                filters,
+                3,
+                padding="same",
+                activation="relu",
+                kernel_initializer="he_uniform",
                 name=f"block{block}_conv{number}",
-            )(x)  # fmt: skip
+            )(x)
         x = layers.MaxPooling2D()(x)
     x = layers.Flatten()(layers.MaxPooling2D(x.shape[1:3])(x))  # as GlobalMaxPooling2D, but int8 has this operator
     outputs = {

@@ -44,9 +44,17 @@ class Trainer(keras.Model):
 
 
 def fit(
-    net: keras.Model, loss_fn: LossFn, batch_fn: BatchFn, sample_count: int, validation: Batch, recipe: Recipe, folder: Path, workers: int,
-    low_res_batch_fn: BatchFn | None = None, target_fn: TargetFn | None = None,
-) -> None:  # fmt: skip
+    net: keras.Model,
+    loss_fn: LossFn,
+    batch_fn: BatchFn,
+    sample_count: int,
+    validation: Batch,
+    recipe: Recipe,
+    folder: Path,
+    workers: int,
+    low_res_batch_fn: BatchFn | None = None,
+    target_fn: TargetFn | None = None,
+) -> None:
     """Train `net` and leave its averaged weights in `folder`. Goes on from a checkpoint there.
 
     `size` is the number of training pictures: an epoch is one pass over them, but at least 20 steps. The first epochs,
@@ -136,8 +144,11 @@ def compile_trainer(trainer: keras.Model, net: keras.Model, recipe: Recipe, step
         average = min(recipe.ema_momentum, 1 - 10 / (steps + 20))  # a short training must not average its beginning
         optimizer = keras.optimizers.AdamW(
             schedules.CosineDecay(0.0, max(1, steps - warmup), warmup_target=recipe.learning_rate, warmup_steps=warmup),
-            weight_decay=recipe.weight_decay, use_ema=True, ema_momentum=average, global_clipnorm=10.0,
-        )  # fmt: skip
+            weight_decay=recipe.weight_decay,
+            use_ema=True,
+            ema_momentum=average,
+            global_clipnorm=10.0,
+        )
         optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     trainer.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(net.trainable_variables)

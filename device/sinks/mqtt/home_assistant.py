@@ -25,11 +25,14 @@ def build_discovery_messages(
         "state_topic": f"{prefix}/state",
         "availability_topic": f"{prefix}/status",
         "device": {
-            "identifiers": [name], "name": prefix.replace("/", " "), "manufacturer": ORIGIN,
-            "model": "faces and sentiment", "sw_version": version,
+            "identifiers": [name],
+            "name": prefix.replace("/", " "),
+            "manufacturer": ORIGIN,
+            "model": "faces and sentiment",
+            "sw_version": version,
         },
         "origin": {"name": ORIGIN, "sw_version": version},
-    }  # fmt: skip
+    }
     found = {}
     for key, sensor in _sensors(labels, temperature).items():
         kind = "binary_sensor" if key == "problem" else "sensor"
@@ -44,26 +47,47 @@ def _sensors(labels: tuple[str, ...], temperature: bool) -> dict[str, dict[str, 
     counted = {"unit_of_measurement": "faces", "state_class": "measurement"}
     sensors: dict[str, dict[str, Any]] = {
         "faces": {"name": "Faces", "icon": "mdi:face-recognition", **_value_template("faces"), **counted},
-        "seen": {"name": "Faces seen", "icon": "mdi:counter", **_value_template("seen"), **counted,
-                 "state_class": "total_increasing"},
+        "seen": {
+            "name": "Faces seen",
+            "icon": "mdi:counter",
+            **_value_template("seen"),
+            **counted,
+            "state_class": "total_increasing",
+        },
         "sentiment": {"name": "Last sentiment", "icon": "mdi:emoticon-outline", **_value_template("sentiment")},
-        "fps": {"name": "Frame rate", "icon": "mdi:speedometer", **_value_template("fps"), "unit_of_measurement": "fps",
-                "state_class": "measurement", "entity_category": "diagnostic"},
-        "problem": {"name": "Problem", "device_class": "problem", "entity_category": "diagnostic",
-                    "value_template": "{{ 'ON' if value_json.faults else 'OFF' }}",
-                    "json_attributes_template": "{{ {'faults': value_json.faults} | tojson }}"},
-    }  # fmt: skip
+        "fps": {
+            "name": "Frame rate",
+            "icon": "mdi:speedometer",
+            **_value_template("fps"),
+            "unit_of_measurement": "fps",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+        },
+        "problem": {
+            "name": "Problem",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "value_template": "{{ 'ON' if value_json.faults else 'OFF' }}",
+            "json_attributes_template": "{{ {'faults': value_json.faults} | tojson }}",
+        },
+    }
     for label in (*labels, UNSURE):
         quoted = json.dumps(label, ensure_ascii=False)
         sensors[f"label_{slugify(label)}"] = {
-            "name": f"{label.capitalize()} faces", "icon": "mdi:emoticon-outline",
-            "value_template": f"{{{{ value_json.labels[{quoted}] }}}}", **counted,
-        }  # fmt: skip
+            "name": f"{label.capitalize()} faces",
+            "icon": "mdi:emoticon-outline",
+            "value_template": f"{{{{ value_json.labels[{quoted}] }}}}",
+            **counted,
+        }
     if temperature:
         sensors["temperature"] = {
-            "name": "Temperature", "device_class": "temperature", "unit_of_measurement": "°C",
-            "state_class": "measurement", "entity_category": "diagnostic", **_value_template("temperature"),
-        }  # fmt: skip
+            "name": "Temperature",
+            "device_class": "temperature",
+            "unit_of_measurement": "°C",
+            "state_class": "measurement",
+            "entity_category": "diagnostic",
+            **_value_template("temperature"),
+        }
     return sensors
 
 

@@ -55,9 +55,16 @@ EVENT_KINDS = "face", "fault"  # kinds of entries that are sent
 
 
 def open_mqtt(
-    target: str, *, password_file: Path | None, ca_file: Path | None, state: RunStatus, folder: Path, report_fault: FaultReporter,
-    outbox_max_bytes: int = OUTBOX_MAX_BYTES, discovery_prefix: str = "homeassistant",
-) -> MqttSink:  # fmt: skip
+    target: str,
+    *,
+    password_file: Path | None,
+    ca_file: Path | None,
+    state: RunStatus,
+    folder: Path,
+    report_fault: FaultReporter,
+    outbox_max_bytes: int = OUTBOX_MAX_BYTES,
+    discovery_prefix: str = "homeassistant",
+) -> MqttSink:
     """A sink for `mqtt://[user@]host[:port][/topic]`; it connects by itself, whenever that works.
 
     The outbox is made in `folder` and takes up to `room` bytes. `discovery` is Home Assistant's prefix, "" for none.
@@ -83,9 +90,15 @@ class MqttSink:
     batch_interval = 0.0
 
     def __init__(
-        self, address: BrokerAddress, password_file: Path | None, context: ssl.SSLContext | None, outbox: Outbox,
-        state: RunStatus, report_fault: FaultReporter, discovery_prefix: str,
-    ) -> None:  # fmt: skip
+        self,
+        address: BrokerAddress,
+        password_file: Path | None,
+        context: ssl.SSLContext | None,
+        outbox: Outbox,
+        state: RunStatus,
+        report_fault: FaultReporter,
+        discovery_prefix: str,
+    ) -> None:
         self.name, self.address, self.outbox, self.state = str(address), address, outbox, state
         self._password_file, self._context, self._report_fault, self._discovery_prefix = (
             password_file,
@@ -274,11 +287,19 @@ class MqttSink:
         seen = self.state.snapshot()
         kept = "run", "uptime", "fps", "age", "frames", "dropped", "temperature", "throttled", "under_voltage"
         return {
-            "v": LOG_SCHEMA_VERSION, "kind": "state", "time": iso_timestamp(time.time()), "synced": clock_synced(),
-            "faces": sum(labels.values()), "labels": labels, "sentiment": sentiment, "faults": faults,
-            "seen": seen["counters"].get("face appeared", 0), "waiting": len(self.outbox), "lost": self.outbox.dropped,
+            "v": LOG_SCHEMA_VERSION,
+            "kind": "state",
+            "time": iso_timestamp(time.time()),
+            "synced": clock_synced(),
+            "faces": sum(labels.values()),
+            "labels": labels,
+            "sentiment": sentiment,
+            "faults": faults,
+            "seen": seen["counters"].get("face appeared", 0),
+            "waiting": len(self.outbox),
+            "lost": self.outbox.dropped,
             **{key: seen.get(key) for key in kept},
-        }  # fmt: skip
+        }
 
     def _update_status(self, connected: bool) -> None:
         """Tell what the outbox and the connection did."""

@@ -41,9 +41,16 @@ SNIFF_BYTES = 65536  # bytes of a file that are enough to recognise it
 
 
 def convert_dataset(
-    source: Path, out: Path, *, form: str | None, to: str | None, images: Path | None, label: str | None,
-    most: int | None, votes: Path | None,
-) -> None:  # fmt: skip
+    source: Path,
+    out: Path,
+    *,
+    form: str | None,
+    to: str | None,
+    images: Path | None,
+    label: str | None,
+    most: int | None,
+    votes: Path | None,
+) -> None:
     """Read `source`, write `out`, and say what was done. The options are those of the command. Raises DataError."""
     form = _choose_format(source, form)
     to = to or ("folders" if form == "fer2013" else "coco")

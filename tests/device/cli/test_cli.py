@@ -1,0 +1,346 @@
+"""The command as a user meets it, with the models that ship."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from zipfile import ZipFile
+
+import cv2
+import pytest
+from click.testing import CliRunner, Result
+
+from pocketsight.device.cli.main import main
+from pocketsight.device.inference.manifest import MANIFEST_NAME
+from pocketsight.device.inference.model_file import pack_model_file, read_model_file
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.vision.image import read_image
+from tests.support import ROOT
+from tests.support.images import coco, picture
+
+
+def pocketsight(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def program(*words: object) -> list[str]:
+    return [
+        sys.executable,
+        "-c",
+        "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')",
+        *map(str, words),
+    ]
+
+
+def error(*words: object) -> str:
+    """The one line that a command fails with."""
+    result = pocketsight(*words)
+    assert result.exit_code == 1, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_all_folders_meet_in_one_command() -> None:
+    words = {"bench", "data", "demo", "export", "info", "run", "score", "train"}
+    assert words <= set(re.findall(r"^  (\w+)", pocketsight("--help").output, re.MULTILINE))
+
+
+def test_run_logs_the_example_and_saves_a_video(tmp_path: Path) -> None:
+    result = pocketsight(
+        "run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "a.mp4"
+    )
+    assert result.exit_code == 0, result.output
+    (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
+    (face,) = line["faces"]
+    left, top, right, bottom = face["box"]
+    assert left < 140 < right and top < 70 < bottom  # the astronaut's nose
+    assert face["classifier"] == "happy"
+    assert line["source"] == str(EXAMPLE_IMAGE)
+    assert (tmp_path / "a.mp4").stat().st_size > 1000
+    assert "1 frames" in result.output
+
+
+def test_run_prints_to_standard_output_unless_told_otherwise() -> None:
+    done = subprocess.run(program("run", "--camera", EXAMPLE_IMAGE), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["frame"] == 0
+
+
+def test_show_without_a_screen_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    done = subprocess.run(
+        program("run", "--camera", EXAMPLE_IMAGE, "--show"), capture_output=True, text=True, check=True
+    )
+    assert "no window: there is no display" in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: int) -> None:
+    folder, log = tmp_path / "many", tmp_path / "log.jsonl"
+    folder.mkdir()
+    for n in range(5000):
+        (folder / f"{n}.jpg").symlink_to(EXAMPLE_IMAGE)
+    process = subprocess.Popen(program("run", "--camera", folder, "--log", log), stderr=subprocess.PIPE, text=True)
+    for _ in range(200):
+        time.sleep(0.05)
+        if log.exists() and log.stat().st_size > 5000:
+            break
+    process.send_signal(number)
+    _, said = process.communicate(timeout=10)
+    lines = [json.loads(line)["frame"] for line in log.read_text().splitlines()]
+    assert process.returncode == 0
+    assert 10 < len(lines) < 5000 and lines == list(range(len(lines)))
+    assert f"{len(lines)} frames" in said
+
+
+def test_bench_counts_every_stage_of_the_pipeline() -> None:
+    result = pocketsight("bench", "--frames", 20, "--warmup", 3, "--json")
+    found = json.loads(result.output)
+    assert list(found["stages"]) == ["wait", "fit", "detect", "decode", "track", "crop", "classify", "write", "whole"]
+    assert found["frames"] == 20
+    assert all(row["p50"] <= row["p90"] <= row["p95"] <= row["p99"] for row in found["stages"].values())
+    assert found["machine"]["interpreter"].startswith(("ai-edge-litert", "tflite-runtime"))
+    text = pocketsight("bench", "--frames", 2, "--warmup", 0, "--ops").output
+    assert "p99" in text and "operators of" in text and "their sum is" in text and "MB at most" in text
+
+
+def test_bench_measures_models_in_turn_against_the_first(tmp_path: Path) -> None:
+    models = [str(MODELS_DIR / f"{task}.tflite") for task in ("detector", "classifier")]
+    found = json.loads(pocketsight("bench", *models, "--frames", 20, "--warmup", 2, "--json").output)
+    first, second = found["models"]
+    assert (first["task"], second["arch"], first["ratio"]) == ("detector", "crop71k", 1.0)
+    assert second["ratio"] == pytest.approx(second["p50"] / first["p50"], abs=0.01)
+    assert first["p50"] <= first["p90"] <= first["p99"] and found["rounds"] == 20
+    assert "ratio" in pocketsight("bench", models[0], "--frames", 2, "--warmup", 0).output
+    assert "cannot be read" in error("bench", tmp_path / "no.tflite")
+
+
+def test_bench_says_how_many_threads_to_take() -> None:
+    words = "bench", "--threads", "1,2", "--frames", 4, "--warmup", 0
+    found = json.loads(pocketsight(*words, "--json").output)
+    assert (found["v"], found["kind"]) == (1, "threads")
+    assert [(row["threads"], row["frames"]) for row in found["counts"]] == [(1, 4), (2, 4)]
+    assert found["why"].startswith(f"--threads {found['recommended']}: ")
+    assert "--threads " in pocketsight(*words).output
+
+
+def test_every_key_of_a_report_is_described() -> None:
+    told = (ROOT / "device" / "bench" / "README.md").read_text().partition("## Its JSON")[2].partition("\n## ")[0]
+    for words in (["--ops"], ["--threads", "1,2"], [MODELS_DIR / "sentiment.tflite"]):
+        found = json.loads(pocketsight("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
+        rows = [*found.get("models", []), *found.get("counts", []), *found.get("operators", [])]
+        rows += [found["machine"], found["warmup"]] if "warmup" in found else [found["machine"]]
+        for key in {key for row in (found, *rows) for key in row}:
+            assert f"`{key}`" in told, key
+
+
+def test_an_error_is_one_line_whatever_a_file_holds_or_is_called(tmp_path: Path) -> None:
+    flatbuffer, spec = read_model_file(MODELS_DIR / "sentiment.tflite")
+    path = tmp_path / "a\nb\udcff.tflite"
+    path.write_bytes(flatbuffer)
+    with ZipFile(path, "a") as archive:
+        archive.writestr(MANIFEST_NAME, json.dumps(json.loads(spec.to_json()) | {"size": "\x1b[2J\nfine"}))
+    assert r"a\nb\udcff.tflite has a malformed manifest (" in (line := error("info", path)) and r"\x1b[2J\nfine" in line
+
+
+def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
+    chart = tmp_path / "heat.png"
+    found = json.loads(pocketsight("bench", "--for", "3.5s", "--warmup", 0, "--chart", chart, "--json").output)
+    keys = {"s", "frames_a_second", "p50", "p99", "temperature", "mhz", "throttled", "under_voltage", "bits"}
+    assert len(found["over_time"]) > 1 and all(row.keys() == keys for row in found["over_time"])
+    assert read_image(chart).shape[1] == 900
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--frames", 3, "--for", "1min"], "either --frames or --for"),
+        (["--chart", "a.png"], "say for how long"),
+        (["--chart", "nowhere/a.png", "--for", "10min"], "the folder of nowhere/a.png is not there"),
+        (["--for", "1min", "--threads", "1,2"], "--for measures one run"),
+        (["--for", "1min", MODELS_DIR / "detector.tflite"], "--for measures one run"),
+        (["--threads", "1,2", MODELS_DIR / "detector.tflite"], "leave MODELS out"),
+        (["--threads", "1,2", "--ops"], "one number of --threads"),
+        (["--threads", "1,2", "--camera", "synthetic:fast"], "need a picture"),
+    ],
+)
+def test_bench_with_options_that_contradict_each_other(words: list[object], said: str) -> None:
+    assert said in error("bench", *words)
+
+
+@pytest.mark.parametrize("words", [["--for", "10"], ["--for", "0s"], ["--threads", "0"], ["--threads", "1,1"]])
+def test_bench_with_values_that_cannot_be(words: list[str]) -> None:
+    found = pocketsight("bench", *words)
+    assert found.exit_code == 2 and "is not like" in found.output
+
+
+def test_bench_on_a_source_that_ends(tmp_path: Path) -> None:
+    for n in range(4):
+        picture(tmp_path / f"{n}.png", seed=n)
+    found = json.loads(pocketsight("bench", "--camera", tmp_path, "--frames", 9, "--warmup", 1, "--json").output)
+    assert found["frames"] == 3
+    assert "lower --warmup" in error("bench", "--camera", tmp_path, "--warmup", 9)
+
+
+@pytest.mark.parametrize("task", ["detector", "classifier"])
+def test_info_shows_what_a_model_holds(task: str) -> None:
+    path = MODELS_DIR / f"{task}.tflite"
+    found = json.loads(pocketsight("info", path, "--json").output)
+    assert found["manifest"]["task"] == task
+    assert found["manifest"]["precision"] == "int8"
+    assert found["input"] == {"shape": [1, *found["manifest"]["size"], 3], "dtype": "int8", "scale": 1.0, "zero": -128}
+    assert found["operators"]["delegate"] == 1  # all of it in one XNNPACK partition
+    assert found["manifest"]["licence"]
+    said = pocketsight("info", path).output
+    assert "operators" in said
+    assert ("steadiness" in found["manifest"]) is ("steadiness" in said) is (task == "classifier")
+
+
+def test_info_shows_a_temperature_where_there_is_one(tmp_path: Path) -> None:
+    flatbuffer, spec = read_model_file(MODELS_DIR / "sentiment.tflite")
+    for heat in (1.0, 1.25):
+        (tmp_path / "m.tflite").write_bytes(pack_model_file(flatbuffer, replace(spec, temperature=heat)))
+        assert ("temperature  1.25\n" in pocketsight("info", tmp_path / "m.tflite").output) == (heat != 1)
+
+
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    assert "cannot be written" in error("run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "no" / "log.jsonl")
+    assert "cannot be written as a video" in error(
+        "run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "no" / "a.mp4"
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "bench"])
+@pytest.mark.parametrize("source", ["97", "nowhere", "/dev/null"])
+def test_no_camera_is_one_line(command: str, source: str) -> None:
+    """As a process, so that what OpenCV writes past Python would be seen."""
+    done = subprocess.run(program(command, "--camera", source), capture_output=True, text=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: no camera") or "cannot be opened" in line
+
+
+def test_a_video_is_whole_or_not_there(tmp_path: Path) -> None:
+    frames, target = tmp_path / "frames", tmp_path / "a.mp4"
+    for number, size in enumerate([(61, 81), (120, 90), (61, 81)]):  # odd, and not all of one shape
+        picture(frames / f"{number}.png", size)
+    assert pocketsight("run", "--camera", frames, "--log", tmp_path / "log.jsonl", "--save", target).exit_code == 0
+    capture = cv2.VideoCapture(str(target))
+    assert [capture.get(n) for n in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH)] == [3, 80]
+    again = tmp_path / "again.jsonl"
+    assert pocketsight("run", "--camera", target, "--log", again, "--save", target).exit_code == 0  # in place of itself
+    assert len(again.read_text().splitlines()) == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"frames", "a.mp4", "log.jsonl", "again.jsonl"}
+
+
+def test_a_damaged_picture_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("no picture")
+    assert "a.jpg is not an image" in error("run", "--camera", tmp_path)
+
+
+def test_models_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
+    good = (MODELS_DIR / "detector.tflite").read_bytes()
+    bad = tmp_path / "m.tflite"
+    for content, says in (
+        (good[:-300], "cut short"),
+        (good[: good.rindex(b"PK\3\4")], "no manifest"),
+        (good[:5000] + bytes([good[5000] ^ 1]) + good[5001:], "changed or damaged"),
+        (b"", "not a model file"),
+    ):
+        bad.write_bytes(content)
+        for command in (["run", "--camera", EXAMPLE_IMAGE, "--detector"], ["info"]):
+            assert says in error(*command, bad)
+    assert "is a sentiment model" in error(
+        "run", "--camera", EXAMPLE_IMAGE, "--detector", MODELS_DIR / "sentiment.tflite"
+    )
+    assert "No such file" in error("run", "--camera", EXAMPLE_IMAGE, "--detector", tmp_path / "none.tflite")
+
+
+def test_score_speaks_to_people_and_to_programs(tmp_path: Path) -> None:
+    shutil.copy(EXAMPLE_IMAGE, tmp_path / "a.jpg")
+    data = coco(
+        tmp_path,
+        images=[{"id": 7, "file_name": "a.jpg", "width": 320, "height": 240}],
+        annotations=[{"id": 1, "image_id": 7, "category_id": 1, "bbox": [115, 33, 50, 70]}],
+    )
+    model = MODELS_DIR / "detector.tflite"
+    found = json.loads(pocketsight("score", model, "--data", data, "--json").output)
+    assert (found["images"], found["faces"], found["frame"], found["min_face"]) == (1, 1, [320, 240], 16)
+    assert found["ap50"] == 1
+    assert 0 < found["ap"] <= 1
+    assert "AP50" in pocketsight("score", model, "--data", data, "--plots", tmp_path / "plots").output
+    assert {p.name for p in (tmp_path / "plots").iterdir()} == {
+        "precision_recall.png",
+        "found.png",
+        "threshold.png",
+        "failures.html",
+    }
+    assert "no face of 300 px" in error("score", model, "--data", data, "--min-face", 300)
+
+
+def test_scores_of_a_classifier(tmp_path: Path) -> None:
+    for name, count in (("happy", 3), ("sad", 2), ("angry", 4)):
+        for n in range(count):
+            picture(tmp_path / name / f"{n}.png", (48, 48), n)
+    found = json.loads(pocketsight("score", MODELS_DIR / "sentiment.tflite", "--data", tmp_path, "--json").output)
+    assert found["labels"] == ["happy", "sad"]
+    assert (found["images"], found["others"]) == (5, 4)
+    assert found["balanced_accuracy"] == pytest.approx(sum(found["recall"].values()) / 2, abs=1e-3)
+    assert sum(map(sum, found["confusion"])) == 5
+    assert 0 <= found["unsure_rate"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["train", "detector", "--data", "{}"], "holds no pictures"),
+        (["train", "detector", "--data", "{}/none.json"], "none.json"),
+        (["train", "classifier", "--data", "{}"], "needs at least two"),
+        (["train", "detector", "--data", "{}", "--out", "{}/run", "--resume"], "holds no pictures"),
+        (["train", "classifier", "--data", "{}/none"], "is not a folder"),
+        (["score", "{}", "--data", "{}"], "is not a run folder"),
+        (["score", "{}/none.tflite", "--data", "{}"], "No such file"),
+        (["export", "tflite", "{}"], "--calibrate"),
+        (["export", "tflite", "{}", "--calibrate", "{}"], "is not a run folder"),
+    ],
+)
+def test_the_workstation_says_what_is_wrong_in_one_line(tmp_path: Path, words: list[str], says: str) -> None:
+    assert says in error(*(word.format(tmp_path) for word in words))
+
+
+def test_a_missing_package_is_one_line_with_the_cure(tmp_path: Path) -> None:
+    block = f"import sys; sys.modules['cv2'] = None\n{program()[2]}"
+    done = subprocess.run(
+        [sys.executable, "-c", block, "run", "--camera", EXAMPLE_IMAGE], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: cv2 is not installed; get it with: pip install 'pocketsight[opencv]'")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketsight.device.inference.model_info.describe_model", lambda path: 1 / 0)
+    assert isinstance(pocketsight("info", EXAMPLE_IMAGE).exception, ZeroDivisionError)
+
+
+def test_nothing_in_the_board_waits_for_tensorflow() -> None:
+    code = "import sys, pocketsight.device.pipeline, pocketsight.device.cli as _\n"
+    code += "print({'tensorflow', 'keras'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_tour_begins_with_the_shipped_models_on_a_photograph(tmp_path: Path) -> None:
+    words = program("demo", "--small", "--out", "tour")
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (found,) = re.findall(r"a face in (\d+) of (\d+) frames", done.stdout)
+    assert 60 < int(found[0]) < int(found[1]) == 180
+    assert "happy at [" in done.stdout and (tmp_path / "tour" / "photograph-annotated.mp4").stat().st_size > 10_000

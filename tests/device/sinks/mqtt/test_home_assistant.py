@@ -1,0 +1,143 @@
+"""What Home Assistant would read from a real mosquitto."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pocketsight.device.sinks.mqtt import sink
+from tests.support.brokers import Listener, broker, face, listening, sending
+from tests.support.processes import until
+
+pytestmark = pytest.mark.debian("mosquitto")
+
+
+def test_the_state_shows_the_faces_of_now_and_stays_with_the_broker(tmp_path: Path) -> None:
+    with broker(tmp_path) as found, sending(found.port, tmp_path) as sent:
+        with listening(found.port) as heard:
+            sent.sink.write([face(0, sentiment="unsure")])
+            sent.sees("happy", "unsure")
+            until(lambda: heard.last("home/door").get("faces") == 2)
+            now = heard.last("home/door")
+            assert now["labels"] == {"happy": 1, "sad": 0, "unsure": 1} and now["sentiment"] == "unsure"
+            assert now["kind"] == "state" and now["v"] == 1 and now["faults"] == [] and now["frames"] == 1
+            sent.state.info["faults"] = {"hot": "82 degrees"}
+            until(lambda: heard.last("home/door")["faults"] == ["hot"])
+            sent.sees()
+            until(lambda: heard.last("home/door")["faces"] == 0)
+        with listening(found.port) as later:
+            until(lambda: later.last("home/door") != {})
+            assert later.last("home/door")["sentiment"] == "unsure"
+            assert all(retained for topic, _, retained in later.heard)
+
+
+def test_faces_of_a_camera_that_fell_silent_are_not_faces_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sink, "FRAME_STALE_AFTER", 0.5)
+    with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
+        sent.sees("sad")
+        until(lambda: heard.last("home/door").get("faces") == 1)
+        until(lambda: heard.last("home/door")["faces"] == 0)
+
+
+def test_somebody_who_says_that_we_are_offline_is_contradicted(tmp_path: Path) -> None:
+    with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path):
+        until(lambda: heard.texts("home/door/status") == ["online"])
+        heard.say("home/door/status", "offline")  # as the will of a connection that broke without a word does
+        until(lambda: heard.texts("home/door/status") == ["online", "offline", "online"])
+
+
+def configs(heard: Listener) -> dict[str, dict[str, Any]]:
+    return {
+        topic: json.loads(text) for topic, text, _ in list(heard.heard) if re.match("homeassistant/.*/config", topic)
+    }
+
+
+def test_home_assistant_is_told_of_every_sensor(tmp_path: Path) -> None:
+    with broker(tmp_path) as found, listening(found.port) as heard:
+        with sending(found.port, tmp_path) as sent:
+            until(lambda: heard.last("home/door") != {})
+            first = configs(heard)
+            assert not [topic for topic in first if "temperature" in topic]
+            sent.state.info["temperature"] = 48.2
+            until(lambda: heard.last("home/door")["temperature"] == 48.2)
+        told = configs(heard)
+        assert len(told) == 9 and set(first) < set(told)
+        for topic, config in told.items():
+            assert re.fullmatch(r"homeassistant/(binary_)?sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic)
+            assert config["state_topic"] == "home/door/state" and config["availability_topic"] == "home/door/status"
+            assert config["name"] and config["value_template"] and config["origin"]["name"] == "pocketsight"
+            assert config["device"]["identifiers"] and config["device"]["sw_version"]
+        assert len({config["unique_id"] for config in told.values()}) == len(told)
+        assert len({json.dumps(config["device"]) for config in told.values()}) == 1
+        heat = next(config for topic, config in told.items() if "temperature" in topic)
+        assert heat["unit_of_measurement"] == "°C" and heat["device_class"] == "temperature"
+        with listening(found.port) as later:
+            until(lambda: configs(later) == told)
+            assert all(retained for _, _, retained in later.heard)
+
+
+def test_every_template_finds_its_value_in_the_state(tmp_path: Path) -> None:
+    jinja2 = pytest.importorskip("jinja2")
+    with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
+        sent.state.info |= {"temperature": 48.2, "faults": {"hot": "82 degrees"}}
+        sent.sink.write([face(0, sentiment="unsure")])
+        sent.sees("happy", "unsure")
+        until(lambda: heard.last("home/door").get("faces") == 2 and heard.last("home/door")["sentiment"] == "unsure")
+        state = heard.last("home/door")
+    strict = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    said = {
+        config["name"]: strict.from_string(config["value_template"]).render(value_json=state)
+        for config in configs(heard).values()
+    }
+    assert said == {
+        "Faces": "2",
+        "Faces seen": "0",
+        "Last sentiment": "unsure",
+        "Frame rate": str(state["fps"]),
+        "Temperature": "48.2",
+        "Problem": "ON",
+        "Happy faces": "1",
+        "Sad faces": "0",
+        "Unsure faces": "1",
+    }
+
+
+def test_sensors_keep_their_identity_over_runs_and_brokers(tmp_path: Path) -> None:
+    told = []
+    for _ in range(2):
+        with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path):
+            until(lambda: heard.last("home/door") != {})
+            told.append({topic: config["unique_id"] for topic, config in configs(heard).items()})
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("how", ["birth", "reconnect"])
+def test_sensors_are_announced_again(tmp_path: Path, how: str) -> None:
+    with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path):
+        until(lambda: heard.last("home/door") != {})
+        told = configs(heard)
+        heard.heard.clear()
+        if how == "birth":
+            heard.say("homeassistant/status", "online")
+        else:
+            found.kill()
+            found.start()
+        until(lambda: heard.last("home/door") != {})
+        assert configs(heard) == told and heard.texts("home/door/status") == ["online"]
+        heard.heard.clear()
+        heard.say("homeassistant/status", "online")  # the subscription is renewed, too
+        until(lambda: heard.last("home/door") != {})
+        assert configs(heard) == told
+
+
+def test_discovery_can_be_left_out_or_go_elsewhere(tmp_path: Path) -> None:
+    with broker(tmp_path) as found, listening(found.port) as heard:
+        with sending(found.port, tmp_path, discovery=""):
+            until(lambda: heard.last("home/door") != {})
+        assert {topic.partition("/")[0] for topic, _, _ in heard.heard} == {"home"}
+        with sending(found.port, tmp_path, discovery="ha"):
+            until(lambda: any(topic.startswith("ha/sensor/") for topic, _, _ in heard.heard))

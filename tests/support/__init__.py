@@ -1,0 +1,5 @@
+"""What tests of several rooms need: stand-ins, real services to talk to, drawn data."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]  # of the checkout

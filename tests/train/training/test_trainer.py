@@ -1,0 +1,97 @@
+"""The training loop on a net of one layer. Needs TensorFlow."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketsight.device.errors import DataError
+from pocketsight.train.datasets.loader import Batch, BatchFn
+from pocketsight.train.keras_backend import keras
+from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
+from pocketsight.train.run_folder import WEIGHTS_FILE
+from pocketsight.train.training import callbacks
+from pocketsight.train.training.trainer import fit
+from tests.support.images import broken_batch, toy_batch
+
+pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
+
+RECIPE = replace(DETECTOR_RECIPE, samples=8 * 60, batch_size=8, learning_rate=0.1)  # three epochs of 20 steps
+
+
+def other_batch(step: int) -> Batch:
+    """Harder ones: the wanted number is another."""
+    images, targets, skipped = toy_batch(step)
+    return Batch(images, targets + 3, skipped)
+
+
+def squared(targets: Any, outputs: Any, recipe: Recipe) -> Any:
+    return keras.ops.mean(keras.ops.square(targets - outputs))
+
+
+def train(folder: Path, draw: BatchFn = toy_batch, early: BatchFn | None = None, recipe: Recipe = RECIPE) -> Any:
+    keras.utils.set_random_seed(0)
+    folder.mkdir(exist_ok=True)
+    pixels = keras.Input((4,))
+    net = keras.Model(pixels, keras.layers.Dense(1)(pixels))
+    fit(net, squared, draw, 160, toy_batch(1000), recipe, folder, 1, early)
+    return net.get_weights()
+
+
+def test_it_learns_and_says_what_it_skipped(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    kernel, bias = train(tmp_path / "run")
+    assert np.abs(kernel - 1).max() < 0.25 and abs(bias[0]) < 2
+    said = capfd.readouterr().err
+    assert "skipped: a.png is broken" in said and "1 pictures were skipped" in said
+    assert "epoch 3/3" in said and "waiting for pictures" in said
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 4
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train(tmp_path / "whole")
+    told = callbacks.EpochReporter.on_epoch_end
+
+    def kill(self: Any, epoch: int, logs: Any = None) -> None:
+        told(self, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks.EpochReporter, "on_epoch_end", kill)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut")
+    assert not (tmp_path / "cut" / WEIGHTS_FILE).exists()
+    monkeypatch.undo()
+    for a, b in zip(whole, train(tmp_path / "cut"), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert (tmp_path / "cut" / WEIGHTS_FILE).exists()
+    assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    recipe = replace(RECIPE, low_res_share=0.34)  # one epoch of three
+    whole = train(tmp_path / "whole", toy_batch, other_batch, recipe)
+    told = callbacks.EpochReporter.on_epoch_end
+
+    def kill(self: Any, epoch: int, logs: Any = None) -> None:
+        told(self, epoch, logs)
+        if epoch == last:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks.EpochReporter, "on_epoch_end", kill)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", toy_batch, other_batch, recipe)
+    monkeypatch.undo()
+    for a, b in zip(whole, train(tmp_path / "cut", toy_batch, other_batch, recipe), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    only = train(tmp_path / "only", toy_batch, None, recipe)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(whole, only, strict=True))
+
+
+def test_what_ends_the_feed_is_told_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="hardly any picture can be read"):
+        train(tmp_path / "run", broken_batch)
