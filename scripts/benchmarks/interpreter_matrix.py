@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 OPENCV = "opencv-python-headless"
 ENVIRONMENTS = {
     "ai-edge-litert, newest": ["ai-edge-litert", OPENCV],

@@ -7,17 +7,17 @@ import cv2
 from pocketsight.device.annotators.labels import annotate
 from pocketsight.device.camera import Frame
 from pocketsight.device.inference.interpreter import load_on_cpu
-from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, SHIPPED_MODELS
 from pocketsight.device.runtime.pipeline import process_frames
 from pocketsight.device.vision.image import read_image, to_rgb
 from pocketsight.device.vision.resize import resize
 
-IMAGES = Path(__file__).parent / "pictures"
+IMAGES = Path(__file__).parents[1] / "images"
 
 
 def main() -> None:
     """The photograph that ships, as `pocketsight run --save` would draw it, at twice its size."""
-    detector, sentiment = (load_on_cpu(MODELS_DIR / f"{task}.tflite", task) for task in ("detector", "classifier"))
+    detector, sentiment = (load_on_cpu(SHIPPED_MODELS[task], task) for task in ("detector", "classifier"))
     image = resize(read_image(EXAMPLE_IMAGE), (480, 640))
     ((frame, record),) = process_frames([Frame(image, 0, 0.0, EXAMPLE_IMAGE.name)], detector, sentiment)
     drawn = annotate(frame.image, record, sentiment.spec.reported_labels)

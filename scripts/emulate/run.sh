@@ -10,7 +10,7 @@
 # tried too; it scales otherwise, so its log may differ a little. Everything lies in .venv-emulated (or EMULATED) and is
 # used again. Status 75: the package index or Debian's mirror cannot be reached.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
+here=$(cd "$(dirname "$0")/../.." && pwd)
 place=${EMULATED:-$here/.venv-emulated}
 mirror=${MIRROR:-http://deb.debian.org/debian}
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -142,7 +142,7 @@ examine() {
 # same NAME REFERENCE [--near]
 same() {
   local said
-  said=$(x86-64/bin/python "$here/scripts/emulate/compare.py" "logs/$2.jsonl" "logs/$1.jsonl" "${@:3}") ||
+  said=$(x86-64/bin/python "$here/scripts/emulate/compare_logs.py" "logs/$2.jsonl" "logs/$1.jsonl" "${@:3}") ||
     die "$1: the log is not that of $2"
   echo "$1 run, beside $2: $said"
 }
@@ -171,7 +171,7 @@ prepare() {
   wheel=$(echo "$place"/pocketsight-*.whl)
   "$pip" install "${quiet[@]}" --no-compile --no-deps --target "$place/pocketsight" "$wheel"
   environment x86-64 "$python" ai-edge-litert opencv-python-headless
-  x86-64/bin/python "$here/scripts/emulate/clip.py" clip
+  x86-64/bin/python "$here/scripts/emulate/make_clip.py" clip
   watch x86-64 env -i HOME="$place/home" "$place/x86-64/bin/pocketsight"
 }
 
@@ -222,7 +222,7 @@ machine() {
   cp -a arm64-packages "$extra/opt/packages"
   cp -a arm64-opencv "$extra/opt/opencv"
   cp -a machine-picamera2 "$extra/opt/picamera2"
-  cp "$here/scripts/emulate/picamera.py" "$extra/opt"
+  cp "$here/scripts/emulate/picamera2_shim.py" "$extra/opt"
   cp "$here/scripts/emulate/virtual.yaml" "$extra/usr/share/libcamera/pipeline/virtual"
   cp "$here/scripts/emulate/init" "$extra/init"
   { (cd "$root" && find . \( -path ./boot -o -path ./usr/share \) -prune -o -print0 | cpio -0 --quiet -o -H newc)

@@ -36,7 +36,7 @@ from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import load_on_cpu
 from pocketsight.device.inference.manifest import MANIFEST_NAME
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
-from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, SHIPPED_MODELS
 from pocketsight.device.vision.image import read_image
 
 Rng = np.random.Generator
@@ -134,7 +134,7 @@ def corrupt_config(rng: Rng, subject: Path) -> bytes:
 @cache  # before the first child, so that each has it
 def reference_model(task: str) -> tuple[Any, Any]:
     """An undamaged model, and its outputs for one picture."""
-    model = load_on_cpu(MODELS_DIR / f"{task}.tflite", task, threads=1)
+    model = load_on_cpu(SHIPPED_MODELS[task], task, threads=1)
     return model, model.infer(_gray_image(model))
 
 
@@ -209,7 +209,7 @@ def fuzz(kind: str, count: int, seed: int, keep: Path, task: str) -> Counter[str
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         for number in range(count):
-            path.write_bytes(make(np.random.default_rng([seed, number]), MODELS_DIR / f"{task}.tflite"))
+            path.write_bytes(make(np.random.default_rng([seed, number]), SHIPPED_MODELS[task]))
             status = run_in_child(attempt, path, task)
             ways = {GOOD: "right", REFUSED: "refused", WRONG: "wrong", BUG: "bug", -signal.SIGALRM: "hang"}
             way = ways.get(status, f"crash {status}")

@@ -55,7 +55,10 @@ def test_the_first_row_is_what_score_says_and_darkness_shows(tmp_path: Path) -> 
     for n, (label, grey) in enumerate([(0, 250), (0, 200), (1, 20), (1, 230), (-1, 140)]):
         save(tmp_path / f"{n}" / "a.png", np.full((50, 50, 3), grey, np.uint8))
         portraits.append(ClassificationSample(tmp_path / f"{n}" / "a.png", label, (0.5, 0.5)))
-    rows = {(r["what"], r["strength"]): r for r in script("benchmarks/robustness").score_corruptions(MODEL, portraits, False)}
+    rows = {
+        (r["what"], r["strength"]): r
+        for r in script("benchmarks/robustness").score_corruptions(MODEL, portraits, False)
+    }
     truth = evaluate_classifier(MODEL, portraits)
     assert all(rows["none", ""][key] == truth[key] for key in script("benchmarks/robustness").METRICS)
     assert rows["none", ""]["accuracy"] == 0.75 and rows["low light", "12%, noise 6"]["accuracy"] == 0.5

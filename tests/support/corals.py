@@ -21,7 +21,7 @@ from pocketsight.device.inference import coral_devices, coral_fallback
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import SHIPPED_MODELS
 from pocketsight.device.vision.image import Image
 
 CUSTOM = "edgetpu-custom-op"
@@ -114,8 +114,8 @@ def write_pairs(folder: Path) -> Path:
     """Both shipped models with their compiled files beside; that of the classifier has lost its signature."""
     folder.mkdir()
     for task in ("detector", "classifier"):
-        plain = Path(shutil.copy(MODELS_DIR / f"{task}.tflite", folder))
-        write_compiled(plain, folder / f"{task}_edgetpu.tflite", signature=task == "detector")
+        plain = Path(shutil.copy(SHIPPED_MODELS[task], folder))
+        write_compiled(plain, folder / f"{plain.stem}_edgetpu.tflite", signature=task == "detector")
     return folder
 
 
