@@ -35,29 +35,35 @@ def export() -> None:
 
 @export.command()
 @click.argument("run", type=PATH)
-@click.option("--calibrate", type=PATH, multiple=True, help=CALIBRATE_HELP)
+@click.option("--calibration-data", type=PATH, multiple=True, help=CALIBRATE_HELP)
 @click.option("--format", "precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
-@click.option("--limit", type=click.FloatRange(0, 1), help="Largest loss of AP50 or accuracy.  [default: 0.01, 0.005]")
-@click.option("--votes", type=PATH, multiple=True, help="Classifier: as for its training.")
+@click.option(
+    "--max-loss", type=click.FloatRange(0, 1), help="Largest loss of AP50 or accuracy.  [default: 0.01, 0.005]"
+)
+@click.option("--soft-labels", type=PATH, multiple=True, help="Classifier: as for its training.")
 @click.option("--detector", type=PATH, help="Classifier: as for its training.")
-@click.option("--pick", metavar="PROMISE", help=PICK_HELP)
-@click.option("--licence", help="Terms of the weights, for the manifest.")
+@click.option("--threshold-for", metavar="PROMISE", help=PICK_HELP)
+@click.option("--license", help="Terms of the weights, for the manifest.")
 @click.option("--out", type=PATH, help="The file to write.  [default: RUN/detector.tflite or RUN/sentiment.tflite]")
 def tflite(
     run: Path,
-    calibrate: tuple[Path, ...],
+    calibration_data: tuple[Path, ...],
     precision: str,
-    limit: float | None,
-    votes: tuple[Path, ...],
+    max_loss: float | None,
+    soft_labels: tuple[Path, ...],
     detector: Path | None,
-    pick: str | None,
-    licence: str | None,
+    threshold_for: str | None,
+    license: str | None,
     out: Path | None,
 ) -> None:
     """Write one .tflite with its manifest inside, proved against the trained model."""
-    if not calibrate and (precision == "int8" or votes or pick):
-        what = "--votes and --pick need pictures" if votes or pick else "int8 needs pictures to set its ranges"
-        raise DataError(f"{what}: --calibrate DATA, the training data will do")
+    if not calibration_data and (precision == "int8" or soft_labels or threshold_for):
+        what = (
+            "--soft-labels and --threshold-for need pictures"
+            if soft_labels or threshold_for
+            else "int8 needs pictures to set its ranges"
+        )
+        raise DataError(f"{what}: --calibration-data DATA, the training data will do")
 
     from pocketsight.device.inference import golden
     from pocketsight.device.inference.interpreter import Model, TfliteModel
@@ -72,30 +78,34 @@ def tflite(
     if keras.backend.backend() != "tensorflow":
         raise DataError("only TensorFlow exports; unset KERAS_BACKEND, the weights are the same")
     net, spec = load_run(run, batch=1)
-    spec = temperature.prepare_spec(spec, pick, votes)
+    spec = temperature.prepare_spec(spec, threshold_for, soft_labels)
     target = out or run / f"{spec.task}.tflite"
-    calibration_data = (
-        calibration.read_calibration(spec, calibrate, votes, detector) if calibrate else calibration.Calibration()
+    calibration_set = (
+        calibration.read_calibration(spec, calibration_data, soft_labels, detector)
+        if calibration_data
+        else calibration.Calibration()
     )
-    for line in calibration_data.skipped:
+    for line in calibration_set.skipped:
         log_message(f"skipped: {line}")
     with console.status(f"converting {run} to {precision}"):
-        flatbuffer = converter.convert(net, precision, calibration_data.samples)
+        flatbuffer = converter.convert(net, precision, calibration_set.samples)
     converter.require_clean_graph(flatbuffer, precision)
     spec = replace(
         spec,
         precision=precision,
-        license=licence or spec.license,
+        license=license or spec.license,
         sha256=sha256(flatbuffer).hexdigest(),
-        calibration=calibration_data.facts,
+        calibration=calibration_set.facts,
         min_runtime_version=converter.read_min_runtime_version(flatbuffer),
     )
     exported = Model(TfliteModel(flatbuffer, threads=1, origin=target), spec)
-    if calibrate:
-        facts = _check_parity(as_model(net, spec), exported, calibration_data, limit)
-        spec = replace(temperature.calibrate(exported, calibration_data.heldout, pick, votes), parity=facts)
+    if calibration_data:
+        facts = _check_parity(as_model(net, spec), exported, calibration_set, max_loss)
+        spec = replace(
+            temperature.calibrate(exported, calibration_set.heldout, threshold_for, soft_labels), parity=facts
+        )
     else:
-        log_message("no parity check: give --calibrate DATA to have one")
+        log_message("no parity check: give --calibration-data DATA to have one")
     atomic_write(
         target,
         pack_model_file(
@@ -107,20 +117,20 @@ def tflite(
 
 
 def _check_parity(
-    trained: Model, exported: Model, calibration_data: Calibration, limit: float | None
+    trained: Model, exported: Model, calibration_set: Calibration, max_loss: float | None
 ) -> dict[str, Any]:
-    """The parity report, printed too. Raises ParityError when more was lost than `limit`."""
+    """The parity report, printed too. Raises ParityError when more was lost than `max_loss`."""
     from pocketsight.export import parity
     from pocketsight.train.console import console
 
     facts = parity.compare_models(
         trained,
         exported,
-        calibration_data.samples[:50] + calibration_data.samples[-2:],
-        calibration_data.parity_samples,
+        calibration_set.samples[:50] + calibration_set.samples[-2:],
+        calibration_set.parity_samples,
     )
     console.print(_parity_table(facts))
-    parity.require_parity(facts, limit)
+    parity.require_parity(facts, max_loss)
     return facts
 
 
@@ -189,7 +199,7 @@ def find_exported_model(source: Path) -> Path:
     found = [path for path in (source / f"{task}.tflite" for task in TASKS) if path.exists()]
     if len(found) != 1:
         has = f"has {' and '.join(path.name for path in found)}: name one" if found else "has no exported model"
-        raise DataError(f"{source} {has}; one is made with: pocketsight export tflite RUN --calibrate DATA")
+        raise DataError(f"{source} {has}; one is made with: pocketsight export tflite RUN --calibration-data DATA")
     return found[0]
 
 

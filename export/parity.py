@@ -67,6 +67,6 @@ def require_parity(facts: dict[str, Any], max_loss: float | None) -> None:
     if facts["loss"] > max_loss:
         raise ParityError(
             f"the exported model loses {facts['loss']:.4f} {facts['metric']} on {facts['images']} held-out pictures, "
-            f"the limit is {max_loss:g}; calibrate with more pictures like those it will see, or allow it by --limit. "
+            f"the limit is {max_loss:g}; calibrate with more pictures like those it will see, or allow it by --max-loss. "
             "Nothing was written"
         )

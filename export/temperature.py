@@ -47,15 +47,15 @@ def prepare_spec(spec: ModelSpec, target: str | None, soft_labels: Sequence[Path
     """
     if spec.task == "detector" and (target or soft_labels):
         raise DataError(
-            "--pick and --votes are for a classifier; choose a detector's threshold by: "
-            "pocketsight score RUN --data DATA --pick PROMISE"
+            "--threshold-for and --soft-labels are for a classifier; choose a detector's threshold by: "
+            "pocketsight evaluate RUN --data DATA --threshold-for PROMISE"
         )
     if target:
         parse_target(target, "classifier")
     known = spec.training.get("soft_labels", [])
     if known and not soft_labels:
         log_message(
-            f"it learned from the votes in {', '.join(known)}: give them by --votes, or its temperature will not fit"
+            f"it learned from the votes in {', '.join(known)}: give them by --soft-labels, or its temperature will not fit"
         )
     return replace(spec, temperature=1.0)
 
@@ -74,7 +74,7 @@ def calibrate(
     else:
         few = f"fewer than {MIN_SAMPLES} pictures of {' and '.join(exported.spec.reported_labels)} are held out from training"
         if target:
-            raise DataError(f"--pick {target}: {few}, too few to choose a threshold on. Nothing was written")
+            raise DataError(f"--threshold-for {target}: {few}, too few to choose a threshold on. Nothing was written")
         spec, lines = exported.spec, [f"{few}: too few to fit a temperature, so scores and threshold stay as trained"]
     for line in lines:
         log_message(line)
@@ -208,7 +208,7 @@ def choose_threshold(outcomes: Outcomes, spec: ModelSpec, target: str | None) ->
 
 
 def _record_threshold_target(spec: ModelSpec, choice: dict[str, Any]) -> dict[str, Any]:
-    """Training facts with the promise, as `pocketsight score --pick` writes them."""
+    """Training facts with the promise, as `pocketsight evaluate --threshold-for` writes them."""
     facts = {name: fact for name, fact in spec.training.items() if name != "threshold_choice"}
     if not choice["target"]:
         return facts
@@ -231,7 +231,7 @@ def _summary_lines(spec: ModelSpec, facts: dict[str, Any], choice: dict[str, Any
     if after > max(before, MAX_CALIBRATION_ERROR):
         lines.append(
             "no temperature mends that: these labels are of another kind than those it learned from, or other "
-            "classes are frequent; was it trained with --votes?"
+            "classes are frequent; was it trained with --soft-labels?"
         )
     return lines
 

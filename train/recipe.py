@@ -84,7 +84,9 @@ CLASSIFIER_RECIPE = Recipe(
 )
 
 # The two tutorials. What one left to chance or got wrong, and what is done here, stands in README.md.
-NO_REGULARIZATION: dict[str, Any] = dict.fromkeys(("warmup", "weight_decay", "average", "smoothing", "cover"), 0.0)
+NO_REGULARIZATION: dict[str, Any] = dict.fromkeys(
+    ("warmup", "weight_decay", "ema_momentum", "label_smoothing", "occlusion"), 0.0
+)
 CNN256_RECIPE = Recipe(
     samples=0,
     epochs=20,

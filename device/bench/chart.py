@@ -37,7 +37,7 @@ Row = dict[str, Any]
 def write_chart(path: Path, rows: list[Row], title: str) -> None:
     """Draw "over_time" of a report as a PNG. Raises DataError when there is nothing to draw, or no way to write."""
     if len(rows) < 2:
-        raise DataError(f"{path} is not drawn: the run was too short; give it more time by --for")
+        raise DataError(f"{path} is not drawn: the run was too short; give it more time by --duration")
     sheet = np.vstack([_draw_heading(title), *(_draw_panel(rows, *panel) for panel in PANELS)])
     atomic_write(path, cv2.imencode(".png", sheet[..., ::-1])[1].tobytes())
 

@@ -73,7 +73,7 @@ def compare(old: Report, new: Report, force: bool = False) -> dict[str, Any]:
         raise DataError(f"one report is of a {old['kind']}, the other of {new['kind']}: measure both in the same way")
     warnings = list(_warnings(old, new))
     if warnings and not force:
-        raise DataError(f"these cannot be compared: {'; '.join(warnings)}; --anyway compares them all the same")
+        raise DataError(f"these cannot be compared: {'; '.join(warnings)}; --force compares them all the same")
     rows = _compare_stages(old, new) if old["kind"] == "run" else _compare_models(old, new)
     if not rows:
         raise DataError("the two reports have no stage and no task in common")

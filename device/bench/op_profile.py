@@ -46,7 +46,7 @@ def profile_operators(path: Path, threads: int) -> dict[str, Any]:
         except (ValueError, RuntimeError, struct.error) as error:
             where = f"{path}, operator {chosen[-1].index} ({chosen[-1].op})"
             raise ModelError(
-                f"{where} does not run as a part: {str(error).splitlines()[0]}; leave --ops out"
+                f"{where} does not run as a part: {str(error).splitlines()[0]}; leave --per-op out"
             ) from error
 
     rounds = _choose_rounds(whole.interpreter.invoke, len(chain))

@@ -33,24 +33,26 @@ class BenchCommand(click.Command):
     help="As for run.  [default: a picture with one face, 320x240, again and again]",
 )
 @click.option("--frames", type=click.IntRange(1), help=f"How many are counted.  [default: {DEFAULT_FRAMES}]")
-@click.option("--for", "seconds", type=DurationParam(), help="Instead of --frames: 10min, to see what heat does.")
-@click.option("--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the run of --for over time.")
+@click.option("--duration", type=DurationParam(), help="Instead of --frames: 10min, to see what heat does.")
+@click.option(
+    "--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the run of --duration over time."
+)
 @click.option(
     "--warmup",
     type=click.IntRange(0),
     help="Frames a sitting before counting starts.  [default: until frames become no faster]",
 )
-@click.option("--ops", is_flag=True, help="Also what each operator of the models takes.")
+@click.option("--per-op", is_flag=True, help="Also what each operator of the models takes.")
 @click.option("--json", "as_json", is_flag=True, help="For programs, and for compare.")
 @partial(model_options, threads=ThreadCountsParam(), threads_help="For each model; several, as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...],
     camera: str,
     frames: int | None,
-    seconds: float | None,
+    duration: float | None,
     chart: Path | None,
     warmup: int | None,
-    ops: bool,
+    per_op: bool,
     as_json: bool,
     detector: Path,
     classifier: Path,
@@ -72,7 +74,7 @@ def bench(
     from pocketsight.device.bench.thread_sweep import sweep_threads
     from pocketsight.device.runtime.config import RunConfig
 
-    _check_options(models, frames, seconds, chart, ops, threads)
+    _check_options(models, frames, duration, chart, per_op, threads)
     count = threads[0] if threads else None
     config = RunConfig(
         camera,
@@ -89,8 +91,8 @@ def bench(
     elif threads and len(threads) > 1:
         result = sweep_threads(config, threads, warmup)
     else:
-        result = run_benchmark(config, warmup, seconds)
-    if ops:
+        result = run_benchmark(config, warmup, duration)
+    if per_op:
         result["operators"] = [profile_operators(Path(model["file"]), model["threads"]) for model in result["models"]]
     _print_report(result, as_json, format_report)
     if chart:  # last, so that a chart that cannot be written costs no numbers
@@ -100,20 +102,20 @@ def bench(
 def _check_options(
     models: tuple[Path, ...],
     frames: int | None,
-    seconds: float | None,
+    duration: float | None,
     chart: Path | None,
-    ops: bool,
+    per_op: bool,
     threads: tuple[int, ...] | None,
 ) -> None:
     """Raise SettingsError where options contradict each other."""
     several = len(threads or ()) > 1
     for is_invalid, words in (
-        (seconds and frames, "say either --frames or --for"),
-        (seconds and (models or several), "--for measures one run: without MODELS, on one number of --threads"),
-        (chart and not seconds, "--chart draws a run over time: say for how long, as in --for 10min"),
+        (duration and frames, "say either --frames or --duration"),
+        (duration and (models or several), "--duration measures one run: without MODELS, on one number of --threads"),
+        (chart and not duration, "--chart draws a run over time: say for how long, as in --duration 10min"),
         (chart and not chart.parent.is_dir(), f"the folder of {chart} is not there; make it, or name another"),
         (several and models, "several numbers of --threads are compared in a run: leave MODELS out, or say one number"),
-        (several and ops, "--ops goes with one number of --threads"),
+        (several and per_op, "--per-op goes with one number of --threads"),
     ):
         if is_invalid:
             raise SettingsError(words)
@@ -122,9 +124,9 @@ def _check_options(
 @click.command()
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("--anyway", is_flag=True, help="Also of two machines, sources or numbers of threads.")
+@click.option("--force", is_flag=True, help="Also of two machines, sources or numbers of threads.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def compare(old: Path, new: Path, anyway: bool, as_json: bool) -> None:
+def compare(old: Path, new: Path, force: bool, as_json: bool) -> None:
     """Say what is faster or slower in NEW than in OLD, both by `pocketsight bench --json`.
 
     What differs by less than two runs of the same thing do is not told apart.
@@ -132,7 +134,7 @@ def compare(old: Path, new: Path, anyway: bool, as_json: bool) -> None:
     from pocketsight.device.bench import compare as module
     from pocketsight.device.bench.formatting import format_report
 
-    _print_report(module.compare(module.read_report(old), module.read_report(new), anyway), as_json, format_report)
+    _print_report(module.compare(module.read_report(old), module.read_report(new), force), as_json, format_report)
 
 
 def _print_report(result: dict[str, Any], as_json: bool, as_text: Any) -> None:

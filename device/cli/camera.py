@@ -47,16 +47,16 @@ def _device_line(device: VideoDevice) -> str:
 
 @camera.command("test")
 @click.argument("source", default="auto")
-@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1, 600), help="How long to look.")
-@click.option("--size", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera.")
+@click.option("--duration", default=3.0, show_default=True, type=click.FloatRange(0.1, 600), help="How long to look.")
+@click.option("--resolution", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE.png", help="Write a sheet to look at.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def test(source: str, seconds: float, size: tuple[int, int], out: Path | None, as_json: bool) -> None:
+def test(source: str, duration: float, resolution: tuple[int, int], out: Path | None, as_json: bool) -> None:
     """Try SOURCE, as for run, and tell what it gives. The sheet shows whether red and blue are in their places."""
     from pocketsight.device.camera.diagnose import diagnose_camera, write_test_sheet
 
     detector, why = _load_detector()
-    trial, sheet = diagnose_camera(source, size, seconds, detector)
+    trial, sheet = diagnose_camera(source, resolution, duration, detector)
     if out:
         write_test_sheet(out, sheet)
     click.echo(json.dumps(trial.to_dict(), indent=2) if as_json else _report_text(trial))

@@ -22,7 +22,7 @@ from pocketsight.device.inference.shipped import MODELS_DIR
     help="The detector.  [default: the one that comes with pocketsight]",
 )
 @click.option(
-    "--sentiment",
+    "--classifier",
     type=click.Path(path_type=Path),
     default=MODELS_DIR / "sentiment.tflite",
     help="The classifier.  [default: the one that comes with pocketsight]",
@@ -36,7 +36,7 @@ from pocketsight.device.inference.shipped import MODELS_DIR
 def doctor(
     message: tuple[str, ...],
     detector: Path,
-    sentiment: Path,
+    classifier: Path,
     folder: Path,
     config: Path | None,
     port: int,
@@ -54,7 +54,7 @@ def doctor(
         click.echo(cure or "not a message that the doctor knows; pocketsight doctor without it looks at the machine")
         sys.exit(0 if cure else 1)
     settings = (lambda: check_config(config)) if config else None
-    found = report.run_checks(make_checks(detector, sentiment, MODELS_DIR / "detector.tflite", folder, port, settings))
+    found = report.run_checks(make_checks(detector, classifier, MODELS_DIR / "detector.tflite", folder, port, settings))
     click.echo(json.dumps(report.as_json(found), indent=2) if as_json else report.as_text(found))
     sys.exit(1 if report.has_failures(found) else 0)
 

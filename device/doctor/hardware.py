@@ -134,7 +134,7 @@ def check_temperature(reading: SensorReading) -> Finding | None:
     if reading.temperature is None and past is None:
         return None
     says = "not known" if reading.temperature is None else f"{reading.temperature:.0f} °C"
-    cure = "give it a fan or a heat sink, or start with --cool 75"
+    cure = "give it a fan or a heat sink, or start with --max-temperature 75"
     if reading.throttled or (reading.temperature or 0) >= HOT_CELSIUS:
         return Finding("heat", "warn", f"{says}, {'slowed down now' if reading.throttled else 'too hot'}", cure)
     if past and past[0]:

@@ -89,7 +89,7 @@ KNOWN_ERRORS: tuple[tuple[str, str], ...] = (  # (part of the message, as a regu
     (r"no cameras available", RIBBON_FIX),
     (
         r"VIDIOC_STREAMON: No space left on device",
-        "too many cameras for one USB bus; plug one elsewhere or ask for a smaller --size",
+        "too many cameras for one USB bus; plug one elsewhere or ask for a smaller --resolution",
     ),
     (r"select\(\) timeout|can't open camera by index", f"the camera gives no pictures; {USB_PORT_FIX}"),
     (r"Permission denied: '?/dev/(video|media|dma_heap)", VIDEO_GROUP_FIX),

@@ -58,7 +58,11 @@ class BoardMonitor:
         if heat is not None:
             over = heat < COOLED_CELSIUS
             self._update_fault(
-                "hot", heat >= HOT_CELSIUS, over, f"the processor is at {heat:.0f} °C; --cool 75, or a fan", now
+                "hot",
+                heat >= HOT_CELSIUS,
+                over,
+                f"the processor is at {heat:.0f} °C; --max-temperature 75, or a fan",
+                now,
             )
 
     def _check_power(self, board: SensorReading, now: float) -> None:

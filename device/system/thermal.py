@@ -1,4 +1,4 @@
-"""`--cool`: work a little less before the board gets so hot that it slows down by itself, and by much."""
+"""`--max-temperature`: work a little less before the board gets so hot that it slows down by itself, and by much."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from pocketsight.train.evaluation.plots import pyplot
 
 COUNTS = 100, 300, 1000, 3000
 ARCH = click.option("--arch", default="grid133k-256", show_default=True)
-PICTURES = click.option("--pictures", default=100_000, show_default=True, help="Seen in each training.")
+SAMPLES = click.option("--samples", default=100_000, show_default=True, help="Seen in each training.")
 PATH = click.Path(path_type=Path)
 
 Coco = dict[str, Any]
@@ -48,7 +48,7 @@ def select_images(coco: Coco, folder: Path, is_selected: Callable[[Any], bool]) 
     return coco | {"images": images, "annotations": [a for a in coco["annotations"] if a["image_id"] in numbers]}
 
 
-def train_and_score(data: Coco, test: Path, folder: Path, arch: str, pictures: int) -> dict[str, float]:
+def train_and_score(data: Coco, test: Path, folder: Path, arch: str, samples: int) -> dict[str, float]:
     """AP50 and its kin of a net trained on `data`, on `test`. What is in `folder` already is not done again."""
     result = folder / "score.json"
     if not result.exists():
@@ -63,15 +63,15 @@ def train_and_score(data: Coco, test: Path, folder: Path, arch: str, pictures: i
             folder / "train.json",
             "--arch",
             arch,
-            "--pictures",
-            pictures,
+            "--samples",
+            samples,
             "--out",
             run,
             "--workers",
             2,
             *resume,
         )
-        atomic_write(result, pocketsight("score", run, "--data", test, "--json").encode())
+        atomic_write(result, pocketsight("evaluate", run, "--data", test, "--json").encode())
     scores: dict[str, float] = json.loads(result.read_text())
     return scores
 
@@ -86,8 +86,8 @@ def main() -> None:
 @click.argument("test", type=PATH)
 @click.argument("out", type=PATH)
 @ARCH
-@PICTURES
-def curve(faces: Path, test: Path, out: Path, arch: str, pictures: int) -> None:
+@SAMPLES
+def curve(faces: Path, test: Path, out: Path, arch: str, samples: int) -> None:
     """AP50 against the number of training pictures; OUT/curve.png."""
     coco: Coco = json.loads(faces.read_text())
     order = np.random.default_rng(0).permutation(len(coco["images"]))
@@ -95,7 +95,7 @@ def curve(faces: Path, test: Path, out: Path, arch: str, pictures: int) -> None:
     points = []
     for count in (*COUNTS, len(order)):
         data = select_images(coco, faces.parent.absolute(), lambda image, most=count: rank[image["id"]] < most)
-        scores = train_and_score(data, test, out / str(count), arch, pictures)
+        scores = train_and_score(data, test, out / str(count), arch, samples)
         people = sum(not a.get("iscrowd") for a in data["annotations"])
         points.append((count, people, scores["ap50"], scores["ap"]))
         click.echo(f"{count} pictures, {people} faces: AP50 {scores['ap50']:.3f}, AP 0.5:0.95 {scores['ap']:.3f}")
@@ -127,8 +127,8 @@ def plot_curve(points: list[tuple[int, int, float, float]], target: Path) -> Non
 @click.argument("out", type=PATH)
 @click.option("--source", required=True, help="`source` of the pictures in the COCO file.")
 @ARCH
-@PICTURES
-def leave_out(faces: Path, out: Path, source: str, arch: str, pictures: int) -> None:
+@SAMPLES
+def leave_out(faces: Path, out: Path, source: str, arch: str, samples: int) -> None:
     """Train without one source and score on it; then with a half of it, scored on the other half."""
     coco: Coco = json.loads(faces.read_text())
     folder, groups = faces.parent.absolute(), sorted({i["group"] for i in coco["images"] if i["source"] == source})
@@ -145,7 +145,7 @@ def leave_out(faces: Path, out: Path, source: str, arch: str, pictures: int) -> 
         ("without", lambda i: i["source"] != source),
         ("with", lambda i: i["source"] != source or i["group"] not in held_out_groups),
     ):
-        scores = train_and_score(select_images(coco, folder, kept), test, out / f"{source}-{name}", arch, pictures)
+        scores = train_and_score(select_images(coco, folder, kept), test, out / f"{source}-{name}", arch, samples)
         click.echo(f"{name} {source} in training: AP50 {scores['ap50']:.3f} on its held-out half")
 
 

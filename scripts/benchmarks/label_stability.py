@@ -288,7 +288,7 @@ def print_report(found: dict[str, Any]) -> None:
 @click.command()
 @click.argument("faces", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--detector", type=click.Path(path_type=Path), default=MODELS_DIR / "detector.tflite")
-@click.option("--sentiment", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite")
+@click.option("--classifier", type=click.Path(path_type=Path), default=MODELS_DIR / "sentiment.tflite")
 @click.option("--count", default=40, show_default=True, help="Still faces at most, and half as many that change.")
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(2), help="Of each still video.")
 @click.option("--fps", default=10.0, show_default=True, type=click.FloatRange(1, 100))
@@ -298,7 +298,7 @@ def print_report(found: dict[str, Any]) -> None:
 def main(
     faces: tuple[Path, ...],
     detector: Path,
-    sentiment: Path,
+    classifier: Path,
     count: int,
     seconds: float,
     fps: float,
@@ -308,7 +308,7 @@ def main(
 ) -> None:
     """Changes a minute of the label of faces that do not change, and how late it follows those that do."""
     try:
-        models = load_on_cpu(detector, "detector", threads=1), load_on_cpu(sentiment, "classifier", threads=1)
+        models = load_on_cpu(detector, "detector", threads=1), load_on_cpu(classifier, "classifier", threads=1)
         spec = models[1].spec
         paths = [path for given in faces for path in (list_images(given) if given.is_dir() else [given])]
         if not paths:

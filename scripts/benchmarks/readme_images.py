@@ -16,7 +16,7 @@ IMAGES = Path(__file__).parents[1] / "images"
 
 
 def main() -> None:
-    """The photograph that ships, as `pocketsight run --save` would draw it, at twice its size."""
+    """The photograph that ships, as `pocketsight run --save-video` would draw it, at twice its size."""
     detector, sentiment = (load_on_cpu(SHIPPED_MODELS[task], task) for task in ("detector", "classifier"))
     image = resize(read_image(EXAMPLE_IMAGE), (480, 640))
     ((frame, record),) = process_frames([Frame(image, 0, 0.0, EXAMPLE_IMAGE.name)], detector, sentiment)

@@ -1,6 +1,6 @@
 """How a classifier of faces stands what cameras and detectors do to them: a table of accuracy against each hindrance.
 
-    python scripts/benchmarks/robustness.py models/sentiment.tflite --data fer2013/test --votes fer2013/test/ferplus.csv
+    python scripts/benchmarks/robustness.py models/sentiment.tflite --data fer2013/test --soft-labels fer2013/test/ferplus.csv
 
 Boxes are those of the detector that comes with pocketsight, then moved, scaled or turned; pictures are darkened,
 blurred, covered. Each row is all pictures with one hindrance of one strength: the same pictures in every row.
@@ -174,17 +174,17 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 @click.command()
 @click.argument("model", type=PATH)
-@click.option("--data", type=PATH, multiple=True, required=True, help="As for pocketsight score.")
-@click.option("--votes", type=PATH, multiple=True, help="As for pocketsight score.")
+@click.option("--data", type=PATH, multiple=True, required=True, help="As for pocketsight evaluate.")
+@click.option("--soft-labels", type=PATH, multiple=True, help="As for pocketsight evaluate.")
 @click.option("--json", "as_json", is_flag=True)
-def main(model: Path, data: tuple[Path, ...], votes: tuple[Path, ...], as_json: bool) -> None:
+def main(model: Path, data: tuple[Path, ...], soft_labels: tuple[Path, ...], as_json: bool) -> None:
     """Score a model on the same faces under each hindrance."""
     loaded = open_model(model)
     parts = read_classification_dataset(
-        list(data), list(votes), loaded.spec.reported_labels, default_split="test"
+        list(data), list(soft_labels), loaded.spec.reported_labels, default_split="test"
     ).splits
     portraits = apply_training_alignment(parts.get("test") or next(iter(parts.values())), loaded.spec)
-    rows = score_corruptions(loaded, portraits, bool(votes))
+    rows = score_corruptions(loaded, portraits, bool(soft_labels))
     click.echo(json.dumps(rows, indent=2)) if as_json else print_table(rows)
 
 

@@ -14,6 +14,6 @@ for arch in grid133k grid133k-256 grid133k-512; do  # one net; for other sizes i
     pocketsight train detector --arch "$arch" --data "$data" --out "$run" $begin $resume "$@"
   fi
   if [ "${KERAS_BACKEND:-tensorflow}" = tensorflow ] && [ ! -e "$run/detector.tflite" ]; then
-    pocketsight export tflite "$run" --calibrate "$data"
+    pocketsight export tflite "$run" --calibration-data "$data"
   fi
 done

@@ -40,10 +40,10 @@ def prepare(photos: Path, folder: Path, seed: int) -> None:
     pocketsight("data", "check", faces, "--min-bytes", 0, "--fix", "--html", folder / "faces.html", status=(0, 3))
     train = "train", "classifier", "--seed", seed
     pocketsight(*train, "--arch", "cnn256", "--data", whole, "--out", folder / "cnn256")
-    pocketsight(*train, "--data", faces, "--pictures", 40_000, "--out", folder / "anew")
-    pocketsight(*train, "--data", faces, "--pictures", 4_000, "--weights", "shipped", "--out", folder / "begun")
+    pocketsight(*train, "--data", faces, "--samples", 40_000, "--out", folder / "anew")
+    pocketsight(*train, "--data", faces, "--samples", 4_000, "--weights", "shipped", "--out", folder / "begun")
     for run, data in (("cnn256", whole), ("anew", faces), ("begun", faces)):
-        pocketsight("export", "tflite", folder / run, "--calibrate", data)
+        pocketsight("export", "tflite", folder / run, "--calibration-data", data)
 
 
 def count_correct(folder: Path) -> dict[str, Count]:

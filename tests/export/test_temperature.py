@@ -228,12 +228,12 @@ def test_with_too_few_pictures_all_stays_as_trained(capsys: pytest.CaptureFixtur
     trained = knowing(np.eye(3), SPEC)
     assert calibrate(trained, [], None, ()) == SPEC
     assert "fewer than 30 pictures of happy and sad are held out" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"--pick label_rate>=0.9: fewer than 30 .* Nothing was written"):
+    with pytest.raises(DataError, match=r"--threshold-for label_rate>=0.9: fewer than 30 .* Nothing was written"):
         calibrate(trained, [], "label_rate>=0.9", ())
 
 
 def test_what_a_detector_or_nobody_can_promise_is_refused_at_once() -> None:
-    with pytest.raises(DataError, match="are for a classifier; choose a detector's threshold by: pocketsight score"):
+    with pytest.raises(DataError, match="are for a classifier; choose a detector's threshold by: pocketsight evaluate"):
         prepare_spec(DETECTOR, "precision>=0.9", ())
     with pytest.raises(DataError, match="is not what a sentiment can promise"):
         prepare_spec(SPEC, "precision>=0.9", ())
@@ -268,8 +268,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("default")  # TensorFlow's own
 def test_an_export_writes_them_and_does_not_heap_them_up(run: Path) -> None:
-    words = run / "run", "--calibrate", run / "data", "--votes", run / "votes.csv", "--format", "float32"
-    done = export(*words, "--limit", 1, "--out", run / "a.tflite")
+    words = run / "run", "--calibration-data", run / "data", "--soft-labels", run / "votes.csv", "--format", "float32"
+    done = export(*words, "--max-loss", 1, "--out", run / "a.tflite")
     assert done.exit_code == 0, done.output
     _, spec = read_model_file(run / "a.tflite")
     facts = spec.calibration["certainty"]
@@ -279,7 +279,7 @@ def test_an_export_writes_them_and_does_not_heap_them_up(run: Path) -> None:
     before = (run / "run" / MANIFEST_NAME).read_text()
     assert ModelSpec.from_json(before, run).temperature == 1
     (run / "run" / MANIFEST_NAME).write_text(spec.to_json())  # as one may make a run folder again of a file
-    again = export(*words, "--limit", 1, "--out", run / "b.tflite")
+    again = export(*words, "--max-loss", 1, "--out", run / "b.tflite")
     (run / "run" / MANIFEST_NAME).write_text(before)
     assert again.exit_code == 0, again.output
     twice = read_model_file(run / "b.tflite")[1]
@@ -288,11 +288,21 @@ def test_an_export_writes_them_and_does_not_heap_them_up(run: Path) -> None:
 
 @pytest.mark.filterwarnings("default")  # TensorFlow's own
 def test_an_export_keeps_what_was_asked(run: Path) -> None:
-    words = run / "run", "--calibrate", run / "data", "--format", "float32", "--limit", 1, "--out", run / "c.tflite"
-    done = export(*words, "--pick", "label_rate>=0.5")
+    words = (
+        run / "run",
+        "--calibration-data",
+        run / "data",
+        "--format",
+        "float32",
+        "--max-loss",
+        1,
+        "--out",
+        run / "c.tflite",
+    )
+    done = export(*words, "--threshold-for", "label_rate>=0.5")
     assert done.exit_code == 0 and "keeps label_rate>=0.5" in done.output
     assert read_model_file(run / "c.tflite")[1].training["threshold_choice"]["metrics"]["label_rate"] >= 0.5
-    refused = export(*words, "--pick", "recall>=0.5")
+    refused = export(*words, "--threshold-for", "recall>=0.5")
     assert refused.exit_code == 1 and "is not what a sentiment can promise" in refused.output
-    lacking = export(run / "run", "--pick", "label_rate>=0.5", "--format", "float32")
-    assert lacking.exit_code == 1 and "need pictures: --calibrate DATA" in lacking.output
+    lacking = export(run / "run", "--threshold-for", "label_rate>=0.5", "--format", "float32")
+    assert lacking.exit_code == 1 and "need pictures: --calibration-data DATA" in lacking.output

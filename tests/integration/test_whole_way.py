@@ -21,8 +21,8 @@ from pocketsight.device.synthetic.faces import (
 )
 from pocketsight.device.vision.boxes import iou
 
-DETECTOR = "--pictures", 9600, "--batch", 16
-SENTIMENT = "--pictures", 24000, "--batch", 32
+DETECTOR = "--samples", 9600, "--batch-size", 16
+SENTIMENT = "--samples", 24000, "--batch-size", 32
 
 
 def pocketsight(*words: object) -> str:
@@ -59,7 +59,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     assert "broken.jpg is not an image" in said and "1 pictures were skipped" in said
     pocketsight("train", "classifier", "--data", folder / "moods", "--out", folder / "classifier", *SENTIMENT)
     for task, data in (("detector", "faces"), ("classifier", "moods")):
-        said = pocketsight("export", "tflite", folder / task, "--calibrate", folder / data)
+        said = pocketsight("export", "tflite", folder / task, "--calibration-data", folder / data)
         assert "parity" in said and "next: pocketsight run" in said
     return Way(folder, scenes)
 
@@ -91,7 +91,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
 )
 def test_the_file_scores_like_the_run(way: Way, task: str, data: str, metric: str) -> None:
     run, model = (
-        json.loads(pocketsight("score", path, "--data", way.folder / data, "--json").split("skipped:")[0])[metric]
+        json.loads(pocketsight("evaluate", path, "--data", way.folder / data, "--json").split("skipped:")[0])[metric]
         for path in (way.folder / task, way.folder / task / f"{task}.tflite")
     )
     assert model > 0.85
@@ -141,7 +141,7 @@ def test_an_export_that_loses_too_much_writes_nothing(
         "export",
         "tflite",
         way.folder / "classifier",
-        "--calibrate",
+        "--calibration-data",
         way.folder / "moods",
         "--out",
         tmp_path / "m.tflite",

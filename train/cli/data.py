@@ -94,8 +94,8 @@ class FractionRange(click.FloatRange):
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the choice between equals.")
 @click.option("-o", "--out", type=PATH, help="Copy into this folder.  [default: move within DATA]")
 @click.option("--mix-sessions", is_flag=True, help="Let pictures of one capture session go to different parts.")
-@click.option("--again", is_flag=True, help="Give new parts also to what has one.")
-def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, again: bool, **shares: float) -> None:
+@click.option("--reassign", is_flag=True, help="Give new parts also to what has one.")
+def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, reassign: bool, **shares: float) -> None:
     """Part pictures into train, val and test. Near-duplicates, groups and capture sessions stay together.
 
     Pictures that have a part keep it, so a second run changes nothing, and new pictures join the others.
@@ -109,7 +109,7 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, again: bo
         raise click.UsageError(f"--train, --val and --test add up to {sum(shares.values()):g}, not 1")
     shares = {name: shares[name] for name in SPLITS}
     print_split_summary(
-        part(scan_dataset(data), shares, seed, out, mix_sessions, again, progress_bar), shares, data, out
+        part(scan_dataset(data), shares, seed, out, mix_sessions, reassign, progress_bar), shares, data, out
     )
 
 
@@ -129,11 +129,18 @@ def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, 
 
 @click.command(name="import")
 @click.argument("source", type=PATH)
-@click.option("--from", "form", type=click.Choice(FORMATS), help="The format of SOURCE.  [default: what it looks like]")
-@click.option("--to", type=click.Choice(("coco", "labelme", "folders")), help="[default: coco; folders for FER2013]")
+@click.option(
+    "--from", "source_format", type=click.Choice(FORMATS), help="The format of SOURCE.  [default: what it looks like]"
+)
+@click.option(
+    "--to",
+    "target_format",
+    type=click.Choice(("coco", "labelme", "folders")),
+    help="[default: coco; folders for FER2013]",
+)
 @click.option("--images", type=PATH, help="Folder of the pictures, where SOURCE does not tell.")
 @click.option("--label", help="Keep the boxes of this label only; pictures without one count as empty.")
-@click.option("--most", type=click.IntRange(0), help="Keep pictures with at most so many boxes.")
+@click.option("--max-boxes", type=click.IntRange(0), help="Keep pictures with at most so many boxes.")
 @click.option("--votes", type=PATH, help="FER2013: the voters' table fer2013new.csv of FER+.")
 @click.option("-o", "--out", type=PATH, required=True, help="coco: the .json to write; else a folder.")
 def import_(source: Path, out: Path, **options: Any) -> None:

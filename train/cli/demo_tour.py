@@ -1,4 +1,4 @@
-"""The tour: the shipped models on a real photograph, then the whole way in small, by the commands a user would type."""
+"""The tour: the shipped models on a real photograph, then the whole way in quick, by the commands a user would type."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PAN_ZOOM_STEPS = [  # centre x, centre y and height of the view, in shares of th
 
 
 def run_demo(folder: Path, skip_training: bool) -> None:
-    """Both halves of the tour, into `folder`; `small` leaves out training. Raises PocketsightError if a step fails."""
+    """Both halves of the tour, into `folder`; `quick` leaves out training. Raises PocketsightError if a step fails."""
     start = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     done = [("the shipped models on a photograph", *run_shipped_models(folder))]
@@ -68,7 +68,7 @@ def run_shipped_models(folder: Path) -> tuple[str, Path]:
     clip, log, video = (folder / name for name in ("photograph.mp4", "photograph.jsonl", "photograph-annotated.mp4"))
     _write_video(clip, _pan_zoom_frames())
     log.unlink(missing_ok=True)
-    run_command("run", "--camera", clip, "--log", log, "--save", video)
+    run_command("run", "--camera", clip, "--log", log, "--save-video", video)
     lines = _read_frame_entries(log)
     for line in lines[:: FPS * 2]:
         click.echo(f"  frame {line['frame']:3}: {_format_faces(line['faces'])}")
@@ -113,7 +113,7 @@ def _write_video(path: Path, images: Iterator[Image]) -> None:
 
 def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
     """Draw pictures, train both models, export, score, run and bench, each by its command."""
-    _print_heading("2. The whole way in small: drawn happy and sad faces")
+    _print_heading("2. The whole way in quick: drawn happy and sad faces")
     faces, moods, clip = folder / "faces", folder / "moods", folder / "clip"
     for number, (part, count) in enumerate((("train", 400), ("val", 60), ("test", 60))):
         write_detection_dataset(faces / part, count, seed=number)
@@ -122,17 +122,17 @@ def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
     click.echo(
         f"  drew {520} pictures for the detector, {1040} crops for the classifier, a clip of {len(scenes)} frames"
     )
-    detector, sentiment = _unused_run_folder(folder, "detector"), _unused_run_folder(folder, "classifier")
+    detector, classifier = _unused_run_folder(folder, "detector"), _unused_run_folder(folder, "classifier")
     log, video = folder / "drawn.jsonl", folder / "drawn-annotated.mp4"
     log.unlink(missing_ok=True)
-    run_command("train", "detector", "--data", faces, "--out", detector, "--pictures", 9600, "--batch", 16)
-    run_command("train", "classifier", "--data", moods, "--out", sentiment, "--pictures", 24000, "--batch", 32)
-    run_command("export", "tflite", detector, "--calibrate", faces)
-    run_command("export", "tflite", sentiment, "--calibrate", moods)
-    run_command("score", detector / "detector.tflite", "--data", faces)
-    run_command("score", sentiment / "sentiment.tflite", "--data", moods)
-    models = "--detector", detector / "detector.tflite", "--sentiment", sentiment / "sentiment.tflite"
-    run_command("run", "--camera", clip, "--log", log, "--save", video, *models)
+    run_command("train", "detector", "--data", faces, "--out", detector, "--samples", 9600, "--batch-size", 16)
+    run_command("train", "classifier", "--data", moods, "--out", classifier, "--samples", 24000, "--batch-size", 32)
+    run_command("export", "tflite", detector, "--calibration-data", faces)
+    run_command("export", "tflite", classifier, "--calibration-data", moods)
+    run_command("evaluate", detector / "detector.tflite", "--data", faces)
+    run_command("evaluate", classifier / "classifier.tflite", "--data", moods)
+    models = "--detector", detector / "detector.tflite", "--classifier", classifier / "classifier.tflite"
+    run_command("run", "--camera", clip, "--log", log, "--save-video", video, *models)
     run_command("bench", "--camera", clip / "0000.png", *models)
     logged = [line["faces"] for line in _read_frame_entries(log)]
     drawn = sum(len(scene.boxes) for scene in scenes)
@@ -143,7 +143,7 @@ def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
             f"found {sum(map(len, logged))} where {drawn} were drawn",
             detector / "detector.tflite",
         ),
-        ("a classifier of drawn faces", f"named {named} of them", sentiment / "sentiment.tflite"),
+        ("a classifier of drawn faces", f"named {named} of them", classifier / "classifier.tflite"),
         ("both on a clip", f"{len(logged)} frames logged", video),
         ("what training saw and found", "curves.png, samples.png, found.png, named.png", detector.parent),
     ]

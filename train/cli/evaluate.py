@@ -23,33 +23,35 @@ THRESHOLD_TARGET_HELP = (
     "--data", type=PATH, required=True, multiple=True, help="As for training; the part named test, if there is one."
 )
 @click.option(
-    "--min-face", default=16.0, show_default=True, help="Detector: px of the frame; smaller faces do not count."
+    "--min-face-size", default=16.0, show_default=True, help="Detector: px of the frame; smaller faces do not count."
 )
-@click.option("--frame", type=SizeParam(), help="Pictures are fitted to it.  [default: 320x240; pipeline: 640x480]")
 @click.option(
-    "--votes", type=PATH, multiple=True, help="Classifier: the voters' majority is the truth, where it is clear."
+    "--frame-size", type=SizeParam(), help="Pictures are fitted to it.  [default: 320x240; pipeline: 640x480]"
+)
+@click.option(
+    "--soft-labels", type=PATH, multiple=True, help="Classifier: the voters' majority is the truth, where it is clear."
 )
 @click.option(
     "--plots", type=PATH, help="A folder for curves, found faces, and failures.html: what went wrong, to look at."
 )
-@click.option("--pick", metavar="PROMISE", help=THRESHOLD_TARGET_HELP)
+@click.option("--threshold-for", metavar="PROMISE", help=THRESHOLD_TARGET_HELP)
 @click.option(
     "--detector",
     type=PATH,
     help="Of the pipeline; of a classifier: finds the faces in portraits.  [default: the one that ships]",
 )
-@click.option("--sentiment", type=PATH, help="Of the pipeline.  [default: the one that comes with pocketsight]")
+@click.option("--classifier", type=PATH, help="Of the pipeline.  [default: the one that comes with pocketsight]")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def evaluate(
     model: Path,
     data: tuple[Path, ...],
-    min_face: float,
-    frame: tuple[int, int] | None,
-    votes: tuple[Path, ...],
+    min_face_size: float,
+    frame_size: tuple[int, int] | None,
+    soft_labels: tuple[Path, ...],
     plots: Path | None,
-    pick: str | None,
+    threshold_for: str | None,
     detector: Path | None,
-    sentiment: Path | None,
+    classifier: Path | None,
     as_json: bool,
 ) -> None:
     """Score a run folder or a .tflite file on labelled pictures, with the board's own code.
@@ -60,16 +62,18 @@ def evaluate(
     from pocketsight.train.evaluation.threshold_choice import write_threshold
 
     if str(model) == "pipeline":
-        if pick or votes:
-            raise click.UsageError("--pick and --votes are for one model, not for the pipeline")
-        models = [detector or MODELS_DIR / "detector.tflite", sentiment or MODELS_DIR / "sentiment.tflite"]
-        scores = evaluation.pipeline_report(models, data, frame, plots)
-    elif sentiment:
-        raise click.UsageError("--sentiment is for: pocketsight score pipeline")
+        if threshold_for or soft_labels:
+            raise click.UsageError("--threshold-for and --soft-labels are for one model, not for the pipeline")
+        models = [detector or MODELS_DIR / "detector.tflite", classifier or MODELS_DIR / "sentiment.tflite"]
+        scores = evaluation.pipeline_report(models, data, frame_size, plots)
+    elif classifier:
+        raise click.UsageError("--classifier is for: pocketsight evaluate pipeline")
     else:
-        scores = evaluation.evaluate_model(model, data, frame, min_face, votes, plots, pick, detector)
+        scores = evaluation.evaluate_model(
+            model, data, frame_size, min_face_size, soft_labels, plots, threshold_for, detector
+        )
     click.echo(json.dumps(scores, indent=2) if as_json else evaluation.format_scores(scores))
-    if pick:
+    if threshold_for:
         write_threshold(model, scores["threshold_choice"], [path.name for path in data])
         click.echo(f"wrote the threshold into {model}", err=True)
     for line in scores["skipped"]:

@@ -1,4 +1,4 @@
-"""pocketsight train ..., pocketsight score ..."""
+"""pocketsight train ..., pocketsight evaluate ..."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def _training_options(task: str) -> Callable[[Any], Any]:
         for option in (
             click.option("--workers", type=click.IntRange(1), help=workers),
             click.option("--seed", type=click.IntRange(0), help="Of every random choice.  [default: 0]"),
-            click.option("--batch", type=click.IntRange(2), help="Pictures a step."),
-            click.option("--epochs", type=click.IntRange(1), help="Passes over the pictures, instead of --pictures."),
-            click.option("--pictures", type=click.IntRange(1), help=length),
+            click.option("--batch-size", type=click.IntRange(2), help="Pictures a step."),
+            click.option("--epochs", type=click.IntRange(1), help="Passes over the pictures, instead of --samples."),
+            click.option("--samples", type=click.IntRange(1), help=length),
             click.option("--resume", is_flag=True, help="Go on with the training in --out."),
             click.option("--out", type=PATH, help=out),
             click.option("--weights", help=weights),
@@ -101,50 +101,50 @@ def detector(data: Path, **options: Any) -> None:
     help="A folder with one folder a class, perhaps within train/, val/ and test/. May be given again.",
 )
 @click.option(
-    "--votes",
+    "--soft-labels",
     type=PATH,
     multiple=True,
     help="CSV: a column `file`, and one of counts for each class; gives soft labels. May be given again.",
 )
 @click.option("--classes", help="Comma list: only these folders.  [default: all]")
 @click.option(
-    "--others", help="Comma list: folders of faces to be unsure about, as are those whose name starts with _."
+    "--reject-classes", help="Comma list: folders of faces to be unsure about, as are those whose name starts with _."
 )
 @click.option("--detector", type=PATH, help=f"{FACE_DETECTOR_HELP}  [default: the one that comes with pocketsight]")
 @click.option("--teacher", type=PATH, help="The run folder of a larger net of the same classes, to learn from too.")
 @click.option(
-    "--unlabelled", type=PATH, multiple=True, help="With --teacher: faces in any folders, whose class it says."
+    "--unlabeled", type=PATH, multiple=True, help="With --teacher: faces in any folders, whose class it says."
 )
 @_training_options("classifier")
-def sentiment(
+def classifier(
     data: tuple[Path, ...],
-    votes: tuple[Path, ...],
+    soft_labels: tuple[Path, ...],
     classes: str | None,
-    others: str | None,
+    reject_classes: str | None,
     detector: Path | None,
     teacher: Path | None,
-    unlabelled: tuple[Path, ...],
+    unlabeled: tuple[Path, ...],
     **options: Any,
 ) -> None:
     """Train the classifier of faces: two classes or more."""
     from pocketsight.train.datasets import classification
     from pocketsight.train.datasets.face_alignment import align_splits
 
-    if unlabelled and not teacher:
-        raise click.UsageError("--unlabelled needs --teacher, who says what they are")
+    if unlabeled and not teacher:
+        raise click.UsageError("--unlabeled needs --teacher, who says what they are")
     found = classification.read_classification_dataset(
-        list(data), list(votes), parse_comma_list(classes), parse_comma_list(others)
+        list(data), list(soft_labels), parse_comma_list(classes), parse_comma_list(reject_classes)
     )
     train, val = holdout.hold_out_classification(found, RECIPES["classifier"][options["arch"]].val_fraction)
-    train = [*train, *classification.read_unlabeled(unlabelled, found.classes)] if unlabelled else train
+    train = [*train, *classification.read_unlabeled(unlabeled, found.classes)] if unlabeled else train
 
     from pocketsight.device.inference.manifest import ModelSpec
     from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
     from pocketsight.train.training.distillation import distillation_targets
 
     (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
-    facts = prepare.training_provenance([*data, *unlabelled], recipe, train, val)
-    facts |= ({"soft_labels": [file.name for file in votes]} if votes else {}) | (
+    facts = prepare.training_provenance([*data, *unlabeled], recipe, train, val)
+    facts |= ({"soft_labels": [file.name for file in soft_labels]} if soft_labels else {}) | (
         {"teacher": teacher.name} if teacher else {}
     )
     spec = ModelSpec(
@@ -164,11 +164,11 @@ def sentiment(
 
 def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
     """The recipe of the net with what the options change, its length in pictures. `count` pictures are one pass."""
-    given = {k: options[k] for k in ("pictures", "epochs", "batch", "seed") if options[k] is not None}
+    given = {k: options[k] for k in ("samples", "epochs", "batch_size", "seed") if options[k] is not None}
     recipe = RECIPES[task][options["arch"]]
-    if "pictures" in given:
+    if "samples" in given:
         if "epochs" in given:
-            raise click.UsageError("--pictures and --epochs both give the length; choose one")
+            raise click.UsageError("--samples and --epochs both give the length; choose one")
         given |= {"epochs": 0, "repeats": 1}
     recipe = replace(recipe, **given)
     return replace(recipe, samples=recipe.epochs * recipe.repeats * image_count) if recipe.epochs else recipe
@@ -194,7 +194,7 @@ def _train_network(
         ARCHITECTURES[spec.task][spec.arch].loss,
         prepare.prepare_run_folder(options["out"], options["resume"], spec),
     )
-    early = replace(batches, early=True) if recipe.low_res_share else None
+    early = replace(batches, low_res=True) if recipe.low_res_share else None
     validation = validation_batch(prepare.validation_subset(val, spec), spec)
     workers = options["workers"] or default_worker_count()
     fit(net, loss, batches, recipe.repeats * len(train), validation, recipe, folder, workers, early, target_fn)

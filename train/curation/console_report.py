@@ -123,7 +123,9 @@ def print_crop_summary(summary: CropSummary, scan: DatasetScan, out: Path) -> No
         if scan.layout == "classes":
             suggest_next("train", "classifier", "--data", out)
         else:
-            log_message(f"next: sort them into a folder for each class, then: pocketsight train sentiment --data {out}")
+            log_message(
+                f"next: sort them into a folder for each class, then: pocketsight train classifier --data {out}"
+            )
     else:
         log_message("no face was found")
 

@@ -50,7 +50,7 @@ def split(
     root = out or (scan.root.parent if scan.layout == "coco" else scan.root)
     before = read_split_plan(root / home)
     if reassign and out and before["pictures"]:
-        raise DataError(f"{out} holds an earlier split; --again needs another --out")
+        raise DataError(f"{out} holds an earlier split; --reassign needs another --out")
     prints = list(progress(read_fingerprints([item.path for item in scan.images]), len(scan.images)))
     names = [_plan_name(item, scan) for item in scan.images]
     parts = [""] * len(names) if reassign else _current_splits(scan, names, before)

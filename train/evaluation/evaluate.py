@@ -1,4 +1,4 @@
-"""`pocketsight score`: open a model, run it once on the labelled pictures, and say in words how good it is."""
+"""`pocketsight evaluate`: open a model, run it once on the labelled pictures, and say in words how good it is."""
 
 from __future__ import annotations
 

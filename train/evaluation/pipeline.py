@@ -1,4 +1,4 @@
-"""`pocketsight score pipeline`: detector and classifier on whole photographs, so that one sees what a user gets."""
+"""`pocketsight evaluate pipeline`: detector and classifier on whole photographs, so that one sees what a user gets."""
 
 from __future__ import annotations
 

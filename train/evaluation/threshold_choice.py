@@ -1,4 +1,4 @@
-"""`pocketsight score --pick`: the threshold that keeps a promise, what it costs, and the manifest that remembers it."""
+"""`pocketsight evaluate --threshold-for`: the threshold that keeps a promise, what it costs, and the manifest that remembers it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ThresholdTarget:
         if not len(numbers):
             nearest = values.max() if self.comparison == ">=" else values.min()
             raise DataError(
-                f"--pick {self.text}: no threshold keeps it on these pictures; the nearest is {nearest:.4g}"
+                f"--threshold-for {self.text}: no threshold keeps it on these pictures; the nearest is {nearest:.4g}"
             )
         return shortest_threshold(levels, int(numbers[-1] if self.metric in DECREASING else numbers[0]))
 
@@ -70,19 +70,19 @@ def parse_target(text: str, task: str) -> ThresholdTarget:
     models = {example.partition("=")[0][:-1]: example for example in TARGET_EXAMPLES[task]}
     if not found or found["what"] not in models:
         examples = " or ".join(f'"{example}"' for example in TARGET_EXAMPLES[task])
-        raise DataError(f"--pick {text!r} is not what a {task} can promise; ask for {examples}")
+        raise DataError(f"--threshold-for {text!r} is not what a {task} can promise; ask for {examples}")
     example = models[found["what"]]
     hourly = "fps" in example
     if found["sign"] not in example or bool(found["fps"]) != hourly:
-        raise DataError(f'--pick {text!r} is not of the form "{example}"')
+        raise DataError(f'--threshold-for {text!r} is not of the form "{example}"')
     try:
         limit, fps = float(found["limit"]), float(found["fps"] or 0)
     except ValueError:
-        raise DataError(f'--pick {text!r} has a number that is none; write it like "{example}"') from None
+        raise DataError(f'--threshold-for {text!r} has a number that is none; write it like "{example}"') from None
     if not hourly and not 0 <= limit <= 1:
-        raise DataError(f"--pick {text!r}: {limit:g} is not a share; 99 % is 0.99")
+        raise DataError(f"--threshold-for {text!r}: {limit:g} is not a share; 99 % is 0.99")
     if hourly and not fps:
-        raise DataError(f"--pick {text!r}: at 0 frames a second nothing can be promised")
+        raise DataError(f"--threshold-for {text!r}: at 0 frames a second nothing can be promised")
     return ThresholdTarget(found["what"], found["sign"], limit, fps, text.strip())
 
 
@@ -116,7 +116,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
     if target.fps and none * per_hour > target.limit:
         needed = none * target.fps * 3600 / target.limit if target.limit else float("inf")
         raise DataError(
-            f"--pick {target.text}: {pictures} pictures cannot show so small a rate; without a single false alarm in "
+            f"--threshold-for {target.text}: {pictures} pictures cannot show so small a rate; without a single false alarm in "
             f"them it could still be {none * per_hour:,.0f} an hour (95 %). It takes {needed:,.0f} pictures without "
             "one, best of the place where the camera will be"
         )
@@ -133,7 +133,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
 def choose_classifier_threshold(target: ThresholdTarget, outcomes: Outcomes, current: float) -> dict[str, Any]:
     """The threshold that keeps the promise, and the figures at it and at the one that was. Raises DataError."""
     if target.metric == "reject_label_rate" and not outcomes.rejects.any():
-        raise DataError(f"--pick {target.text}: the data has no folder of other faces, such as _neutral")
+        raise DataError(f"--threshold-for {target.text}: the data has no folder of other faces, such as _neutral")
     levels = np.unique(outcomes.scores)
     threshold = target.choose(levels, _classifier_rates(outcomes, levels)[target.metric])
     return _choice_record(target.text, threshold, current, partial(_classifier_rates, outcomes))

@@ -68,4 +68,4 @@ def _write_scores(folder: Path, scores: dict[str, Any]) -> None:
 def _suggest_export(folder: Path) -> None:
     drawn = ", ".join(sorted(path.name for path in folder.glob("*.png")))
     log_message(f"look at {drawn} and {evaluate.ERRORS_PAGE} in {folder}")
-    suggest_next("export", "tflite", folder, "--calibrate", "DATA")
+    suggest_next("export", "tflite", folder, "--calibration-data", "DATA")

@@ -55,7 +55,7 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
         why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ServeError(f"{ca_file} cannot be used as --mqtt-ca: {why}") from error
+        raise ServeError(f"{ca_file} cannot be used as --mqtt-ca-file: {why}") from error
 
 
 class MqttConnection:
@@ -87,7 +87,7 @@ class MqttConnection:
         try:
             self.client.connect(self.address.host, self.address.port, KEEPALIVE)
         except ssl.SSLCertVerificationError as error:
-            cure = CERTIFICATE_HINTS.get(error.verify_code, "give the authority that signed it by --mqtt-ca")
+            cure = CERTIFICATE_HINTS.get(error.verify_code, "give the authority that signed it by --mqtt-ca-file")
             raise BrokerRefused(
                 f"the broker's certificate is not trusted: {error.verify_message.rstrip('.')}; {cure}"
             ) from error

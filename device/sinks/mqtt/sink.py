@@ -78,7 +78,7 @@ def open_mqtt(
         if password_file.stat().st_mode & 0o004:
             click.echo(f"warning: every user can read {password_file}; chmod 600 it", err=True)
     if ca_file and not address.tls:
-        raise ServeError(f"--mqtt-ca is for mqtts:// addresses; {address} is sent in clear")
+        raise ServeError(f"--mqtt-ca-file is for mqtts:// addresses; {address} is sent in clear")
     context = tls_context(ca_file) if address.tls else None
     outbox = Outbox(folder / f"outbox-{topic_id(address.prefix)}.db", outbox_max_bytes)
     return MqttSink(address, password_file, context, outbox, state, report_fault, discovery_prefix)

@@ -128,7 +128,7 @@ def test_what_is_not_comparable_is_refused_unless_told_otherwise(change: dict[st
     old, new = a_run(1), a_run(2, **change)
     with pytest.raises(DataError) as caught:
         compare(old, new)
-    assert said in str(caught.value) and "--anyway" in str(caught.value)
+    assert said in str(caught.value) and "--force" in str(caught.value)
     assert said in compare(old, new, force=True)["warnings"][0]
 
 

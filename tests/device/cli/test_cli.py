@@ -54,7 +54,7 @@ def test_all_folders_meet_in_one_command() -> None:
 
 def test_run_logs_the_example_and_saves_a_video(tmp_path: Path) -> None:
     result = pocketsight(
-        "run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "a.mp4"
+        "run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "log.jsonl", "--save-video", tmp_path / "a.mp4"
     )
     assert result.exit_code == 0, result.output
     (line,) = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
@@ -108,7 +108,7 @@ def test_bench_counts_every_stage_of_the_pipeline() -> None:
     assert found["frames"] == 20
     assert all(row["p50"] <= row["p90"] <= row["p95"] <= row["p99"] for row in found["stages"].values())
     assert found["machine"]["interpreter"].startswith(("ai-edge-litert", "tflite-runtime"))
-    text = pocketsight("bench", "--frames", 2, "--warmup", 0, "--ops").output
+    text = pocketsight("bench", "--frames", 2, "--warmup", 0, "--per-op").output
     assert "p99" in text and "operators of" in text and "their sum is" in text and "MB at most" in text
 
 
@@ -134,7 +134,7 @@ def test_bench_says_how_many_threads_to_take() -> None:
 
 def test_every_key_of_a_report_is_described() -> None:
     told = (ROOT / "device" / "bench" / "README.md").read_text().partition("## Its JSON")[2].partition("\n## ")[0]
-    for words in (["--ops"], ["--threads", "1,2"], [MODELS_DIR / "sentiment.tflite"]):
+    for words in (["--per-op"], ["--threads", "1,2"], [MODELS_DIR / "sentiment.tflite"]):
         found = json.loads(pocketsight("bench", *words, "--frames", 2, "--warmup", 0, "--json").output)
         rows = [*found.get("models", []), *found.get("counts", []), *found.get("operators", [])]
         rows += [found["machine"], found["warmup"]] if "warmup" in found else [found["machine"]]
@@ -153,7 +153,7 @@ def test_an_error_is_one_line_whatever_a_file_holds_or_is_called(tmp_path: Path)
 
 def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
     chart = tmp_path / "heat.png"
-    found = json.loads(pocketsight("bench", "--for", "3.5s", "--warmup", 0, "--chart", chart, "--json").output)
+    found = json.loads(pocketsight("bench", "--duration", "3.5s", "--warmup", 0, "--chart", chart, "--json").output)
     keys = {"s", "frames_a_second", "p50", "p99", "temperature", "mhz", "throttled", "under_voltage", "bits"}
     assert len(found["over_time"]) > 1 and all(row.keys() == keys for row in found["over_time"])
     assert read_image(chart).shape[1] == 900
@@ -162,13 +162,13 @@ def test_bench_draws_a_run_over_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--frames", 3, "--for", "1min"], "either --frames or --for"),
+        (["--frames", 3, "--duration", "1min"], "either --frames or --duration"),
         (["--chart", "a.png"], "say for how long"),
-        (["--chart", "nowhere/a.png", "--for", "10min"], "the folder of nowhere/a.png is not there"),
-        (["--for", "1min", "--threads", "1,2"], "--for measures one run"),
-        (["--for", "1min", MODELS_DIR / "detector.tflite"], "--for measures one run"),
+        (["--chart", "nowhere/a.png", "--duration", "10min"], "the folder of nowhere/a.png is not there"),
+        (["--duration", "1min", "--threads", "1,2"], "--duration measures one run"),
+        (["--duration", "1min", MODELS_DIR / "detector.tflite"], "--duration measures one run"),
         (["--threads", "1,2", MODELS_DIR / "detector.tflite"], "leave MODELS out"),
-        (["--threads", "1,2", "--ops"], "one number of --threads"),
+        (["--threads", "1,2", "--per-op"], "one number of --threads"),
         (["--threads", "1,2", "--camera", "synthetic:fast"], "need a picture"),
     ],
 )
@@ -176,7 +176,9 @@ def test_bench_with_options_that_contradict_each_other(words: list[object], said
     assert said in error("bench", *words)
 
 
-@pytest.mark.parametrize("words", [["--for", "10"], ["--for", "0s"], ["--threads", "0"], ["--threads", "1,1"]])
+@pytest.mark.parametrize(
+    "words", [["--duration", "10"], ["--duration", "0s"], ["--threads", "0"], ["--threads", "1,1"]]
+)
 def test_bench_with_values_that_cannot_be(words: list[str]) -> None:
     found = pocketsight("bench", *words)
     assert found.exit_code == 2 and "is not like" in found.output
@@ -214,7 +216,7 @@ def test_info_shows_a_temperature_where_there_is_one(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert "cannot be written" in error("run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "no" / "log.jsonl")
     assert "cannot be written as a video" in error(
-        "run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "log.jsonl", "--save", tmp_path / "no" / "a.mp4"
+        "run", "--camera", EXAMPLE_IMAGE, "--log", tmp_path / "log.jsonl", "--save-video", tmp_path / "no" / "a.mp4"
     )
 
 
@@ -232,11 +234,15 @@ def test_a_video_is_whole_or_not_there(tmp_path: Path) -> None:
     frames, target = tmp_path / "frames", tmp_path / "a.mp4"
     for number, size in enumerate([(61, 81), (120, 90), (61, 81)]):  # odd, and not all of one shape
         picture(frames / f"{number}.png", size)
-    assert pocketsight("run", "--camera", frames, "--log", tmp_path / "log.jsonl", "--save", target).exit_code == 0
+    assert (
+        pocketsight("run", "--camera", frames, "--log", tmp_path / "log.jsonl", "--save-video", target).exit_code == 0
+    )
     capture = cv2.VideoCapture(str(target))
     assert [capture.get(n) for n in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_WIDTH)] == [3, 80]
     again = tmp_path / "again.jsonl"
-    assert pocketsight("run", "--camera", target, "--log", again, "--save", target).exit_code == 0  # in place of itself
+    assert (
+        pocketsight("run", "--camera", target, "--log", again, "--save-video", target).exit_code == 0
+    )  # in place of itself
     assert len(again.read_text().splitlines()) == 3
     assert {path.name for path in tmp_path.iterdir()} == {"frames", "a.mp4", "log.jsonl", "again.jsonl"}
 
@@ -272,25 +278,25 @@ def test_score_speaks_to_people_and_to_programs(tmp_path: Path) -> None:
         annotations=[{"id": 1, "image_id": 7, "category_id": 1, "bbox": [115, 33, 50, 70]}],
     )
     model = MODELS_DIR / "detector.tflite"
-    found = json.loads(pocketsight("score", model, "--data", data, "--json").output)
+    found = json.loads(pocketsight("evaluate", model, "--data", data, "--json").output)
     assert (found["images"], found["faces"], found["frame"], found["min_face"]) == (1, 1, [320, 240], 16)
     assert found["ap50"] == 1
     assert 0 < found["ap"] <= 1
-    assert "AP50" in pocketsight("score", model, "--data", data, "--plots", tmp_path / "plots").output
+    assert "AP50" in pocketsight("evaluate", model, "--data", data, "--plots", tmp_path / "plots").output
     assert {p.name for p in (tmp_path / "plots").iterdir()} == {
         "precision_recall.png",
         "found.png",
         "threshold.png",
         "failures.html",
     }
-    assert "no face of 300 px" in error("score", model, "--data", data, "--min-face", 300)
+    assert "no face of 300 px" in error("score", model, "--data", data, "--min-face-size", 300)
 
 
 def test_scores_of_a_classifier(tmp_path: Path) -> None:
     for name, count in (("happy", 3), ("sad", 2), ("angry", 4)):
         for n in range(count):
             picture(tmp_path / name / f"{n}.png", (48, 48), n)
-    found = json.loads(pocketsight("score", MODELS_DIR / "sentiment.tflite", "--data", tmp_path, "--json").output)
+    found = json.loads(pocketsight("evaluate", MODELS_DIR / "sentiment.tflite", "--data", tmp_path, "--json").output)
     assert found["labels"] == ["happy", "sad"]
     assert (found["images"], found["others"]) == (5, 4)
     assert found["balanced_accuracy"] == pytest.approx(sum(found["recall"].values()) / 2, abs=1e-3)
@@ -308,8 +314,8 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
         (["train", "classifier", "--data", "{}/none"], "is not a folder"),
         (["score", "{}", "--data", "{}"], "is not a run folder"),
         (["score", "{}/none.tflite", "--data", "{}"], "No such file"),
-        (["export", "tflite", "{}"], "--calibrate"),
-        (["export", "tflite", "{}", "--calibrate", "{}"], "is not a run folder"),
+        (["export", "tflite", "{}"], "--calibration-data"),
+        (["export", "tflite", "{}", "--calibration-data", "{}"], "is not a run folder"),
     ],
 )
 def test_the_workstation_says_what_is_wrong_in_one_line(tmp_path: Path, words: list[str], says: str) -> None:
@@ -338,7 +344,7 @@ def test_nothing_in_the_board_waits_for_tensorflow() -> None:
 
 
 def test_the_tour_begins_with_the_shipped_models_on_a_photograph(tmp_path: Path) -> None:
-    words = program("demo", "--small", "--out", "tour")
+    words = program("demo", "--quick", "--out", "tour")
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (found,) = re.findall(r"a face in (\d+) of (\d+) frames", done.stdout)

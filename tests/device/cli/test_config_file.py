@@ -108,7 +108,7 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_one_limit_brings_no_others() -> None:
-    assert plan("--log-size", "1MB").rotation_config(is_live=False) == RotationConfig(1_000_000, None, None)
+    assert plan("--log-max-bytes", "1MB").rotation_config(is_live=False) == RotationConfig(1_000_000, None, None)
 
 
 def test_a_watchdog_that_the_loop_cannot_satisfy_and_a_camera_without_a_name_are_refused() -> None:

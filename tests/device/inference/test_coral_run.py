@@ -109,7 +109,7 @@ def test_the_command_tells_on_its_screen(
         str(EXAMPLE_IMAGE),
         "--detector",
         str(models / "detector.tflite"),
-        "--sentiment",
+        "--classifier",
         str(models / "sentiment.tflite"),
         "--log",
         str(tmp_path / "l.jsonl"),

@@ -76,7 +76,7 @@ def stop(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTE
 def test_each_sink_gets_the_same_events(tmp_path: Path) -> None:
     places = [tmp_path / name for name in ("log.jsonl", "log.db", "log.csv")]
     words = [word for place in places for word in ("--log", str(place))]
-    with run(tmp_path, "--camera", "synthetic", "--frames", "150", *words) as process:
+    with run(tmp_path, "--camera", "synthetic", "--max-frames", "150", *words) as process:
         assert process.wait(timeout=60) == 0, said(tmp_path)
     lines = entries(places[0])
     assert {entry["what"] for entry in lines} >= {"appeared", "left"}

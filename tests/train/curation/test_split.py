@@ -96,7 +96,7 @@ def test_the_seed_decides_and_again_gives_new_parts(tmp_path: Path) -> None:
     split(first, "--seed", 5)
     assert part_of(first) == before  # they have their parts
     files = Counter(v for k, v in state(first).items() if k != "split.json")
-    split(first, "--seed", 5, "--again")
+    split(first, "--seed", 5, "--reassign")
     assert part_of(first) != before
     assert Counter(v for k, v in state(first).items() if k != "split.json") == files
 
@@ -160,7 +160,7 @@ def test_a_new_split_that_was_cut_off_goes_on_too(tmp_path: Path, monkeypatch: p
     data, whole = boxes(tmp_path / "data", 30), boxes(tmp_path / "whole", 30)
     for folder in (data, whole):
         split(folder)
-    split(whole, "--again", "--seed", 3)
+    split(whole, "--reassign", "--seed", 3)
     rename, count = os.rename, 0
 
     def killed(*args: Any) -> None:
@@ -171,11 +171,11 @@ def test_a_new_split_that_was_cut_off_goes_on_too(tmp_path: Path, monkeypatch: p
         rename(*args)
 
     monkeypatch.setattr(os, "rename", killed)
-    CliRunner().invoke(main, ["data", "split", str(data), "--again", "--seed", "3"])
+    CliRunner().invoke(main, ["data", "split", str(data), "--reassign", "--seed", "3"])
     monkeypatch.undo()
-    split(data, "--again", "--seed", 3)  # the same command
+    split(data, "--reassign", "--seed", 3)  # the same command
     assert state(data) == state(whole)
-    split(data, "--again", "--seed", 3)
+    split(data, "--reassign", "--seed", 3)
     assert state(data) == state(whole)
 
 
@@ -209,8 +209,8 @@ def test_a_coco_file_becomes_one_a_part_and_groups_stay_together(tmp_path: Path)
     before = state(tmp_path)
     assert "nothing to do" in split(path, "--out", tmp_path / "out")
     assert state(tmp_path) == before
-    split(path, "--again", "--train", 0.8, "--val", 0.2, "--test", 0)
-    split(path, "--again", "--test", 0.3, "--val", 0)
+    split(path, "--reassign", "--train", 0.8, "--val", 0.2, "--test", 0)
+    split(path, "--reassign", "--test", 0.3, "--val", 0)
     assert (tmp_path / "in" / "faces_test.json").exists() and not (tmp_path / "in" / "faces_val.json").exists()
 
 
@@ -253,7 +253,7 @@ def test_links_are_not_moved_and_what_is_written_is_not_read_again(tmp_path: Pat
     assert state(tmp_path) == before
     split(tmp_path / "data", "--out", tmp_path / "out")
     assert len(part_of(tmp_path / "out")) == 20
-    assert "another --out" in split(tmp_path / "data", "--out", tmp_path / "out", "--again", status=1)
+    assert "another --out" in split(tmp_path / "data", "--out", tmp_path / "out", "--reassign", status=1)
 
 
 def test_a_label_that_was_mended_is_copied_anew(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_labelme_gets_copies_in_their_sub_folders_and_nothing_to_ignore(
         rows.append({"id": key, "file_name": f"in/{name}", "width": 80, "height": 60})
     notes = [NOTE | {"image_id": 0}, NOTE | {"image_id": 3, "iscrowd": 1}]
     source = coco(tmp_path, images=rows, annotations=notes)
-    found = imported(source, tmp_path / "out", to="labelme")
+    found = imported(source, tmp_path / "out", target_format="labelme")
     assert {str(e.path.relative_to(tmp_path / "out" / "images")): len(e.boxes) for e in found} == {
         "one/a.png": 1,
         "two/a.png": 0,
@@ -71,24 +71,29 @@ def test_labelme_gets_copies_in_their_sub_folders_and_nothing_to_ignore(
 
 def test_coco_to_labelme_and_back_keeps_every_box(tmp_path: Path) -> None:
     source = coco(tmp_path, annotations=[NOTE | {"bbox": [10.25, 9.5, 20.125, 30]}, NOTE | {"id": 6}])
-    first = imported(source, tmp_path / "folder", to="labelme")
+    first = imported(source, tmp_path / "folder", target_format="labelme")
     second = imported(tmp_path / "folder", tmp_path / "again.json")
     assert first[0].boxes.tolist() == second[0].boxes.tolist() == [[10.25, 9.5, 30.375, 39.5], [10, 10, 30, 40]]
 
 
 def test_pictures_with_more_boxes_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "0--Parade/a.jpg\n2\n1 1 9 9\n20 20 9 9\n0--Parade/b.jpg\n1\n1 1 9 9\n"
-    (example,) = imported(wider(tmp_path, text), tmp_path / "out.json", most=1)
+    (example,) = imported(wider(tmp_path, text), tmp_path / "out.json", max_boxes=1)
     assert example.path.name == "b.jpg"
     assert "1 picture with more than 1 box or regions to ignore left out" in capsys.readouterr().err
-    fails(tmp_path / "wider_face_train_bbx_gt.txt", tmp_path / "no.json", "no picture is left: 2 pictures", most=0)
+    fails(tmp_path / "wider_face_train_bbx_gt.txt", tmp_path / "no.json", "no picture is left: 2 pictures", max_boxes=0)
 
 
 def test_the_wrong_format_is_refused_with_the_right_one(tmp_path: Path) -> None:
     text = wider(tmp_path / "w", "0--Parade/a.jpg\n0\n")
     right = r"wider.*\.txt is not Pascal VOC; it looks like WIDER FACE text: --from wider"
-    fails(text, tmp_path / "out.json", right, form="voc")
-    fails(voc(tmp_path / "v"), tmp_path / "out.json", "is not a YOLO folder; .* Pascal VOC: --from voc", form="yolo")
+    fails(text, tmp_path / "out.json", right, source_format="voc")
+    fails(
+        voc(tmp_path / "v"),
+        tmp_path / "out.json",
+        "is not a YOLO folder; .* Pascal VOC: --from voc",
+        source_format="yolo",
+    )
     (tmp_path / "x.txt").write_text("hello\n")
     fails(tmp_path / "x.txt", tmp_path / "out.json", r"x\.txt looks like none of a COCO file, .* with --from")
     fails(tmp_path / "none", tmp_path / "out.json", "none does not exist")
@@ -97,7 +102,7 @@ def test_the_wrong_format_is_refused_with_the_right_one(tmp_path: Path) -> None:
 def test_a_folder_of_two_formats_is_read_as_the_one_asked_for(tmp_path: Path) -> None:
     voc(yolo(tmp_path, "1 0.5 0.5 0.2 0.2\n"))
     assert detect_format(tmp_path) == "voc"
-    assert len(imported(tmp_path, tmp_path / "out.json", form="yolo")) == 2
+    assert len(imported(tmp_path, tmp_path / "out.json", source_format="yolo")) == 2
 
 
 def test_every_format_is_recognised(tmp_path: Path) -> None:
@@ -126,18 +131,18 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path, to: str, name: str) ->
     source = coco(tmp_path / "in", annotations=[NOTE])
     if to == "labelme":
         (tmp_path / "out").mkdir()
-    imported(source, tmp_path / name, to=to)
-    fails(source, tmp_path / name, "exists already", to=to)
+    imported(source, tmp_path / name, target_format=to)
+    fails(source, tmp_path / name, "exists already", target_format=to)
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     table, source = fer(tmp_path, FACES)["source"], coco(tmp_path)
     fails(source, tmp_path / "out", r"writes one file, whose name ends in \.json")
-    fails(source, tmp_path / "out.json", r"writes a folder", to="labelme")
-    fails(source, tmp_path / "out", "a COCO file cannot become folders", to="folders")
-    fails(source, tmp_path / "out.json", "--votes is for FER2013", votes=table)
-    fails(table, tmp_path / "out.json", "FER2013's csv cannot become coco", to="coco")
-    fails(table, tmp_path / "out", "are for boxes", most=1)
+    fails(source, tmp_path / "out.json", r"writes a folder", target_format="labelme")
+    fails(source, tmp_path / "out", "a COCO file cannot become folders", target_format="folders")
+    fails(source, tmp_path / "out.json", "--soft-labels is for FER2013", votes=table)
+    fails(table, tmp_path / "out.json", "FER2013's csv cannot become coco", target_format="coco")
+    fails(table, tmp_path / "out", "are for boxes", max_boxes=1)
 
 
 @pytest.mark.parametrize(("to", "name"), [("coco", "out.json"), ("labelme", "out")])
@@ -149,4 +154,4 @@ def test_nothing_is_left_when_writing_fails(
 
     source = coco(tmp_path, annotations=[NOTE])
     monkeypatch.setattr("shutil.copyfile" if to == "labelme" else "pathlib.Path.rename", full)
-    fails(source, tmp_path / name, "cannot be written: No space left", to=to)
+    fails(source, tmp_path / name, "cannot be written: No space left", target_format=to)

@@ -19,7 +19,16 @@ def test_fer2013_becomes_folders_of_classes(tmp_path: Path, capsys: pytest.Captu
         "PrivateTest,fer0000004.png,10,0,0,0,0,0,0,0,0,0",
     ]
     paths, out = fer(tmp_path, FACES, votes), tmp_path / "out"
-    convert_dataset(paths["source"], out, form=None, to=None, images=None, label=None, most=None, votes=paths["votes"])
+    convert_dataset(
+        paths["source"],
+        out,
+        source_format=None,
+        target_format=None,
+        images=None,
+        label=None,
+        max_boxes=None,
+        votes=paths["votes"],
+    )
     found = sorted(str(path.relative_to(out)) for path in out.rglob("*.png"))
     assert found == [
         "test/neutral/00005.png",
@@ -32,7 +41,7 @@ def test_fer2013_becomes_folders_of_classes(tmp_path: Path, capsys: pytest.Captu
     assert image is not None and image.shape == (48, 48) and (image == 3).all()
     said = capsys.readouterr().err
     assert "5 pictures (train 3, val 1, test 1); 1 picture in which most voters see no face left out" in said
-    assert "--votes" in said
+    assert "--soft-labels" in said
     data = read_classification_dataset([out], [out / "train" / fer2013.VOTES_FILE], ("happy", "sad"))
     happy, sad, silent = data.splits["train"]
     assert (happy.voted_label, sad.voted_label, silent.voted_label) == (0, -1, -1)

@@ -1,4 +1,4 @@
-"""`pocketsight score pipeline`: what a user gets from whole photographs."""
+"""`pocketsight evaluate pipeline`: what a user gets from whole photographs."""
 
 import json
 import re
@@ -123,7 +123,7 @@ def test_whole_photographs_from_the_command_line(tmp_path: Path) -> None:
     save(tmp_path / "happy" / "a.png", both)
     shutil.copy(EXAMPLE_IMAGE, tmp_path / "sad")
     picture(tmp_path / "calm" / "noise.png")
-    words = ["score", "pipeline", "--data", str(tmp_path), "--frame", "420x240"]
+    words = ["score", "pipeline", "--data", str(tmp_path), "--frame-size", "420x240"]
     done = CliRunner().invoke(main, [*words, "--json", "--plots", str(tmp_path / "plots")])
     assert done.exit_code == 0, done.output
     scores = json.loads(done.output)
@@ -137,9 +137,9 @@ def test_whole_photographs_from_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
-        (["pipeline", "--pick", "recall>=0.9"], 2, "for one model"),
+        (["pipeline", "--threshold-for", "recall>=0.9"], 2, "for one model"),
         (["pipeline", "--detector", str(MODELS_DIR / "sentiment.tflite")], 1, "a detector model is needed here"),
-        ([str(MODELS_DIR / "detector.tflite"), "--sentiment", "x"], 2, "is for: pocketsight score pipeline"),
+        ([str(MODELS_DIR / "detector.tflite"), "--classifier", "x"], 2, "is for: pocketsight evaluate pipeline"),
         ([str(MODELS_DIR / "detector.tflite"), "--detector", "x"], 1, "is a detector itself"),
         (["pipeline"], 1, "has no folder happy, sad"),
     ],

@@ -1,4 +1,4 @@
-"""`pocketsight score --pick`: the threshold that keeps a promise, and the manifest that remembers it."""
+"""`pocketsight evaluate --threshold-for`: the threshold that keeps a promise, and the manifest that remembers it."""
 
 import shutil
 from dataclasses import replace
@@ -223,13 +223,13 @@ def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None
         return done.output
 
     shipped = read_model_file(model)[1].score_threshold
-    said = score("--pick", "precision>=1")
+    said = score("--threshold-for", "precision>=1")
     threshold = read_model_file(model)[1].score_threshold
     assert threshold != shipped
     assert f"precision>=1: threshold {threshold:g}, it was {shipped:g}" in said
     assert f"at threshold {threshold:.2f}: precision 1.000, recall 1.000" in said
     assert "wrote the threshold into" in said
     before = model.read_bytes()
-    assert "is not what a detector can promise" in score("--pick", "nonsense", status=1)
-    assert "1 pictures cannot show" in score("--pick", "false_positives_per_hour<=1 at 10 fps", status=1)
+    assert "is not what a detector can promise" in score("--threshold-for", "nonsense", status=1)
+    assert "1 pictures cannot show" in score("--threshold-for", "false_positives_per_hour<=1 at 10 fps", status=1)
     assert model.read_bytes() == before

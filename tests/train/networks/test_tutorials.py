@@ -185,7 +185,7 @@ def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
         faces,
         "--out",
         runs / "d",
-        "--pictures",
+        "--samples",
         160,
         "--weights",
         weights,
@@ -193,16 +193,16 @@ def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
     assert "finds one box; left out: " in said
     pocketsight("train", "classifier", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6)
     for run, data in ((runs / "d", faces), (runs / "s", moods)):
-        pocketsight("export", "tflite", run, "--calibrate", data, "--limit", 1)
+        pocketsight("export", "tflite", run, "--calibration-data", data, "--max-loss", 1)
     detector, sentiment = runs / "d" / "detector.tflite", runs / "s" / "sentiment.tflite"
     _, spec = read_model_file(detector)
     assert spec.strides == () and spec.precision == "int8" and spec.training["initial_weights"] == "vgg.weights.h5"
     assert spec.training["recipe"]["pictures"] == 160
     _, spec = read_model_file(sentiment)
     assert spec.training["recipe"]["pictures"] == 6 * spec.training["train_images"]
-    score = json.loads(pocketsight("score", sentiment, "--data", moods, "--json"))
+    score = json.loads(pocketsight("evaluate", sentiment, "--data", moods, "--json"))
     assert score["accuracy"] > 0.9
-    models = "--detector", detector, "--sentiment", sentiment
+    models = "--detector", detector, "--classifier", sentiment
     lines = pocketsight("run", "--camera", faces / "val" / "images", *models, "--log", tmp_path / "log.jsonl")
     assert "12 frames" in lines
     logged = [json.loads(line)["faces"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -43,15 +43,15 @@ def test_a_net_learns_from_a_teacher_and_from_faces_without_a_class(tmp_path: Pa
     for n in range(8):
         save(tmp_path / "more" / f"{n}.png", np.full((40, 40, 3), 20 + 30 * n, np.uint8))
     data, teacher, student = tmp_path / "data", tmp_path / "teacher", tmp_path / "student"
-    short = "train", "classifier", "--data", data, "--pictures", 320, "--batch", 16, "--workers", 1
+    short = "train", "classifier", "--data", data, "--samples", 320, "--batch-size", 16, "--workers", 1
     said = pocketsight(*short, "--out", teacher)
     assert "faces were found in 0 of" in said
-    said = pocketsight(*short, "--teacher", teacher, "--unlabelled", tmp_path / "more", "--out", student)
+    said = pocketsight(*short, "--teacher", teacher, "--unlabeled", tmp_path / "more", "--out", student)
     assert "validation: accuracy" in said
     manifest = (student / "manifest.json").read_text()
     assert '"teacher": "teacher"' in manifest and '"more"' in manifest and '"aligned": false' in manifest
-    said = pocketsight(*short, "--unlabelled", tmp_path / "more", status=2)
-    assert "--unlabelled needs --teacher" in said
+    said = pocketsight(*short, "--unlabeled", tmp_path / "more", status=2)
+    assert "--unlabeled needs --teacher" in said
     (tmp_path / "data" / "third").mkdir()
     save(tmp_path / "data" / "third" / "a.png", np.full((40, 40, 3), 120, np.uint8))
     said = pocketsight(*short, "--teacher", teacher, "--out", tmp_path / "other", status=1)

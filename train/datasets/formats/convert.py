@@ -44,36 +44,41 @@ def convert_dataset(
     source: Path,
     out: Path,
     *,
-    form: str | None,
-    to: str | None,
+    source_format: str | None,
+    target_format: str | None,
     images: Path | None,
     label: str | None,
-    most: int | None,
+    max_boxes: int | None,
     votes: Path | None,
 ) -> None:
     """Read `source`, write `out`, and say what was done. The options are those of the command. Raises DataError."""
-    form = _choose_format(source, form)
-    to = to or ("folders" if form == "fer2013" else "coco")
-    _check_options(form, to, boxes=any(value is not None for value in (images, label, most)), votes=votes is not None)
-    require_new_output(out, to)
-    if form in SINGLE_FILE_FORMATS:
-        source = _single_file(source, form)
-    if form == "fer2013":
+    source_format = _choose_format(source, source_format)
+    target_format = target_format or ("folders" if source_format == "fer2013" else "coco")
+    _check_options(
+        source_format,
+        target_format,
+        boxes=any(value is not None for value in (images, label, max_boxes)),
+        votes=votes is not None,
+    )
+    require_new_output(out, target_format)
+    if source_format in SINGLE_FILE_FORMATS:
+        source = _single_file(source, source_format)
+    if source_format == "fer2013":
         counts = fer2013.write_class_folders(source, out, votes)
         _log_folder_summary(out, counts)
         return
     if images and not images.is_dir():
         raise DataError(f"--images {images} is not a folder")
-    found = READERS[form](source if source.is_file() else single_split_folder(source), images)
+    found = READERS[source_format](source if source.is_file() else single_split_folder(source), images)
     if not found:
-        raise DataError(f"{source} holds no labelled pictures; is it {FORMAT_NAMES[form]}?")
+        raise DataError(f"{source} holds no labelled pictures; is it {FORMAT_NAMES[source_format]}?")
     require_images(found, source)
     found, label = filter_label(found, label, source)
     found, dropped = clip_boxes(found)
-    found, left_out = _filter_images(found, most, to)
+    found, left_out = _filter_images(found, max_boxes, target_format)
     if not found:
         raise DataError(f"{source}: no picture is left: {'; '.join(left_out)}")
-    if to == "coco":
+    if target_format == "coco":
         write_coco(out, found, label)
     else:
         write_labelme(out, found)
@@ -146,7 +151,7 @@ def _check_options(form: str, to: str, boxes: bool, votes: bool) -> None:
             f"{FORMAT_NAMES[form]} cannot become {to}; " + ("it becomes folders" if to != "folders" else "try coco")
         )
     if form == "fer2013" and boxes:
-        raise DataError("--images, --label and --most are for boxes; FER2013 has none")
+        raise DataError("--images, --label and --max-boxes are for boxes; FER2013 has none")
     if form != "fer2013" and votes:
         raise DataError(f"--votes is for FER2013, not for {FORMAT_NAMES[form]}")
 
@@ -212,7 +217,7 @@ def _log_folder_summary(out: Path, counts: dict[str, int]) -> None:
     tables = [
         out / part / fer2013.VOTES_FILE for part in ("train", "val") if (out / part / fer2013.VOTES_FILE).is_file()
     ]
-    votes = [word for table in tables for word in ("--votes", table)]
+    votes = [word for table in tables for word in ("--soft-labels", table)]
     suggest_next("train", "classifier", "--data", out, *votes, "--classes", "happy,sad")
 
 

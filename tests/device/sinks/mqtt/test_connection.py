@@ -96,7 +96,7 @@ def test_tls_is_spoken_with_brokers_that_a_known_authority_vouches_for_and_no_ot
             until(lambda: not len(sent.sink.outbox))
             assert sent.told == []
         for options, address, cure in (
-            ({}, target, "--mqtt-ca"),
+            ({}, target, "--mqtt-ca-file"),
             ({"ca_file": ca}, "mqtts://127.0.0.1:{}/home/door", "must be called as it is in there"),
         ):
             with sending(found.port, tmp_path, address, **options) as sent:
@@ -142,7 +142,7 @@ def test_an_address_says_where_and_what() -> None:
         ("mqtt://host/x", {"password_file": "good"}, "needs a user"),
         ("mqtt://door@host/x", {"password_file": "missing"}, "cannot be read: No such file"),
         ("mqtt://door@host/x", {"password_file": "empty"}, "holds no password"),
-        ("mqtts://host/x", {"ca_file": "missing"}, "--mqtt-ca: No such file"),
+        ("mqtts://host/x", {"ca_file": "missing"}, "--mqtt-ca-file: No such file"),
         ("mqtts://host/x", {"ca_file": "good"}, "holds no certificate"),
         ("mqtt://host/x", {"ca_file": "good"}, "in clear"),
     ],
