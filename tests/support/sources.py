@@ -21,7 +21,7 @@ OBJECT = """<object><name>face</name><difficult>{difficult}</difficult>
 
 def imported(source: Path, out: Path, **options: Any) -> list[DetectionSample]:
     """What `bring_in` made of a source, as training reads it."""
-    nothing: dict[str, Any] = dict.fromkeys(("form", "to", "images", "label", "most", "votes"))
+    nothing: dict[str, Any] = dict.fromkeys(("source_format", "target_format", "images", "label", "max_boxes", "votes"))
     convert_dataset(source, out, **(nothing | options))
     (examples,) = read_detection_dataset(out).splits.values()
     return examples

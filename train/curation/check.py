@@ -86,7 +86,7 @@ def check(
         faults += [
             Issue(kind, item.path, detail, item) for kind, detail in _find_image_issues(seen, min_bytes, min_side)
         ]
-        if seen.fault or scan.layout not in ("coco", "labelme"):
+        if seen.error or scan.layout not in ("coco", "labelme"):
             continue
         faults += [Issue(kind, item.path, detail, item) for kind, detail in box_issues(item, seen.size)]
         unknown = sorted({mark.label for mark in item.objects} - set(allowed))

@@ -80,7 +80,7 @@ def assign_splits(groups: Sequence[Group], shares: Mapping[str, float], seed: in
             "parts; capture in more sessions (other days, places, clothes), or --mix-sessions where that is the reason"
         )
     shuffled = [free[n] for n in np.random.default_rng(seed).permutation(len(free))]
-    shuffled.sort(key=lambda group: -len(group.items))
+    shuffled.sort(key=lambda group: -len(group.indices))
     for number, group in enumerate(shuffled):
         empty = [part for part in asked if not have[part]]
         options = empty if len(empty) >= len(shuffled) - number else asked

@@ -90,7 +90,7 @@ def test_where_hardly_any_face_is_found_pictures_are_taken_whole(
 def test_scores_are_made_on_pictures_cut_as_for_training(tmp_path: Path) -> None:
     portraits = [face(tmp_path / "a.png")]
     assert apply_training_alignment(portraits, SPEC) is portraits
-    (found,) = apply_training_alignment(portraits, replace(SPEC, training={"recipe": {"aligned": True}}))
+    (found,) = apply_training_alignment(portraits, replace(SPEC, training={"recipe": {"align_faces": True}}))
     assert found.box is not None
 
 

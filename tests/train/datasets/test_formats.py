@@ -42,7 +42,7 @@ def test_wider_text_gives_faces_and_regions_to_ignore(tmp_path: Path, capsys: py
     ],
 )
 def test_a_fault_in_wider_text_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
-    fails(wider(tmp_path, text), tmp_path / "out.json", says, form="wider")
+    fails(wider(tmp_path, text), tmp_path / "out.json", says, source_format="wider")
 
 
 def test_the_pictures_of_wider_may_be_elsewhere(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_entities_cannot_hide_in_another_encoding(tmp_path: Path) -> None:
     file.write_bytes(
         file.read_text().replace("<annotation>", '<!DOCTYPE a [<!ENTITY x "y">]><annotation>').encode("utf-16")
     )
-    fails(tmp_path, tmp_path / "out.json", "is not UTF-8", form="voc")
+    fails(tmp_path, tmp_path / "out.json", "is not UTF-8", source_format="voc")
 
 
 def test_yolo_is_in_shares_of_the_upright_picture(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_size_is_read_from_the_head_of_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_in_yolo_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
-    fails(yolo(tmp_path, text), tmp_path / "out.json", says, form="yolo")
+    fails(yolo(tmp_path, text), tmp_path / "out.json", says, source_format="yolo")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_parts_are_not_joined(tmp_path: Path) -> None:
     for folder in ("images", "labels"):
         (tmp_path / "train" / folder).rename(tmp_path / "pair" / folder / "train")
     assert len(imported(tmp_path / "pair" / "labels" / "train", tmp_path / "pair.json")) == 2
-    fails(tmp_path / "pair" / "images", tmp_path / "no.json", r"images/train holds no \.txt files", form="yolo")
+    fails(tmp_path / "pair" / "images", tmp_path / "no.json", r"images/train holds no \.txt files", source_format="yolo")
     (tmp_path / "pair" / "images" / "val").mkdir()
     fails(tmp_path / "pair", tmp_path / "no.json", r"import one at a time: .*labels/train")
 
@@ -234,4 +234,4 @@ def test_one_label_of_a_coco_file_is_chosen(tmp_path: Path) -> None:
     ],
 )
 def test_a_fault_in_coco_is_named(tmp_path: Path, changes: dict[str, object], says: str) -> None:
-    fails(coco(tmp_path, **changes), tmp_path / "out.json", says, form="coco")
+    fails(coco(tmp_path, **changes), tmp_path / "out.json", says, source_format="coco")

@@ -132,7 +132,7 @@ def answers() -> Outcomes:
 
 
 @pytest.mark.parametrize(
-    ("promise", "threshold", "sure", "label_rate", "others"),
+    ("promise", "threshold", "sure", "answered", "others"),
     [
         ("labeled_accuracy>=1", 0.8, 1, 0.5, 0.5),
         ("label_rate>=0.75", 0.7, 2 / 3, 0.75, 0.5),
