@@ -1,11 +1,12 @@
-"""TODO docstring."""
+"""The one way in which any part of a run reports that something failed, and that it works again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-FaultReporter = Callable[[str, bool, str], None]  # what, whether it begins or is over, and a line for people
+FaultReporter = Callable[[str, bool, str], None]
+"""Called with the fault's name, True when it begins and False when it is over, and one line for people."""
 
 
 def ignore_fault(fault: str, active: bool, detail: str) -> None:
-    """For those who do not ask for faults."""
+    """A reporter for callers who do not want to know."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path("/")
+from pocketsight.device.system.paths import ROOT
+
 VIDIOC_QUERYCAP = 0x80685600  # VIDIOC_QUERYCAP of linux/videodev2.h; it fills struct v4l2_capability
 V4L2_CAPABILITY = struct.Struct("16s32s32sIII12x")  # driver, card, bus, version, capabilities, those of this node
 V4L2_CAP_VIDEO_CAPTURE, V4L2_CAP_DEVICE_CAPS = (

@@ -22,6 +22,7 @@ from pocketsight.device.inference.coral_devices import (
     is_libedgetpu_installed,
 )
 from pocketsight.device.inference.coral_devices import find_access_problem as not_ours
+from pocketsight.device.system.paths import ROOT
 from pocketsight.device.system.sensors import (
     HOT_CELSIUS,
     SINCE_BOOT_SHIFT,
@@ -31,7 +32,6 @@ from pocketsight.device.system.sensors import (
     read_kernel_file,
 )
 
-ROOT = Path("/")
 NON_CAMERA_DRIVERS = "bcm2835-", "pispbe", "rpi-", "rpivid"  # video devices of a Pi that decode or convert
 POWER_SUPPLY_FIX = "use the supply made for this board and a short, thick cable; unplug what hangs on its USB ports"
 

@@ -16,13 +16,13 @@ from pocketsight.device.doctor.report import Finding, Level
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.manifest import TASKS
 from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.system.paths import ROOT
 
 ProbeFn = Callable[..., ProbeResult]
 
 OPENCV_PACKAGES = "opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"
 EXTRAS = {"mqtt": ("paho",), "web": ("starlette", "uvicorn", "prometheus_client")}
 MIN_PYTHON = 3, 11
-ROOT = Path("/")
 
 
 def check_python(now: tuple[int, ...] = sys.version_info[:3], bits: int = 8 * struct.calcsize("P")) -> Finding:

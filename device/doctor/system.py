@@ -12,9 +12,9 @@ from pathlib import Path
 from pocketsight.device.camera.devices import open_files
 from pocketsight.device.doctor.known_errors import find_fix as known
 from pocketsight.device.doctor.report import Finding
+from pocketsight.device.system.paths import ROOT
 from pocketsight.device.system.sensors import DISK_LOW_BYTES, SensorReading, read_kernel_file
 
-ROOT = Path("/")
 DISK_WARN_BYTES = 1024 * 2**20  # bytes: under this a disk deserves a look
 MAX_WEAR = 0.8  # of its life; then an eMMC should be changed
 TCP_LISTEN = "0A"  # state of a socket in /proc/net/tcp

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketsight.device.errors import ModelError
+from pocketsight.device.faults import FaultReporter
 from pocketsight.device.inference import coral_devices
 from pocketsight.device.inference.coral_devices import LIBEDGETPU
 from pocketsight.device.inference.delegate import Delegate
@@ -33,8 +34,6 @@ COMPILED_SUFFIX = "_edgetpu"  # what the compiler adds to a file's name
 FAULT_NAME = "Coral lost"
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 60.0  # seconds until it is tried again; each time twice as long
 STABLE_SECONDS = 60.0  # seconds that it must hold until the first try comes as soon as that again
-
-FaultReporter = Callable[[str, bool, str], None]  # a fault's name, whether it begins, a line for people
 
 
 def compiled_path(path: Path) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocketsight.device.faults import FaultReporter
 from pocketsight.device.system.clock import clock_synced
 
 if TYPE_CHECKING:  # the doctor reads the board where numpy may be missing
@@ -14,7 +15,6 @@ if TYPE_CHECKING:  # the doctor reads the board where numpy may be missing
 from pocketsight.device.system.sensors import (
     DISK_LOW_BYTES,
     HOT_CELSIUS,
-    FaultReporter,
     SensorReading,
     Sensors,
 )

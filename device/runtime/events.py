@@ -11,8 +11,6 @@ from secrets import token_hex
 from pocketsight.device.results import LOG_SCHEMA_VERSION, LogEntry, iso_timestamp
 from pocketsight.device.tracking.tracker import Track
 
-FaultReporter = Callable[[str, bool, str], None]  # a fault's name, whether it begins (or is over), one line for people
-
 
 def make_run_id() -> str:
     """A name that no other run has, as 20261122T041500Z-a3f2c5d1: a Pi without a clock may start at one time often."""

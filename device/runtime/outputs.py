@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import FrameResult, LogEntry
 from pocketsight.device.runtime.config import RunConfig
-from pocketsight.device.runtime.events import FaultReporter
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.vision.image import Image
 

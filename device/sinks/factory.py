@@ -13,8 +13,8 @@ from pocketsight.device.sinks.worker import SinkWorker
 from pocketsight.device.system.urls import redact_url
 
 if TYPE_CHECKING:
+    from pocketsight.device.faults import FaultReporter
     from pocketsight.device.runtime.config import RunConfig
-    from pocketsight.device.runtime.events import FaultReporter
     from pocketsight.device.runtime.status import RunStatus
 
 

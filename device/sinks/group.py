@@ -11,7 +11,7 @@ from pocketsight.device.results import LogEntry
 from pocketsight.device.sinks.worker import SinkWorker
 
 if TYPE_CHECKING:
-    from pocketsight.device.runtime.events import FaultReporter
+    from pocketsight.device.faults import FaultReporter
 
 
 FLUSH_TIMEOUT = 1.5  # seconds for what waits at the end; a service has two to end

@@ -7,7 +7,6 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import cv2
 
 from pocketsight.device.annotators.blur import FaceBlurrer
 from pocketsight.device.errors import LogError
+from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import FrameResult, LogEntry
 from pocketsight.device.system.priority import lower_thread_priority
 from pocketsight.device.vision.image import Image, to_rgb
@@ -28,8 +28,6 @@ FILE_NAME_PATTERN = re.compile(
     r"\d{8}T\d{6}\.\d{3}Z_[\w-]+\.jpg"
 )  # only these are ours, and only ours are ever deleted
 SNAPSHOTS_LOST = "snapshots lost"
-
-FaultReporter = Callable[[str, bool, str], None]
 
 
 @dataclass(eq=False)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.errors import LogError
+from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import LogEntry, to_json_line
-from pocketsight.device.runtime.events import FaultReporter
 from pocketsight.device.sinks.base import DiskFull, RotationConfig
 from pocketsight.device.sinks.rotation import list_rotated_files, rotated_name, select_files_to_delete
 from pocketsight.device.sinks.sqlite_schema import TABLE_COLUMNS, ForeignDatabase, prepare_database

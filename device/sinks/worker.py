@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pocketsight.device.errors import LogError
+from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import LogEntry
-from pocketsight.device.runtime.events import FaultReporter
 from pocketsight.device.sinks.base import DiskFull, Sink
 
 QUEUE_SIZE = 5000  # entries that may wait: days of events, minutes of frames, some 20 MB

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path("/")
+from pocketsight.device.system.paths import ROOT
+
 CACHE_SECONDS = 10.0  # seconds for which an answer is good
 MIN_STEP_SECONDS = (
     0.5  # seconds; a clock that is led back to the right time gently moves less than this in a quarter of an hour

@@ -1,19 +1,14 @@
-"""TODO docstring."""
+"""Folders that belong to the user or the service: cache and state. All of them can be moved by an environment variable."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the doctor reads the board where numpy may be missing
-    pass
+ROOT = Path("/")  # of the file system; tests put a folder in its place
 
 
 def cache_dir() -> Path:
-    """The user's cache folder for pocketsight; a service names its own by CACHE_DIRECTORY."""
+    """The cache folder: CACHE_DIRECTORY of systemd, XDG_CACHE_HOME or ~/.cache, and `pocketsight` in it."""
     home = os.environ.get("CACHE_DIRECTORY") or os.environ.get("XDG_CACHE_HOME")
     return Path(home or os.path.expanduser("~/.cache")) / "pocketsight"
-
-
-ROOT = Path("/")

@@ -7,7 +7,7 @@ stand, so that tests can plant a board.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,6 @@ from pocketsight.device.system.paths import ROOT
 if TYPE_CHECKING:  # the doctor reads the board where numpy may be missing
     pass
 
-FaultReporter = Callable[[str, bool, str], None]  # the fault's name, whether it begins, a line for people
 
 HOT_CELSIUS = 80.0  # a Raspberry Pi slows down at 80
 DISK_LOW_BYTES = 100 * 2**20  # bytes free

@@ -23,9 +23,9 @@ from typing import Any
 import click
 
 from pocketsight.device.errors import ServeError
+from pocketsight.device.faults import FaultReporter
 from pocketsight.device.inference.classifier import UNSURE
 from pocketsight.device.results import LOG_SCHEMA_VERSION, LogEntry, iso_timestamp, to_json_line
-from pocketsight.device.runtime.events import FaultReporter
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.sinks.mqtt.address import BrokerAddress, parse_broker_address
 from pocketsight.device.sinks.mqtt.connection import (
