@@ -23,12 +23,13 @@ def install_command(*extras: str, options: str = "") -> str:
     `-e` where it was; from an address, `pip install 'pocketsight[mqtt] @ ADDRESS'`; else the packages by name.
     `options` go to pip install. See PEP 610 for direct_url.json, where pip notes the origin.
     """
+    wanted = ",".join(extras)
     try:
         found = distribution(DISTRIBUTION)
     except PackageNotFoundError:  # run from a folder that is only on the path
-        return _pip(options, f"-e {_quote(f'{_checkout()}[{",".join(extras)}]')}")
+        return _pip(options, "-e " + _quote(f"{_checkout()}[{wanted}]"))
     origin = json.loads(found.read_text("direct_url.json") or "{}")
-    url, wanted = origin.get("url", ""), ",".join(extras)
+    url = origin.get("url", "")
     path = Path(unquote(urlparse(url).path)) if url.startswith("file:") else None
     if path and path.exists():
         editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
