@@ -101,7 +101,9 @@ def format_pipeline_scores(scores: PipelineScores) -> list[str]:
     right = f", {total['right'] / labeled:.1%} of the labels are right" if labeled else ""
     lines.append(f"faces detected in {detected} ({detected / total['images']:.1%}), {labeled} got a label{right}")
     if scores["rejects"]:
-        lines.append(f"{scores['rejects']} photographs of reject folders: {scores['reject_label_rate']:.1%} got a label")
+        lines.append(
+            f"{scores['rejects']} photographs of reject folders: {scores['reject_label_rate']:.1%} got a label"
+        )
     if others := scores["other_faces"]:
         each = ", ".join(f"{count} {label}" for label, count in others.items())
         lines.append(f"{sum(others.values())} smaller faces in the same photographs: {each}")

@@ -13,7 +13,6 @@ from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import read_image
 from pocketsight.device.vision.letterbox import letterbox
-from pocketsight.train.console import ProgressFn
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.evaluation.reports import PipelineMetrics
 
