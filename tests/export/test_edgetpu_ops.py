@@ -8,7 +8,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketsight.device.inference.model_file import read_model_file
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import SHIPPED_MODELS
 from pocketsight.export.edgetpu_ops import RULES, check_support
 from pocketsight.export.graph import Graph, GraphTensor, Operator, read_graph
 from tests.support.corals import become, graph, operator, packed
@@ -23,7 +23,7 @@ def check(flatbuffer: bytes) -> list[str]:
 
 @pytest.mark.parametrize("task", ["detector", "classifier"])
 def test_nothing_speaks_against_the_shipped_models(task: str) -> None:
-    assert check(read_model_file(MODELS_DIR / f"{task}.tflite")[0]) == []
+    assert check(read_model_file(SHIPPED_MODELS[task])[0]) == []
 
 
 def changed(change: Callable[[Any], None]) -> bytes:

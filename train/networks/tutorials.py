@@ -15,11 +15,8 @@ from pocketsight.train.keras_backend import keras
 
 layers, ops = keras.layers, keras.ops
 
-IMAGENET_BGR_MEAN = (
-    103.939,
-    116.779,
-    123.68,
-)  # mean pixel of ImageNet (B, G, R), which VGG16's weights expect subtracted
+# Mean pixel of ImageNet in B, G, R, which the weights of VGG16 expect to be subtracted.
+IMAGENET_BGR_MEAN = 103.939, 116.779, 123.68
 
 
 def cnn256(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
