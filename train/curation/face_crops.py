@@ -85,13 +85,12 @@ def crop_faces(
 
 
 def _face_area(face: Face) -> float:
-    return (face.box.right - face.box.left) * (face.box.bottom - face.box.top)
+    return face.box.area
 
 
 def _crop_size(face: Face) -> tuple[int, int]:
     """As many pixels as the photograph gives, up to LARGEST."""
-    longer = max(face.box.right - face.box.left, face.box.bottom - face.box.top)
-    side = min(MAX_CROP_SIDE, max(1, round(longer * (1 + 2 * FACE_CROP_MARGIN))))
+    side = min(MAX_CROP_SIDE, max(1, round(face.box.longer_side * (1 + 2 * FACE_CROP_MARGIN))))
     return side, side
 
 

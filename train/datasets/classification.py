@@ -152,7 +152,7 @@ def whole_image_box(image: Image, margin: float) -> Box:
 
 def jitter_box(box: Box, recipe: Recipe, rng: np.random.Generator) -> Box:
     """The box as a detector might have found it: shifted and scaled. A square of its longer side."""
-    side = max(box.right - box.left, box.bottom - box.top)
+    side = box.longer_side
     half = side * np.exp(rng.uniform(-recipe.max_scale_change, recipe.max_scale_change)) / 2
     x = (box.left + box.right) / 2 + side * rng.uniform(-recipe.max_shift, recipe.max_shift)
     y = (box.top + box.bottom) / 2 + side * rng.uniform(-recipe.max_shift, recipe.max_shift)
