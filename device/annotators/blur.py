@@ -54,7 +54,7 @@ class FaceBlurrer:
                 self.results.popleft()
 
     def blur(self, image: Image, result: FrameResult, scale: float = 1.0) -> Image:
-        """A copy of an RGB frame (H, W, 3) with pixelated faces. `image` is the frame of `result`, resized by `scale`."""
+        """A copy of an RGB image (H, W, 3) with pixelated faces: the frame of `result`, resized by `scale`."""
         canvas = image.copy()
         for box, side in _blur_regions(self._recent_results(result)):
             _pixelate(canvas, box.scale(scale), scale * side / MOSAIC_CELLS)

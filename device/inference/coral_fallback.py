@@ -199,7 +199,7 @@ class EdgeTpuMonitor:
         self.next_attempt = time.monotonic() + self.retry_delay
 
     def _reopen(self, fallback_models: list[FallbackModel]) -> None:
-        """Open the Coral for all models or for none: they share the device, and opening it requires that none uses it."""
+        """Open the Coral for all models or for none: they share it, and it opens only while none of them uses it."""
         for model in fallback_models:
             if model.cpu_model and not model.fallback_reason:
                 model.use_cpu("another model has lost the Coral")

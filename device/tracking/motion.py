@@ -28,7 +28,7 @@ class MotionDetector:
         self.background: NDArray[np.float32] | None = None
 
     def update(self, image: Image) -> bool:
-        """Add an RGB frame (H, W, 3); returns whether something moved. The first frame of each size counts as motion."""
+        """Add an RGB frame (H, W, 3); returns whether something moved, as it does in the first frame of each size."""
         height, width = image.shape[:2]
         step = max(1, height // (TILE_GRID[0] * POINTS_PER_TILE)), max(1, width // (TILE_GRID[1] * POINTS_PER_TILE))
         points = image[:: step[0], :: step[1], 1]

@@ -88,7 +88,10 @@ class Track:
         return Box(left + x, top + y, right + x, bottom + y)
 
     def update(self, face: Face, now: float, config: TrackerConfig = DEFAULT_CONFIG) -> None:
-        """Add a detection at `now`, in seconds of the monotonic clock. Plain numbers: arrays take five times as long."""
+        """Add a detection at `now`, in seconds of the monotonic clock.
+
+        Plain numbers: arrays take five times as long.
+        """
         detected, predicted, previous = face.box, self.predict_box(now), self.box
         size = max(1.0, (detected.right - detected.left + detected.bottom - detected.top) / 2)
         deviation = sum(abs(d - p) for d, p in zip(detected, predicted, strict=True)) / 4
@@ -188,7 +191,7 @@ class Tracker:
 
 
 def match_tracks(tracks: Sequence[Box], boxes: Sequence[Box], config: TrackerConfig = DEFAULT_CONFIG) -> dict[int, int]:
-    """Match predicted boxes of tracks with detected boxes, all in pixels; returns {index of track: index of box}.
+    """Match predicted boxes of tracks with detected boxes, in pixels; returns {index of track: index of box}.
 
     Greedy: the pairs with the highest IoU first, then pairs of similar size by distance. Plain numbers: arrays take
     three times as long for a few faces.
