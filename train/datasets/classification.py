@@ -154,7 +154,7 @@ def whole_image_box(image: Image, margin: float) -> Box:
 
 def jitter_box(box: Box, recipe: Recipe, rng: np.random.Generator) -> Box:
     """A square box of the longer side, shifted and scaled at random, to imitate the errors of a detector."""
-    side = max(box.width, box.height)
+    side = box.longer_side
     half = side * np.exp(rng.uniform(-recipe.max_scale_change, recipe.max_scale_change)) / 2
     x = (box.left + box.right) / 2 + side * rng.uniform(-recipe.max_shift, recipe.max_shift)
     y = (box.top + box.bottom) / 2 + side * rng.uniform(-recipe.max_shift, recipe.max_shift)

@@ -99,6 +99,6 @@ def find_face(image: Image, detector: Model) -> Box | None:
     frame[top : top + h, left : left + w] = letterbox(image, (h, w))[0]
     for face in detect(frame, detector, score_threshold=MIN_SCORE):
         box = Box(*((side - at) / scale for side, at in zip(face.box, (left, top, left, top), strict=True)))
-        if max(box.width, box.height) >= MIN_BOX_SHARE * max(image.shape[:2]):
+        if box.longer_side >= MIN_BOX_SHARE * max(image.shape[:2]):
             return box
     return None
