@@ -13,7 +13,7 @@ from pocketsight.export.edgetpu_ops import RULES, check_support
 from pocketsight.export.graph import Graph, GraphTensor, Operator, read_graph
 from tests.support.corals import become, graph, operator, packed
 
-SENTIMENT = MODELS_DIR / "sentiment.tflite"
+SENTIMENT = SHIPPED_MODELS["classifier"]
 
 
 def check(flatbuffer: bytes) -> list[str]:
@@ -162,7 +162,7 @@ def test_versions_that_the_compiler_was_seen_to_refuse(name: str, version: int) 
 def test_what_the_list_leaves_open_is_said() -> None:
     notes = {
         v.operator.name: v.note
-        for v in check_support(read_graph(read_model_file(MODELS_DIR / "detector.tflite")[0]))
+        for v in check_support(read_graph(read_model_file(SHIPPED_MODELS["detector"])[0]))
         if v.note
     }
     assert set(notes) == {"RESHAPE", "RESIZE_BILINEAR"}

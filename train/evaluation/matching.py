@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.inference.detector import Face
-from pocketsight.device.vision.boxes import Boxes, coverage, iou
+from pocketsight.device.vision.boxes import Boxes, coverage_matrix, iou_matrix
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.resize import resize
 
@@ -79,8 +79,8 @@ def match_detections(result: ImageResult) -> list[tuple[int, float]]:
     Better detections choose first, as in COCO's evaluation, so the matches hold at any threshold.
     """
     boxes = np.array([face.box for face in result.detections], np.float32).reshape(-1, 4)
-    overlaps = iou(boxes[:, None], result.truth_boxes[None])
-    ignored = np.any(coverage(boxes[:, None], result.ignore_boxes[None]) >= MATCH_IOU, axis=-1)
+    overlaps = iou_matrix(boxes, result.truth_boxes)
+    ignored = np.any(coverage_matrix(boxes, result.ignore_boxes) >= MATCH_IOU, axis=-1)
     chosen = []
     for row, ignore in zip(overlaps, ignored, strict=True):
         best = int(row.argmax()) if len(row) else -1
@@ -117,7 +117,9 @@ def collect_matches(result: ImageResult, frame: Image) -> tuple[list[Match], lis
     for face, (n, _) in pairs:
         if n == FALSE_POSITIVE:
             box = np.array(face.box, np.float32)
-            overlap = float(iou(box, np.concatenate([result.truth_boxes, result.ignore_boxes])).max(initial=0))
+            overlap = float(
+                iou_matrix(box[None], np.concatenate([result.truth_boxes, result.ignore_boxes])).max(initial=0)
+            )
             false_positives.append(Match(result, None, face, overlap, measure_appearance(gray, box)))
     return faces, false_positives
 

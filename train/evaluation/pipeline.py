@@ -53,14 +53,10 @@ def iter_pipeline_results(
         except DataError as error:
             skipped.append(str(error))
             continue
-        boxes = sorted((face.box for face in detect(image, detector)), key=_box_area, reverse=True)
+        boxes = sorted((face.box for face in detect(image, detector)), key=lambda box: box.area, reverse=True)
         classifications = [classify(image, box, classifier) for box in boxes]
         largest, first = (boxes[0], classifications[0]) if boxes else (None, None)
         yield PipelineResult(sample, largest, first, tuple(c.label for c in classifications[1:]))
-
-
-def _box_area(box: Box) -> float:
-    return (box.right - box.left) * (box.bottom - box.top)
 
 
 def compute_pipeline_metrics(results: Sequence[PipelineResult], labels: Sequence[str]) -> PipelineMetrics:
