@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pocketsight.device.sinks.base import RotationConfig
+from pocketsight.device.sinks.mqtt.config import MqttConfig
 from pocketsight.device.tracking.zones import Zone
 
 
@@ -53,6 +54,10 @@ class RunConfig:
             86400 * self.log_rotate_days if self.log_rotate_days else defaults.max_age,
             self.log_max_total or defaults.max_total_bytes,
         )
+
+    def mqtt_config(self) -> MqttConfig:
+        """The settings of a broker."""
+        return MqttConfig(self.mqtt_password_file, self.mqtt_ca_file, self.mqtt_discovery_prefix, self.mqtt_queue_size)
 
 
 RELOADABLE = (

@@ -113,7 +113,8 @@ class Run:
         self.camera: Camera = camera or stack.enter_context(
             open_camera(config.camera, config.resolution, stop, self.faults.report, reconnect=True)
         )
-        self.sinks = open_sinks(config, config.rotation_config(self.camera.live), self.status, self.faults.report)
+        rotation = config.rotation_config(self.camera.live)
+        self.sinks = open_sinks(config.log, rotation, config.mqtt_config(), self.status, self.faults.report)
         stack.callback(self.sinks.close)
         self.outputs: FrameOutputs = stack.enter_context(open_outputs(config, self.status, self.faults.report))
         rate = min(config.fps or self.camera.fps, self.camera.fps)
