@@ -22,7 +22,7 @@ def capture(
 ) -> None:
     """Take pictures with a camera. Space pauses, u takes the last one back, q ends."""
     from pocketsight.device.runtime import collect as module
-    from pocketsight.device.system.display import has_display
+    from pocketsight.device.system.desktop import has_display
 
     window = has_display() if show is None else show
     click.echo(

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.system.display import has_display
+from pocketsight.device.system.desktop import has_display
 from pocketsight.device.vision.image import list_images
 
 INSTALL_HINT = "pip install 'pocketsight[label]', or in an environment of its own: pipx install labelme"
