@@ -118,8 +118,8 @@ def test_a_face_that_is_neither_is_unsure() -> None:
 
 
 def test_a_temperature_makes_it_less_sure_or_more_but_not_of_another_label() -> None:
-    for heat, label, score in ((1, "happy", 0.731), (2, "unsure", 0.622), (0.5, "happy", 0.881)):
-        answer = classify(FRAME, Box(0, 0, 50, 50), answering([1.0, 0.0], temperature=heat, threshold=0.7))
+    for temperature, label, score in ((1, "happy", 0.731), (2, "unsure", 0.622), (0.5, "happy", 0.881)):
+        answer = classify(FRAME, Box(0, 0, 50, 50), answering([1.0, 0.0], temperature=temperature, score_threshold=0.7))
         assert (answer.label, answer.best_index) == (label, 0)
         assert answer.score == pytest.approx(score, abs=1e-3)
 
