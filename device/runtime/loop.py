@@ -20,7 +20,7 @@ import cv2
 from pocketsight.device.camera import Camera, Frame, open_camera
 from pocketsight.device.errors import LogError, PocketsightError
 from pocketsight.device.results import FrameResult, LogEntry, frame_entry
-from pocketsight.device.runtime.config import RELOADABLE, RunConfig
+from pocketsight.device.runtime.config import RELOADABLE, RunConfig, flags_text
 from pocketsight.device.runtime.display import open_display
 from pocketsight.device.runtime.events import EventDetector, Faults, RecordFactory, make_run_id
 from pocketsight.device.runtime.housekeeping import Housekeeping
@@ -209,7 +209,7 @@ class Run:
         old, new = vars(self.config), vars(result.config)
         changed = [name for name in new if new[name] != old[name]]
         needs_restart = [name for name in changed if name not in RELOADABLE]
-        applied = [name for name in changed if name in RELOADABLE] + ["the models"] * bool(result.models)
+        applied = [flags_text([name for name in changed if name in RELOADABLE]), "the models" * bool(result.models)]
         self.config = replace(self.config, **{name: new[name] for name in RELOADABLE})
         if result.models:
             self.pipeline.detector, self.pipeline.classifier = result.models
@@ -220,8 +220,9 @@ class Run:
         self.pipeline.zones, self.pipeline.detect_interval = self.config.zones, self.config.detect_interval
         self._set_rates()
         self.housekeeping.set_max_temperature(self.config.max_temperature)
-        later = f"; only a restart changes {', '.join(needs_restart)}" if needs_restart else ""
-        self.faults.report_once("settings read", f"taken over: {', '.join(applied) or 'nothing has changed'}{later}")
+        later = f"; only a restart changes {flags_text(needs_restart)}" if needs_restart else ""
+        now = ", ".join(filter(None, applied)) or "nothing has changed"
+        self.faults.report_once("settings read", f"taken over: {now}{later}")
 
     def finish(self) -> RunSummary:
         """Tell of the faces that were still there, write all that waits, and sum up."""
