@@ -190,7 +190,7 @@ def click_option(field: str, type: Any = None, help: str = "") -> Callable[[Any]
         is_flag=spec.kind == "flag",
         multiple=spec.multiple,
         default=value,
-        metavar=spec.metavar,
+        metavar=None if type else spec.metavar,
         help=(help or spec.help) + (f"  [default: {default}]" if default else ""),
     )
 

@@ -201,12 +201,11 @@ OTHER_VALUES: dict[str, Any] = {
 
 
 def test_every_setting_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> None:
-    other = RunConfig(
-        **{
-            name: not getattr(RunConfig, name) if spec.kind == "flag" else OTHER_VALUES[spec.kind]
-            for name, spec in OPTIONS.items()
-        }
-    )
+    values: dict[str, Any] = {
+        name: not getattr(RunConfig, name) if spec.kind == "flag" else OTHER_VALUES[spec.kind]
+        for name, spec in OPTIONS.items()
+    }
+    other = RunConfig(**values)
     text = to_toml([Setting(name, value, "command line") for name, value in vars(other).items()])
     assert plan("--config", written(tmp_path, text)) == other
     words = ["show", "--toml", "--config", written(tmp_path, text)]
