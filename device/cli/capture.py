@@ -30,7 +30,7 @@ def capture(
 ) -> None:
     """Take images with a camera. Space pauses, u deletes the last image, q quits."""
     from pocketsight.device.runtime import collect
-    from pocketsight.device.system.display import has_display
+    from pocketsight.device.system.desktop import has_display
 
     window = has_display() if show is None else show
     summary = collect.capture_images(camera, resolution, out, count, interval, countdown, window)

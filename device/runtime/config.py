@@ -315,8 +315,3 @@ OPTIONS: dict[str, OptionSpec] = {each.name: spec_of(each) for each in fields(Ru
 
 RELOADABLE = tuple(name for name, spec in OPTIONS.items() if spec.reloadable)
 """Fields that SIGHUP may change while the loop runs."""
-
-
-def flags_text(names: list[str]) -> str:
-    """The options of some fields of RunConfig, for a message."""
-    return ", ".join(OPTIONS[name].flag for name in names)

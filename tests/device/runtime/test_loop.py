@@ -156,7 +156,7 @@ def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(tmp_pat
         config.write_text("[log]\nlevel = 'frames'\n[run]\nblur = true\n")
         process.send_signal(signal.SIGHUP)
         until(lambda: '"kind":"frame"' in "".join(entries_so_far(tmp_path)))
-        assert "taken over: --log-level; only a restart changes --blur" in said(tmp_path)
+        assert "applied: --log-level; restart to change --blur" in said(tmp_path)
         stop(process)
         assert process.returncode == 0
 
