@@ -15,6 +15,7 @@ import click
 
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.system.install_hint import install_command
+from pocketsight.device.system.logging_setup import configure_logging
 
 BUILTIN_COMMANDS = "bench", "camera", "config", "data", "doctor", "info", "run", "verify"
 EXTRA_BY_MODULE = {
@@ -89,11 +90,4 @@ class DataCommandGroup(CommandGroup):
 @click.option("-q", "--quiet", is_flag=True, help="Show only errors.")
 def main(verbose: int, quiet: bool) -> None:
     """Train, export and run a face detector and a face classifier."""
-    _configure_logging(-1 if quiet else verbose)
-
-
-def _configure_logging(verbosity: int) -> None:
-    try:
-        import_module("pocketsight.device.system.logging_setup").configure_logging(verbosity)
-    except ModuleNotFoundError:
-        pass
+    configure_logging(-1 if quiet else verbose)
