@@ -52,7 +52,7 @@ def benchmark_models(
     times: list[list[list[float]]] = [[] for _ in paths]  # by model, session and round, in ms
     warmups = []
     for share in frames_per_session(rounds):
-        models = [load_model(on, path, threads=threads) for on, path in zip(delegates, paths, strict=True)]
+        models = [load_model(path, threads=threads, delegate=on) for on, path in zip(delegates, paths, strict=True)]
         with require_stable_delegate(models):
             session_ms, warm = time_models_interleaved(models, image, share, warmup)
         warmups.append(warm)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference.coral_fallback import compiled_path
-from pocketsight.device.inference.golden import check_golden
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.model_loader import active_delegate, load_model
 from pocketsight.device.runtime.config import RunConfig
@@ -35,13 +34,11 @@ class ReloadResult(NamedTuple):
 
 def load_models(config: RunConfig) -> ModelPair:
     """Load the detector and the classifier. Raises ModelError if one cannot be loaded or fails its golden test."""
-    return _load_verified(config, config.detector, "detector"), _load_verified(config, config.classifier, "classifier")
+    return _load_model(config, config.detector, "detector"), _load_model(config, config.classifier, "classifier")
 
 
-def _load_verified(config: RunConfig, path: Path, task: str) -> Model:
-    model = load_model(config.delegate, path, task, config.threads, config.verify)
-    if config.verify and active_delegate(model) == "cpu":  # on a Coral it was checked when it was opened
-        check_golden(model, path)
+def _load_model(config: RunConfig, path: Path, task: str) -> Model:
+    model = load_model(path, task, config.threads, config.delegate, config.verify)
     logger.info("%s: %s loaded, runs on %s", task, path, active_delegate(model))
     return model
 

@@ -103,10 +103,8 @@ def make_scene(picture: Image, side: float, detector: Model) -> Image:
     height, width = picture.shape[:2]
     found = detect(picture, detector)
     box = found[0].box if found else Box(0, 0, width, height)
-    scale = (
-        SUBPIXELS * side / max(box.right - box.left, box.bottom - box.top) * (1 if found else 1 + 2 * FACE_CROP_MARGIN)
-    )
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    scale = SUBPIXELS * side / box.longer_side * (1 if found else 1 + 2 * FACE_CROP_MARGIN)
+    x, y = box.center
     left, top = max(0, int(x - columns / 2 / scale)), max(0, int(y - rows / 2 / scale))
     seen = picture[top : math.ceil(y + rows / 2 / scale), left : math.ceil(x + columns / 2 / scale)]
     pasted = resize(seen, (max(1, round(seen.shape[0] * scale)), max(1, round(seen.shape[1] * scale))))

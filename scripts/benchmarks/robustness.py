@@ -88,21 +88,21 @@ def corruptions(model: Model) -> Iterator[Corruption]:
 def shift_box(box: Box, share: float, rng: np.random.Generator) -> Box:
     """Moved by a share of its longer side, in any direction."""
     way = rng.uniform(0, 2 * np.pi)
-    far = share * max(box.right - box.left, box.bottom - box.top)
+    far = share * box.longer_side
     x, y = far * np.cos(way), far * np.sin(way)
     return Box(box.left + x, box.top + y, box.right + x, box.bottom + y)
 
 
 def scale_box(box: Box, scale: float) -> Box:
     """Of another size around the same middle."""
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    w, h = (box.right - box.left) * scale / 2, (box.bottom - box.top) * scale / 2
+    x, y = box.center
+    w, h = box.width * scale / 2, box.height * scale / 2
     return Box(x - w, y - h, x + w, y + h)
 
 
 def rotate_image(image: Image, box: Box, degrees: float, rng: np.random.Generator) -> Image:
     """The picture rotated around the middle of the box, to one side or the other."""
-    middle = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+    middle = box.center
     matrix = cv2.getRotationMatrix2D(middle, degrees * rng.choice([-1, 1]), 1.0)
     return np.asarray(cv2.warpAffine(image, matrix, image.shape[1::-1]), np.uint8)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,6 @@ from pocketsight.device.bench.sustained import Telemetry, sustained_verdict
 from pocketsight.device.bench.thread_sweep import recommend_threads, sweep_threads
 from pocketsight.device.bench.warmup import Warmup, summarize_warmup
 from pocketsight.device.errors import CameraError, SettingsError
-from pocketsight.device.inference.autotune import median
 from pocketsight.device.inference.interpreter import Model, TfliteModel
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
@@ -45,7 +45,7 @@ def test_a_median_is_of_sorted_numbers() -> None:
     assert order_statistics(UNSORTED)["p50"] == 2.0
     assert summarize_stages({"detect": [UNSORTED[:43], UNSORTED[43:]]})["detect"]["p50"] == 2.0
     assert ratio_of_medians([UNSORTED], [[2.0] * 87]).ratio == 1.0
-    assert median(UNSORTED) == 2.0
+    assert median_high(UNSORTED) == 2.0
 
 
 def test_numbers_are_order_statistics() -> None:
