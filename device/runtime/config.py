@@ -12,6 +12,7 @@ from pocketsight.device.runtime.option_spec import OptionSpec, option, spec_of
 
 if TYPE_CHECKING:  # numpy and OpenCV come with these, and help texts need neither
     from pocketsight.device.sinks.base import RotationConfig
+    from pocketsight.device.sinks.mqtt.config import MqttConfig
     from pocketsight.device.tracking.zones import Zone
 
 MAX_THREADS = 64
@@ -308,6 +309,12 @@ class RunConfig:
             SECONDS_PER_DAY * self.log_rotate_days if self.log_rotate_days else defaults.max_age,
             self.log_max_total or defaults.max_total_bytes,
         )
+
+    def mqtt_config(self) -> MqttConfig:
+        """The settings of the connection to a broker."""
+        from pocketsight.device.sinks.mqtt.config import MqttConfig
+
+        return MqttConfig(self.mqtt_password_file, self.mqtt_ca_file, self.mqtt_discovery_prefix, self.mqtt_queue_size)
 
 
 OPTIONS: dict[str, OptionSpec] = {each.name: spec_of(each) for each in fields(RunConfig)}
