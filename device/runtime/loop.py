@@ -20,7 +20,7 @@ import cv2
 from pocketsight.device.camera import Camera, Frame, open_camera
 from pocketsight.device.errors import LogError, PocketsightError
 from pocketsight.device.results import FrameResult, LogEntry, frame_entry
-from pocketsight.device.runtime.config import RELOADABLE, RunConfig
+from pocketsight.device.runtime.config import OPTIONS, RELOADABLE, RunConfig
 from pocketsight.device.runtime.display import open_display
 from pocketsight.device.runtime.events import EntryFactory, EventDetector, Faults, make_run_id
 from pocketsight.device.runtime.housekeeping import Housekeeping
@@ -119,7 +119,8 @@ class Run:
             open_camera(config.camera, config.resolution, stop, self.faults.report, reconnect=True)
         )
         logger.debug("run %s: %s at %g fps", self.entry_factory.run_id, self.camera.name, self.camera.fps)
-        self.sinks = open_sinks(config, config.rotation_config(self.camera.live), self.status, self.faults.report)
+        rotation = config.rotation_config(self.camera.live)
+        self.sinks = open_sinks(config.log, rotation, config.mqtt_config(), self.status, self.faults.report)
         stack.callback(self.sinks.close)
         self.outputs: FrameOutputs = stack.enter_context(open_outputs(config, self.status, self.faults.report))
         fps = min(config.fps or self.camera.fps, self.camera.fps)
@@ -214,8 +215,8 @@ class Run:
             return
         old, new = vars(self.config), vars(result.config)
         changed = [name for name in new if new[name] != old[name]]
-        needs_restart = [option_name(name) for name in changed if name not in RELOADABLE]
-        applied = [option_name(name) for name in changed if name in RELOADABLE] + ["the models"] * bool(result.models)
+        needs_restart = [OPTIONS[name].flag for name in changed if name not in RELOADABLE]
+        applied = [OPTIONS[name].flag for name in changed if name in RELOADABLE] + ["the models"] * bool(result.models)
         self.config = replace(self.config, **{name: new[name] for name in RELOADABLE})
         if result.models:
             self._replace_models(result.models)
@@ -246,11 +247,6 @@ class Run:
         if self.summary.lost:
             raise LogError(f"{self.summary.lost} entries could not be written; {self.sinks.failure_reason}")
         return self.summary
-
-
-def option_name(field_name: str) -> str:
-    """The command line option of a field of RunConfig, for example "--log-level"."""
-    return "--zone" if field_name == "zones" else f"--{field_name.replace('_', '-')}"
 
 
 def _log_fault(entry: LogEntry) -> None:

@@ -39,7 +39,7 @@ def load_models(config: RunConfig) -> ModelPair:
 
 def _load_model(config: RunConfig, path: Path, task: str) -> Model:
     model = load_model(path, task, config.threads, config.delegate, config.verify)
-    logger.info("%s: %s runs on %s", task, path, active_delegate(model))
+    logger.info("%s: %s loaded, runs on %s", task, path, active_delegate(model))
     return model
 
 

@@ -145,15 +145,15 @@ def test_a_log_that_cannot_be_written_any_more_does_not_hold_up_the_end(tmp_path
 
 def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(tmp_path: Path) -> None:
     config = tmp_path / "pocketsight.toml"
-    config.write_text("log-level = 'events'\n")
+    config.write_text("[log]\nlevel = 'events'\n")
     with run(tmp_path, "--camera", "synthetic", "--config", str(config)) as process:
         until(lambda: "appeared" in "".join(entries_so_far(tmp_path)))
         assert '"kind":"frame"' not in "".join(entries_so_far(tmp_path))
-        config.write_text("log-level = 'everything'\n")
+        config.write_text("[log]\nlevel = 'everything'\n")
         process.send_signal(signal.SIGHUP)
         until(lambda: "settings refused" in said(tmp_path))
-        assert "log-level = 'everything' must be one of 'frames', 'events'" in said(tmp_path)
-        config.write_text("log-level = 'frames'\nblur = true\n")
+        assert "log.level = 'everything' must be one of 'frames', 'events'" in said(tmp_path)
+        config.write_text("[log]\nlevel = 'frames'\n[run]\nblur = true\n")
         process.send_signal(signal.SIGHUP)
         until(lambda: '"kind":"frame"' in "".join(entries_so_far(tmp_path)))
         assert "applied: --log-level; restart to change --blur" in said(tmp_path)
