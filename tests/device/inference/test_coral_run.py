@@ -73,7 +73,7 @@ def test_a_run_goes_on_while_the_coral_goes_and_comes(models: Path, device: Path
         ]
         run.finish()
     faults = [entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault"]
-    assert [(entry["what"], entry["begun"]) for entry in faults] == [("edgetpu lost", True), ("edgetpu lost", False)]
+    assert [(entry["event"], entry["active"]) for entry in faults] == [("edgetpu lost", True), ("edgetpu lost", False)]
 
 
 def test_the_loop_itself_sees_to_it_that_the_coral_is_tried_again(models: Path, device: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_the_cpu_takes_over_from_a_coral_that_computes_otherwise(models: Path, d
         run.finish()
     assert len(opened(device)) == 4  # two at the start; then the first of the two fails
     (fault,) = (entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault")
-    assert fault["what"] == "edgetpu lost" and fault["begun"]
+    assert fault["event"] == "edgetpu lost" and fault["active"]
     assert "computes something else on this Coral" in fault["detail"]
     assert fault["detail"].endswith("the CPU runs detector.tflite")
 
