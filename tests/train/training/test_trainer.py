@@ -93,5 +93,5 @@ def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_chan
 
 
 def test_what_ends_the_feed_is_told_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="hardly any picture can be read"):
+    with pytest.raises(DataError, match="almost no image can be read"):
         train(tmp_path / "run", broken_batch)
