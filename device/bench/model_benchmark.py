@@ -62,7 +62,9 @@ def benchmark_models(
         _model_timing(path, model, startup, ms, times[0])
         for path, model, startup, ms in zip(paths, models, startups, times, strict=True)
     ]
-    messages = [line for row in rows[1:] if (line := model_verdict(row, rows[0], row["verdict"], row["max_undetected"]))]
+    messages = [
+        line for row in rows[1:] if (line := model_verdict(row, rows[0], row["verdict"], row["max_undetected"]))
+    ]
     return {
         **report_header("models"),
         "source": name,

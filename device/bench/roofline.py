@@ -42,9 +42,7 @@ def roofline(path: Path, threads: int | None) -> Roofline:
     model(np.zeros((*loaded.spec.input_size, 3), np.uint8))
     median_ms = float(np.median(time_interleaved((model.interpreter.invoke,), ROUNDS))) / 1000
     peak = measure_peak_macs(loaded.spec.precision, model.threads)
-    totals = {
-        name: sum(getattr(step, name) for step in steps) for name in ("macs", "weight_bytes", "activation_bytes")
-    }
+    totals = {name: sum(getattr(step, name) for step in steps) for name in ("macs", "weight_bytes", "activation_bytes")}
     roofline_ms = 1000 * totals["macs"] / peak["macs_per_second"]
     return {
         "operators": [{key: value for key, value in asdict(step).items() if key in COST_KEYS} for step in steps],

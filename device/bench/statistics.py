@@ -39,7 +39,7 @@ class Ratio(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """"slower", "faster" or "no difference" (at this confidence level)."""
+        """ "slower", "faster" or "no difference" (at this confidence level)."""
         if self.low > 1 + EQUIVALENCE_MARGIN:
             return "slower"
         return "faster" if self.high < 1 / (1 + EQUIVALENCE_MARGIN) else "no difference"

@@ -141,7 +141,10 @@ def _check_options(
             duration and (models or several),
             "--duration measures one run: leave MODELS out and give one number of --threads",
         ),
-        (several and models, "several numbers of --threads are compared in a run: leave MODELS out, or give one number"),
+        (
+            several and models,
+            "several numbers of --threads are compared in a run: leave MODELS out, or give one number",
+        ),
         (several and per_op, "--per-op needs one number of --threads"),
     ):
         if is_invalid:

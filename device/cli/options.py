@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import MODEL_NAMES
 from pocketsight.device.runtime.config import MAX_THREADS, OPTIONS, RunConfig
 from pocketsight.device.runtime.option_spec import Kind, OptionSpec
 
@@ -63,7 +63,7 @@ class DetectorParam(PathParam):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in ("tiny", "large") and not Path(value).exists():
-            return MODELS_DIR / f"detector-{value}.tflite"
+            return MODEL_NAMES[value]
         return super().convert(value, param, ctx)
 
 

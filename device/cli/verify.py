@@ -15,9 +15,7 @@ from pocketsight.device.inference.shipped import MODELS_DIR
 
 @click.command()
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
-@click.option(
-    "--threads", type=THREAD_COUNT, default=1, metavar="N", help="Threads for each model.  [default: 1]"
-)
+@click.option("--threads", type=THREAD_COUNT, default=1, metavar="N", help="Threads for each model.  [default: 1]")
 @click.option(
     "--delegate",
     type=DelegateParam(),
@@ -74,7 +72,9 @@ def _result_line(row: dict[str, Any]) -> str:
     if _was_run(row) and row["inputs"]:
         line += f", {row['num_values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
         if row["num_different"]:
-            line += f"; {row['num_different']:,} differ, by at most {row['max_steps']:.3g} steps (in {row['location']}) "
+            line += (
+                f"; {row['num_different']:,} differ, by at most {row['max_steps']:.3g} steps (in {row['location']}) "
+            )
             line += f"and {row['mean_steps']:.2g} on average"
     elif row["location"]:
         line += f": {row['location']}"

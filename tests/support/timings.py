@@ -51,8 +51,8 @@ def model(task: str = "detector", arch: str = "net", precision: str = "int8", **
     }
 
 
-def run_report(stages: dict[str, list[list[float]]], **more: Any) -> dict[str, Any]:
-    """A report "run" with these samples."""
+def run_report(stages: dict[str, list[list[float]]], **more: Any) -> Any:
+    """A report "run" with these samples, as its JSON is read."""
     return {
         "schema_version": 2,
         "kind": "run",
@@ -69,7 +69,7 @@ def run_report(stages: dict[str, list[list[float]]], **more: Any) -> dict[str, A
     }
 
 
-def models_report(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
+def models_report(*rows: dict[str, Any], **more: Any) -> Any:
     """A report "models"; each row has its "samples_ms"."""
     return {
         "schema_version": 2,

@@ -197,9 +197,16 @@ def test_the_run_itself_is_measured(tmp_path: Path) -> None:
     assert [len(session) for session in found["samples_ms"]["total"]] == [21, 20]
     joined = [ms for session in found["samples_ms"]["detect"] for ms in session]
     assert found["stages"]["detect"]["p50"] == pytest.approx(np.median(joined), abs=1e-4)
-    assert found["stages"]["detect"]["n"] == 41 and (found["first_frame_ms"] or 0) > 0 and found["memory_mb"]["final"] > 20
+    assert (
+        found["stages"]["detect"]["n"] == 41 and (found["first_frame_ms"] or 0) > 0 and found["memory_mb"]["final"] > 20
+    )
     for model in found["models"]:
-        assert model["load_ms"] > 0 and model["first_inference_ms"] > 0 and model["threads"] == 1 and len(model["sha256"]) == 64
+        assert (
+            model["load_ms"] > 0
+            and model["first_inference_ms"] > 0
+            and model["threads"] == 1
+            and len(model["sha256"]) == 64
+        )
     assert found["models"][0]["accuracy"]["metric"] == "ap50" and found["source_sha256"] == source_sha256(
         str(EXAMPLE_IMAGE)
     )
@@ -231,7 +238,8 @@ def test_a_machine_that_tells_nothing_is_looked_at_all_the_same(tmp_path: Path) 
     looks = Telemetry(3.0, Sensors(root=tmp_path), lambda: None)
     for n in range(31):
         looks.add_frame(5.0, n / 10)
-    assert looks.rows[-1]["temperature_c"] is looks.rows[-1]["throttled_bits"] is looks.rows[-1]["throttled"] is None
+    last = looks.rows[-1]
+    assert [last["temperature_c"], last["throttled_bits"], last["throttled"]] == [None] * 3
     assert sustained_verdict(looks.rows) == "it kept its speed; this machine does not report its temperature"
 
 

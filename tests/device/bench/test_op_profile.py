@@ -144,7 +144,9 @@ def test_a_profile_has_every_operator() -> None:
     assert [row["op"] for row in found["rows"]] == [
         step.op for step in count_costs(shipped("classifier")[1].interpreter)
     ]
-    assert found["rounds"] >= 15 and set(found["sum_ratio"]) == {"prefix_difference", "isolated"} and found["total_us"] > 0
+    assert (
+        found["rounds"] >= 15 and set(found["sum_ratio"]) == {"prefix_difference", "isolated"} and found["total_us"] > 0
+    )
 
 
 def test_info_tells_how_far_from_the_floor_a_model_is() -> None:

@@ -154,7 +154,17 @@ def test_an_error_is_one_line_whatever_a_file_holds_or_is_called(tmp_path: Path)
 
 def test_bench_reports_a_run_over_time() -> None:
     found = json.loads(pocketsight("bench", "--duration", "3.5s", "--warmup", 0, "--json").output)
-    keys = {"elapsed_s", "fps", "p50", "p99", "temperature_c", "cpu_mhz", "throttled", "under_voltage", "throttled_bits"}
+    keys = {
+        "elapsed_s",
+        "fps",
+        "p50",
+        "p99",
+        "temperature_c",
+        "cpu_mhz",
+        "throttled",
+        "under_voltage",
+        "throttled_bits",
+    }
     assert len(found["telemetry"]) > 1 and all(row.keys() == keys for row in found["telemetry"])
 
 
@@ -195,12 +205,21 @@ def test_info_shows_what_a_model_holds(task: str) -> None:
     found = json.loads(pocketsight("info", path, "--json").output)
     assert found["manifest"]["task"] == task
     assert found["manifest"]["precision"] == "int8"
-    assert found["input"] == {"shape": [1, *found["manifest"]["input_size"], 3], "dtype": "int8", "scale": 1.0, "zero": -128}
+    assert found["input"] == {
+        "shape": [1, *found["manifest"]["input_size"], 3],
+        "dtype": "int8",
+        "scale": 1.0,
+        "zero": -128,
+    }
     assert found["operators"]["delegate"] == 1  # all of it in one XNNPACK partition
     assert found["manifest"]["license"]
     said = pocketsight("info", path).output
     assert "operators" in said
-    assert ("smoothing" in found["manifest"]) is bool(re.search("^smoothing ", said, re.MULTILINE)) is (task == "classifier")
+    assert (
+        ("smoothing" in found["manifest"])
+        is bool(re.search("^smoothing ", said, re.MULTILINE))
+        is (task == "classifier")
+    )
 
 
 def test_info_shows_a_temperature_where_there_is_one(tmp_path: Path) -> None:
