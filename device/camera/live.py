@@ -7,6 +7,7 @@ again with backoff. It never blocks on the device.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pocketsight.device.camera.freeze import FreezeDetector
 from pocketsight.device.errors import CameraError
 from pocketsight.device.faults import FaultReporter, ignore_fault
 from pocketsight.device.system.backoff import Backoff
+
+logger = logging.getLogger(__name__)
 
 LOST, STALLED, FROZEN, SIZE_CHANGED = "camera lost", "camera stalled", "camera frozen", "camera size changed"
 RECONNECT_JITTER = 0.75, 1.25  # so that many boards do not call one server at the same moment
@@ -214,6 +217,7 @@ class LiveCamera(Camera):
         if max(self.failed_reopens, len(self.abandoned)) > self.config.max_hung_threads:
             line = f"{self.name} hangs in its driver ({len(self.abandoned)} times) and does not recover"
             raise CameraError(f"{line}; restart this program to release the device")
+        logger.info("%s: reconnecting, attempt %d", self.name, self.backoff.failures)
         self.freeze_detector.reset(now)
         self._start_thread()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.results import LogEntry
-from pocketsight.device.sinks.base import RotationConfig
+from pocketsight.device.sinks.base import EVENT_COLUMNS, RotationConfig
 from pocketsight.device.sinks.text_file import TextFileSink
 
 BOX_COLUMNS = "left", "top", "right", "bottom"
@@ -19,14 +19,7 @@ CSV_COLUMNS = (
     "clock_synced",
     "kind",
     "id",
-    "event",
-    "track_id",
-    "label",
-    "previous",
-    "label_score",
-    "score",
-    "first_seen",
-    "duration_s",
+    *EVENT_COLUMNS,
     *BOX_COLUMNS,
     "frame",
     "source",

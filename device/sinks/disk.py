@@ -31,7 +31,7 @@ def convert_os_errors(name: str) -> Iterator[None]:
 
 
 def file_identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a file, which tell whether it was replaced; None if it does not exist."""
+    """Device and inode of a file, to notice that it was replaced; None if it does not exist."""
     with suppress(FileNotFoundError):
         status = os.stat(path)
         return status.st_dev, status.st_ino

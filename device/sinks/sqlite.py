@@ -116,7 +116,7 @@ class SqliteSink:
             self._flush()
         if self._wal_size() > self._checkpoint_at:
             self._checkpoint()
-            # What is left is in use by a reader: do not try again at once.
+            # A reader still uses the rest: do not try again at once.
             self._checkpoint_at = max(CHECKPOINT_BYTES, 2 * self._wal_size())
 
     def _checkpoint(self) -> None:

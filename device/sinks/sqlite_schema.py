@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 
+from pocketsight.device.sinks.base import EVENT_COLUMNS
+
 APPLICATION_ID = 0x706B7374  # "pkst": marks the database as a log of pocketsight
 TABLE_COLUMNS = (
     "id",
     "time",
     "clock_synced",
     "kind",
-    "event",
-    "track_id",
-    "label",
-    "previous",
-    "label_score",
-    "score",
-    "first_seen",
-    "duration_s",
+    *EVENT_COLUMNS,
     "box_left",
     "box_top",
     "box_right",

@@ -73,14 +73,7 @@ def _sensors(labels: tuple[str, ...], has_temperature: bool) -> dict[str, dict[s
             "json_attributes_template": "{{ {'faults': value_json.faults} | tojson }}",
         },
     }
-    for label in (*labels, UNSURE):
-        quoted = json.dumps(label, ensure_ascii=False)
-        sensors[f"label_{slugify(label)}"] = {
-            "name": f"{label.capitalize()} faces",
-            "icon": "mdi:emoticon-outline",
-            "value_template": f"{{{{ value_json.labels[{quoted}] }}}}",
-            **FACES,
-        }
+    sensors |= {f"label_{slugify(label)}": _label_sensor(label) for label in (*labels, UNSURE)}
     if has_temperature:
         sensors["temperature"] = {
             "name": "Temperature",
@@ -90,6 +83,16 @@ def _sensors(labels: tuple[str, ...], has_temperature: bool) -> dict[str, dict[s
             **DIAGNOSTIC,
         }
     return sensors
+
+
+def _label_sensor(label: str) -> dict[str, Any]:
+    quoted = json.dumps(label, ensure_ascii=False)
+    return {
+        "name": f"{label.capitalize()} faces",
+        "icon": "mdi:emoticon-outline",
+        "value_template": f"{{{{ value_json.labels[{quoted}] }}}}",
+        **FACES,
+    }
 
 
 def _template(key: str) -> dict[str, str]:

@@ -159,7 +159,9 @@ class MqttSink:
                 self._set_fault(BROKER_LOST, f"{self.address}: {error}; events are queued until it is back")
             except Exception as error:  # the run must go on, and the log must show the reason
                 self._set_fault(BROKER_LOST, f"{self.address}: {type(error).__name__}: {error}")
-            self._wait_before_retry(self._backoff.next_delay())
+            delay = self._backoff.next_delay()
+            logger.debug("%s: next attempt in %.1f s", self.address, delay)
+            self._wait_before_retry(delay)
 
     def _wait_before_retry(self, delay: float) -> None:
         end = time.monotonic() + delay
@@ -179,6 +181,7 @@ class MqttSink:
         try:
             connection.connect(password, self._context)
             self._connected_since = time.monotonic()
+            logger.info("connected to %s", self.address)
             self._set_fault("", "")
             watched = [topics.status, topics.birth] if topics.discovery_prefix else [topics.status]
             connection.client.subscribe([(topic, 1) for topic in watched])

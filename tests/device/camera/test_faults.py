@@ -66,7 +66,9 @@ def test_stale_frames_for_ever_are_one_fault_and_not_passed_on() -> None:
         next(reads)
         return stale()
 
-    camera, told = patient(lambda: then(noise(), 5, counted), lambda: counted, lambda: counted, noise, freeze_timeout=0.3)
+    camera, told = patient(
+        lambda: then(noise(), 5, counted), lambda: counted, lambda: counted, noise, freeze_timeout=0.3
+    )
     begun = time.monotonic()
     with camera:
         take(camera, lambda frames: told.faults == [("camera frozen", True)])
@@ -101,9 +103,7 @@ def test_a_still_picture_of_the_network_is_taken_as_it_is_after_one_reopening() 
     camera, told = patient(again, freeze_timeout=0.3, has_sensor_noise=False)
     with camera:
         take(camera, lambda frames: len(told.faults) == 2)
-        assert (
-            told.faults == [("camera frozen", True), ("camera frozen", False)] and "is accepted" in told.details[1]
-        )
+        assert told.faults == [("camera frozen", True), ("camera frozen", False)] and "is accepted" in told.details[1]
         end = time.monotonic() + 1
         take(camera, lambda frames: time.monotonic() > end and len(frames) > 3)
     assert len(told.faults) == 2 and next(openings) == 2

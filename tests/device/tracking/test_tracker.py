@@ -77,11 +77,11 @@ def test_a_box_that_trembles_is_smoothed_and_one_that_jumps_is_followed() -> Non
 
 def test_who_left_is_told_once() -> None:
     tracker = Tracker()
-    gone = []
+    ended = []
     for n in range(40):
         tracker.update([face(10, 10)] if n < 5 else [], n / 10, n)
-        gone += [track.id for track in tracker.ended]
-    assert gone == [1] and not tracker.tracks
+        ended += [track.id for track in tracker.ended]
+    assert ended == [1] and not tracker.tracks
 
 
 def test_between_searches_a_track_moves_on_at_its_speed() -> None:

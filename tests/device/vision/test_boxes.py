@@ -35,7 +35,7 @@ def outputs(
 
 @st.composite
 def box_lists(draw: st.DrawFn) -> Boxes:
-    """Up to 12 boxes anywhere, from 8 px to all of the picture, up to 5:1, also upon each other."""
+    """Up to 12 boxes anywhere, from 8 px to the whole image, up to 5:1, also overlapping."""
     boxes = []
     for _ in range(draw(st.integers(0, 12))):
         width = draw(st.floats(8.001, SIZE[1]))
