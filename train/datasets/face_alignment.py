@@ -58,7 +58,7 @@ def align_splits(
     total, found = sum(map(len, aligned)), sum(sample.box is not None for samples in aligned for sample in samples)
     if found < MIN_FOUND_SHARE * total:
         log_message(
-            f"faces were found in only {found} of {total} images: no image is aligned; choose another --detector"
+            f"faces were found in {found} of {total} images only: no image is aligned; choose another --detector"
         )
         return list(splits), replace(recipe, align_faces=False)
     if found < total:
