@@ -25,9 +25,12 @@ echo "numpy==$(/usr/bin/python3 -c 'import numpy; print(numpy.__version__)')" >"
 "$place/bin/pip" install --quiet --upgrade --constraint "$place/numpy.txt" "${source}[board,mqtt,web]"
 
 [ -e "$settings" ] || cat >"$settings" <<'SETTINGS'
-# The keys are the options of: pocketsight run --help
-log = ["/var/log/pocketsight/events.jsonl"]
-cool = 75
+# All settings: pocketsight config show --toml
+[log]
+targets = ["/var/log/pocketsight/events.jsonl"]
+
+[run]
+max_temperature = 75
 SETTINGS
 
 install -m 644 "$here/pocketsight.service" /etc/systemd/system/pocketsight.service

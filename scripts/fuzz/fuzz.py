@@ -29,7 +29,7 @@ from zipfile import ZipFile
 import click
 import numpy as np
 
-from pocketsight.device.cli.run import config_from_options, run
+from pocketsight.device.cli.run import read_config, run
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference import golden
 from pocketsight.device.inference.detector import detect
@@ -64,7 +64,10 @@ ODD_VALUES = (
     {"a": []},
     "../../x",
 )
-CONFIG = b'camera = "a.jpg"\nfps = 5.0\nlog = ["a.jsonl", "-"]\nzone = ["0,0.5 1,1 0,1"]\nthreads = 2\nblur = true\n'
+CONFIG = (
+    b'[camera]\nsource = "a.jpg"\nfps = 5.0\n[log]\ntargets = ["a.jsonl", "-"]\n[detect]\nzones = ["0,0.5 1,1 0,1"]\n'
+    b"[models]\nthreads = 2\n[run]\nblur = true\n"
+)
 
 
 def corrupt(data: bytes, rng: Rng) -> bytes:
@@ -163,10 +166,7 @@ def try_image(path: Path, task: str) -> bool:
 
 
 def try_config(path: Path, task: str) -> bool:
-    try:
-        config_from_options(run.make_context("run", ["--config", str(path)]).params)
-    except click.ClickException as error:
-        raise PocketsightError(error.format_message()) from error
+    read_config(run, ["--config", str(path)])
     return True
 
 
