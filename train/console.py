@@ -13,7 +13,9 @@ from rich.progress import track
 console = Console(stderr=True)
 logger = logging.getLogger("pocketsight.train")
 
-ProgressFn = Callable[[Sequence[Any]], Iterable[Any]]  # wraps an iteration in a progress bar
+# Wrap an iteration in a progress bar. The second one is given the number of items too.
+ProgressFn = Callable[[Sequence[Any]], Iterable[Any]]
+SizedProgressFn = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 class _ConsoleHandler(logging.Handler):

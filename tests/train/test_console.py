@@ -23,8 +23,12 @@ def level() -> Iterator[None]:
 
 def test_messages_are_records_and_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
     records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
+
+    class Recorder(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = Recorder()
     logging.getLogger("pocketsight.train").addHandler(handler)
     try:
         log_message("a [b] 50% " + 200 * "x")
