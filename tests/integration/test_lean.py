@@ -59,7 +59,7 @@ def python(site: Path, code: str, *words: str) -> subprocess.CompletedProcess[st
 def test_run_bench_and_info_need_nothing_else(board: Path) -> None:
     for absent in ("tensorflow", "keras", "pocketsight.train", "pocketsight.export", "rich", "albumentations"):
         assert python(board, f"import {absent}").returncode == 1, absent
-    main = "from pocketsight.device.cli import main; main(prog_name='pocketsight')"
+    main = "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"
     example = str(ROOT / "models" / "example.jpg")
     done = python(board, main, "run", "--camera", example)
     assert done.returncode == 0, done.stderr
@@ -70,6 +70,6 @@ def test_run_bench_and_info_need_nothing_else(board: Path) -> None:
 
 def test_no_interpreter_is_one_line_with_the_cure(board: Path) -> None:
     block = "sys.modules.update(dict.fromkeys(('ai_edge_litert', 'tflite_runtime')));"
-    done = python(board, block + "from pocketsight.device.cli import main; main()", "bench")
+    done = python(board, block + "from pocketsight.device.cli.main import main; main()", "bench")
     assert done.returncode == 1
     assert done.stderr == "Error: no TFLite interpreter is installed; get one with: pip install 'pocketsight[board]'\n"

@@ -81,25 +81,25 @@ def test_faces_are_cut_with_room_and_masked_ones_apart(tmp_path: Path) -> None:
     ]
     faces, crops = coco(tmp_path, annotations=notes), script("training/face_crops")
     done = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "out")], catch_exceptions=False)
-    assert "1 classes/_masked, 1 others" in done.output  # the third is too small
-    (masked,), (other,) = ((tmp_path / "out" / kind).glob("*.jpg") for kind in ("classes/_masked", "others"))
+    assert "1 classes/_masked, 1 unlabeled" in done.output  # the third is too small
+    (masked,), (other,) = ((tmp_path / "out" / kind).glob("*.jpg") for kind in ("classes/_masked", "unlabeled"))
     assert read_image(masked).shape == (48, 48, 3) and read_image(other).shape == (38, 38, 3)
     again = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "out")])
-    assert "holds files already" in str(again.exception)
+    assert "is not empty" in str(again.exception)
     few = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "few"), "--masked-every", "2"])
-    assert few.output.strip() == "1 others"
+    assert few.output.strip() == "1 unlabeled"
 
 
-def test_voters_are_asked_what_the_net_is_asked(tmp_path: Path) -> None:
+def test_voters_choose_among_the_classes_of_the_net(tmp_path: Path) -> None:
     for label, count in (("happy", 3), ("sad", 2)):
         for n in range(count):
             save(tmp_path / label / f"{n}.png", np.zeros((8, 8, 3), np.uint8))
     rows = ("happy/0", 9, 0, 1), ("happy/1", 2, 3, 5), ("happy/2", 3, 3, 4), ("sad/0", 0, 1, 9)
     lines = ["file,happy,sad,neutral", *(",".join([f"{name}.png", *map(str, votes)]) for name, *votes in rows)]
     (tmp_path / "votes.csv").write_text("\n".join(lines))
-    words = ["voters", str(tmp_path), str(tmp_path / "votes.csv")]
+    words = ["label-agreement", str(tmp_path), str(tmp_path / "votes.csv")]
     done = CliRunner().invoke(script("benchmarks/data_studies").main, words, catch_exceptions=False)
-    assert done.output.strip() == "4 pictures: 50.0% agree with the folder, 25.0% are split"
+    assert done.output.strip() == "4 images: 50.0% agree with the folder, 25.0% are split"
 
 
 @pytest.mark.parametrize("words", [["none.tflite", "--data", "none"]])
