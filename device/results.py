@@ -1,47 +1,94 @@
-"""What was seen in a frame, and the entries that are written about it. Numbers only, never pictures."""
+"""The result of a frame, and the log entries made from it. Entries hold numbers and labels, never images."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from pocketsight.device.inference.classifier import Classification
 from pocketsight.device.vision.boxes import Box
 
-LogEntry = dict[str, Any]  # ready for JSON; the keys stand in device/sinks/README.md
-LOG_SCHEMA_VERSION = 1  # of the entries
+LOG_SCHEMA_VERSION = 2
+
+LogEntry = dict[str, Any]
+"""A log entry, ready for JSON. The keys are in device/sinks/log.schema.json."""
 
 
 @dataclass(frozen=True)
 class FaceResult:
-    """One face in one frame."""
+    """One face in one frame.
 
-    box: Box  # pixels of the frame; smoothed where the face is followed
-    score: float  # 0..1, of the detector
-    classification: Classification  # smoothed over time where the face is followed
-    track_id: int | None = None  # the same number as long as it is followed; None where frames have nothing in common
+    `box` is in pixels of the frame and `score` (0..1) is that of the detector. For a tracked face the box and the
+    classification are smoothed over time, and `track_id` is the same number in every frame; it is None in images that
+    are unrelated to each other.
+    """
+
+    box: Box
+    score: float
+    classification: Classification
+    track_id: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The label of the classifier, or "unsure"."""
+        return self.classification.label
+
+    @property
+    def label_score(self) -> float:
+        """The confidence of the classifier in its most likely label, 0..1."""
+        return self.classification.score
 
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What was seen in one frame."""
+    """All faces of one frame, with the times it took."""
 
     captured_at: float  # seconds since the epoch
-    captured_monotonic: float  # seconds of the monotonic clock
+    captured_monotonic: float  # seconds of the monotonic clock; of a video: its own time
     frame_index: int  # counts from 0; dropped frames leave gaps
-    source: str | None  # the picture's path, where frames are pictures
+    source: str | None  # path of the image, for sources that are images
     faces: list[FaceResult]
-    stages_ms: dict[str, float]  # milliseconds a stage
-    processed_monotonic: float = field(
-        default_factory=time.monotonic
-    )  # when it was looked at; of a video `born` is the video's time
-    ignored_boxes: Sequence[
-        Box
-    ] = ()  # found, but outside the zones or not followed yet: never logged, but to be blurred
+    stages_ms: dict[str, float]  # milliseconds by stage
+    processed_monotonic: float = field(default_factory=time.monotonic)  # when it was processed
+    ignored_boxes: Sequence[Box] = ()  # faces outside the zones or not yet tracked: never logged, but blurred
+
+
+class StatusView(Protocol):
+    """What the web page and the MQTT sink read from a run. RunStatus in runtime/status.py implements it."""
+
+    @property
+    def run_id(self) -> str:
+        """The name of the run."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the classifier, without "unsure"."""
+
+    @property
+    def latest(self) -> FrameResult | None:
+        """The newest result."""
+
+    @property
+    def stale_after(self) -> float:
+        """Seconds after which the newest result is out of date."""
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Values that other parts of the run report: temperature, camera, sinks and others."""
+
+    @property
+    def counters(self) -> dict[str, float]:
+        """Totals since the start, for example "face appeared"."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """The whole status, ready for JSON."""
+
+    def events(self, since: int = 0) -> tuple[int, list[LogEntry]]:
+        """The number of the newest entry, and the entries after number `since`, oldest first."""
 
 
 def iso_timestamp(epoch_seconds: float) -> str:
@@ -50,34 +97,48 @@ def iso_timestamp(epoch_seconds: float) -> str:
 
 
 def frame_entry(result: FrameResult, latency: float, clock_synced: bool | None) -> LogEntry:
-    """The entry of a frame. `age` is how old it was when its record was ready, in seconds; `synced` tells whether
-    the clock was set by the network, None where nobody knows."""
+    """The log entry of a frame.
+
+    `latency` is the time from its capture to its result, in seconds. `clock_synced` is whether the network set the
+    clock, None if that is unknown.
+    """
     entry: LogEntry = {
         "v": LOG_SCHEMA_VERSION,
         "kind": "frame",
         "time": iso_timestamp(result.captured_at),
-        "synced": clock_synced,
+        "clock_synced": clock_synced,
         "frame": result.frame_index,
-        "source": result.source,
-        "faces": [_face_entry(seen) for seen in result.faces],
-        "age": round(1000 * latency, 1),
-        "ms": {stage: round(took, 3) for stage, took in result.stages_ms.items()},
     }
-    if result.source is None:
-        del entry["source"]
-    return entry
+    if result.source is not None:
+        entry["source"] = result.source
+    return entry | {
+        "faces": [face_entry(face) for face in result.faces],
+        "latency_ms": round(1000 * latency, 1),
+        "stages_ms": round_stages(result.stages_ms),
+    }
 
 
-def _face_entry(face_result: FaceResult) -> LogEntry:
-    face: LogEntry = {
-        "box": [round(side, 1) for side in face_result.box],
-        "score": round(face_result.score, 3),
-        "sentiment": face_result.classification.label,
-        "sentiment_score": round(face_result.classification.score, 3),
+def face_entry(face: FaceResult) -> LogEntry:
+    """A face as it is in log entries and in the status; `track_id` is left out where faces are not tracked."""
+    entry: LogEntry = {
+        "box": round_box(face.box),
+        "score": round(face.score, 3),
+        "label": face.label,
+        "label_score": round(face.label_score, 3),
     }
-    return face if face_result.track_id is None else {"track": face_result.track_id, **face}
+    return entry if face.track_id is None else {"track_id": face.track_id, **entry}
+
+
+def round_box(box: Box) -> list[float]:
+    """The sides of a box for JSON, to a tenth of a pixel."""
+    return [round(side, 1) for side in box]
+
+
+def round_stages(stages_ms: Mapping[str, float]) -> dict[str, float]:
+    """Milliseconds by stage for JSON, to the microsecond."""
+    return {stage: round(duration, 3) for stage, duration in stages_ms.items()}
 
 
 def to_json_line(entry: LogEntry) -> str:
-    """An entry as one line of JSON, without its end."""
+    """An entry as one line of ASCII JSON, without the line feed."""
     return json.dumps(entry, separators=(",", ":"))

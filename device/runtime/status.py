@@ -7,7 +7,7 @@ import time
 from collections import defaultdict, deque
 from typing import Any
 
-from pocketsight.device.results import FrameResult, LogEntry
+from pocketsight.device.results import FrameResult, LogEntry, face_entry
 
 MAX_ENTRIES = 500  # entries that the page can ask for
 HISTORY_MINUTES = 60  # of sentiment that the page draws
@@ -79,23 +79,13 @@ class RunStatus:
             "fps": _frame_rate([seen for seen, _, _ in recent]),
             "age": _median([1000 * age for _, age, _ in recent]),
             "ms": _median_stages([ms for _, _, ms in recent]),
-            "faces": [] if record is None else [_face_json(seen) for seen in record.faces],
+            "faces": [] if record is None else [face_entry(seen) for seen in record.faces],
             "patience": self.stale_after,
             "last_frame": None if record is None else round(time.monotonic() - record.processed_monotonic, 3),
             "minutes": [{"minute": 60 * minute, "seconds": _rounded(counts)} for minute, counts in minutes],
             "counters": counters,
             **facts,
         }
-
-
-def _face_json(face: Any) -> LogEntry:
-    return {
-        "track": face.track,
-        "box": [round(side, 1) for side in face.box],
-        "score": round(face.score, 3),
-        "sentiment": face.sentiment.label,
-        "sentiment_score": round(face.sentiment.score, 3),
-    }
 
 
 def _frame_rate(times: list[float]) -> float:

@@ -54,13 +54,19 @@ def list_images(folder: Path) -> list[Path]:
     )
 
 
-JPEG_QUALITY = 95  # of a JPEG; below about 90 its blocks show, and a detector learns them
+# Below a quality of about 90 the blocks of a JPEG become visible, and a detector learns them.
+JPEG_QUALITY = 95
+
+
+def encode_jpeg(image: Image, quality: int = JPEG_QUALITY) -> bytes:
+    """Encode an RGB image (H, W, 3), uint8, as JPEG; `quality` is 0..100. Raises DataError for an empty image."""
+    try:
+        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error as error:
+        raise DataError(f"an image of {image.shape[1]}x{image.shape[0]} pixels cannot be a JPEG") from error
+    return data.tobytes()
 
 
 def write_jpeg(path: Path, image: Image) -> None:
-    """Write an RGB image (H, W, 3) as a JPEG. Raises DataError."""
-    try:
-        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    except cv2.error as error:
-        raise DataError(f"{path} cannot be a JPEG of {image.shape[1]}x{image.shape[0]} pixels") from error
-    atomic_write(path, data.tobytes())
+    """Write an RGB image (H, W, 3), uint8, as JPEG. Raises DataError for an empty image or when the disk refuses it."""
+    atomic_write(path, encode_jpeg(image))

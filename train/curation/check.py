@@ -1,4 +1,4 @@
-"""What is wrong with a data set, and what it holds."""
+"""`pocketsight data check`: finds unusable images and labels, duplicates and leaks between splits."""
 
 from __future__ import annotations
 
@@ -21,52 +21,75 @@ from pocketsight.train.curation.image_hash import (
 )
 from pocketsight.train.curation.scan import MIN_FACE_PX, DatasetScan, ScannedImage, box_issues, longer_side_in_input
 
-MOVE, RENAME, MANUAL, INFO = "--fix moves it", "--fix renames it", "for you to mend", "good to know"
-ISSUE_TYPES = {  # what it is, and who mends it; a note is no fault
-    "unreadable": ("the picture cannot be read, or is cut short", MOVE),
-    "missing": ("a label file names a picture that is not there", MOVE),
-    "wrong ending": ("the name says one format, the file holds another", RENAME),
-    "small file": ("fewer bytes than --min-bytes: a thumbnail, or hardly anything on it", MOVE),
-    "small picture": ("its shorter side is below --min-side", MOVE),
-    "duplicate": ("the same file again", MOVE),
-    "leak": ("the same picture, or nearly, in a part that is held out: the score would lie", MOVE),
-    "two classes": ("the same picture in two class folders", MANUAL),
-    "same name": ("two pictures would share one label file", MANUAL),
-    "label without picture": ("no picture has this label file's name", MOVE),
-    "unreadable label": ("the label file is none, or is cut short", MOVE),
-    "strange label": ("a label file with something else than boxes around objects", MANUAL),
-    "listed twice": ("one picture has two entries; nobody knows which is right", MANUAL),
-    "loose picture": ("it lies beside the class folders, where training does not look", MANUAL),
-    "wrong size": ("the picture was resized or turned after it was labelled", MOVE),
-    "unknown label": ("not one of --labels", MANUAL),
-    "empty box": ("a box of no area", MOVE),
+# What can be done about an issue. INFO is not an error.
+MOVE, RENAME, MANUAL, INFO = "--fix moves it", "--fix renames it", "fix it by hand", "information"
+# Issue type: (description, action). The type names are values in the JSON report and anchors in the HTML report.
+ISSUE_TYPES = {
+    "unreadable": ("the image cannot be read, or is truncated", MOVE),
+    "missing": ("a label file names an image that does not exist", MOVE),
+    "wrong extension": ("the file holds another format than its extension says", RENAME),
+    "small file": ("fewer bytes than --min-bytes: a thumbnail, or almost empty", MOVE),
+    "small image": ("the shorter side is below --min-side", MOVE),
+    "duplicate": ("an exact copy of another file", MOVE),
+    "leak": ("the same image, or almost, is in a held-out split: scores would be too high", MOVE),
+    "two classes": ("the same image is in two class folders", MANUAL),
+    "same name": ("two images would share one label file", MANUAL),
+    "label without image": ("no image has the name of this label file", MOVE),
+    "unreadable label": ("the label file cannot be read, or is truncated", MOVE),
+    "unsupported shape": ("the label file has a shape other than a box, polygon or circle", MANUAL),
+    "duplicate entry": ("one image has two entries; only one can be right", MANUAL),
+    "unclassified image": ("the image is outside the class folders, where training does not look", MANUAL),
+    "wrong size": ("the image was resized or rotated after it was labeled", MOVE),
+    "unknown label": ("a label that is not in --labels", MANUAL),
+    "empty box": ("a box without area", MOVE),
     "flipped box": ("a box of negative width or height", MOVE),
-    "box outside": ("a box that reaches beyond its picture", MOVE),
-    "tiny box": (f"below {MIN_FACE_PX} px in the detector's input: too small for it", INFO),
-    "box covers all": ("a box around the whole picture", INFO),
-    "near duplicate": ("nearly the same as another; `pocketsight data split` keeps them on one side", INFO),
+    "box outside": ("a box that reaches beyond its image", MOVE),
+    "tiny box": (f"below {MIN_FACE_PX} px in the detector's input: too small to be detected", INFO),
+    "box covers all": ("a box around the whole image", INFO),
+    "near duplicate": ("almost the same as another image; `pocketsight data split` keeps both in one split", INFO),
 }
-DUPLICATE_BITS = 20  # bits of the perceptual hash that two copies of one picture may differ in; see fingerprint.NEAR
+# Bits of the perceptual hash that may differ between two copies of one image (see NEAR_DUPLICATE_BITS).
+DUPLICATE_BITS = 20
 FACE_SIZE_BINS = MIN_FACE_PX, 16, 32, 64, 128  # px of the detector's input
+NOT_SPLIT = "not split"  # name of the images without a split in the statistics
 
 
 class Issue(NamedTuple):
-    """One thing to look at."""
+    """One problem of one file."""
 
-    type: str  # one of KINDS
-    path: Path  # the picture, or the label file that has none
+    type: str  # a key of ISSUE_TYPES
+    path: Path  # the image, or a label file without image
     detail: str
     image: ScannedImage | None = None
-    duplicate_of: ScannedImage | None = None  # the other picture, where there are two
+    duplicate_of: ScannedImage | None = None
+
+
+@dataclass(frozen=True)
+class DatasetStatistics:
+    """Counts that a person wants to see before a training. The field names are keys of the JSON report."""
+
+    layout: str
+    images: int
+    balance: dict[str, dict[str, int]]  # split -> class, or "with boxes" and "without boxes" -> images
+    labels: dict[str, int]  # label -> boxes
+    face_sizes: dict[str, int]  # size bin -> boxes
+    gray: int  # images
+    color: int  # images
+    bytes: int
+
+    @property
+    def summary(self) -> str:
+        """The first line of the reports."""
+        return f"{self.images} images, {self.bytes / 1e6:.1f} MB; {self.color} in color, {self.gray} gray"
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found."""
+    """Everything that a check found."""
 
     scan: DatasetScan
     issues: list[Issue]
-    statistics: dict[str, Any]  # counts, balance, sizes
+    statistics: DatasetStatistics
 
 
 def check(
@@ -77,45 +100,46 @@ def check(
     workers: int | None = None,
     progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _: items,
 ) -> CheckReport:
-    """Look at every picture and label. No labels allowed means the most frequent one; `track` shows progress."""
-    prints = list(progress(read_fingerprints([item.path for item in scan.images], workers), len(scan.images)))
-    used = Counter(mark.label for item in scan.images for mark in item.objects)
-    allowed = labels or tuple(name for name, _ in used.most_common(1))
-    faults = [*_find_file_issues(scan), *_find_duplicates(scan.images, prints)]
-    for item, seen in zip(scan.images, prints, strict=True):
-        faults += [
-            Issue(kind, item.path, detail, item) for kind, detail in _find_image_issues(seen, min_bytes, min_side)
-        ]
-        if seen.error or scan.layout not in ("coco", "labelme"):
-            continue
-        faults += [Issue(kind, item.path, detail, item) for kind, detail in box_issues(item, seen.size)]
-        unknown = sorted({mark.label for mark in item.objects} - set(allowed))
-        if unknown:
-            faults.append(Issue("unknown label", item.path, ", ".join(unknown), item))
+    """Check every image and label.
+
+    `labels` are the allowed ones; empty: the most frequent one. `min_bytes` is the smallest file size, `min_side` the
+    shortest side in px. `progress` wraps the iteration over the images in a progress bar.
+    """
+    fingerprints = list(progress(read_fingerprints([image.path for image in scan.images], workers), len(scan.images)))
+    label_counts = Counter(annotation.label for image in scan.images for annotation in image.objects)
+    allowed = labels or tuple(name for name, _ in label_counts.most_common(1))
+    issues = [*_find_file_issues(scan), *_find_duplicates(scan.images, fingerprints)]
+    for image, fingerprint in zip(scan.images, fingerprints, strict=True):
+        problems = list(_find_image_issues(fingerprint, min_bytes, min_side))
+        if not fingerprint.error and scan.layout in ("coco", "labelme"):
+            problems += box_issues(image, fingerprint.size)
+            if unknown := sorted({annotation.label for annotation in image.objects} - set(allowed)):
+                problems.append(("unknown label", ", ".join(unknown)))
+        issues += [Issue(issue_type, image.path, detail, image) for issue_type, detail in problems]
     order = list(ISSUE_TYPES)
-    faults.sort(key=lambda fault: (order.index(fault.type), fault.path, fault.detail))
-    return CheckReport(scan, faults, dataset_statistics(scan, prints, used))
+    issues.sort(key=lambda issue: (order.index(issue.type), issue.path, issue.detail))
+    return CheckReport(scan, issues, dataset_statistics(scan, fingerprints, label_counts))
 
 
 def _find_file_issues(scan: DatasetScan) -> Iterator[Issue]:
     for path in scan.orphan_labels:
-        yield Issue("label without picture", path, "")
+        yield Issue("label without image", path, "")
     for path in scan.missing_images:
         yield Issue("missing", path, "")
-    for item in scan.images:
-        if item.path in scan.unreadable_labels:
-            kind = "strange label" if item.label_file and _is_json(item.label_file) else "unreadable label"
-            yield Issue(kind, item.path, scan.unreadable_labels[item.path], item)
+    for image in scan.images:
+        if image.path in scan.unreadable_labels:
+            issue_type = "unsupported shape" if image.label_file and _is_json(image.label_file) else "unreadable label"
+            yield Issue(issue_type, image.path, scan.unreadable_labels[image.path], image)
     for path in scan.unclassified:
-        yield Issue("loose picture", path, "")
-    entries = Counter(item.path for item in scan.images)
-    for item in scan.images:
-        if entries[item.path] > 1:
-            yield Issue("listed twice", item.path, f"in {item.label_file}", item)
-    names = Counter((item.split, item.path.with_suffix("")) for item in scan.images)
-    for item in scan.images if scan.layout == "labelme" else []:
-        if names[item.split, item.path.with_suffix("")] > 1:
-            yield Issue("same name", item.path, "rename one of them", item)
+        yield Issue("unclassified image", path, "")
+    entries = Counter(image.path for image in scan.images)
+    for image in scan.images:
+        if entries[image.path] > 1:
+            yield Issue("duplicate entry", image.path, f"in {image.label_file}", image)
+    names = Counter((image.split, image.path.with_suffix("")) for image in scan.images)
+    for image in scan.images if scan.layout == "labelme" else []:
+        if names[image.split, image.path.with_suffix("")] > 1:
+            yield Issue("same name", image.path, "rename one of them", image)
 
 
 def _is_json(path: Path) -> bool:
@@ -127,57 +151,63 @@ def _is_json(path: Path) -> bool:
 
 
 def _find_image_issues(fingerprint: Fingerprint, min_bytes: int, min_side: int) -> Iterator[tuple[str, str]]:
+    """(issue type, detail) of one image file, without its labels."""
     if fingerprint.error:
         yield "unreadable", fingerprint.error
         return
     if fingerprint.path.suffix.lower() not in EXTENSIONS[fingerprint.format]:
-        yield "wrong ending", f"holds {fingerprint.format}"
+        yield "wrong extension", f"holds {fingerprint.format}"
     if fingerprint.file_size < min_bytes:
         yield "small file", f"{fingerprint.file_size:,} bytes"
     if min(fingerprint.size) < min_side:
-        yield "small picture", f"{fingerprint.size[1]}x{fingerprint.size[0]}"
+        yield "small image", f"{fingerprint.size[1]}x{fingerprint.size[0]}"
 
 
 def _find_duplicates(images: Sequence[ScannedImage], fingerprints: Sequence[Fingerprint]) -> Iterator[Issue]:
-    """Pictures of two classes, leaks and duplicates; each picture is named once, by the worst of them."""
-    known = {item.path: (item, seen) for item, seen in zip(images, fingerprints, strict=True) if seen.perceptual_hash}
-    here = [item for item, _ in known.values()]
-    bits = unpack_hashes([seen.perceptual_hash for _, seen in known.values()])
-    done: set[int] = set()
-    for kind, mine, theirs, most in _comparisons(here):
-        mine = [n for n in mine if n not in done]
-        for n, m in zip(mine, first_match(bits[mine], bits[theirs], most), strict=True):
-            if m >= 0:
-                done.add(n)
-                yield _duplicate_issue(kind, here[n], here[theirs[m]])
-    rest = [n for n in range(len(here)) if n not in done]
-    rest.sort(key=lambda n: (not here[n].split, here[n].label_file is None))  # of two copies the labelled one stays
+    """Images in two classes, leaks and duplicates. Each image gets one issue, the most serious."""
+    by_path = {
+        image.path: (image, fingerprint)
+        for image, fingerprint in zip(images, fingerprints, strict=True)
+        if fingerprint.perceptual_hash
+    }
+    readable = [image for image, _ in by_path.values()]
+    bits = unpack_hashes([fingerprint.perceptual_hash for _, fingerprint in by_path.values()])
+    reported: set[int] = set()
+    for issue_type, indices, candidates, max_bits in _comparisons(readable):
+        indices = [n for n in indices if n not in reported]
+        for n, match in zip(indices, first_match(bits[indices], bits[candidates], max_bits), strict=True):
+            if match >= 0:
+                reported.add(n)
+                yield _duplicate_issue(issue_type, readable[n], readable[candidates[match]])
+    rest = [n for n in range(len(readable)) if n not in reported]
+    rest.sort(key=lambda n: (not readable[n].split, readable[n].label_file is None))  # keep the labeled copy
     first: dict[str, int] = {}
     for n in rest:
-        if (m := first.setdefault(known[here[n].path][1].sha256, n)) != n:
-            yield _duplicate_issue("duplicate", here[n], here[m])
+        if (match := first.setdefault(by_path[readable[n].path][1].sha256, n)) != n:
+            yield _duplicate_issue("duplicate", readable[n], readable[match])
     rest = list(first.values())
-    for n, m in zip(rest, first_earlier_match(bits[rest]), strict=True):
-        if m >= 0:
-            yield _duplicate_issue("near duplicate", here[n], here[rest[m]])
+    for n, match in zip(rest, first_earlier_match(bits[rest]), strict=True):
+        if match >= 0:
+            yield _duplicate_issue("near duplicate", readable[n], readable[rest[match]])
 
 
 def _comparisons(images: Sequence[ScannedImage]) -> Iterator[tuple[str, list[int], list[int], int]]:
-    """What must not be alike: a kind of fault, pictures, those that they are compared with, bits that may differ."""
+    """Pairs of sets that must not overlap: issue type, indices, indices to compare with, bits that may differ."""
     every = range(len(images))
-    kinds = sorted({item.class_name for item in images})
-    for kind in kinds if len(kinds) > 1 else []:
+    classes = sorted({image.class_name for image in images})
+    for name in classes if len(classes) > 1 else []:
         yield (
             "two classes",
-            [n for n in every if images[n].class_name == kind],
-            [n for n in every if images[n].class_name != kind],
+            [n for n in every if images[n].class_name == name],
+            [n for n in every if images[n].class_name != name],
             DUPLICATE_BITS,
         )
-    for part, held in (("train", ("val", "test")), ("val", ("test",))):  # what is held out stays
+    # The copy in the held-out split stays, so the issue belongs to the other one.
+    for split, held_out in (("train", ("val", "test")), ("val", ("test",))):
         yield (
             "leak",
-            [n for n in every if images[n].split == part],
-            [n for n in every if images[n].split in held],
+            [n for n in every if images[n].split == split],
+            [n for n in every if images[n].split in held_out],
             NEAR_DUPLICATE_BITS,
         )
 
@@ -188,33 +218,32 @@ def _duplicate_issue(issue_type: str, image: ScannedImage, duplicate_of: Scanned
 
 def dataset_statistics(
     scan: DatasetScan, fingerprints: Sequence[Fingerprint], label_counts: Counter[str]
-) -> dict[str, Any]:
-    """Counts a person wants to see before a training: balance by part, sizes of faces, colour."""
-    good = [(item, seen) for item, seen in zip(scan.images, fingerprints, strict=True) if not seen.error]
+) -> DatasetStatistics:
+    """Counts of the readable images: balance by split, face sizes, color."""
+    readable = [pair for pair in zip(scan.images, fingerprints, strict=True) if not pair[1].error]
     balance: dict[str, Counter[str]] = defaultdict(Counter)
     sizes = [0] * (len(FACE_SIZE_BINS) + 1)
-    for item, seen in good:
-        kind = item.class_name or ("with boxes" if item.objects else "without boxes")
-        balance[item.split or "not split"][kind if scan.layout != "pictures" else "pictures"] += 1
-        for mark in item.objects:
-            side = longer_side_in_input(mark.box, seen.size)
+    for image, fingerprint in readable:
+        name = image.class_name or ("with boxes" if image.objects else "without boxes")
+        balance[image.split or NOT_SPLIT][name if scan.layout != "images" else "images"] += 1
+        for annotation in image.objects:
+            side = longer_side_in_input(annotation.box, fingerprint.size)
             sizes[sum(side >= edge for edge in FACE_SIZE_BINS)] += 1
-    rows = {part: dict(sorted(counts.items())) for part, counts in sorted(balance.items())}
-    grey = sum(seen.is_gray for _, seen in good)
-    return {
-        "layout": scan.layout,
-        "pictures": len(scan.images),
-        "balance": rows,
-        "labels": dict(label_counts.most_common()),
-        "face_sizes": dict(zip(face_size_bin_names(), sizes, strict=True)) if label_counts else {},
-        "grey": grey,
-        "colour": len(good) - grey,
-        "bytes": sum(seen.file_size for _, seen in good),
-    }
+    gray = sum(fingerprint.is_gray for _, fingerprint in readable)
+    return DatasetStatistics(
+        layout=scan.layout,
+        images=len(scan.images),
+        balance={split: dict(sorted(counts.items())) for split, counts in sorted(balance.items())},
+        labels=dict(label_counts.most_common()),
+        face_sizes=dict(zip(face_size_bin_names(), sizes, strict=True)) if label_counts else {},
+        gray=gray,
+        color=len(readable) - gray,
+        bytes=sum(fingerprint.file_size for _, fingerprint in readable),
+    )
 
 
 def face_size_bin_names() -> list[str]:
-    """Names of the bins of the histogram of face sizes."""
+    """Names of the bins of the face size histogram."""
     return [
         f"below {FACE_SIZE_BINS[0]}",
         *(f"{a} to {b}" for a, b in pairwise(FACE_SIZE_BINS)),
@@ -223,6 +252,6 @@ def face_size_bin_names() -> list[str]:
 
 
 def count_issues(issues: Sequence[Issue]) -> dict[str, int]:
-    """How many of each kind, in the order of KINDS."""
-    counts = Counter(fault.type for fault in issues)
-    return {kind: counts[kind] for kind in ISSUE_TYPES if counts[kind]}
+    """Number of issues by type, in the order of ISSUE_TYPES."""
+    counts = Counter(issue.type for issue in issues)
+    return {issue_type: counts[issue_type] for issue_type in ISSUE_TYPES if counts[issue_type]}

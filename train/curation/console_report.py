@@ -1,9 +1,10 @@
-"""What the data commands say, for people and for programs."""
+"""Output of the data commands: tables for people, dictionaries for programs, and the next command."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,119 +16,126 @@ from pocketsight.train.curation.check import ISSUE_TYPES, MANUAL, MOVE, RENAME, 
 from pocketsight.train.curation.face_crops import CROPS_SHEET, CropSummary
 from pocketsight.train.curation.fix import MOVED_TABLE, FixResult
 from pocketsight.train.curation.scan import DatasetScan, relative_name
+from pocketsight.train.curation.split import SplitResult
 
-EXAMPLES_PER_ISSUE = 3  # files of a kind that the table names; the page and --json have all
+EXAMPLES_PER_ISSUE = 3  # file names in the table; the HTML page and --json list all
+MAX_SHARE_ERROR = 0.05  # a split whose share is further from the requested one is mentioned
 
 
 def report_as_dict(report: CheckReport, fix_result: FixResult | None, status: int) -> dict[str, Any]:
-    """A report for programs."""
-    faults = [{"kind": f.type, "path": str(f.path), "detail": f.detail} for f in report.issues]
-    facts = report.statistics | {"found": count_issues(report.issues), "faults": faults, "status": status}
-    return facts | (fix_result._asdict() | {"quarantine": str(fix_result.quarantine)} if fix_result else {})
+    """The report of --json."""
+    content = asdict(report.statistics) | {
+        "issue_counts": count_issues(report.issues),
+        "issues": [{"type": i.type, "path": str(i.path), "detail": i.detail} for i in report.issues],
+        "status": status,
+    }
+    if fix_result:
+        content |= fix_result._asdict() | {"quarantine": str(fix_result.quarantine)}
+    return content
 
 
 def print_check_report(
     report: CheckReport, fix_result: FixResult | None, html: Path, command: Sequence[object]
 ) -> None:
-    """A report for people; `words` are the command's own, for the next one."""
-    facts = report.statistics
-    mixed = f"{facts['colour']} in colour, {facts['grey']} grey"
-    print(f"{facts['pictures']} pictures, {facts['bytes'] / 1e6:.1f} MB; {mixed}")
-    for part, counts in facts["balance"].items():
-        print(f"{part:10}  {_format_counts(counts)}")
-    if facts["labels"]:
-        print(f"{'labels':10}  {_format_counts(facts['labels'])}")
-        print(f"{'face sizes':10}  {_format_counts(facts['face_sizes'])}  (longer side, px of the detector's input)")
+    """Print the report. `command` are the words of this command, for the suggestion of the next one."""
+    statistics = report.statistics
+    print(statistics.summary)
+    for split, counts in statistics.balance.items():
+        print(f"{split:10}  {_format_counts(counts)}")
+    if statistics.labels:
+        print(f"{'labels':10}  {_format_counts(statistics.labels)}")
+        print(f"{'face sizes':10}  {_format_counts(statistics.face_sizes)}  (longer side, px of the detector's input)")
     counts = count_issues(report.issues)
     if counts:
         _print_issues(report, counts)
     else:
-        print("nothing to mend")
+        print("no problems found")
     log_message(f"look at {html}")
     if fix_result:
-        taken = f", took {fix_result.entries} entries out of COCO files" if fix_result.entries else ""
-        log_message(f"moved {fix_result.moved} files to {fix_result.quarantine}{taken}, renamed {fix_result.renamed}")
-        if fix_result.moved:
-            log_message(f"{MOVED_TABLE} there says where each was, and why")
-    _suggest_next_step(report, {ISSUE_TYPES[kind][1] for kind in counts}, bool(fix_result), command)
-
-
-def _suggest_next_step(report: CheckReport, fix_types: set[str], is_fixed: bool, command: Sequence[object]) -> None:
-    found = report.scan
-    if not is_fixed and fix_types & {MOVE, RENAME}:
-        suggest_next(*command, "--fix")
-    elif MANUAL in fix_types:
-        log_message("mend the rest by hand, then check again")
-    elif found.layout == "pictures":
-        log_message(
-            f"next: put the pictures into {found.root / 'images'} and label them, or into a folder for each class"
+        removed = (
+            f", removed {fix_result.removed_entries} entries from COCO files" if fix_result.removed_entries else ""
         )
-    elif found.layout == "labelme" and not any(item.label_file for item in found.images):
-        suggest_next("data", "label", found.root)
-    elif not all(item.split for item in found.images):
-        suggest_next("data", "split", found.root)
+        log_message(f"moved {fix_result.moved} files to {fix_result.quarantine}{removed}, renamed {fix_result.renamed}")
+        if fix_result.moved:
+            log_message(f"{MOVED_TABLE} in that folder lists where each file was, and why it was moved")
+    _suggest_next_step(report, {ISSUE_TYPES[issue_type][1] for issue_type in counts}, bool(fix_result), command)
+
+
+def _suggest_next_step(report: CheckReport, actions: set[str], is_fixed: bool, command: Sequence[object]) -> None:
+    scan = report.scan
+    if not is_fixed and actions & {MOVE, RENAME}:
+        suggest_next(*command, "--fix")
+    elif MANUAL in actions:
+        log_message("fix the rest by hand, then check again")
+    elif scan.layout == "images":
+        log_message(f"next: move the images to {scan.root / 'images'} and label them, or into one folder for each class")
+    elif scan.layout == "labelme" and not any(image.label_file for image in scan.images):
+        suggest_next("data", "label", scan.root)
+    elif not all(image.split for image in scan.images):
+        suggest_next("data", "split", scan.root)
     else:
-        suggest_next("train", "classifier" if found.layout == "classes" else "detector", "--data", found.root)
+        suggest_next("train", "classifier" if scan.layout == "classes" else "detector", "--data", scan.root)
 
 
 def _print_issues(report: CheckReport, counts: Mapping[str, int]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("found")
-    table.add_column("", justify="right")
-    table.add_column("")
+    table.add_column("issue")
+    table.add_column("count", justify="right")
+    table.add_column("action")
     table.add_column("for example", overflow="fold")
-    root = report.scan.root
-    for kind, count in counts.items():
-        paths = [fault.path for fault in report.issues if fault.type == kind]
-        shown = ", ".join(relative_name(path, root) for path in paths[:EXAMPLES_PER_ISSUE])
-        more = f", {len(paths) - EXAMPLES_PER_ISSUE} more" if len(paths) > EXAMPLES_PER_ISSUE else ""
-        table.add_row(kind, str(count), ISSUE_TYPES[kind][1], shown + more)
+    for issue_type, count in counts.items():
+        names = [relative_name(issue.path, report.scan.root) for issue in report.issues if issue.type == issue_type]
+        more = f", {count - EXAMPLES_PER_ISSUE} more" if count > EXAMPLES_PER_ISSUE else ""
+        examples = ", ".join(names[:EXAMPLES_PER_ISSUE]) + more
+        table.add_row(issue_type, str(count), ISSUE_TYPES[issue_type][1], examples)
     print()
     Console().print(table)
 
 
-def print_split_summary(plan: Mapping[str, Any], shares: Mapping[str, float], data: Path, out: Path | None) -> None:
-    """Where the pictures went, and how far that is from what was asked."""
-    total = sum(sum(counts.values()) for counts in plan["counts"].values())
-    for part, counts in plan["counts"].items():
-        count = sum(counts.values())
-        print(f"{part:6} {count:6} pictures, {count / total:4.0%}   {_format_counts(counts)}")
-    worst = max(shares, key=lambda part: abs(sum(plan["counts"].get(part, {}).values()) / total - shares[part]))
-    share = sum(plan["counts"].get(worst, {}).values()) / total
-    if abs(share - shares[worst]) > 0.05:
+def print_split_summary(result: SplitResult, shares: Mapping[str, float], data: Path, out: Path | None) -> None:
+    """Print the number of images in each split, and how far that is from the requested shares."""
+    sizes = {split: sum(counts.values()) for split, counts in result.counts.items()}
+    total = sum(sizes.values())
+    for split, counts in result.counts.items():
+        print(f"{split:6} {sizes[split]:6} images, {sizes[split] / total:4.0%}   {_format_counts(counts)}")
+    worst = max(shares, key=lambda split: abs(sizes.get(split, 0) / total - shares[split]))
+    share = sizes.get(worst, 0) / total
+    if abs(share - shares[worst]) > MAX_SHARE_ERROR:
         log_message(
-            f"{worst} has {share:.0%} instead of {shares[worst]:.0%}: sessions and pictures that look alike stay "
-            "together; capture in more sessions, or --mix-sessions"
+            f"{worst} has {share:.0%} instead of {shares[worst]:.0%}: sessions and near-duplicates stay together; "
+            "capture in more sessions, or use --mix-sessions"
         )
     log_message(
-        f"{plan['done']} files written or moved" if plan["done"] else "nothing to do: every picture has its part"
+        f"{result.changed_files} files written or moved"
+        if result.changed_files
+        else "nothing to do: every image has its split"
     )
     target = out or data
     if data.suffix == ".json":
         target = (out or data.parent) / f"{data.stem}_train.json"
-    boxed = data.suffix == ".json" or any((target / part / "images").is_dir() for part in shares)
-    suggest_next("train", "detector" if boxed else "classifier", "--data", target)
+    has_boxes = data.suffix == ".json" or any((target / split / "images").is_dir() for split in shares)
+    suggest_next("train", "detector" if has_boxes else "classifier", "--data", target)
 
 
 def print_crop_summary(summary: CropSummary, scan: DatasetScan, out: Path) -> None:
-    """How many faces were cut, and where none was found."""
+    """Print how many faces were cropped, and in how many images none was found."""
     for line in summary.unreadable:
         log_message(f"skipped: {line}")
-    pictures = Counter(item.class_name for item in scan.images)
-    empty = Counter(item.class_name for item in scan.images if item.path in set(summary.without_face))
-    for kind, count in sorted(pictures.items()):
-        name = kind or "pictures"
-        print(f"{name:12} {count:5} pictures, {summary.crops_by_class[kind]:5} faces cut, none found in {empty[kind]}")
-    if summary.crops_by_class.total():
-        log_message(f"look at {out / CROPS_SHEET}")
-        if scan.layout == "classes":
-            suggest_next("train", "classifier", "--data", out)
-        else:
-            log_message(
-                f"next: sort them into a folder for each class, then: pocketsight train classifier --data {out}"
-            )
-    else:
+    images = Counter(image.class_name for image in scan.images)
+    no_face = Counter(image.class_name for image in scan.images if image.path in set(summary.without_face))
+    for class_name, count in sorted(images.items()):
+        crops = summary.crops_by_class[class_name]
+        print(f"{class_name or 'images':12} {count:5} images, {crops:5} faces cropped, no face in {no_face[class_name]}")
+    if not summary.crops_by_class.total():
         log_message("no face was found")
+        return
+    log_message(f"look at {out / CROPS_SHEET}")
+    if scan.layout == "classes":
+        suggest_next("train", "classifier", "--data", out)
+    else:
+        log_message(
+            f"next: sort them into one folder for each class, then: pocketsight train classifier --data {out}"
+        )
 
 
 def _format_counts(counts: Mapping[str, int]) -> str:

@@ -1,10 +1,10 @@
-"""Faces cut from photographs of whole people, by our own detector and the classifier's own crop."""
+"""`pocketsight data crops`: crops faces out of photographs, with the shipped detector and the classifier's own crop."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import FACE_CROP_MARGIN
 from pocketsight.device.inference.detector import Face, detect
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, read_image, write_jpeg
 from pocketsight.device.vision.letterbox import letterbox
@@ -20,17 +21,19 @@ from pocketsight.train.contact_sheet import write_contact_sheet
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
 from pocketsight.train.datasets.formats.writers import next_free_path, require_disjoint
 
-MAX_CROP_SIDE = 256  # px: longer sides are scaled down; every classifier here sees at most as much
+MAX_CROP_SIDE = 256  # px; larger crops are scaled down: no classifier here has a larger input
 CROPS_TABLE, CROPS_SHEET = "crops.csv", "crops.png"
+TABLE_COLUMNS = "picture", "crop", "left", "top", "right", "bottom", "score"
+MAX_TILES, TILE_SIZE, SHEET_COLUMNS = 96, (96, 96), 12
 
 
 @dataclass
 class CropSummary:
-    """What became of the pictures."""
+    """Results of a run."""
 
-    crops_by_class: Counter[str] = field(default_factory=Counter)  # by class
-    without_face: list[Path] = field(default_factory=list)  # pictures in which no face was found
-    unreadable: list[str] = field(default_factory=list)
+    crops_by_class: Counter[str] = field(default_factory=Counter)
+    without_face: list[Path] = field(default_factory=list)  # images in which no face was found
+    unreadable: list[str] = field(default_factory=list)  # errors
 
 
 def crop_faces(
@@ -40,63 +43,67 @@ def crop_faces(
     all_faces: bool,
     progress: Callable[[Sequence[ScannedImage]], Iterable[ScannedImage]],
 ) -> CropSummary:
-    """Write the largest face of each picture, or every one, to OUT/[PART/]CLASS/NAME.jpg, and a table and a sheet.
+    """Write the largest face of each image, or all faces, to OUT/[SPLIT/]CLASS/NAME.jpg, with a table and a sheet.
 
-    A face is cut square with MARGIN around its box, as `read_expressions` takes portraits to be. Raises DataError.
+    A crop is square, with FACE_CROP_MARGIN around the box, as `read_classification_dataset` expects. Raises DataError.
     """
-    cut = CropSummary()
-    tiles: list[Image] = []
-    rows: list[list[object]] = []
     require_disjoint(out, scan.root.parent if scan.layout == "coco" else scan.root)
     if out.exists() and any(out.iterdir()):
-        raise DataError(f"{out} holds files already; choose another --out, or move it away")
+        raise DataError(f"{out} is not empty; choose another --out, or move it away")
+    summary = CropSummary()
+    tiles: list[Image] = []
+    rows: list[list[object]] = []
     try:
-        for item in progress(scan.images):
-            try:
-                image = read_image(item.path)
-            except DataError as error:
-                cut.unreadable.append(str(error))
-                continue
-            faces = sorted(detect(image, detector), key=_face_area, reverse=True)
-            if not faces:
-                cut.without_face.append(item.path)
-            for number, face in enumerate(faces if all_faces else faces[:1], start=1):
-                inner = scan.relative_path(item).with_suffix(".jpg")
-                target = next_free_path(
-                    out
-                    / item.split
-                    / item.class_name
-                    / (inner if number == 1 else inner.with_stem(f"{inner.stem}_{number}"))
-                )
-                portrait = crop_face(image, face.box, FACE_CROP_MARGIN, _crop_size(face))
-                write_jpeg(target, portrait)
-                cut.crops_by_class[item.class_name] += 1
-                rows.append(
-                    [item.path, target.relative_to(out), *(round(s, 1) for s in face.box), round(face.score, 3)]
-                )
-                if len(tiles) < 96:
-                    tiles.append(letterbox(portrait, (96, 96))[0])
+        for scanned, target, face, crop in _iter_crops(scan, detector, out, all_faces, progress, summary):
+            write_jpeg(target, crop)
+            summary.crops_by_class[scanned.class_name] += 1
+            box = (round(side, 1) for side in face.box)
+            rows.append([scanned.path, target.relative_to(out), *box, round(face.score, 3)])
+            if len(tiles) < MAX_TILES:
+                tiles.append(letterbox(crop, TILE_SIZE)[0])
         if tiles:
-            write_contact_sheet(tiles, 12, out / CROPS_SHEET, [("faces as they were cut", GRAY)])
+            write_contact_sheet(tiles, SHEET_COLUMNS, out / CROPS_SHEET, [("faces as they were cropped", GRAY)])
             _write_table(out / CROPS_TABLE, rows)
     except OSError as error:
         raise DataError(f"{error.filename or out} cannot be written: {error.strerror}") from error
-    return cut
+    return summary
 
 
-def _face_area(face: Face) -> float:
-    return (face.box.right - face.box.left) * (face.box.bottom - face.box.top)
+def _iter_crops(
+    scan: DatasetScan,
+    detector: Model,
+    out: Path,
+    all_faces: bool,
+    progress: Callable[[Sequence[ScannedImage]], Iterable[ScannedImage]],
+    summary: CropSummary,
+) -> Iterator[tuple[ScannedImage, Path, Face, Image]]:
+    """Image, target file, face and crop (side, side, 3). Images without a crop are added to `summary`."""
+    for scanned in progress(scan.images):
+        try:
+            image = read_image(scanned.path)
+        except DataError as error:
+            summary.unreadable.append(str(error))
+            continue
+        faces = sorted(detect(image, detector), key=lambda face: face.box.area, reverse=True)
+        if not faces:
+            summary.without_face.append(scanned.path)
+        for number, face in enumerate(faces if all_faces else faces[:1], start=1):
+            name = scan.relative_path(scanned).with_suffix(".jpg")
+            if number > 1:
+                name = name.with_stem(f"{name.stem}_{number}")
+            target = next_free_path(out / scanned.split / scanned.class_name / name)
+            yield scanned, target, face, crop_face(image, face.box, FACE_CROP_MARGIN, _crop_size(face.box))
 
 
-def _crop_size(face: Face) -> tuple[int, int]:
-    """As many pixels as the photograph gives, up to LARGEST."""
-    longer = max(face.box.right - face.box.left, face.box.bottom - face.box.top)
-    side = min(MAX_CROP_SIDE, max(1, round(longer * (1 + 2 * FACE_CROP_MARGIN))))
+def _crop_size(box: Box) -> tuple[int, int]:
+    """Height and width of the crop: the resolution of the photograph, up to MAX_CROP_SIDE."""
+    longer_side = max(box.width, box.height)
+    side = min(MAX_CROP_SIDE, max(1, round(longer_side * (1 + 2 * FACE_CROP_MARGIN))))
     return side, side
 
 
 def _write_table(path: Path, rows: list[list[object]]) -> None:
     with path.open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["picture", "crop", "left", "top", "right", "bottom", "score"])
+        table.writerow(TABLE_COLUMNS)
         table.writerows(rows)

@@ -1,4 +1,4 @@
-"""Which pictures stay together in a split, and which part each group gets."""
+"""Groups of images that must stay in one split, and the assignment of groups to splits."""
 
 from __future__ import annotations
 
@@ -17,82 +17,86 @@ from pocketsight.train.datasets.splits import SPLITS
 
 @dataclass
 class Group:
-    """Pictures that must stay together."""
+    """Images that must stay in one split."""
 
-    indices: list[int]
-    split: str = ""  # where some of them are already
-    counts: Counter[str] = field(default_factory=Counter)  # by class, or by with or without boxes
+    indices: list[int]  # of the images
+    split: str = ""  # the split of those that have one already
+    counts: Counter[str] = field(default_factory=Counter)  # images by stratum
 
 
 def group_images(
     images: Sequence[ScannedImage], fingerprints: Sequence[Fingerprint], splits: Sequence[str], mix_sessions: bool
 ) -> list[Group]:
-    """Near-duplicates, what the data calls a group and, unless `mix`, each capture session."""
-    together: dict[str, list[int]] = {}
-    for n, item in enumerate(images):
-        session = None if mix_sessions else parse_session_name(item.path.name)
-        for key in (f"group {item.group}" if item.group else "", f"session {session}" if session else ""):
+    """Group near-duplicates, images of one COCO `group` and, unless `mix_sessions`, of one capture session.
+
+    `fingerprints` and `splits` belong to `images`, in the same order; "" is an image without a split.
+    """
+    linked: dict[str, list[int]] = {}
+    for n, image in enumerate(images):
+        session = None if mix_sessions else parse_session_name(image.path.name)
+        for key in (f"group {image.group}" if image.group else "", f"session {session}" if session else ""):
             if key:
-                together.setdefault(key, []).append(n)
+                linked.setdefault(key, []).append(n)
     groups = []
-    for numbers in union_groups(len(images), [*near_duplicate_groups(fingerprints), *together.values()]):
-        part = next((splits[n] for n in numbers if splits[n]), "")
-        groups.append(Group(numbers, part, Counter(stratum(images[n]) for n in numbers)))
+    for indices in union_groups(len(images), [*near_duplicate_groups(fingerprints), *linked.values()]):
+        split = next((splits[n] for n in indices if splits[n]), "")
+        groups.append(Group(indices, split, Counter(stratum(images[n]) for n in indices)))
     return groups
 
 
 def union_groups(count: int, links: Iterable[Sequence[int]]) -> list[list[int]]:
-    """The numbers below `count` in groups: those that a link names together, directly or through others, share one."""
+    """Connected components of the numbers 0 to `count` - 1, by union-find. A link connects all its numbers."""
     parent = list(range(count))
 
-    def first(n: int) -> int:
+    def find_root(n: int) -> int:
         while parent[n] != n:
             parent[n] = parent[parent[n]]
             n = parent[n]
         return n
 
-    for numbers in links:
-        low = min(map(first, numbers))
-        for n in numbers:
-            parent[first(n)] = low
+    for indices in links:
+        lowest = min(map(find_root, indices))
+        for n in indices:
+            parent[find_root(n)] = lowest
     groups: dict[int, list[int]] = {}
     for n in range(count):
-        groups.setdefault(first(n), []).append(n)
+        groups.setdefault(find_root(n), []).append(n)
     return list(groups.values())
 
 
 def assign_splits(groups: Sequence[Group], shares: Mapping[str, float], seed: int) -> None:
-    """Give each group without a part the one that brings every class nearest to its shares; large groups first.
+    """Assign each group without a split to the one that brings every stratum nearest to its shares.
 
-    The same groups and seed give the same parts, and no part that is asked for stays empty. Raises DataError.
+    Large groups come first; `seed` orders groups of equal size. The result is deterministic, and no split with a share
+    above 0 stays empty. Raises DataError when there are fewer groups than such splits.
     """
-    asked = [part for part in SPLITS if shares[part] > 0]
+    requested = [split for split in SPLITS if shares[split] > 0]
     total: Counter[str] = Counter()
-    have: dict[str, Counter[str]] = {part: Counter() for part in SPLITS}
+    assigned: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     for group in groups:
         total += group.counts
         if group.split:
-            have[group.split] += group.counts
-    free = [group for group in groups if not group.split]
-    if free and len(groups) < len(asked):
+            assigned[group.split] += group.counts
+    unassigned = [group for group in groups if not group.split]
+    if unassigned and len(groups) < len(requested):
         raise DataError(
-            f"the pictures are {len(groups)} group(s) of one capture session or look alike, too few for {len(asked)} "
-            "parts; capture in more sessions (other days, places, clothes), or --mix-sessions where that is the reason"
+            f"sessions and near-duplicates make {len(groups)} group(s), too few for {len(requested)} splits; "
+            "capture in more sessions (other days, places, clothes), or use --mix-sessions if sessions are the cause"
         )
-    shuffled = [free[n] for n in np.random.default_rng(seed).permutation(len(free))]
-    shuffled.sort(key=lambda group: -len(group.indices))
-    for number, group in enumerate(shuffled):
-        empty = [part for part in asked if not have[part]]
-        options = empty if len(empty) >= len(shuffled) - number else asked
+    queue = [unassigned[n] for n in np.random.default_rng(seed).permutation(len(unassigned))]
+    queue.sort(key=lambda group: -len(group.indices))
+    for number, group in enumerate(queue):
+        empty = [split for split in requested if not assigned[split]]
+        options = empty if len(empty) >= len(queue) - number else requested
 
-        def cost(part: str, group: Group = group) -> float:
-            gap = {kind: have[part][kind] - shares[part] * total[kind] for kind in group.counts}
-            return sum((gap[kind] + count) ** 2 - gap[kind] ** 2 for kind, count in group.counts.items())
+        def cost(split: str, group: Group = group) -> float:
+            gap = {name: assigned[split][name] - shares[split] * total[name] for name in group.counts}
+            return sum((gap[name] + count) ** 2 - gap[name] ** 2 for name, count in group.counts.items())
 
-        group.part = min(options, key=cost)
-        have[group.part] += group.counts
+        group.split = min(options, key=cost)
+        assigned[group.split] += group.counts
 
 
 def stratum(image: ScannedImage) -> str:
-    """What each part is to have its share of: a class, or pictures with boxes and without."""
+    """The category that is kept in proportion in every split: a class, "with boxes" or "without boxes"."""
     return image.class_name or ("with boxes" if image.objects else "without boxes")

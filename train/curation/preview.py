@@ -1,7 +1,8 @@
-"""A contact sheet of a data set, as it is and as training sees it."""
+"""`pocketsight data preview`: a contact sheet of a data set, as stored and as augmented for training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,59 +25,61 @@ from pocketsight.train.datasets.detection import DetectionBatches, DetectionSamp
 from pocketsight.train.datasets.face_alignment import align_faces, load_face_finder
 from pocketsight.train.recipe import RECIPES, Recipe
 
-AUGMENTED_VERSIONS = 3  # augmented ones of each picture
+AUGMENTED_VERSIONS = 3  # of each image
 SHEET_COLUMNS = 8
+DETECTION_TILE, CLASSIFICATION_TILE = (144, 192), (144, 144)  # height, width
 
 
 def preview(data: Path, augment: bool, count: int, arch: str | None, seed: int, target: Path) -> str:
-    """Draw `count` pictures of a data set, chosen by `seed`, into a PNG; a line that says what is on it.
+    """Draw `count` images of a data set, chosen by `seed`, into a PNG, and return a line that describes it.
 
-    With `augment` each stands beside versions made by the recipe of the net `arch`. Raises DataError.
+    With `augment` each image is followed by versions augmented by the recipe of the network `arch`. Raises DataError.
     """
     if target.suffix.lower() != ".png":
-        raise DataError(f"{target}: the sheet is a PNG picture; let its name end in .png")
+        raise DataError(f"{target}: the sheet is a PNG file; its name must end in .png")
     layout = scan_dataset(data).layout
-    if layout == "pictures":
+    if layout == "images":
         raise DataError(f"{data} has neither labels nor class folders; label it first: pocketsight data label")
     task = "classifier" if layout == "classes" else "detector"
     if arch and arch not in RECIPES[task]:
-        raise DataError(f"{data} is for a {task}; its nets are: {', '.join(RECIPES[task])}")
+        raise DataError(f"{data} is for a {task}; its networks are: {', '.join(RECIPES[task])}")
     name = arch or next(iter(RECIPES[task]))
     draw = _classification_tiles if task == "classifier" else _detection_tiles
     rng = np.random.default_rng(seed)
     tiles, legend, skipped = draw(data, augment, count, RECIPES[task][name], rng)
     if not tiles:
-        raise DataError(f"none of the pictures of {data} can be read; see: pocketsight data check {data}")
+        raise DataError(f"no image of {data} can be read; see: pocketsight data check {data}")
     if augment:
-        legend = [(f"each picture, then {AUGMENTED_VERSIONS} versions of it by the recipe of {name}", GRAY), *legend]
+        legend = [(f"each image, then {AUGMENTED_VERSIONS} versions of it by the recipe of {name}", GRAY), *legend]
     write_contact_sheet(tiles, SHEET_COLUMNS, target, legend)
     shown = len(tiles) // (1 + AUGMENTED_VERSIONS) if augment else len(tiles)
-    return f"{shown} pictures of {data} in {target}" + (f"; {skipped} could not be read" if skipped else "")
+    return f"{shown} images of {data} in {target}" + (f"; {skipped} could not be read" if skipped else "")
 
 
-PreviewTiles = tuple[
-    list[Image], list[tuple[str, tuple[int, int, int]]], int
-]  # tiles, legend, pictures that were skipped
+# Tiles, legend, number of skipped images.
+PreviewTiles = tuple[list[Image], list[tuple[str, tuple[int, int, int]]], int]
 
 
 def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng: np.random.Generator) -> PreviewTiles:
-    found = read_detection_dataset(data)
-    examples = [example for part in found.splits.values() for example in part]
-    spec = ModelSpec("detector", "", recipe.input_size, (found.label,), 0.5)
-    batches, tile = DetectionBatches(examples, spec, recipe), (144, 192)
+    dataset = read_detection_dataset(data)
+    samples = [sample for split in dataset.splits.values() for sample in split]
+    spec = ModelSpec("detector", "", recipe.input_size, (dataset.label,), 0.5)
+    batches, tile = DetectionBatches(samples, spec, recipe), DETECTION_TILE
     batches.augmentation.set_random_seed(int(rng.integers(2**31)))
 
-    def versions(example: DetectionSample) -> list[Image]:
-        made = [(example.read(), example.boxes, example.ignored_boxes)]
-        made += [batches.augment(example, rng) for _ in range(AUGMENTED_VERSIONS * augment)]
-        return [letterbox(_draw_boxes(letterbox(image, tile), boxes, ignore), tile)[0] for image, boxes, ignore in made]
+    def draw_versions(sample: DetectionSample) -> list[Image]:
+        versions = [(sample.read(), sample.boxes, sample.ignored_boxes)]
+        versions += [batches.augment(sample, rng) for _ in range(AUGMENTED_VERSIONS * augment)]
+        return [
+            letterbox(_draw_boxes(letterbox(image, tile), boxes, ignore), tile)[0] for image, boxes, ignore in versions
+        ]
 
-    tiles, skipped = _first_readable(examples, count, versions, rng)
-    return tiles, [(found.label, GREEN), ("ignored", ORANGE)], skipped
+    tiles, skipped = _first_readable(samples, count, draw_versions, rng)
+    return tiles, [(dataset.label, GREEN), ("ignored", ORANGE)], skipped
 
 
 def _draw_boxes(fitted: tuple[Image, float], boxes: Any, ignore: Any) -> Image:
-    """The boxes of a picture on its tile, so that their lines stay one pixel wide."""
+    """Draw the boxes after scaling, so that their lines are one pixel wide. `fitted` is the result of `letterbox`."""
     image, scale = fitted
     return draw_boxes(image, [(ignore * scale, ORANGE), (boxes * scale, GREEN)])
 
@@ -84,35 +87,35 @@ def _draw_boxes(fitted: tuple[Image, float], boxes: Any, ignore: Any) -> Image:
 def _classification_tiles(
     data: Path, augment: bool, count: int, recipe: Recipe, rng: np.random.Generator
 ) -> PreviewTiles:
-    found = read_classification_dataset([data], [])
-    portraits = [portrait for part in found.splits.values() for portrait in part]
-    spec = ModelSpec("classifier", "", recipe.input_size, found.classes, 0.5, crop_margin=recipe.crop_margin)
-    batches, tile = ClassificationBatches(portraits, spec, recipe), (144, 144)
+    dataset = read_classification_dataset([data], [])
+    samples = [sample for split in dataset.splits.values() for sample in split]
+    spec = ModelSpec("classifier", "", recipe.input_size, dataset.classes, 0.5, crop_margin=recipe.crop_margin)
+    batches, tile = ClassificationBatches(samples, spec, recipe), CLASSIFICATION_TILE
     batches.augmentation.set_random_seed(int(rng.integers(2**31)))
-
     detector = load_face_finder(None) if recipe.align_faces else None
 
-    def versions(portrait: ClassificationSample) -> list[Image]:
+    def draw_versions(sample: ClassificationSample) -> list[Image]:
         if detector:
-            (portrait,) = align_faces([portrait], detector)
-        made = [read_image(portrait.path)] + [
-            batches.augment(portrait, rng) for _ in range(AUGMENTED_VERSIONS * augment)
-        ]
-        tiles = [letterbox(image, tile)[0].copy() for image in made]
-        _draw_caption(tiles[0], portrait.path.parent.name)
+            (sample,) = align_faces([sample], detector)
+        versions = [read_image(sample.path)]
+        versions += [batches.augment(sample, rng) for _ in range(AUGMENTED_VERSIONS * augment)]
+        tiles = [letterbox(image, tile)[0].copy() for image in versions]
+        _draw_caption(tiles[0], sample.path.parent.name)
         return tiles
 
-    tiles, skipped = _first_readable(portraits, count, versions, rng)
-    return tiles, [("the class of each picture stands on it", GRAY)], skipped
+    tiles, skipped = _first_readable(samples, count, draw_versions, rng)
+    return tiles, [("each image has its class in a corner", GRAY)], skipped
 
 
-def _first_readable(items: list[Any], count: int, versions: Any, rng: np.random.Generator) -> tuple[list[Image], int]:
-    """Tiles of the first `count` readable pictures in random order, and how many before them were not."""
+def _first_readable(
+    samples: list[Any], count: int, draw_versions: Callable[[Any], list[Image]], rng: np.random.Generator
+) -> tuple[list[Image], int]:
+    """Tiles of the first `count` readable samples in random order, and how many before them could not be read."""
     tiles: list[Image] = []
     good = skipped = 0
-    for n in rng.permutation(len(items)):
+    for n in rng.permutation(len(samples)):
         try:
-            tiles += versions(items[n])
+            tiles += draw_versions(samples[n])
             good += 1
         except DataError:
             skipped += 1

@@ -1,33 +1,37 @@
-"""Training, validation and test parts, so that nothing in one part looks like anything in another.
+"""`pocketsight data split`: train, val and test splits without near-duplicates across them.
 
-The plan is written before a file is touched, and each file moves by one rename, so a split that was cut off goes on.
+The plan is written before any file is touched, and each file moves by one rename: an interrupted split can be resumed.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.system.atomic_files import atomic_write, write_json
+from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.curation.grouping import assign_splits, group_images, stratum
 from pocketsight.train.curation.image_hash import read_fingerprints
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
-from pocketsight.train.datasets.formats.coco import read_coco
+from pocketsight.train.curation.split_plan import PLAN_FILE, SplitPlan, read_split_plan, write_coco_splits
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.writers import require_disjoint
 from pocketsight.train.datasets.splits import SPLITS
 
-PLAN_FILE = "split.json"
-
 SizedProgressFn = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+class SplitResult(NamedTuple):
+    """What a split did."""
+
+    counts: dict[str, dict[str, int]]  # split -> stratum -> images
+    changed_files: int
 
 
 def split(
@@ -38,49 +42,56 @@ def split(
     mix_sessions: bool,
     reassign: bool,
     progress: SizedProgressFn,
-) -> dict[str, Any]:
-    """Put each picture that has no part yet into one; returns the plan, with the number of files that were "done".
+) -> SplitResult:
+    """Assign a split to each image without one, and move the files within the data, or copy them to `out`.
 
-    Within the data files move; into `out` they are copied. COCO files are written anew, their pictures stay. `mix`
-    ignores sessions, `again` also gives new parts to what has one. Raises DataError.
+    Of a COCO file a copy is written for each split; its images stay. `shares` sum to 1. `mix_sessions` allows one
+    session in several splits. `reassign` gives new splits to all images. Raises DataError.
     """
     _check_splittable(scan, out)
-    scan = replace(scan, images=sorted(_reattach_labels(scan), key=lambda item: _plan_name(item, scan)))
-    home = PLAN_FILE if scan.layout != "coco" else f"{scan.root.stem}_{PLAN_FILE}"
-    root = out or (scan.root.parent if scan.layout == "coco" else scan.root)
-    before = read_split_plan(root / home)
-    if reassign and out and before["pictures"]:
+    scan = replace(scan, images=sorted(_reattach_labels(scan), key=lambda image: _plan_name(image, scan)))
+    is_coco = scan.layout == "coco"
+    root = out or (scan.root.parent if is_coco else scan.root)
+    plan_path = root / (f"{scan.root.stem}_{PLAN_FILE}" if is_coco else PLAN_FILE)
+    previous = read_split_plan(plan_path)
+    if reassign and out and previous.images:
         raise DataError(f"{out} holds an earlier split; --reassign needs another --out")
-    prints = list(progress(read_fingerprints([item.path for item in scan.images]), len(scan.images)))
-    names = [_plan_name(item, scan) for item in scan.images]
-    parts = [""] * len(names) if reassign else _current_splits(scan, names, before)
-    groups = group_images(scan.images, prints, parts, mix_sessions)
+    splits, images = _assign_images(scan, None if reassign else previous, shares, seed, mix_sessions, progress)
+    plan = SplitPlan(seed, dict(shares), images)
+    moves = [] if is_coco else _plan_moves(scan, splits, root, copy=out is not None)
+    _check_no_overwrite(moves, {root / own for own, _ in previous.images.values()} if out else set())
+    if moves:
+        write_json(plan_path, replace(plan, unfinished=True).as_dict())
+    for source, target in progress(moves, len(moves)):
+        _place_file(source, target, copy=out is not None)
+    changed = write_coco_splits(scan, splits, root, not previous.images) if is_coco else len(moves)
+    if moves or plan.images != previous.images or previous.unfinished:
+        write_json(plan_path, plan.as_dict())
+    return SplitResult(_count_by_split(scan.images, splits), changed)
+
+
+def _assign_images(
+    scan: DatasetScan, previous: SplitPlan | None, shares: Mapping[str, float], seed: int, mix_sessions: bool,
+    progress: SizedProgressFn,
+) -> tuple[list[str], dict[str, tuple[str, str]]]:
+    """The split of each image, and the `images` of the plan. Without `previous` all images get new splits."""
+    names = [_plan_name(image, scan) for image in scan.images]
+    fingerprints = list(progress(read_fingerprints([image.path for image in scan.images]), len(names)))
+    splits = _current_splits(scan, names, previous) if previous else [""] * len(names)
+    groups = group_images(scan.images, fingerprints, splits, mix_sessions)
     assign_splits(groups, shares, seed)
     for group in groups:
         for n in group.indices:
-            parts[n] = parts[n] or group.split
-    pictures = {
-        name: {"part": part, "sha256": seen.sha256} for name, part, seen in zip(names, parts, prints, strict=True)
-    }
-    plan = {"unfinished": False, "seed": seed, "shares": dict(shares), "pictures": pictures}
-    moves = [] if scan.layout == "coco" else _plan_moves(scan, parts, root, copy=out is not None)
-    _check_no_overwrite(moves, {root / row["part"] for row in before["pictures"].values()} if out else set())
-    if moves:
-        write_json(root / home, plan | {"unfinished": True})
-    for source, target in progress(moves, len(moves)):
-        _place_file(source, target, copy=out is not None)
-    done = len(moves) + (_write_coco_splits(scan, parts, root, not before["pictures"]) if scan.layout == "coco" else 0)
-    if moves or pictures != before["pictures"] or before["unfinished"]:
-        write_json(root / home, plan)
-    return plan | {"done": done, "counts": _count_by_split(scan.images, parts)}
+            splits[n] = splits[n] or group.split
+    return splits, {name: (own, f.sha256) for name, own, f in zip(names, splits, fingerprints, strict=True)}
 
 
 def _check_splittable(scan: DatasetScan, out: Path | None) -> None:
-    """Raise DataError where a split could only do harm."""
-    unlabelled = (
-        scan.layout == "labelme" and not scan.orphan_labels and not any(item.label_file for item in scan.images)
+    """Raises DataError when a split could only do harm."""
+    unlabeled = (
+        scan.layout == "labelme" and not scan.orphan_labels and not any(image.label_file for image in scan.images)
     )
-    if scan.layout == "pictures" or unlabelled:
+    if scan.layout == "images" or unlabeled:
         raise DataError(f"{scan.root} has neither labels nor class folders; label it first: pocketsight data label")
     if scan.layout == "coco":
         return
@@ -88,130 +99,88 @@ def _check_splittable(scan: DatasetScan, out: Path | None) -> None:
     if out:
         require_disjoint(out, root)
         return
-    for item in scan.images:
-        if item.path.is_symlink() or not item.path.resolve().is_relative_to(root):
-            raise DataError(f"{item.path} is a link, or lies behind one; copy instead of moving, by --out FOLDER")
+    for image in scan.images:
+        if image.path.is_symlink() or not image.path.resolve().is_relative_to(root):
+            raise DataError(f"{image.path} is a link, or in a linked folder; copy instead of moving: --out FOLDER")
 
 
 def _reattach_labels(scan: DatasetScan) -> Iterator[ScannedImage]:
-    """The items, those with their labels too whose file moved on alone when a split was cut off."""
-    strays = {
-        stray.relative_to(tree).with_suffix(""): stray
-        for stray in scan.orphan_labels
-        for tree in [next(parent for parent in stray.parents if parent.name == "labels")]
+    """The images, with the labels of those whose label file alone was moved before an interruption."""
+    orphans = {
+        path.relative_to(tree).with_suffix(""): path
+        for path in scan.orphan_labels
+        for tree in [next(parent for parent in path.parents if parent.name == "labels")]
     }
-    for item in scan.images:
-        stray = None if item.label_file else strays.get(scan.relative_path(item).with_suffix(""))
-        yield (
-            replace(item, label_file=stray, annotations=read_labelme_image(item.path, stray).annotations)
-            if stray
-            else item
-        )
+    for image in scan.images:
+        file = None if image.label_file else orphans.get(scan.relative_path(image).with_suffix(""))
+        if file:
+            annotations = read_labelme_image(image.path, file).annotations
+            image = replace(image, label_file=file, annotations=annotations)
+        yield image
 
 
-def _current_splits(scan: DatasetScan, names: Sequence[str], previous_plan: dict[str, Any]) -> list[str]:
-    """The part that each picture has already: by where it lies, or by a plan that was not carried out to its end."""
-    planned = {name: row["part"] for name, row in previous_plan["pictures"].items()}
-    lying = ["" if scan.layout == "coco" else item.split for item in scan.images]
-    if previous_plan["unfinished"]:
-        return [planned.get(name) or part for name, part in zip(names, lying, strict=True)]
-    return [part or planned.get(name, "") for name, part in zip(names, lying, strict=True)]
-
-
-def read_split_plan(path: Path) -> dict[str, Any]:
-    """The plan of an earlier split; one without pictures where there was none."""
-    if not path.exists():
-        return {"unfinished": False, "pictures": {}}
-    try:
-        plan: dict[str, Any] = json.loads(path.read_text())
-        plan.setdefault("unfinished", False)
-        for row in plan["pictures"].values():
-            if row["part"] not in SPLITS:
-                raise ValueError(f"part {row['part']!r}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not the plan of a split ({error!r}); move it away to split anew") from error
-    return plan
+def _current_splits(scan: DatasetScan, names: Sequence[str], previous: SplitPlan) -> list[str]:
+    """The split that each image already has: by its folder, or by the plan of an interrupted split. Else ""."""
+    planned = [previous.images.get(name, ("", ""))[0] for name in names]
+    by_folder = ["" if scan.layout == "coco" else image.split for image in scan.images]
+    pairs = zip(planned, by_folder, strict=True)
+    return [plan or folder if previous.unfinished else folder or plan for plan, folder in pairs]
 
 
 def _plan_name(image: ScannedImage, scan: DatasetScan) -> str:
-    """A picture's name in the plan, the same before and after it has moved."""
+    """The name of an image in the plan. It is the same before and after the move."""
     return (Path(image.class_name) / scan.relative_path(image)).as_posix()
 
 
 def _plan_moves(scan: DatasetScan, splits: Sequence[str], root: Path, copy: bool) -> list[tuple[Path, Path]]:
-    """From where to where each file goes, labels before their picture; those that are there already left out."""
+    """(source, target) of each file that is not in place yet. A label file comes before its image."""
     moves = []
-    for item, part in zip(scan.images, splits, strict=True):
-        inner = scan.relative_path(item)
+    for image, split_name in zip(scan.images, splits, strict=True):
+        inner = scan.relative_path(image)
         if scan.layout == "labelme":
-            if item.label_file:
-                moves.append((item.label_file, root / part / "labels" / inner.with_suffix(".json")))
-            moves.append((item.path, root / part / "images" / inner))
+            if image.label_file:
+                moves.append((image.label_file, root / split_name / "labels" / inner.with_suffix(".json")))
+            moves.append((image.path, root / split_name / "images" / inner))
         else:
-            moves.append((item.path, root / part / item.class_name / inner))
+            moves.append((image.path, root / split_name / image.class_name / inner))
     return [
         (source, target) for source, target in moves if source != target and not (copy and _is_copied(source, target))
     ]
 
 
 def _is_copied(source: Path, target: Path) -> bool:
-    """Whether a copy of an earlier split is in place."""
+    """Whether the copy of an earlier split is up to date."""
     return target.exists() and target.read_bytes() == source.read_bytes()
 
 
 def _check_no_overwrite(moves: Sequence[tuple[Path, Path]], own_folders: set[Path]) -> None:
-    """Raise DataError when two files would become one. Below `ours` stand copies of an earlier split, to be renewed."""
+    """Raises DataError when two files would get one name. Copies of an earlier split, in `own_folders`, are renewed."""
     counts = Counter(target for _, target in moves)
     sources = {source for source, _ in moves}
     for _, target in moves:
-        old = target.exists() and target not in sources and not own_folders & set(target.parents)
-        if counts[target] > 1 or old:
+        is_foreign = target.exists() and target not in sources and not own_folders & set(target.parents)
+        if counts[target] > 1 or is_foreign:
             raise DataError(f"{target} would be overwritten; rename one of the files of that name. Nothing was moved")
 
 
 def _place_file(source: Path, target: Path, copy: bool) -> None:
+    """Move or copy one file. An interrupted copy leaves no incomplete target."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if copy:
-            part = target.with_name(f".{target.name}.part")
-            shutil.copy2(source, part)
-            os.replace(part, target)
+            temporary = target.with_name(f".{target.name}.part")
+            shutil.copy2(source, temporary)
+            os.replace(temporary, target)
         else:
             os.rename(source, target)
     except OSError as error:
-        cure = "copy instead, by --out FOLDER" if error.errno == errno.EXDEV else "then run the same command again"
-        raise DataError(f"{target} cannot be written: {error.strerror}; {cure}") from error
-
-
-def _write_coco_splits(scan: DatasetScan, splits: Sequence[str], root: Path, is_first_split: bool) -> int:
-    """One COCO file a part, none for a part without pictures; the number of files that changed."""
-    data = json.loads(scan.root.read_text(encoding="utf-8-sig"))
-    homes = {item.path: part for item, part in zip(scan.images, splits, strict=True)}
-    read = [Path(os.path.normpath(picture.path)) for picture in read_coco(scan.root, scan.root.parent)]
-    listed = [(row, path, homes.get(path)) for row, path in zip(data["images"], read, strict=True)]
-    changed: dict[Path, str | None] = {}
-    for name in SPLITS:
-        rows = [{**row, "file_name": os.path.relpath(path, root)} for row, path, part in listed if part == name]
-        ids = {row["id"] for row in rows}
-        notes = [note for note in data["annotations"] if note["image_id"] in ids]
-        target = root / f"{scan.root.stem}_{name}.json"
-        text = json.dumps({**data, "images": rows, "annotations": notes}) if rows else None
-        if text != (target.read_text() if target.exists() else None):
-            changed[target] = text
-    there = [target for target in changed if target.exists()]
-    if is_first_split and there:
-        raise DataError(f"{there[0]} would be overwritten; move it away, or choose another --out. Nothing was written")
-    for target, text in changed.items():
-        if text:
-            atomic_write(target, text)
-        else:
-            target.unlink()
-    return len(changed)
+        fix = "copy instead: --out FOLDER" if error.errno == errno.EXDEV else "then run the same command again"
+        raise DataError(f"{target} cannot be written: {error.strerror}; {fix}") from error
 
 
 def _count_by_split(images: Sequence[ScannedImage], splits: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Pictures by part and class."""
-    rows: dict[str, Counter[str]] = {part: Counter() for part in SPLITS}
-    for item, part in zip(images, splits, strict=True):
-        rows[part][stratum(item)] += 1
-    return {part: dict(sorted(counts.items())) for part, counts in rows.items() if counts}
+    """split -> stratum -> images."""
+    rows: dict[str, Counter[str]] = {name: Counter() for name in SPLITS}
+    for image, name in zip(images, splits, strict=True):
+        rows[name][stratum(image)] += 1
+    return {name: dict(sorted(counts.items())) for name, counts in rows.items() if counts}

@@ -1,0 +1,45 @@
+"""HTML reports: one file each, images embedded, no network access. Templates escape every value (jinja2 autoescape)."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.resize import resize
+
+JPEG_QUALITY = 80
+
+
+@cache
+def _environment() -> Environment:
+    """Templates are named by their path below train/, for example "curation/templates/check.html.j2"."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render_page(template: str, **values: Any) -> str:
+    """The page that a template makes of the values. `template` is a path below train/."""
+    return _environment().get_template(template).render(values)
+
+
+def jpeg_base64(image: Image) -> str:
+    """An RGB image (H, W, 3) as a JPEG in base64, for the macro `image` of templates/macros.html.j2."""
+    _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def shrink(image: Image, max_side: int) -> tuple[Image, float]:
+    """The image, scaled down until its longer side is at most `max_side` px, and the scale (1 or less)."""
+    scale = min(1.0, max_side / max(image.shape[:2]))
+    return resize(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))), scale
