@@ -22,7 +22,7 @@ NAMES = {
     "ultralight_slim320_litert": "Ultra-Light slim",
     "ultralight_rfb320_litert": "Ultra-Light RFB",
     "blazeface_short_litert": "BlazeFace short",
-    "haar_default": "Haar",
+    "haar_default": "Haar default",
     "haar_alt2": "Haar alt2",
     "dlib_hog": "dlib HOG",
     "dlib_hog_up1": "dlib HOG, doubled",
@@ -30,8 +30,8 @@ NAMES = {
 # Offsets of names that would overlap, in points from their mark.
 LABEL_OFFSETS = {
     "pocketsight-tiny": (-20, -20),
-    "pocketsight": (-18, 12),
-    "pocketsight-large": (-36, 14),
+    "pocketsight": (-66, 6),
+    "pocketsight-large": (-62, 12),
     "yunet_ort": (-40, -4),
     "yunet_n_ort": (-44, 8),
     "ultralight_slim320_litert": (-30, -22),
@@ -98,7 +98,7 @@ def main(result: Path, target: Path, resolution: str, reference: str) -> None:
 
 def _network_ms(result: dict[str, Any]) -> float:
     """The time of the network alone; of the whole call for a detector that does not separate them."""
-    return float(result.get("net", result["e2e"])["median"])
+    return float((result["net"] if "net" in result else result["e2e"])["median"])
 
 
 if __name__ == "__main__":
