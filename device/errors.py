@@ -1,26 +1,26 @@
-"""Every error this project raises on purpose.
+"""The errors that pocketsight raises on purpose.
 
 PocketsightError
   ModelError    a model is missing, damaged, of another version or for another task
-  CameraError   no camera, or it stopped giving frames
-  LogError      a record or a video cannot be written
-  SettingsError an option or a settings file says what cannot be
-  ServeError    an address cannot be served
-  DataError     a picture or a data set is missing, malformed, or cannot be written
-  ParityError   an exported model does not do what the trained one does (raised by export)
+  CameraError   no camera, or it stopped delivering frames
+  LogError      a log entry or a video cannot be written
+  SettingsError an option or a value in a settings file is invalid
+  ServeError    a web page cannot be served, or a broker cannot be reached
+  DataError     an image or a dataset is missing or malformed, or cannot be written
+  ParityError   an exported model differs from the trained one (raised by export)
 """
 
 
 class PocketsightError(Exception):
-    """Base class. The command line prints it as one line and exits with status 1."""
+    """Base class. The command line prints the message as one line and exits with status 1."""
 
     def __str__(self) -> str:
-        r"""One line, whatever a damaged file or its name holds: what a terminal would obey is written out, as \x1b."""
-        return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in super().__str__())
+        r"""The message on one line. Control characters, which a file name may have, are escaped, such as \x1b."""
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in super().__str__())
 
 
 class ModelError(PocketsightError):
-    """A model cannot be used. The message names the file and the command that makes a good one."""
+    """A model cannot be used. The message names the file and how to get a good one."""
 
 
 class CameraError(PocketsightError):
@@ -28,20 +28,20 @@ class CameraError(PocketsightError):
 
 
 class LogError(PocketsightError):
-    """What was seen cannot be written down."""
+    """A log entry or a video cannot be written."""
 
 
 class SettingsError(PocketsightError):
-    """A setting cannot be. The message names it, where it came from, and what it may be."""
+    """A setting is invalid. The message names it, where it comes from and what is allowed."""
 
 
 class ServeError(PocketsightError):
-    """A page or a broker cannot be offered or reached as asked."""
+    """The web page cannot be served, or the broker cannot be reached."""
 
 
 class DataError(PocketsightError):
-    """A picture or a data set cannot be read."""
+    """An image or a dataset cannot be read or written."""
 
 
 class ParityError(PocketsightError):
-    """Export lost more than it may, or left a part of the graph outside int8."""
+    """An exported model differs too much from the trained one, or has operators that are not int8."""

@@ -1,12 +1,12 @@
-"""The one way in which any part of a run reports that something failed, and that it works again."""
+"""How every part of a run reports that something failed, and that it works again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 FaultReporter = Callable[[str, bool, str], None]
-"""Called with the fault's name, True when it begins and False when it is over, and one line for people."""
+"""Called with the name of the fault, True when it begins and False when it is over, and a detail on one line."""
 
 
 def ignore_fault(fault: str, active: bool, detail: str) -> None:
-    """A reporter for callers who do not want to know."""
+    """A FaultReporter that does nothing."""

@@ -1,7 +1,8 @@
-"""What long work says while it goes on."""
+"""Console output of long commands: messages through `logging`, progress bars, and the suggested next command."""
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -10,26 +11,45 @@ from rich.console import Console
 from rich.progress import track
 
 console = Console(stderr=True)
+logger = logging.getLogger("pocketsight.train")
+
+ProgressFn = Callable[[Sequence[Any]], Iterable[Any]]  # wraps an iteration in a progress bar
+
+
+class _ConsoleHandler(logging.Handler):
+    """Prints records to standard error above a progress bar, without wrapping or color."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+        except Exception:
+            self.handleError(record)
 
 
 def log_message(message: str) -> None:
-    """A line on standard error, above a progress bar if there is one, as it is: neither wrapped nor coloured."""
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    """Log a message at INFO level. It is shown by default; `pocketsight -q` hides it."""
+    if not logger.handlers:
+        logger.addHandler(_ConsoleHandler())
+        logger.propagate = False  # the handler of "pocketsight" would print into a progress bar
+    # "pocketsight" shows warnings by default, and errors with -q (system/logging_setup.py).
+    is_quiet = logging.getLogger("pocketsight").level >= logging.ERROR
+    logger.setLevel(logging.ERROR if is_quiet else logging.INFO)
+    logger.info("%s", message)
 
 
 def suggest_next(*words: object) -> None:
-    """The command that comes next, ready to be pasted."""
+    """Log the command that usually comes next, quoted for a shell."""
     log_message(f"next: pocketsight {shlex.join(str(word) for word in words)}")
 
 
 def progress_bar(items: Iterable[Any], total: int | None = None, description: str = "reading") -> Iterable[Any]:
-    """A progress bar on standard error, on a terminal; it vanishes at the end. `count` where `items` has no length."""
+    """Iterate with a progress bar on standard error, if that is a terminal. The bar disappears at the end.
+
+    `total` is the number of items, if `items` has no length.
+    """
     return track(items, description, total, console=console, transient=True, disable=not console.is_terminal)
 
 
 def scoring_progress(items: Any) -> Any:
-    """A progress bar of the pictures that are scored."""
+    """Iterate over the images that are scored, with a progress bar."""
     return progress_bar(list(items), description="scoring")
-
-
-ProgressFn = Callable[[Sequence[Any]], Iterable[Any]]  # wraps an iteration in a progress bar

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Contact sheets: images in a grid, with a legend."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, to_rgb
 
 GREEN, RED, BLUE, ORANGE = (60, 220, 90), (255, 60, 60), (80, 150, 255), (255, 170, 40)
+LEGEND_HEIGHT = 28  # px
 
-
-Legend = Sequence[tuple[str, tuple[int, int, int]]]  # what a colour means
+Legend = Sequence[tuple[str, tuple[int, int, int]]]  # (text, RGB color)
 
 
 def write_contact_sheet(tiles: Sequence[Image], columns: int, target: Path, legend: Legend) -> None:
-    """Pictures of one size side by side, as one PNG, with a line below that says what the colours mean."""
+    """Write images of one size (H, W, 3) as a grid into a PNG, with the legend below. Raises DataError."""
     blank = np.full_like(tiles[0], 255)
     rows = [list(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
     rows[-1] += [blank] * (columns - len(rows[-1]))
-    table = np.vstack([np.hstack(row) for row in rows])
-    line = np.full((28, table.shape[1], 3), 30, np.uint8)
+    grid = np.vstack([np.hstack(row) for row in rows])
+    footer = np.full((LEGEND_HEIGHT, grid.shape[1], 3), 30, np.uint8)
     x = 8
     for text, color in legend:
-        cv2.putText(line, text, (x, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
+        cv2.putText(footer, text, (x, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
         x += cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 24
-    _, data = cv2.imencode(".png", to_rgb(np.vstack([table, line])))
+    _, data = cv2.imencode(".png", to_rgb(np.vstack([grid, footer])))
     atomic_write(target, data.tobytes())
 
 
 def draw_boxes(image: Image, groups: Sequence[tuple[Boxes, tuple[int, int, int]]]) -> Image:
-    """A copy of the image with each group of boxes (N, 4) in its colour."""
+    """A copy of the image with groups of boxes (N, 4), each in its RGB color."""
     canvas = image.copy()
     for boxes, color in groups:
         for left, top, right, bottom in np.asarray(boxes, float).reshape(-1, 4).round().astype(int).tolist():

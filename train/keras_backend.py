@@ -1,4 +1,4 @@
-"""Keras, imported without the pages that TensorFlow writes while it starts; everything here takes it from here."""
+"""Imports Keras without the messages that TensorFlow prints on import. All modules import `keras` from here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ with suppress_stderr():
     if keras.backend.backend() == "tensorflow":
         import tensorflow
 
-        tensorflow.config.list_physical_devices("GPU")  # CUDA complains now, not amid our lines
+        tensorflow.config.list_physical_devices("GPU")  # so that CUDA prints its warnings now, while stderr is off
 
 __all__ = ["keras"]
 
 
 def describe_backend() -> str:
-    """What will do the work: the GPU if Keras' backend sees one, else the CPU, and the versions."""
+    """A line for the log: the GPU, if the backend of Keras finds one, else the CPU; and the versions."""
     backend = keras.backend.backend()
     gpus: list[str] = []
     if backend == "tensorflow":

@@ -1,4 +1,4 @@
-"""How a model is trained: every number that matters, in one place."""
+"""Recipes: all hyperparameters of a training, in one place. Manifests store them under `training.recipe`."""
 
 from __future__ import annotations
 
@@ -8,56 +8,56 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """The same fields for both models; what only one of them uses says so."""
+    """Hyperparameters. Both tasks use the fields of the first block.
 
-    samples: int  # seen in all, repeats counted; the length of a training, unless `epochs` says it
-    batch_size: int  # pictures a step
-    input_size: tuple[int, int]  # height and width of the net's input, pixels
-    learning_rate: float  # at its highest; rises over `warmup` and falls to 0 by a cosine, unless `fall` says how
-    epochs: int = 0  # passes over the training pictures
-    repeats: int = 1  # augmented versions of each picture in a pass
+    Manifests of version 0.1 have other field names: pocketsight.device.inference.manifest_format1 translates them.
+    """
+
+    samples: int  # length of the training in images, repeats counted, unless `epochs` is given
+    batch_size: int  # images in one step
+    input_size: tuple[int, int]  # height, width of the network's input, px
+    learning_rate: (
+        float  # the maximum: it rises during `warmup` and decays to 0 by a cosine, unless `lr_decay` is given
+    )
+    epochs: int = 0  # passes over the training images
+    repeats: int = 1  # augmented versions of each image in one pass
     warmup: float = 0.03  # share of the steps
-    lr_decay: float = 0.0  # share of the learning rate that is left after the first epoch; 1: it stays
-    weight_decay: float = 0.01  # AdamW
-    ema_momentum: float = (
-        0.999  # momentum of the averaged copy of the weights, which is the one that is kept; 0: none is
-    )
+    lr_decay: float = 0.0  # the learning rate after the first epoch, relative to the initial one; 1: constant
+    weight_decay: float = 0.01  # of AdamW
+    ema_momentum: float = 0.999  # of the moving average of the weights, which is what is saved; 0: no average
     seed: int = 0
-    val_fraction: float = 0.1  # share of the data kept for validation where the data does not name its own
-    augmentation: str = (
-        "camera"  # changes of light and quality: as a camera makes them, as the "tracker" has, or "none"
-    )
-    horizontal_flip: float = 0.5  # chance of a mirror image
-    vertical_flip: float = 0.0  # chance of a picture upside down
-    grayscale: float = 0.25  # chance of losing all colour
+    val_fraction: float = 0.1  # share of the data held out for validation if it has no val split
+    augmentation: str = "camera"  # light and image quality: "camera", "tracker" (as in the tutorial) or "none"
+    horizontal_flip: float = 0.5  # probability
+    vertical_flip: float = 0.0  # probability
+    grayscale: float = 0.25  # probability
     max_light_change: float = 0.35  # largest relative change of brightness, contrast and gamma
-    darken: float = 0.1  # chance of a picture as in the evening
-    degrade: float = 0.25  # chance of each of blur, noise and JPEG traces
-    max_rotation: float = 14.0  # largest rotation, degrees
-    # detector
-    scale_range: tuple[float, float] = (0.35, 1.6)  # width of the random window, in widths of the whole picture's frame
-    square_window: float = 0.0  # side of a square window, in the picture's shorter sides, instead of zoom
-    full_frame: float = 0.0  # chance that the whole picture is the window, as on the board
-    negative_share: float = 0.1  # share of the pictures drawn from those without a face
-    object_centered: float = 0.3  # chance that the window is laid around a face, so that small ones are not lost
-    low_res_share: float = (
-        0.0  # share of the training, its beginning, on windows of half the height and width, which cost less
-    )
-    low_res_object_centered: float = 0.65  # `focus` of those
-    rotation_prob: float = 0.0  # chance of a rotation
-    box_loss_weight: float = 2.0  # weight of the boxes against the scores
-    # sentiment
-    max_shift: float = 0.08  # largest shift of the crop, in its sides, as the detector errs
+    darken: float = 0.1  # probability of an image as in the evening
+    degrade: float = 0.25  # probability of each of blur, noise and JPEG artifacts
+    max_rotation: float = 14.0  # degrees
+    # Detector
+    scale_range: tuple[float, float] = (0.35, 1.6)  # width of the random window, relative to the whole frame
+    square_window: float = 0.0  # side of a square window, relative to the shorter side; replaces `scale_range`
+    full_frame: float = 0.0  # probability that the window is the whole image, as on the board
+    negative_share: float = 0.1  # share of the samples without an object
+    object_centered: float = 0.3  # probability that the window contains a chosen object, for small ones
+    low_res_share: float = 0.0  # first share of the training, with windows of half the height and width: faster
+    low_res_object_centered: float = 0.65  # `object_centered` of that share
+    rotation_prob: float = 0.0
+    box_loss_weight: float = 2.0  # relative to the loss of the scores
+    # Classifier
+    max_shift: float = 0.08  # largest shift of the crop, relative to its side: the error of a detector
     max_scale_change: float = 0.14  # largest relative change of the crop's side
     label_smoothing: float = 0.03  # probability taken from the label and spread over all classes
-    occlusion: float = 0.3  # chance that a part of the face is hidden
-    mask_prob: float = 0.0  # chance that a mask is drawn over it, where there is a class for those
-    align_faces: bool = False  # faces are cut where the detector finds them; else the picture is the face
-    crop_margin: float = 0.14  # around the box on each side, in its longer sides: what the board cuts
-    distill_weight: float = 0.7  # share of the teacher's odds in the targets, where there is one
+    occlusion: float = 0.3  # probability that a region of the face is hidden
+    mask_prob: float = 0.0  # probability of a drawn mask, if the data has a class for masked faces
+    align_faces: bool = False  # crop the face that the detector finds; else the image is the crop
+    crop_margin: float = 0.14  # around the box on each side, relative to its longer side; the same on the board
+    distill_weight: float = 0.7  # share of the teacher's probabilities in the targets, if there is a teacher
 
 
-DETECTOR_RECIPE = Recipe(  # a frame of 320x240 as it is, and 16 rows to spare
+# The camera's frame of 320x240 at full scale, with 16 rows of padding.
+DETECTOR_RECIPE = Recipe(
     samples=1_000_000,
     batch_size=32,
     input_size=(256, 320),
@@ -83,7 +83,7 @@ CLASSIFIER_RECIPE = Recipe(
     crop_margin=0.04,
 )
 
-# The two tutorials. What one left to chance or got wrong, and what is done here, stands in README.md.
+# The two tutorials; TUTORIALS.md compares them with their models.
 NO_REGULARIZATION: dict[str, Any] = dict.fromkeys(
     ("warmup", "weight_decay", "ema_momentum", "label_smoothing", "occlusion"), 0.0
 )
@@ -118,7 +118,8 @@ VGG16_RECIPE = Recipe(
     **NO_REGULARIZATION,
 )
 
-RECIPES = {  # by task and net; the first is the default
+# Task -> architecture -> recipe. The first architecture is the default.
+RECIPES = {
     "detector": {
         "grid133k": DETECTOR_RECIPE,
         "grid133k-256": replace(

@@ -1,0 +1,1 @@
+"""Drawing results into frames, and making faces unrecognizable."""

@@ -52,7 +52,7 @@ def benchmark_models(
     times: list[list[list[float]]] = [[] for _ in paths]  # a model, a sitting, a round: ms
     warm = []
     for share in frames_per_session(rounds):
-        loaded = [load_model(on, path, threads=threads) for on, path in zip(delegates, paths, strict=True)]
+        loaded = [load_model(path, threads=threads, delegate=on) for on, path in zip(delegates, paths, strict=True)]
         with require_stable_delegate(loaded):
             found, left_out = time_models_interleaved(loaded, image, share, warmup)
         warm.append(left_out)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.inference.interpreter import import_runtime
-from pocketsight.device.inference.model_loader import active_interpreter, load_model
+from pocketsight.device.inference.model_loader import active_delegate, active_interpreter, load_model
 
 
 def measure_startup(
@@ -22,17 +22,19 @@ def measure_startup(
     begun = time.perf_counter()
     import_runtime()
     imported = _ms_since(begun)
-    pairs = list(zip(delegates, paths, strict=True))
-    counts = [
-        active_interpreter(load_model(delegate, path, threads=threads, verify=verify)).threads
-        for delegate, path in pairs
-    ]
-    return imported, [_measure_model_startup(*pair, count, verify) for pair, count in zip(pairs, counts, strict=True)]
+    chosen = [_choose(path, threads, delegate, verify) for delegate, path in zip(delegates, paths, strict=True)]
+    return imported, [_measure_model_startup(path, *choice) for path, choice in zip(paths, chosen, strict=True)]
 
 
-def _measure_model_startup(delegate: str, path: Path, threads: int, verify: bool) -> dict[str, Any]:
+def _choose(path: Path, threads: int | None, delegate: str, verify: bool) -> tuple[int, str]:
+    """The number of threads and the delegate that a run would use."""
+    model = load_model(path, threads=threads, delegate=delegate, verify=verify)
+    return active_interpreter(model).threads, delegate if active_delegate(model) == "edgetpu" else "cpu"
+
+
+def _measure_model_startup(path: Path, threads: int, delegate: str) -> dict[str, Any]:
     begun = time.perf_counter()
-    loaded = load_model(delegate, path, threads=threads, verify=verify)
+    loaded = load_model(path, threads=threads, delegate=delegate)
     took, begun = _ms_since(begun), time.perf_counter()
     loaded.infer(loaded.input_buffer)
     return {"load_ms": took, "first_ms": _ms_since(begun)}

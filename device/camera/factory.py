@@ -28,8 +28,8 @@ FIRST_FRAME_TIMEOUT = 6.0  # seconds in which a camera that `auto` tries must gi
 @contextmanager
 def open_camera(
     source: str,
-    size: tuple[int, int],
-    stop: threading.Event,
+    size: tuple[int, int] = (480, 640),
+    stop: threading.Event | None = None,
     report_fault: FaultReporter = ignore_fault,
     reconnect: bool = False,
 ) -> Iterator[Camera]:
@@ -38,7 +38,7 @@ def open_camera(
     With `patient` a live camera that fails after it was once open is opened again, for ever, and `tell` is called,
     from any thread, when a fault begins and when it is over.
     """
-    with _open_source(source, size, stop, report_fault, reconnect) as camera:
+    with _open_source(source, size, stop or threading.Event(), report_fault, reconnect) as camera:
         yield camera
 
 

@@ -46,7 +46,10 @@ def _verify_model(path: Path, threads: int, delegate: str) -> dict[str, Any]:
     from pocketsight.device.inference.model_loader import load_model
 
     try:
-        return {**golden_report(path, load_model(delegate, path, threads=threads)), "interpreter": import_runtime()[1]}
+        return {
+            **golden_report(path, load_model(path, threads=threads, delegate=delegate)),
+            "interpreter": import_runtime()[1],
+        }
     except PocketsightError as error:
         return {
             "file": str(path),

@@ -1,0 +1,1 @@
+"""Models: their files, the TFLite interpreter, the Coral, and what becomes of their outputs."""

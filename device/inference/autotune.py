@@ -1,4 +1,4 @@
-"""How many threads a model runs fastest on here: measured once, and remembered."""
+"""The number of threads with which a model runs fastest on this machine, measured once and cached."""
 
 from __future__ import annotations
 
@@ -6,53 +6,58 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from statistics import median_high
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import write_json
 from pocketsight.device.system.paths import cache_dir
 
-ROUNDS = 30  # invocations a count; the first third only warms up
-MAX_TIME_RATIO = (
-    0.9  # another thread must bring the time below this share, or fewer are taken: they leave the board cooler
-)
-MAX_THREADS = 4  # more bring nothing to nets this small
+# Invocations for each count; the first third is warm-up.
+ROUNDS = 30
+
+# One more thread must reduce the time below this share, or fewer are used: they keep the board cooler.
+MAX_TIME_RATIO = 0.9
+
+# More threads do not help networks this small.
+MAX_THREADS = 4
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def thread_counts() -> range:
-    """Counts worth trying. One core stays free for the camera."""
+    """Counts worth measuring. One core stays free for the camera."""
     return range(1, max(1, min(MAX_THREADS, available_cores() - 1)) + 1)
 
 
 def autotune_threads(key: str, invoke: Callable[[int], Callable[[], object]], cache_file: Path | None = None) -> int:
-    """The count that runs a model fastest. `invoke(count)` gives a call that runs it once; `key` names the model.
+    """The number of threads with which a model runs fastest.
 
-    The answer is kept in `memory`, by default a file of the user's cache, for this model on this machine.
+    `invoke(count)` returns a function that runs the model once with `count` threads. The result is cached for `key`,
+    which identifies the model, and this machine, by default in threads.json in the cache folder of the user.
     """
     if len(thread_counts()) == 1:
         return 1
     cache_file = cache_file or cache_dir() / "threads.json"
     full_key = f"{key} {platform.machine()} {available_cores()}"
-    known: dict[str, int] = {}
+    cached: dict[str, int] = {}
     with suppress(OSError, ValueError, AttributeError):
-        known = dict(json.loads(cache_file.read_text()).items())
-    if known.get(full_key) in thread_counts():
-        return known[full_key]
-    found = pick_threads({count: _median_time(invoke(count)) for count in thread_counts()})
+        cached = dict(json.loads(cache_file.read_text()).items())
+    if cached.get(full_key) in thread_counts():
+        return cached[full_key]
+    threads = pick_threads({count: _median_time(invoke(count)) for count in thread_counts()})
     with suppress(DataError):  # a read-only home: measured again the next time
-        write_json(cache_file, known | {full_key: found})
-    return found
+        write_json(cache_file, cached | {full_key: threads})
+    return threads
 
 
 def pick_threads(seconds: dict[int, float]) -> int:
-    """The smallest count that no larger one beats by enough."""
+    """The smallest count that no larger count beats by MAX_TIME_RATIO. `seconds` maps counts to times."""
     best = min(seconds)
     for count in sorted(seconds):
         if seconds[count] < MAX_TIME_RATIO * seconds[best]:
@@ -63,12 +68,7 @@ def pick_threads(seconds: dict[int, float]) -> int:
 def _median_time(call: Callable[[], object]) -> float:
     times: list[float] = []
     for _ in range(ROUNDS):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         call()
-        times.append(time.perf_counter() - begun)
-    return median(times[ROUNDS // 3 :])
-
-
-def median(numbers: Sequence[float]) -> float:
-    """The middle one, sorted."""
-    return sorted(numbers)[len(numbers) // 2]
+        times.append(time.perf_counter() - start)
+    return median_high(times[ROUNDS // 3 :])

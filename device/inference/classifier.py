@@ -1,4 +1,4 @@
-"""From a face to happy or sad."""
+"""Classify faces, for example as happy or sad: crop, inference, softmax, threshold."""
 
 from __future__ import annotations
 
@@ -16,39 +16,52 @@ from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image
 
-Probabilities = NDArray[np.float32]  # (classes,): 0..1
+Probabilities = NDArray[np.float32]
+"""(classes,): 0..1, with the sum 1."""
 
 UNSURE = "unsure"
-FACE_CROP_MARGIN = 0.14  # how far a portrait, as `pocketsight data crops` cuts it, reaches beyond the face's box
-SCORE_EPSILON = 1 / 512  # half a step of an int8 score: no score is nearer to 0 or 1, or its logit would be infinite
+"""The label of a face whose best score is below the threshold."""
+
+# How far the crops of `pocketsight data crops` extend beyond the box of the face, as a fraction of its longer side.
+FACE_CROP_MARGIN = 0.14
+
+# Half a step of an int8 score. Scores are kept this far from 0 and 1, where the logit is infinite.
+SCORE_EPSILON = 1 / 512
 
 
 @dataclass(frozen=True)
 class Classification:
-    """What the classifier says of one face."""
+    """The result of the classifier for one face.
 
-    label: str  # one of the spec's labels, or "unsure" below its threshold
-    score: float  # 0..1, of the most likely label, also where that is not sure enough to be said
-    best_index: int  # index of the most likely label that is an answer
+    `label` is one of the labels of the model, or "unsure" if the score is below the threshold. `score` (0..1) is the
+    confidence in the most likely label, also for "unsure"; `best_index` is the index of that label.
+    """
+
+    label: str
+    score: float
+    best_index: int
 
 
 def classify(image: Image, box: Box, classifier: Model, end_stage: StageHook = no_timing) -> Classification:
-    """Name the expression of the face inside `box`, in pixels of the RGB image (H, W, 3)."""
+    """Classify the face inside `box`, in pixels of the RGB image (H, W, 3), uint8.
+
+    `end_stage` is called with the name of each stage when it ends.
+    """
     return to_classification(predict_probabilities(image, box, classifier, end_stage), classifier.spec)
 
 
 def predict_probabilities(image: Image, box: Box, classifier: Model, end_stage: StageHook = no_timing) -> Probabilities:
-    """How likely each class is for the face inside `box`, in pixels of the RGB image (H, W, 3)."""
+    """The probability of each class, (classes,), for the face inside `box`, in pixels of the RGB image (H, W, 3)."""
     spec = classifier.spec
     face = crop_face(image, box, spec.crop_margin, spec.input_size)
     end_stage("crop")
-    found = to_probabilities(classifier.infer(face), spec.temperature)
+    probabilities = to_probabilities(classifier.infer(face), spec.temperature)
     end_stage("classify")
-    return found
+    return probabilities
 
 
 def to_classification(class_probabilities: Probabilities, spec: ModelSpec) -> Classification:
-    """The most likely answer, or "unsure" where it is below the threshold."""
+    """The most likely of the reported labels, or "unsure" if its probability is below the threshold of the model."""
     scores = class_probabilities[: len(spec.reported_labels)]
     best = int(scores.argmax())
     score = float(scores[best])
@@ -56,9 +69,9 @@ def to_classification(class_probabilities: Probabilities, spec: ModelSpec) -> Cl
 
 
 def to_probabilities(outputs: Mapping[str, QuantizedTensor], temperature: float = 1.0) -> Probabilities:
-    """(classes,): from the outputs of a net, which are logits (classes,), or the score (1,) of the second of two.
+    """Probabilities (classes,) from the output "logits" (classes,), or from "score" (1,), that of the second of two.
 
-    Logits are divided by `temperature` before they become probabilities (Guo et al. 2017); a score through its logit.
+    Logits are divided by `temperature` first (Guo et al. 2017, arXiv 1706.04599); a score is converted to a logit.
     """
     if "score" not in outputs:
         return softmax(outputs["logits"], temperature)
@@ -68,10 +81,10 @@ def to_probabilities(outputs: Mapping[str, QuantizedTensor], temperature: float 
 
 
 def softmax(logits: QuantizedTensor, temperature: float = 1.0) -> Probabilities:
-    """(classes,): probabilities. In numpy, since as an operator it would split the int8 graph."""
-    real = logits.dequantize()
-    real -= real.max()
-    real /= temperature
-    powers = np.exp(real, out=real)
+    """Probabilities (classes,) of logits (classes,). In NumPy, since the operator would split the int8 graph."""
+    values = logits.dequantize()
+    values -= values.max()
+    values /= temperature
+    powers = np.exp(values, out=values)
     powers /= powers.sum()
     return powers

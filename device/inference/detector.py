@@ -1,4 +1,4 @@
-"""From a frame to faces."""
+"""Detect faces in a frame: letterbox, inference, decoding, NMS."""
 
 from __future__ import annotations
 
@@ -17,32 +17,35 @@ from pocketsight.device.vision.letterbox import letterbox
 
 @dataclass(frozen=True)
 class Face:
-    """One face. Its box lies within the frame."""
+    """A detected face: its box in pixels, inside the frame, and its score, 0..1."""
 
-    box: Box  # pixels of the frame
-    score: float  # 0..1
+    box: Box
+    score: float
 
 
 def detect(
     image: Image, detector: Model, end_stage: StageHook = no_timing, score_threshold: float | None = None
 ) -> list[Face]:
-    """Find faces in an RGB image (H, W, 3), best first. `threshold` replaces the model's own, to draw a whole curve."""
+    """Detect faces in an RGB image (H, W, 3), uint8; returns them with the best score first.
+
+    `score_threshold` (0..1) replaces that of the model, for example to draw a precision-recall curve. `end_stage` is
+    called with the name of each stage when it ends.
+    """
     spec = detector.spec
     canvas, scale = letterbox(image, spec.input_size, detector.input_buffer)
-    end_stage("fit")
+    end_stage("preprocess")
     outputs = detector.infer(canvas)
     end_stage("detect")
-    least = spec.score_threshold if score_threshold is None else score_threshold
+    threshold = spec.score_threshold if score_threshold is None else score_threshold
     boxes, scores = (
-        decode(outputs, spec.strides, least) if spec.strides else decode_single(outputs, spec.input_size, least)
+        decode(outputs, spec.strides, threshold) if spec.strides else decode_single(outputs, spec.input_size, threshold)
     )
     keep = nms(boxes, scores, spec.nms_iou_threshold)
     height, width = image.shape[:2]
     faces = []
     for sides, score in zip((boxes[keep] / np.float32(scale)).tolist(), scores[keep].tolist(), strict=True):
-        left, top, right, bottom = sides  # plain numbers: they are few
-        box = Box(max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))
-        if box.left < box.right and box.top < box.bottom:  # not wholly in the padding
+        box = Box(*sides).clip(width, height)
+        if box.left < box.right and box.top < box.bottom:  # not entirely in the padding
             faces.append(Face(box, score))
-    end_stage("decode")
+    end_stage("postprocess")
     return faces

@@ -1,4 +1,4 @@
-"""The TFLite interpreter: the only module that knows LiteRT and how pixels become int8."""
+"""Run a model with the TFLite interpreter. Only this module knows its API and how pixels become int8."""
 
 from __future__ import annotations
 
@@ -19,55 +19,55 @@ from pocketsight.device.inference.delegate import Delegate
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.system.install_hint import install_command
 from pocketsight.device.system.stderr import suppress_stderr
 from pocketsight.device.vision.image import Image
 
-InferenceFn = Callable[
-    [Image], Mapping[str, QuantizedTensor]
-]  # what the rest of the runtime sees; tests pass a plain function
+InferenceFn = Callable[[Image], Mapping[str, QuantizedTensor]]
+"""An RGB image (H, W, 3) uint8 of the input size in, the outputs by name out."""
 
 RUNTIMES = {"ai_edge_litert.interpreter": "ai-edge-litert", "tflite_runtime.interpreter": "tflite-runtime"}
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model and its spec."""
+    """A loaded model: `infer` runs it on an RGB image (H, W, 3) uint8 of the input size; `spec` is its manifest."""
 
     infer: InferenceFn
     spec: ModelSpec
 
     @cached_property
     def input_buffer(self) -> Image:
-        """What frames are fitted into, again and again; for one thread."""
+        """A canvas of the input size that `detect` overwrites for every frame; for one thread at a time."""
         return np.zeros((*self.spec.input_size, 3), np.uint8)
 
 
 def import_runtime() -> tuple[Any, str]:
-    """The interpreter's module and its name with version. Raises ModelError when none is installed."""
+    """The module of the installed interpreter, and its name with version. Raises ModelError when none is installed."""
     for module, package in RUNTIMES.items():
         try:
-            found = import_module(module)
+            runtime = import_module(module)
         except ModuleNotFoundError as error:
             if error.name and not module.startswith(error.name):
-                raise  # the interpreter is here and lacks something itself
+                raise  # the interpreter is installed, but one of its own dependencies is not
             continue
         try:
-            return found, f"{package} {version(package)}"
+            return runtime, f"{package} {version(package)}"
         except PackageNotFoundError:
-            return found, package
-    raise ModelError("no TFLite interpreter is installed; get one with: pip install 'pocketsight[board]'")
+            return runtime, package
+    raise ModelError(f"no TFLite interpreter is installed; install one with: {install_command('board')}")
 
 
 def load_on_cpu(path: Path, task: str | None = None, threads: int | None = None) -> Model:
-    """Open a model file, for one task if that is named. Raises ModelError, also when it was made for another task.
+    """Load a model file on the CPU; `threads` None measures the fastest number once and caches it.
 
-    Without a number of threads it runs on as many as are fastest here, measured once and remembered.
+    Raises ModelError when the file is missing, damaged, compiled for a Coral, or not for `task`.
     """
     flatbuffer, spec = read_model_file(path)
     _require_runtime(path, spec)
     require_task(spec, task, path)
     if spec.edgetpu:
-        raise ModelError(f"{path} was compiled for a Coral, the CPU cannot run it; give the file it was compiled from")
+        raise ModelError(f"{path} was compiled for a Coral, the CPU cannot run it; use the file it was compiled from")
 
     def invoke(count: int) -> Callable[[], object]:
         model, blank = TfliteModel(flatbuffer, count, path), np.zeros((*spec.input_size, 3), np.uint8)
@@ -77,18 +77,12 @@ def load_on_cpu(path: Path, task: str | None = None, threads: int | None = None)
 
 
 def _require_runtime(path: Path, spec: ModelSpec) -> None:
-    """Raise ModelError when this interpreter is older than the file. ai-edge-litert, which counts anew, never is."""
+    """Raise ModelError when the interpreter is too old. ai-edge-litert, whose versions start again at 1, never is."""
     name = import_runtime()[1]
-    package, _, here = name.partition(" ")
-    if (
-        package == "tflite-runtime"
-        and here
-        and spec.min_runtime_version
-        and _parse_version(here) < _parse_version(spec.min_runtime_version)
-    ):
-        raise ModelError(
-            f"{path} needs TFLite {spec.min_runtime_version} or newer, here is {name}; pip install ai-edge-litert"
-        )
+    package, _, installed = name.partition(" ")
+    needed = spec.min_runtime_version
+    if package == "tflite-runtime" and installed and needed and _parse_version(installed) < _parse_version(needed):
+        raise ModelError(f"{path} needs TFLite {needed} or newer, but this is {name}; pip install ai-edge-litert")
 
 
 def _parse_version(text: str) -> list[int]:
@@ -96,16 +90,17 @@ def _parse_version(text: str) -> list[int]:
 
 
 def require_task(spec: ModelSpec, task: str | None, path: Path) -> None:
-    """Raise ModelError when a model was made for another task than `task`."""
+    """Raise ModelError when the model in `path` is for another task; `task` None allows any."""
     if task and spec.task != task:
-        raise ModelError(f"{path} is a {spec.task} model, and a {task} model is needed here")
+        raise ModelError(f"{path} is a {spec.task}, and a {task} is needed here")
 
 
 class TfliteModel:
-    """A flatbuffer, opened once: image (H, W, 3) uint8 in, named outputs without batch axis out.
+    """An interpreter with a flatbuffer. Call it with an image (H, W, 3) uint8; the outputs have no batch axis.
 
-    `names` gives for each output the name of its tensor, for a file that lost its signature when it was compiled.
-    Without `ready` it can be looked at but not run, so that a file for a Coral can be looked at anywhere.
+    `output_tensor_names` maps outputs to tensors, for a file that lost its signature when it was compiled. Without
+    `allocate` the model can be inspected but not run, so that a file for a Coral can be inspected anywhere.
+    Raises ModelError when the interpreter cannot load the flatbuffer.
     """
 
     def __init__(
@@ -120,7 +115,7 @@ class TfliteModel:
         module, self.runtime_name = import_runtime()
         self.threads = threads
         try:
-            with suppress_stderr():  # it announces its delegate every time
+            with suppress_stderr():  # it reports its delegate every time
                 self.interpreter = module.Interpreter(
                     model_content=flatbuffer, num_threads=threads, experimental_delegates=list(delegates)
                 )
@@ -135,10 +130,10 @@ class TfliteModel:
             raise ModelError(f"{origin} does not load in {self.runtime_name}: {str(error).splitlines()[0]}") from error
         self.is_int8_input = self.input_details["dtype"] == np.int8
         if self.is_int8_input and self.input_details["quantization"] != (1.0, -128):
-            raise ModelError(f"{origin} does not take a pixel as pixel - 128; export it again with pocketsight")
+            raise ModelError(f"{origin} does not have input = pixel - 128; export it again with pocketsight")
 
     def _output_details(self, output_tensor_names: Mapping[str, str]) -> dict[str, Any]:
-        """Details of the outputs by name; their order is random."""
+        """The details of each output, by name; the interpreter lists them in no fixed order."""
         if output_tensor_names and not self.interpreter.get_signature_list():
             tensors = {out["name"]: out for out in self.interpreter.get_output_details()}
             return {name: tensors[tensor] for name, tensor in output_tensor_names.items()}
@@ -147,12 +142,12 @@ class TfliteModel:
     def __call__(self, image: Image) -> dict[str, QuantizedTensor]:
         view = self.interpreter.tensor(self.input_details["index"])()[0]
         if view.shape != image.shape:
-            raise ValueError(f"the model takes {view.shape}, this image is {image.shape}")
+            raise ValueError(f"the model takes an image of shape {view.shape}, not {image.shape}")
         if self.is_int8_input:
             np.bitwise_xor(image, 128, out=view.view(np.uint8))  # pixel - 128 in two's complement: one pass, no copy
         else:
             view[:] = image
-        del view  # the interpreter refuses to run while its memory is held
+        del view  # the interpreter refuses to run while a view of its memory exists
         self.interpreter.invoke()
         read = self.interpreter.get_tensor
         return {

@@ -1,7 +1,6 @@
-"""ModelSpec: the facts about one model, and the file that carries both.
+"""The manifest of a model: `ModelSpec`, everything the runtime must know about it, and its JSON form.
 
-A `.tflite` of ours is a flatbuffer with a zip behind it, TFLite's own container for associated files: every interpreter
-ignores the zip, `zipfile` (or `unzip -p FILE manifest.json`) reads it.
+model_file.py stores it in the model file. Nothing here is an option on the board.
 """
 
 from __future__ import annotations
@@ -21,85 +20,110 @@ TASKS = "detector", "classifier"
 
 @dataclass(frozen=True)
 class SmoothingConfig:
-    """How what is said of a followed face is kept from flapping."""
+    """How the label of a tracked face is smoothed over time, so that it does not flicker."""
 
-    time_constant: float = 0.6  # seconds after which a frame still counts by 1/e; 0: only the last one counts
-    hysteresis: float = 0.12  # 0..1: how far a label that was said may fall below the threshold, or behind another
-    min_duration: float = 0.4  # seconds for which another label must hold before it is said
+    time_constant: float = 0.6
+    """Seconds after which the weight of a frame has fallen to 1/e; 0: only the last frame counts."""
+    hysteresis: float = 0.12
+    """How far a reported label may fall below the threshold, or behind another label, 0..1."""
+    min_duration: float = 0.4
+    """Seconds for which another label must lead before it is reported."""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Facts about one model, written by training and completed by export. Nothing here is an option on the board."""
+    """The manifest of one model, written by training and completed by export."""
 
-    task: str  # "detector" or "classifier"
-    architecture: str  # the net that training builds again
-    input_size: tuple[int, int]  # input height and width, pixels
-    labels: tuple[str, ...]  # what is found, or one for each logit; answers first, then those that start with "_"
-    score_threshold: float  # lowest score that counts, 0..1
-    strides: tuple[int, ...] = ()  # detector: pixels between the cells of each grid; none: it finds one box at most
-    nms_iou_threshold: float = 0.0  # detector: intersection over union above which two boxes are one face
-    crop_margin: float = 0.0  # classifier: how far the crop reaches beyond the box on each side, in its longer side
-    temperature: float = 1.0  # classifier: what logits are divided by, so that scores are as often right as they say
-    smoothing: SmoothingConfig = SmoothingConfig()  # classifier: of the label over time
-    precision: str = "float32"  # of weights and arithmetic
-    license: str = ""  # of the weights, with the terms of the pictures they learned from
-    training: dict[str, Any] = field(default_factory=dict)  # data, recipe, versions
-    calibration: dict[str, Any] = field(default_factory=dict)  # pictures that set the int8 ranges
-    parity: dict[str, Any] = field(default_factory=dict)  # what export lost against the trained model
-    edgetpu: dict[str, Any] = field(default_factory=dict)  # for an Edge TPU: by what, from which file; {}: for the CPU
-    sha256: str = ""  # of the flatbuffer
-    min_runtime_version: str = ""  # the oldest version of TFLite that has its operators
+    task: str
+    """"detector" or "classifier"."""
+    architecture: str
+    """Name of the network in train/networks/registry.py."""
+    input_size: tuple[int, int]
+    """Height and width of the input, in pixels."""
+    labels: tuple[str, ...]
+    """Classes in the order of the logits; the reported ones first, then the reject classes, which start with "_"."""
+    score_threshold: float
+    """Lowest score that counts, 0..1."""
+    strides: tuple[int, ...] = ()
+    """Detector: pixels between the cells of each grid; empty for a network that finds at most one box."""
+    nms_iou_threshold: float = 0.0
+    """Detector: two boxes with a larger intersection over union are one face, 0..1."""
+    crop_margin: float = 0.0
+    """Classifier: how far the crop extends beyond the box on each side, as a fraction of its longer side."""
+    temperature: float = 1.0
+    """Classifier: divisor of the logits that calibrates the scores (temperature scaling, Guo et al. 2017)."""
+    smoothing: SmoothingConfig = SmoothingConfig()
+    """Classifier: smoothing of the label over time."""
+    precision: str = "float32"
+    """Type of the weights and the arithmetic."""
+    license: str = ""
+    """License of the weights, with the terms of the images that they were trained on."""
+    training: dict[str, Any] = field(default_factory=dict)
+    """Data, recipe and versions."""
+    calibration: dict[str, Any] = field(default_factory=dict)
+    """The images that set the int8 ranges."""
+    parity: dict[str, Any] = field(default_factory=dict)
+    """Differences between the exported and the trained model."""
+    edgetpu: dict[str, Any] = field(default_factory=dict)
+    """For a file compiled for an Edge TPU: the compiler and the source file; empty for the CPU."""
+    sha256: str = ""
+    """Checksum of the flatbuffer."""
+    min_runtime_version: str = ""
+    """Oldest version of TFLite that has all its operators."""
     format: int = FORMAT_VERSION
+    """Version of the manifest format."""
 
     @property
     def reported_labels(self) -> tuple[str, ...]:
-        """The labels that may be said; a class whose name starts with "_" is known so as to be unsure about it."""
+        """The labels that a face can get. Reject classes, which start with "_", make the result "unsure" instead."""
         return tuple(label for label in self.labels if not label.startswith("_"))
 
     def to_dict(self) -> dict[str, Any]:
-        """All that the manifest holds; a detector says nothing that would have to be steady."""
-        found = asdict(self)
+        """The manifest, ready for JSON. That of a detector has no `smoothing`."""
+        manifest = asdict(self)
         if self.task == "detector":
-            del found["smoothing"]
-        return found
+            del manifest["smoothing"]
+        return manifest
 
     def to_json(self) -> str:
+        """The manifest as indented JSON."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, origin: Path) -> Self:
-        """Read a manifest. Raises ModelError, naming `origin`, when it is not one or of another format."""
+        """Read a manifest of format 1 or 2. Raises ModelError, naming `origin`, when it is malformed."""
         try:
-            found = json.loads(text)
-            if found["format"] == 1:
-                found = upgrade(found)
-            if found["format"] != FORMAT_VERSION:
+            manifest = json.loads(text)
+            if manifest["format"] == 1:
+                manifest = upgrade(manifest)
+            if manifest["format"] != FORMAT_VERSION:
                 raise ModelError(
-                    f"{origin} has manifest format {found['format']}, this pocketsight reads {FORMAT_VERSION}"
+                    f"{origin} has manifest format {manifest['format']}, this pocketsight reads up to {FORMAT_VERSION}"
                 )
-            known = {f.name for f in fields(cls)} - ({"smoothing"} if found["task"] == "detector" else set())
-            if strange := sorted(set(found) - known) + _unknown_smoothing_keys(smoothing := found.get("smoothing", {})):
-                raise ModelError(f"{origin} has unknown facts in its manifest: {', '.join(strange)}")
-            facts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
-            spec = cls(**facts | {"smoothing": SmoothingConfig(**smoothing)})
+            smoothing = manifest.get("smoothing", {})
+            if unknown := _unknown_keys(manifest, smoothing):
+                raise ModelError(f"{origin} has unknown keys in its manifest: {', '.join(unknown)}")
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in manifest.items()}
+            spec = cls(**values | {"smoothing": SmoothingConfig(**smoothing)})
             _validate(spec)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(f"{origin} has a malformed manifest ({error}); export the model again") from error
         return spec
 
 
-def _unknown_smoothing_keys(smoothing: object) -> list[str]:
-    """What of it is not known. Raises ValueError when it has no names at all."""
+def _unknown_keys(manifest: dict[str, Any], smoothing: object) -> list[str]:
+    """Keys that the format does not have. Raises ValueError when `smoothing` is not an object."""
     if not isinstance(smoothing, dict):
         raise ValueError(f"smoothing {smoothing!r} does not name time_constant, hysteresis and min_duration")
-    return [f"smoothing {name}" for name in sorted(set(smoothing) - {f.name for f in fields(SmoothingConfig)})]
+    known = {f.name for f in fields(ModelSpec)} - ({"smoothing"} if manifest["task"] == "detector" else set())
+    known_smoothing = {f.name for f in fields(SmoothingConfig)}
+    return sorted(set(manifest) - known) + [f"smoothing {name}" for name in sorted(set(smoothing) - known_smoothing)]
 
 
 def _validate(spec: ModelSpec) -> None:
-    """Raise ValueError on a fact that no model can have."""
+    """Raise ValueError for a value that no model can have."""
     if spec.task not in TASKS:
-        raise ValueError(f"task {spec.task!r} is none of {', '.join(TASKS)}")
+        raise ValueError(f"task {spec.task!r} is not one of {', '.join(TASKS)}")
     if len(spec.input_size) != 2 or not all(isinstance(n, int) and 0 < n <= 8192 for n in spec.input_size):
         raise ValueError(f"input_size {spec.input_size} is not (height, width)")
     if not spec.labels or not all(isinstance(label, str) for label in spec.labels):
@@ -113,15 +137,18 @@ def _validate(spec: ModelSpec) -> None:
     for name in ("score_threshold", "nms_iou_threshold", "crop_margin"):
         number = getattr(spec, name)
         if not isinstance(number, int | float) or not 0 <= number <= 4:
-            raise ValueError(f"{name} {number!r} is not a share")
-    heat = spec.temperature
-    if isinstance(heat, bool) or not isinstance(heat, int | float) or not 0.01 <= heat <= 100:
-        raise ValueError(f"temperature {heat!r} is not a number from 0.01 to 100")
-    for name, most, unit in (
+            raise ValueError(f"{name} {number!r} is not a fraction")
+    if not _is_number(spec.temperature, 0.01, 100):
+        raise ValueError(f"temperature {spec.temperature!r} is not a number from 0.01 to 100")
+    for name, highest, unit in (
         ("time_constant", 3600, "seconds"),
-        ("hysteresis", 1, "a share"),
+        ("hysteresis", 1, "a fraction"),
         ("min_duration", 3600, "seconds"),
     ):
         number = getattr(spec.smoothing, name)
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= most:
-            raise ValueError(f"smoothing {name} {number!r} is not {unit}, 0 to {most}")
+        if not _is_number(number, 0, highest):
+            raise ValueError(f"smoothing {name} {number!r} is not {unit}, 0 to {highest}")
+
+
+def _is_number(value: object, lowest: float, highest: float) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and lowest <= value <= highest

@@ -1,4 +1,4 @@
-"""Manifests of format 1, read as format 2: run folders and model files from before version 0.2.0."""
+"""Read manifests of format 1, which run folders and model files had before version 0.2.0."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ EDGETPU = {"compiler": "compiler_version", "from": "source_sha256", "mapped": "m
 
 
 def upgrade(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with the names of format 2. Unknown names stay, and are refused by the reader.
+    """Rename the keys of a manifest of format 1 to those of format 2. Unknown keys stay; the reader rejects them.
 
-    Raises AttributeError or TypeError where a part that should be an object is none.
+    Raises AttributeError or TypeError when a value that should be an object is not.
     """
     manifest = _rename(manifest, TOP) | {"format": 2}
     if manifest.get("task") == "sentiment":

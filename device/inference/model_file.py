@@ -1,4 +1,7 @@
-"""TODO docstring."""
+"""Model files: a TFLite flatbuffer followed by a zip with its manifest and golden inputs.
+
+TFLite ignores the zip, which is its own container for associated files. `unzip -p FILE manifest.json` reads it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,21 @@ from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
 
+# What the zipfile module raises for a damaged archive.
+ZIP_ERRORS = (
+    BadZipFile,
+    EOFError,
+    KeyError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    zlib.error,
+)
+
 
 def pack_model_file(flatbuffer: bytes, spec: ModelSpec, extra_entries: Mapping[str, bytes] | None = None) -> bytes:
-    """One file: the flatbuffer, and behind it a zip with its manifest and `more` entries by name.
+    """The bytes of a model file: the flatbuffer, then a zip with the manifest and `extra_entries` (name: data).
 
     The same input gives the same bytes.
     """
@@ -27,33 +42,32 @@ def pack_model_file(flatbuffer: bytes, spec: ModelSpec, extra_entries: Mapping[s
 
 
 def read_model_file(path: Path) -> tuple[bytes, ModelSpec]:
-    """The flatbuffer and the spec of a model file. Raises ModelError when one is missing or was changed."""
+    """Read the flatbuffer and the manifest of a model file, and verify the checksum.
+
+    Raises ModelError when the file is missing, damaged or not a model file of pocketsight.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    cure = "make one with: pocketsight export tflite"
+    fix = "make one with: pocketsight export tflite"
     try:
         with ZipFile(io.BytesIO(data)) as archive:
-            text = archive.read(MANIFEST_NAME).decode()
-            start = min(entry.header_offset for entry in archive.infolist())
-    except (
-        BadZipFile,
-        EOFError,
-        KeyError,
-        ValueError,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-        zlib.error,
-    ) as error:
+            manifest = archive.read(MANIFEST_NAME).decode()
+            flatbuffer_size = min(entry.header_offset for entry in archive.infolist())
+    except ZIP_ERRORS as error:
         if data[4:8] == b"TFL3":
             raise ModelError(
-                f"{path} is cut short, or has no manifest because pocketsight did not make it; {cure}"
-            ) from error
-        raise ModelError(f"{path} is not a model file; {cure}") from error
-    spec = ModelSpec.from_json(text, path)
-    flatbuffer = data[:start]
-    if sha256(flatbuffer).hexdigest() != spec.sha256:
-        raise ModelError(f"{path} was changed or damaged: its sum is not the one in its manifest; copy it again")
+                f"{path} is cut short, or has no manifest because pocketsight did not make it; {fix}"
+            ) from (error)
+        raise ModelError(f"{path} is not a model file; {fix}") from error
+    spec = ModelSpec.from_json(manifest, path)
+    flatbuffer = data[:flatbuffer_size]
+    verify_checksum(flatbuffer, spec, path)
     return flatbuffer, spec
+
+
+def verify_checksum(flatbuffer: bytes, spec: ModelSpec, path: Path) -> None:
+    """Raise ModelError unless the SHA-256 of the flatbuffer is the one in its manifest. `path` is for the message."""
+    if sha256(flatbuffer).hexdigest() != spec.sha256:
+        raise ModelError(f"{path} is damaged: its checksum differs from the one in its manifest; copy it again")

@@ -1,4 +1,4 @@
-"""What a model file holds, and what would run it."""
+"""The content of a model file, for `pocketsight info`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pocketsight.device.inference.model_file import read_model_file
 
 
 def describe_model(path: Path) -> dict[str, Any]:
-    """Manifest, input, outputs, operators, size in bytes and interpreter. Raises ModelError."""
+    """Manifest, input, outputs, operators, size in bytes and interpreter, ready for JSON. Raises ModelError."""
     flatbuffer, spec = read_model_file(path)
-    compiled = spec.edgetpu
-    model = TfliteModel(flatbuffer, 1, path, output_tensor_names=compiled.get("outputs"), allocate=not compiled)
+    edgetpu = spec.edgetpu
+    model = TfliteModel(flatbuffer, 1, path, output_tensor_names=edgetpu.get("outputs"), allocate=not edgetpu)
     details = {detail["index"]: detail for detail in model.interpreter.get_output_details()}
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "interpreter": model.runtime_name + (" and a Coral" if compiled else ""),
+        "interpreter": model.runtime_name + (" and a Coral" if edgetpu else ""),
         "input": _tensor_info(model.input_details),
         "outputs": {name: _tensor_info(details[index]) for name, (index, *_) in sorted(model.output_params.items())},
         "operators": count_operators(model),
@@ -28,7 +28,7 @@ def describe_model(path: Path) -> dict[str, Any]:
 
 
 def count_operators(model: TfliteModel) -> dict[str, int]:
-    """How often each operator stands in the graph, most frequent first; "delegate" is what XNNPACK took over."""
+    """The operators of the graph with their number, most frequent first; "delegate" is a part that XNNPACK runs."""
     counts = Counter(op["op_name"].lower() for op in model.interpreter._get_ops_details())
     return dict(counts.most_common())
 

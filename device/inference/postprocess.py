@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Boxes and scores from the outputs of a detector: the inverse of vision/box_encoding.py. NMS is in nms.py."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pocketsight.device.vision.boxes import Boxes, Scores
 
 
 def decode(outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], threshold: float) -> tuple[Boxes, Scores]:
-    """Read boxes from the outputs score_S (rows, cols, 1) and box_S (rows, cols, 4) of each stride S.
+    """Read boxes from the outputs score_S (rows, columns, 1) and box_S (rows, columns, 4) of each stride S.
 
-    The inverse of `encode` for every cell whose score is at least `threshold`. Returns boxes in pixels of the
-    model's input, and their scores, in no order.
+    Returns the boxes (N, 4), in pixels of the input, and the scores (N,) of all cells whose score is at least
+    `threshold` (0..1), in no particular order.
     """
     boxes, scores = [], []
     for stride in strides:
         score, box = outputs[f"score_{stride}"], outputs[f"box_{stride}"]
-        hits = (score.values.ravel() >= score.quantize_threshold(threshold)).nonzero()[0]
-        if len(hits):
-            middle, reach = _decoding_grid(score.values.shape[0], score.values.shape[1], stride)
-            sides = box.values.reshape(-1, 4)[hits].astype(np.float32)
+        cells = (score.values.ravel() >= score.quantize_threshold(threshold)).nonzero()[0]
+        if len(cells):
+            centers, signs = _decoding_grid(score.values.shape[0], score.values.shape[1], stride)
+            sides = box.values.reshape(-1, 4)[cells].astype(np.float32)
             sides -= box.zero_point
-            sides *= reach * np.float32(box.scale)
-            sides += middle[hits]
+            sides *= signs * np.float32(box.scale)
+            sides += centers[cells]
             boxes.append(sides)
-            scores.append(score.dequantize_at(hits))
+            scores.append(score.dequantize_at(cells))
     if len(boxes) == 1:
         return boxes[0], scores[0]
     if not boxes:
@@ -40,15 +40,18 @@ def decode(outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], thres
 
 @lru_cache(maxsize=16)
 def _decoding_grid(rows: int, columns: int, stride: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(cells, 4): x, y, x, y of the centres in pixels; (4,): what turns distances into what is added to them."""
+    """x, y, x, y of the cell centers in pixels, (cells, 4), and the pixels of one stride to each side, (4,)."""
     xy = cell_centers((rows * stride, columns * stride), stride)
-    return np.tile(xy, 2), np.array([-stride, -stride, stride, stride], np.float32)  # left and top lie before it
+    return np.tile(xy, 2), np.array([-stride, -stride, stride, stride], np.float32)
 
 
 def decode_single(
     outputs: Mapping[str, QuantizedTensor], size: tuple[int, int], threshold: float
 ) -> tuple[Boxes, Scores]:
-    """Read at most one box, the inverse of `encode_one`, from the outputs score (1,) and box (4,)."""
+    """Read at most one box from the outputs score (1,) and box (4,) of a network with the input `size` (height, width).
+
+    Returns boxes (0 or 1, 4), in pixels of the input, and scores. The inverse of `encode_single`.
+    """
     score, box = outputs["score"], outputs["box"]
     (hits,) = np.nonzero(score.values >= score.quantize_threshold(threshold))
     height, width = size

@@ -1,4 +1,4 @@
-"""The models and the example picture that come with pocketsight."""
+"""The models and the example image that come with pocketsight."""
 
 from __future__ import annotations
 
@@ -8,4 +8,12 @@ from pathlib import Path
 MODELS_DIR = Path(str(files("pocketsight.models")))
 EXAMPLE_IMAGE = MODELS_DIR / "example.jpg"
 DETECTOR, CLASSIFIER = MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite"
-SHIPPED_MODELS = {"detector": DETECTOR, "classifier": CLASSIFIER}  # the default of each task
+
+SHIPPED_MODELS = {"detector": DETECTOR, "classifier": CLASSIFIER}
+"""The default model of each task."""
+
+MODEL_NAMES = SHIPPED_MODELS | {
+    "tiny": MODELS_DIR / "detector-tiny.tflite",
+    "large": MODELS_DIR / "detector-large.tflite",
+}
+"""The names that load_model() takes: the default models, and the smaller and the larger detector."""

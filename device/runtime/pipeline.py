@@ -31,6 +31,14 @@ class Pipeline:
         self.tracker = Tracker()
         self.frames_since_detection = 0
 
+    def __call__(self, frame: Frame) -> FrameResult:
+        """Detect, track and classify the faces of a frame.
+
+        The frames of a camera or a video are tracked: a face is reported from its second detection on. Image files
+        (`frame.source` is set) are independent of each other.
+        """
+        return self.process(frame, StageTimer())
+
     def process(self, frame: Frame, timer: StageTimer) -> FrameResult:
         """What is seen in a frame. `laps` was started when the frame was asked for."""
         timer("wait")
@@ -70,10 +78,12 @@ class Pipeline:
             for track in tracks:
                 self._classify_track(track, frame, timer)
         if len(tracks) < len(self.tracker.tracks):
-            ignored_boxes += [track.display_box for track in self.tracker.tracks if not track.id or track.misses]
+            ignored_boxes += [
+                track.display_box for track in self.tracker.tracks if not track.is_confirmed or track.misses
+            ]
         height, width = frame.image.shape[:2]
         return [
-            FaceResult(_clip_to_frame(t.display_box, width, height), t.score, t.classification, t.id) for t in tracks
+            FaceResult(t.display_box.clip(width, height), t.score, t.classification, t.id) for t in tracks
         ], ignored_boxes
 
     def _detect_in_zones(self, frame: Frame, timer: StageTimer) -> tuple[list[Face], list[Box]]:
@@ -90,12 +100,6 @@ class Pipeline:
         track.classification = track.smoother.update(
             predict_probabilities(frame.image, track.box, self.classifier, timer), frame.captured_monotonic
         )
-
-
-def _clip_to_frame(box: Box, width: int, height: int) -> Box:
-    """What of a box lies in the frame; smoothing and moving on may take it beyond."""
-    left, top, right, bottom = box
-    return Box(min(max(left, 0.0), width), min(max(top, 0.0), height), min(right, width), min(bottom, height))
 
 
 def process_frames(frames: Iterable[Frame], detector: Model, classifier: Model) -> Iterator[tuple[Frame, FrameResult]]:

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference.coral_fallback import compiled_path
-from pocketsight.device.inference.golden import check_golden
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.model_loader import active_delegate, load_model
+from pocketsight.device.inference.model_loader import load_model
 from pocketsight.device.runtime.config import RunConfig
 
 ConfigReader = Callable[[], RunConfig]  # reads the settings once more
@@ -29,14 +28,11 @@ class ReloadResult(NamedTuple):
 
 def load_models(config: RunConfig) -> ModelPair:
     """Both models of a plan. Raises ModelError, also when one computes something else than where it was exported."""
-    return _load_verified(config, config.detector, "detector"), _load_verified(config, config.classifier, "classifier")
+    return _load_model(config, config.detector, "detector"), _load_model(config, config.classifier, "classifier")
 
 
-def _load_verified(config: RunConfig, path: Path, task: str) -> Model:
-    loaded = load_model(config.delegate, path, task, config.threads, config.verify)
-    if config.verify and active_delegate(loaded) == "cpu":  # a Coral was asked when it was opened
-        check_golden(loaded, path)
-    return loaded
+def _load_model(config: RunConfig, path: Path, task: str) -> Model:
+    return load_model(path, task, config.threads, config.delegate, config.verify)
 
 
 class ConfigReloader:

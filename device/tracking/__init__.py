@@ -1,1 +1,1 @@
-"""From frame to frame: who is who, what is steady, what moves, what counts."""
+"""Faces over time: tracks, smoothed labels, zones and motion."""

@@ -1,7 +1,8 @@
-"""Faces followed from frame to frame: stable numbers, smoothed boxes.
+"""Follow faces from frame to frame, with stable ids and smoothed boxes.
 
-Each track expects its box where its speed takes it, and the face that overlaps most is its own; a face that moved too
-far to overlap is taken by distance. What is seen once is no track yet, what is missed for a moment still is.
+Each track predicts its box from its velocity. A detected face belongs to the track that it overlaps most, or to the
+nearest one if it moved too far to overlap. A face that was detected once is not yet a track, and a track that misses
+a few detections is kept. `TrackerConfig` has the numbers.
 """
 
 from __future__ import annotations
@@ -15,54 +16,94 @@ from pocketsight.device.inference.detector import Face
 from pocketsight.device.tracking.smoother import LabelSmoother
 from pocketsight.device.vision.boxes import Box
 
-MIN_HITS = 2  # hits after which a face is a track
-MAX_MISSES, MAX_AGE = 3, 0.7  # a track is dropped when it was missed this often and for this many seconds
-MIN_IOU = 0.2  # least intersection over union of a track and its face
-RESET_GAP = 3.0  # seconds without a search after which nobody is the same, unless searches are as seldom as that
-MAX_CENTER_DISTANCE = 1.2  # else: largest distance of the centres, in their mean side
-POSITION_GAIN = 0.35  # share of a small deviation that the box follows; a large one it follows wholly
-VELOCITY_GAIN = 0.5  # share of a new speed that counts
+# Seconds for which a missing track moves on at most, and is confident enough to skip a detection.
+MAX_PREDICTION = 1.0
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """Parameters of a Tracker. The defaults suit people in front of a camera at 2 to 30 frames a second."""
+
+    min_hits: int = 2
+    """Detections after which a face is a track."""
+    max_misses: int = 3
+    """A track ends when it missed this many detections ..."""
+    max_age: float = 0.7
+    """... and was last detected this many seconds ago."""
+    min_iou: float = 0.2
+    """Smallest intersection over union of a track and its face, 0..1."""
+    max_center_distance: float = 1.2
+    """For faces that do not overlap: largest distance of the centers, in units of their mean side."""
+    position_gain: float = 0.35
+    """Share of a small deviation that the smoothed box follows, 0..1; it follows large ones fully."""
+    velocity_gain: float = 0.5
+    """Share of a new velocity that enters the average, 0..1."""
+    reset_gap: float = 3.0
+    """All tracks end after this many seconds without a detection, unless detections are usually that rare."""
+
+
+DEFAULT_CONFIG = TrackerConfig()
 
 
 @dataclass(eq=False)
 class Track:
-    """One face over time. Times are seconds of the monotonic clock."""
+    """One face over time."""
 
-    id: int  # 0 until it is born
-    box: Box  # where it was last seen: smoothed, in pixels
-    display_box: Box  # where it is in the frame at hand, which may not have been searched
-    score: float  # of the detector, last seen
+    id: int
+    """Counts from 1; 0 until the track is confirmed."""
+    box: Box
+    """Smoothed box at the last detection, in pixels."""
+    display_box: Box
+    """Box in the current frame, in pixels; predicted if the detector skipped the frame."""
+    score: float
+    """Score of the detector at the last detection, 0..1."""
     first_seen_monotonic: float
-    last_seen_monotonic: float  # seen
-    first_seen_at: float  # first seen, seconds since the epoch
+    """Seconds of the monotonic clock."""
+    last_seen_monotonic: float
+    """Seconds of the monotonic clock."""
+    first_seen_at: float
+    """Seconds since the epoch."""
     smoother: LabelSmoother | None = None
     classification: Classification = Classification(UNSURE, 0.0, 0)  # noqa: RUF009 - frozen
-    best_score: float = 0.0  # score of the detector
+    """Smoothed result of the classifier."""
+    best_score: float = 0.0
+    """Highest score of the detector so far, 0..1."""
     hits: int = 1
+    """Number of detections."""
     misses: int = 0
-    velocity: tuple[float, float] = (0.0, 0.0)  # pixels a second, to the right and down
+    """Detections missed since the last hit."""
+    velocity: tuple[float, float] = (0.0, 0.0)
+    """Pixels a second, to the right and down."""
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the face was detected often enough to be a track."""
+        return bool(self.id)
 
     def predict_box(self, now: float) -> Box:
-        """Where it should be by now: moved on, for a second at most."""
+        """The box expected at `now`, in seconds of the monotonic clock; it moves for at most MAX_PREDICTION."""
         left, top, right, bottom = self.box
-        passed = min(now - self.last_seen_monotonic, 1.0)
-        x, y = self.velocity[0] * passed, self.velocity[1] * passed
+        elapsed = min(now - self.last_seen_monotonic, MAX_PREDICTION)
+        x, y = self.velocity[0] * elapsed, self.velocity[1] * elapsed
         return Box(left + x, top + y, right + x, bottom + y)
 
-    def update(self, face: Face, now: float) -> None:
-        """It was seen again. Plain numbers: for four of them arrays take five times as long."""
-        found, hoped, before = face.box, self.predict_box(now), self.box
-        size = max(1.0, (found.right - found.left + found.bottom - found.top) / 2)
-        off = sum(abs(f - h) for f, h in zip(found, hoped, strict=True)) / 4
-        follow = min(1.0, POSITION_GAIN + 4 * off / size)
-        self.box = box = Box(*(h + follow * (f - h) for f, h in zip(found, hoped, strict=True)))
-        passed = now - self.last_seen_monotonic
-        if passed > 0:
-            x = (box.left + box.right - before.left - before.right) / 2 / passed
-            y = (box.top + box.bottom - before.top - before.bottom) / 2 / passed
+    def update(self, face: Face, now: float, config: TrackerConfig = DEFAULT_CONFIG) -> None:
+        """Add a detection at `now`, in seconds of the monotonic clock.
+
+        Plain numbers: arrays take five times as long.
+        """
+        detected, predicted, previous = face.box, self.predict_box(now), self.box
+        size = max(1.0, (detected.right - detected.left + detected.bottom - detected.top) / 2)
+        deviation = sum(abs(d - p) for d, p in zip(detected, predicted, strict=True)) / 4
+        gain = min(1.0, config.position_gain + 4 * deviation / size)
+        self.box = box = Box(*(p + gain * (d - p) for d, p in zip(detected, predicted, strict=True)))
+        elapsed = now - self.last_seen_monotonic
+        if elapsed > 0:
+            x = (box.left + box.right - previous.left - previous.right) / 2 / elapsed
+            y = (box.top + box.bottom - previous.top - previous.bottom) / 2 / elapsed
             self.velocity = (
-                self.velocity[0] + VELOCITY_GAIN * (x - self.velocity[0]),
-                self.velocity[1] + VELOCITY_GAIN * (y - self.velocity[1]),
+                self.velocity[0] + config.velocity_gain * (x - self.velocity[0]),
+                self.velocity[1] + config.velocity_gain * (y - self.velocity[1]),
             )
         self.display_box = box
         self.score, self.best_score, self.last_seen_monotonic = face.score, max(self.best_score, face.score), now
@@ -71,112 +112,112 @@ class Track:
 
 
 class Tracker:
-    """Call `update` with the faces of every frame that was searched."""
+    """Call `update` for every frame in which faces were detected, and `predict` for the frames between."""
 
-    def __init__(self) -> None:
-        self.tracks: list[Track] = []  # also those not born yet
-        self.ended: list[Track] = []  # born, and dropped by the last update
+    def __init__(self, config: TrackerConfig = DEFAULT_CONFIG) -> None:
+        self.config = config
+        self.tracks: list[Track] = []  # also those that are not confirmed yet
+        self.ended: list[Track] = []  # confirmed tracks that the last update ended
         self.track_count = 0
-        self._last_update, self._update_interval = inf, inf  # the last search, and how long after the one before
+        self._last_update, self._update_interval = inf, inf
 
     def update(self, faces: Sequence[Face], now: float, captured_at: float) -> list[Track]:
-        """The tracks whose faces are among `faces`, best score first. `now` is monotonic, `taken` the epoch's."""
+        """Match the detected faces with the tracks; returns the confirmed tracks among them, best score first.
+
+        `now` is in seconds of the monotonic clock, `captured_at` in seconds since the epoch. `ended` then holds the
+        tracks that ended.
+        """
         self.ended = self._end_after_gap(now)
-        pairs = (
-            match_tracks([t.predict_box(now) for t in self.tracks], [f.box for f in faces])
-            if self.tracks and faces
-            else {}
-        )
+        pairs: dict[int, int] = {}
+        if self.tracks and faces:
+            predicted = [track.predict_box(now) for track in self.tracks]
+            pairs = match_tracks(predicted, [face.box for face in faces], self.config)
         for number, track in enumerate(self.tracks):
             if number in pairs:
-                track.update(faces[pairs[number]], now)
+                track.update(faces[pairs[number]], now, self.config)
             else:
                 track.misses += 1
-        missed = [t for t in self.tracks if t.misses and (t.hits < MIN_HITS or _is_lost(t, now))]
-        self.ended += [t for t in missed if t.hits >= MIN_HITS]
-        if missed:
-            self.tracks = [t for t in self.tracks if t not in missed]
-        taken_faces = set(pairs.values())
+        self._end_missing(now)
+        matched = set(pairs.values())
         for number, face in enumerate(faces):
-            if number not in taken_faces:
-                self.tracks.append(
-                    Track(0, face.box, face.box, face.score, now, now, captured_at, best_score=face.score)
-                )
+            if number not in matched:
+                track = Track(0, face.box, face.box, face.score, now, now, captured_at, best_score=face.score)
+                self.tracks.append(track)
         return self._visible_tracks()
 
     def predict(self, now: float) -> list[Track]:
-        """In a frame that was not searched: the tracks, moved on."""
+        """Move the tracks to `now` (monotonic seconds) in a frame without detection; returns the confirmed ones."""
         for track in self.tracks:
             track.display_box = track.predict_box(now)
         return self._visible_tracks()
 
     def is_confident(self, now: float) -> bool:
-        """Whether there are tracks, each of them born and lately seen: then a search may be left out."""
+        """Whether a detection may be skipped: there are tracks, all of them confirmed and recently detected."""
         return bool(self.tracks) and all(
-            t.id and not t.misses and now - t.last_seen_monotonic < 1.0 for t in self.tracks
+            t.is_confirmed and not t.misses and now - t.last_seen_monotonic < MAX_PREDICTION for t in self.tracks
         )
 
+    def close(self) -> list[Track]:
+        """End all tracks; returns the confirmed ones."""
+        confirmed = [track for track in self.tracks if track.is_confirmed]
+        self.tracks, self.ended = [], []
+        return confirmed
+
     def _end_after_gap(self, now: float) -> list[Track]:
-        """After a time without frames, however it came about, nobody is still there; those that were tracks."""
+        """End all tracks if no detection ran for too long, whatever the reason; returns the confirmed ones."""
         gap, usual = now - self._last_update, self._update_interval
         self._last_update, self._update_interval = now, gap if gap >= 0 else inf
-        if not self.tracks or gap <= max(RESET_GAP, 3 * usual):
+        if not self.tracks or gap <= max(self.config.reset_gap, 3 * usual):
             return []
         return self.close()
 
+    def _end_missing(self, now: float) -> None:
+        missing = [t for t in self.tracks if t.misses and (not t.is_confirmed or self._is_lost(t, now))]
+        self.ended += [track for track in missing if track.is_confirmed]
+        if missing:
+            self.tracks = [track for track in self.tracks if track not in missing]
+
+    def _is_lost(self, track: Track, now: float) -> bool:
+        config = self.config
+        return track.misses >= config.max_misses and now - track.last_seen_monotonic >= config.max_age
+
     def _visible_tracks(self) -> list[Track]:
-        seen = [t for t in self.tracks if t.hits >= MIN_HITS and not t.misses]
-        for track in seen:
-            if not track.id:
+        visible = [t for t in self.tracks if t.hits >= self.config.min_hits and not t.misses]
+        for track in visible:
+            if not track.is_confirmed:
                 self.track_count += 1
                 track.id = self.track_count
-        return sorted(seen, key=lambda t: -t.score)
-
-    def close(self) -> list[Track]:
-        """Forget all; those that were tracks."""
-        born = [t for t in self.tracks if t.id]
-        self.tracks, self.ended = [], []
-        return born
+        return sorted(visible, key=lambda track: -track.score)
 
 
-def _is_lost(track: Track, now: float) -> bool:
-    return track.misses >= MAX_MISSES and now - track.last_seen_monotonic >= MAX_AGE
+def match_tracks(tracks: Sequence[Box], boxes: Sequence[Box], config: TrackerConfig = DEFAULT_CONFIG) -> dict[int, int]:
+    """Match predicted boxes of tracks with detected boxes, in pixels; returns {index of track: index of box}.
 
-
-def match_tracks(tracks: Sequence[Box], boxes: Sequence[Box]) -> dict[int, int]:
-    """Index of the box for each track that has one: greedily, by overlap, then by nearness. All in pixels.
-
-    Plain numbers: for a handful of faces arrays take three times as long.
+    Greedy: the pairs with the highest IoU first, then pairs of similar size by distance. Plain numbers: arrays take
+    three times as long for a few faces.
     """
-    over, near = [], []
-    for t, a in enumerate(tracks):
-        wide, high = a.right - a.left, a.bottom - a.top
+    by_iou, by_distance = [], []
+    for t, track in enumerate(tracks):
+        track_width, track_height = track.width, track.height
         for b, box in enumerate(boxes):
-            x, y = abs(a.left + a.right - box.left - box.right) / 2, abs(a.top + a.bottom - box.top - box.bottom) / 2
-            w, h = box.right - box.left, box.bottom - box.top
-            side = (wide + high + w + h) / 4
+            x = abs(track.left + track.right - box.left - box.right) / 2
+            y = abs(track.top + track.bottom - box.top - box.bottom) / 2
+            width, height = box.width, box.height
+            side = (track_width + track_height + width + height) / 4
             if x > 2 * side or y > 2 * side:  # most pairs of a crowd
                 continue
-            inner = _intersection_area(a, box)
-            overlap = inner / max(wide * high + w * h - inner, 1e-6)
-            if overlap >= MIN_IOU:
-                over.append((-overlap, t, b))
-            elif (
-                max(wide + high, w + h) < 2 * min(wide + high, w + h)
-                and (x * x + y * y) < (MAX_CENTER_DISTANCE * side) ** 2
-            ):
-                near.append(((x * x + y * y) / side**2, t, b))
+            iou = track.iou(box)
+            if iou >= config.min_iou:
+                by_iou.append((-iou, t, b))
+                continue
+            larger, smaller = track_width + track_height, width + height
+            similar_size = max(larger, smaller) < 2 * min(larger, smaller)
+            if similar_size and x * x + y * y < (config.max_center_distance * side) ** 2:
+                by_distance.append(((x * x + y * y) / side**2, t, b))
     pairs: dict[int, int] = {}
     used: set[int] = set()
-    for _, t, b in [*sorted(over), *sorted(near)]:
+    for _, t, b in [*sorted(by_iou), *sorted(by_distance)]:
         if t not in pairs and b not in used:
             pairs[t] = b
             used.add(b)
     return pairs
-
-
-def _intersection_area(a: Box, b: Box) -> float:
-    """Pixels in both."""
-    wide = min(a.right, b.right) - max(a.left, b.left)
-    high = min(a.bottom, b.bottom) - max(a.top, b.top)
-    return wide * high if wide > 0 and high > 0 else 0.0

@@ -1,0 +1,1 @@
+"""Images and boxes: reading, resizing, letterboxing, cropping, and the geometry of boxes."""

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Crops: the square around a face that the classifier sees."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pocketsight.device.vision.resize import resize
 
 
 def crop_window(image: Image, left: int, top: int, right: int, bottom: int) -> Image:
-    """The pixels of a window, black where it reaches beyond the image. A view where it does not."""
+    """The pixels (bottom - top, right - left, 3) of a window, black outside the image.
+
+    It is a view of the image where the window lies inside.
+    """
     height, width = image.shape[:2]
     inside = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
     if 0 <= left and 0 <= top and right <= width and bottom <= height:
@@ -22,7 +25,10 @@ def crop_window(image: Image, left: int, top: int, right: int, bottom: int) -> I
 
 
 def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> Image:
-    """Cut a square around `box`, grown on each side by `margin` of its longer side, and scale it to (height, width)."""
-    side = max(1, round(max(box.right - box.left, box.bottom - box.top) * (1 + 2 * margin)))
+    """Crop a square around `box` from an RGB image (H, W, 3) and resize it to `size` (height, width).
+
+    On each side the square extends beyond the longer side of the box by `margin`, a fraction of that side.
+    """
+    side = max(1, round(box.longer_side * (1 + 2 * margin)))
     left, top = round((box.left + box.right - side) / 2), round((box.top + box.bottom - side) / 2)
     return resize(crop_window(image, left, top, left + side, top + side), size)

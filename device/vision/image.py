@@ -1,6 +1,7 @@
-"""Images, and the only code that changes their geometry before a model sees them.
+"""RGB images: reading, listing and writing files.
 
-Training, calibration, scoring and the board all call these functions, so a model meets the same pixels everywhere.
+Images are resized, letterboxed and cropped only by resize.py, letterbox.py and crop.py. Training, calibration,
+evaluation and the board all call these, so that a model gets the same pixels everywhere.
 """
 
 from __future__ import annotations
@@ -14,24 +15,26 @@ from numpy.typing import NDArray
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
 
-Image = NDArray[np.uint8]  # (height, width, 3), RGB, 0..255
+Image = NDArray[np.uint8]
+"""(height, width, 3), RGB, 0..255."""
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 def read_image(path: Path) -> Image:
-    """Read a file as RGB (H, W, 3) uint8, turned upright by its EXIF entry. Raises DataError."""
+    """Read an image file as RGB (H, W, 3) uint8, rotated as its EXIF entry says.
+
+    Raises DataError when the file cannot be read, is not an image or is a truncated JPEG.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data:
-        raise DataError(
-            f"{path} is a JPEG cut short; copy or download it again"
-        )  # OpenCV would fill the rest with grey
+    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data:  # OpenCV would fill the rest with gray
+        raise DataError(f"{path}: truncated JPEG; copy or download it again")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    except cv2.error:  # it claims to be larger than OpenCV allows
+    except cv2.error:  # its header claims a size that OpenCV refuses
         image = None
     if image is None:
         raise DataError(f"{path} is not an image that OpenCV can read")
@@ -39,12 +42,12 @@ def read_image(path: Path) -> Image:
 
 
 def to_rgb(image: NDArray[np.uint8]) -> Image:
-    """Swap the first and third channel: OpenCV's B, G, R becomes R, G, B (and the other way round)."""
+    """Swap the first and third channel of (H, W, 3): BGR, as OpenCV uses it, becomes RGB, and RGB becomes BGR."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Every picture below a folder, by name. Hidden files and folders are left out."""
+    """The image files in a folder and its subfolders, sorted by path. Hidden files and folders are skipped."""
     return sorted(
         path
         for path in folder.rglob("*")

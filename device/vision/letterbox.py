@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Letterboxing: an image of any size on the canvas that the detector takes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pocketsight.device.vision.resize import resize
 
 
 def letterbox(image: Image, size: tuple[int, int], canvas: Image | None = None) -> tuple[Image, float]:
-    """Scale an image into `size` = (height, width), padding right and bottom with black.
+    """Resize an RGB image (H, W, 3) to fit into `size` (height, width), with black padding at the right and bottom.
 
-    Returns the canvas and the scale: canvas pixels = image pixels * scale. The image stays in the
-    top-left corner, so one division takes a box back. A `canvas` that is given is overwritten; a new one costs time.
+    Returns the canvas and the scale: canvas pixels = image pixels * scale. The image is in the top left corner, so
+    one division maps a box back. A given `canvas` of that size is overwritten, which saves the allocation.
     """
     height, width = size
     scale = min(height / image.shape[0], width / image.shape[1])

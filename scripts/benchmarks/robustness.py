@@ -89,22 +89,21 @@ def corruptions(model: Model) -> Iterator[Corruption]:
 def shift_box(box: Box, share: float, rng: np.random.Generator) -> Box:
     """The box shifted by a share of its longer side, in a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
-    distance = share * max(box.right - box.left, box.bottom - box.top)
+    distance = share * box.longer_side
     x, y = distance * np.cos(angle), distance * np.sin(angle)
     return Box(box.left + x, box.top + y, box.right + x, box.bottom + y)
 
 
 def scale_box(box: Box, scale: float) -> Box:
     """The box scaled around its center."""
-    x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    w, h = (box.right - box.left) * scale / 2, (box.bottom - box.top) * scale / 2
+    x, y = box.center
+    w, h = box.width * scale / 2, box.height * scale / 2
     return Box(x - w, y - h, x + w, y + h)
 
 
 def rotate_image(image: Image, box: Box, degrees: float, rng: np.random.Generator) -> Image:
     """The image rotated around the center of the box, clockwise or counterclockwise."""
-    center = (box.left + box.right) / 2, (box.top + box.bottom) / 2
-    matrix = cv2.getRotationMatrix2D(center, degrees * rng.choice([-1, 1]), 1.0)
+    matrix = cv2.getRotationMatrix2D(box.center, degrees * rng.choice([-1, 1]), 1.0)
     return np.asarray(cv2.warpAffine(image, matrix, image.shape[1::-1]), np.uint8)
 
 

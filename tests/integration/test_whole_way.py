@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -19,7 +18,7 @@ from pocketsight.device.synthetic.faces import (
     write_detection_dataset,
     write_frame_folder,
 )
-from pocketsight.device.vision.boxes import iou
+from pocketsight.device.vision.boxes import Box
 
 DETECTOR = "--samples", 9600, "--batch-size", 16
 SENTIMENT = "--samples", 24000, "--batch-size", 32
@@ -33,7 +32,7 @@ def pocketsight(*words: object) -> str:
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    return float(iou(np.array(a, np.float32), np.array(b, np.float32)))
+    return Box(*a).iou(Box(*b))
 
 
 @dataclass(frozen=True)

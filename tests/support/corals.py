@@ -86,7 +86,7 @@ def write_compiled(plain: Path, path: Path, signature: bool = True, origin: str 
     """The compiled file of a plain one, with its manifest; `origin` in the place of the sum of the plain one."""
     flatbuffer, spec = read_model_file(plain)
     found = compiled(flatbuffer, signature)
-    told = {"for": "edgetpu", "from": origin or spec.sha256, "outputs": names(flatbuffer)}
+    told = {"source_sha256": origin or spec.sha256, "outputs": names(flatbuffer)}
     path.write_bytes(pack_model_file(found, replace(spec, sha256=sha256(found).hexdigest(), edgetpu=told)))
     return path
 

@@ -60,19 +60,19 @@ def planted(root: Path) -> set[tuple[str, str]]:
     return {
         ("unreadable", "text.png"),
         ("unreadable", "cut.jpg"),
-        ("wrong ending", "other.jpg"),
+        ("wrong extension", "other.jpg"),
         ("small file", "few.jpg"),
-        ("small picture", "thin.png"),
+        ("small image", "thin.png"),
         ("duplicate", "good0-again.jpg"),
         ("near duplicate", "near.png"),
         ("leak", "good1.jpg"),
         ("same name", "twin.jpg"),
         ("same name", "twin.png"),
-        ("label without picture", "ghost.json"),
+        ("label without image", "ghost.json"),
         ("unreadable label", "bad.jpg"),
         ("wrong size", "resized.jpg"),
         ("unknown label", "typo.jpg"),
-        ("strange label", "line.jpg"),
+        ("unsupported shape", "line.jpg"),
         ("empty box", "empty.jpg"),
         ("box outside", "outside.jpg"),
         ("tiny box", "tiny.jpg"),
@@ -81,10 +81,10 @@ def planted(root: Path) -> set[tuple[str, str]]:
 
 
 def found_in(data: Path, *options: object) -> tuple[set[tuple[str, str]], dict[str, Any], int]:
-    """(kind, name) of each fault, all that --json gives, and the exit status."""
+    """(issue type, file name) of each issue, the JSON report, and the exit status."""
     done = CliRunner().invoke(
         main, ["data", "check", str(data), "--json", "--html", str(data.parent / "p.html"), *map(str, options)]
     )
     assert done.exception is None or isinstance(done.exception, SystemExit), done.output
     facts = json.loads(done.stdout)
-    return {(f["kind"], Path(f["path"]).name) for f in facts["faults"]}, facts, done.exit_code
+    return {(issue["type"], Path(issue["path"]).name) for issue in facts["issues"]}, facts, done.exit_code

@@ -1,4 +1,4 @@
-"""pocketsight data ...: the commands of a workstation; `data capture` is the board's too and lives in device/."""
+"""The commands `pocketsight data label|check|split|preview|import|crops`. `data capture` is in device/cli."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from pocketsight.train.recipe import RECIPES
 
 FORMATS = "coco", "fer2013", "labelme", "voc", "wider", "yolo"
 ARCH_NAMES = [name for recipes in RECIPES.values() for name in recipes]
+MIN_BYTES, MIN_SIDE = 10_000, 32
+ISSUES_STATUS = 3  # exit status of `data check` when issues remain
 
 
 @click.command()
 @click.argument("data", type=PATH)
-@click.option("--labels", help="Comma list: what may be labelled.  [default: those already used, or else face]")
+@click.option("--labels", help="Comma-separated labels to allow.  [default: the labels in use, or else face]")
 def label(data: Path, labels: str | None) -> None:
-    """Start labelme on DATA/images, with DATA/labels for its files, autosave and the labels that may be used."""
+    """Label the images of DATA/images with labelme; the label files go to DATA/labels."""
     from pocketsight.train.curation.labelme_app import run_labelme
 
     run_labelme(data, parse_comma_list(labels))
@@ -30,14 +32,16 @@ def label(data: Path, labels: str | None) -> None:
 
 @click.command()
 @click.argument("data", type=PATH, nargs=-1, required=True)
-@click.option("--fix", is_flag=True, help="Move bad files to DATA-quarantine, beside DATA; nothing is deleted.")
-@click.option("--labels", help="Comma list: labels that boxes may have.  [default: the most frequent one]")
-@click.option("--rename", multiple=True, metavar="OLD=NEW", help="First give boxes labelled OLD the label NEW.")
-@click.option("--min-bytes", default=10_000, show_default=True, type=click.IntRange(0), help="Of a picture's file.")
-@click.option("--min-side", default=32, show_default=True, type=click.IntRange(1), help="Shorter side, px.")
-@click.option("--html", type=PATH, default=Path("check.html"), show_default=True, help="The page to look at.")
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--fix", is_flag=True, help="Move bad files to DATA-quarantine, next to DATA. Nothing is deleted.")
+@click.option("--labels", help="Comma-separated labels that boxes may have.  [default: the most frequent one]")
+@click.option(
+    "--rename", multiple=True, metavar="OLD=NEW", help="Rename the label OLD of boxes to NEW, before the check."
+)
+@click.option("--min-bytes", default=MIN_BYTES, show_default=True, type=click.IntRange(0), help="Smallest image file.")
+@click.option("--min-side", default=MIN_SIDE, show_default=True, type=click.IntRange(1), help="Shortest side, in px.")
+@click.option("--html", type=PATH, default=Path("check.html"), show_default=True, help="Write the report to this file.")
+@click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one for each core]")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def check(
     data: tuple[Path, ...],
     fix: bool,
@@ -49,33 +53,39 @@ def check(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Look for bad pictures and labels. Several COCO files are parts of one data set.
+    """Find bad images and labels, duplicates, and leaks between splits.
 
-    Exit status 0: nothing to mend; 3: there is something; 1: it could not be looked at.
+    Several COCO files are checked as the splits of one data set.
+
+    Exit status 0: no problems; 3: problems remain; 1: the check failed.
     """
     from pocketsight.train.console import log_message, progress_bar
-    from pocketsight.train.curation import check as module
-    from pocketsight.train.curation import fix as mending
+    from pocketsight.train.curation.check import INFO, ISSUE_TYPES, MOVE, RENAME
+    from pocketsight.train.curation.check import check as run_check
     from pocketsight.train.curation.console_report import print_check_report, report_as_dict
+    from pocketsight.train.curation.fix import fix as fix_issues
+    from pocketsight.train.curation.fix import rename_labels
     from pocketsight.train.curation.html_report import write_check_page
     from pocketsight.train.curation.scan import scan_datasets
 
     if rename:
-        pairs = dict(text.partition("=")[::2] for text in rename)
-        if not all(pairs.values()):
+        new_names = dict(text.partition("=")[::2] for text in rename)
+        if not all(new_names.values()):
             raise click.UsageError(f"--rename {rename[0]!r} is not like d=face")
-        log_message(f"renamed labels in {mending.rename_labels(scan_datasets(data), pairs)} files")
-    report = module.check(scan_datasets(data), parse_comma_list(labels), min_bytes, min_side, workers, progress_bar)
+        log_message(f"renamed labels in {rename_labels(scan_datasets(data), new_names)} files")
+    report = run_check(scan_datasets(data), parse_comma_list(labels), min_bytes, min_side, workers, progress_bar)
     write_check_page(report, html)
-    mended = mending.fix(report) if fix else None
-    left = module.MANUAL, *((module.MOVE, module.RENAME) if not fix else ())
-    status = 3 if any(module.ISSUE_TYPES[fault.type][1] in left for fault in report.issues) else 0
+    fix_result = fix_issues(report) if fix else None
+    harmless = {INFO, MOVE, RENAME} if fix else {INFO}
+    has_issues = any(ISSUE_TYPES[issue.type][1] not in harmless for issue in report.issues)
+    status = ISSUES_STATUS if has_issues else 0
     if as_json:
-        click.echo(json.dumps(report_as_dict(report, mended, status), indent=2))
+        click.echo(json.dumps(report_as_dict(report, fix_result, status), indent=2))
     else:
         limits = {"--labels": labels, "--min-bytes": min_bytes, "--min-side": min_side}
-        given = [word for name, value in limits.items() if value not in (None, 10_000, 32) for word in (name, value)]
-        print_check_report(report, mended, html, ["data", "check", *data, *given])
+        defaults = None, MIN_BYTES, MIN_SIDE
+        given = [word for name, value in limits.items() if value not in defaults for word in (name, value)]
+        print_check_report(report, fix_result, html, ["data", "check", *data, *given])
     raise SystemExit(status)
 
 
@@ -88,63 +98,65 @@ class FractionRange(click.FloatRange):
 
 @click.command()
 @click.argument("data", type=PATH)
-@click.option("--train", default=0.7, show_default=True, type=FractionRange())
-@click.option("--val", default=0.15, show_default=True, type=FractionRange())
-@click.option("--test", default=0.15, show_default=True, type=FractionRange())
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the choice between equals.")
+@click.option("--train", default=0.7, show_default=True, type=FractionRange(), help="Share of the train split.")
+@click.option("--val", default=0.15, show_default=True, type=FractionRange(), help="Share of the validation split.")
+@click.option("--test", default=0.15, show_default=True, type=FractionRange(), help="Share of the test split.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random order.")
 @click.option("-o", "--out", type=PATH, help="Copy into this folder.  [default: move within DATA]")
-@click.option("--mix-sessions", is_flag=True, help="Let pictures of one capture session go to different parts.")
-@click.option("--reassign", is_flag=True, help="Give new parts also to what has one.")
+@click.option("--mix-sessions", is_flag=True, help="Allow images of one capture session in different splits.")
+@click.option("--reassign", is_flag=True, help="Give new splits to all images, also to those that have one.")
 def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, reassign: bool, **shares: float) -> None:
-    """Part pictures into train, val and test. Near-duplicates, groups and capture sessions stay together.
+    """Split images into train, val and test.
 
-    Pictures that have a part keep it, so a second run changes nothing, and new pictures join the others.
+    Near-duplicates, groups and capture sessions stay in one split. Images that have a split keep it, so a second run
+    changes nothing, and new images can be added.
     """
     from pocketsight.train.console import progress_bar
     from pocketsight.train.curation.console_report import print_split_summary
     from pocketsight.train.curation.scan import scan_dataset
-    from pocketsight.train.curation.split import split as part
+    from pocketsight.train.curation.split import split as run_split
 
-    if not abs(sum(shares.values()) - 1) < 1e-6:  # so that nan is refused too
+    if not abs(sum(shares.values()) - 1) < 1e-6:  # nan is refused too
         raise click.UsageError(f"--train, --val and --test add up to {sum(shares.values()):g}, not 1")
     shares = {name: shares[name] for name in SPLITS}
-    print_split_summary(
-        part(scan_dataset(data), shares, seed, out, mix_sessions, reassign, progress_bar), shares, data, out
-    )
+    result = run_split(scan_dataset(data), shares, seed, out, mix_sessions, reassign, progress_bar)
+    print_split_summary(result, shares, data, out)
 
 
 @click.command()
 @click.argument("data", type=PATH)
-@click.option("--augment", is_flag=True, help="Each picture beside three augmented versions.")
-@click.option("--arch", type=click.Choice(ARCH_NAMES), help="The net whose recipe augments.  [default: ours]")
-@click.option("--count", default=24, show_default=True, type=click.IntRange(1), help="Pictures.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Which ones.")
-@click.option("-o", "--out", type=PATH, default=Path("preview.png"), show_default=True)
+@click.option("--augment", is_flag=True, help="Add three augmented versions of each image.")
+@click.option(
+    "--arch", type=click.Choice(ARCH_NAMES), help="Augment by the recipe of this network.  [default: the first]"
+)
+@click.option("--count", default=24, show_default=True, type=click.IntRange(1), help="Number of images.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the choice of images.")
+@click.option(
+    "-o", "--out", type=PATH, default=Path("preview.png"), show_default=True, help="Write the sheet to this PNG."
+)
 def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, out: Path) -> None:
-    """Draw a contact sheet of DATA with boxes or classes."""
-    from pocketsight.train.curation.preview import preview as draw
+    """Draw a contact sheet of DATA, with boxes or classes."""
+    from pocketsight.train.curation.preview import preview as draw_preview
 
-    click.echo(draw(data, augment, count, arch, seed, out), err=True)
+    click.echo(draw_preview(data, augment, count, arch, seed, out), err=True)
 
 
 @click.command(name="import")
 @click.argument("source", type=PATH)
-@click.option(
-    "--from", "source_format", type=click.Choice(FORMATS), help="The format of SOURCE.  [default: what it looks like]"
-)
+@click.option("--from", "source_format", type=click.Choice(FORMATS), help="Format of SOURCE.  [default: detected]")
 @click.option(
     "--to",
     "target_format",
     type=click.Choice(("coco", "labelme", "folders")),
-    help="[default: coco; folders for FER2013]",
+    help="Format to write.  [default: coco; folders for FER2013]",
 )
-@click.option("--images", type=PATH, help="Folder of the pictures, where SOURCE does not tell.")
-@click.option("--label", help="Keep the boxes of this label only; pictures without one count as empty.")
-@click.option("--max-boxes", type=click.IntRange(0), help="Keep pictures with at most so many boxes.")
-@click.option("--votes", type=PATH, help="FER2013: the voters' table fer2013new.csv of FER+.")
-@click.option("-o", "--out", type=PATH, required=True, help="coco: the .json to write; else a folder.")
+@click.option("--images", type=PATH, help="Folder of the images, if SOURCE does not name it.")
+@click.option("--label", help="Keep only the boxes of this label. Images without one count as empty.")
+@click.option("--max-boxes", type=click.IntRange(0), help="Keep only images with at most this many boxes.")
+@click.option("--votes", type=PATH, help="FER2013 only: the FER+ table of votes, fer2013new.csv.")
+@click.option("-o", "--out", type=PATH, required=True, help="File to write for coco (.json), else folder.")
 def import_(source: Path, out: Path, **options: Any) -> None:
-    """Bring in data of another format: WIDER FACE text, Pascal VOC, YOLO, labelme, COCO, FER2013's csv."""
+    """Convert a data set: COCO, labelme, Pascal VOC, YOLO, WIDER FACE text or the FER2013 table."""
     from pocketsight.train.datasets.formats.convert import convert_dataset
 
     convert_dataset(source, out, **options)
@@ -153,24 +165,24 @@ def import_(source: Path, out: Path, **options: Any) -> None:
 @click.command()
 @click.argument("data", type=PATH)
 @click.option(
-    "--model",
-    type=PATH,
-    default=MODELS_DIR / "detector.tflite",
-    help="The detector.  [default: the one that comes with pocketsight]",
+    "--model", type=PATH, default=MODELS_DIR / "detector.tflite", help="Detector to use.  [default: the shipped one]"
 )
-@click.option("--all", "every", is_flag=True, help="Every face of a picture, not only the largest.")
-@click.option("-o", "--out", type=PATH, required=True, help="The folder of the crops.")
-def crops(data: Path, model: Path, every: bool, out: Path) -> None:
-    """Cut faces from photographs of people, in class folders or not, for the classifier to learn from."""
+@click.option("--all", "all_faces", is_flag=True, help="Crop every face of an image, not only the largest.")
+@click.option("-o", "--out", type=PATH, required=True, help="Folder for the crops.")
+def crops(data: Path, model: Path, all_faces: bool, out: Path) -> None:
+    """Crop faces out of photographs, as training data for a classifier.
+
+    DATA is a folder of photographs, with or without class folders.
+    """
     from pocketsight.device.inference.interpreter import load_on_cpu
     from pocketsight.train.console import progress_bar
     from pocketsight.train.curation.console_report import print_crop_summary
     from pocketsight.train.curation.face_crops import crop_faces
     from pocketsight.train.curation.scan import ScannedImage, scan_dataset
 
-    def track(items: Sequence[ScannedImage]) -> Iterable[ScannedImage]:
-        return progress_bar(items, len(items), "cutting")
+    def progress(images: Sequence[ScannedImage]) -> Iterable[ScannedImage]:
+        return progress_bar(images, len(images), "cropping")
 
-    found = scan_dataset(data)
-    cut = crop_faces(found, load_on_cpu(model, "detector"), out, every, track)
-    print_crop_summary(cut, found, out)
+    scan = scan_dataset(data)
+    summary = crop_faces(scan, load_on_cpu(model, "detector"), out, all_faces, progress)
+    print_crop_summary(summary, scan, out)

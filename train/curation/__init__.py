@@ -1,1 +1,1 @@
-"""What happens to pictures before a training: label, check, split, look, bring in, cut."""
+"""Preparation of data before a training: label, check, split, preview and crop images."""

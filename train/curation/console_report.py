@@ -68,7 +68,9 @@ def _suggest_next_step(report: CheckReport, actions: set[str], is_fixed: bool, c
     elif MANUAL in actions:
         log_message("fix the rest by hand, then check again")
     elif scan.layout == "images":
-        log_message(f"next: move the images to {scan.root / 'images'} and label them, or into one folder for each class")
+        log_message(
+            f"next: move the images to {scan.root / 'images'} and label them, or into one folder for each class"
+        )
     elif scan.layout == "labelme" and not any(image.label_file for image in scan.images):
         suggest_next("data", "label", scan.root)
     elif not all(image.split for image in scan.images):
@@ -125,7 +127,9 @@ def print_crop_summary(summary: CropSummary, scan: DatasetScan, out: Path) -> No
     no_face = Counter(image.class_name for image in scan.images if image.path in set(summary.without_face))
     for class_name, count in sorted(images.items()):
         crops = summary.crops_by_class[class_name]
-        print(f"{class_name or 'images':12} {count:5} images, {crops:5} faces cropped, no face in {no_face[class_name]}")
+        print(
+            f"{class_name or 'images':12} {count:5} images, {crops:5} faces cropped, no face in {no_face[class_name]}"
+        )
     if not summary.crops_by_class.total():
         log_message("no face was found")
         return
@@ -133,9 +137,7 @@ def print_crop_summary(summary: CropSummary, scan: DatasetScan, out: Path) -> No
     if scan.layout == "classes":
         suggest_next("train", "classifier", "--data", out)
     else:
-        log_message(
-            f"next: sort them into one folder for each class, then: pocketsight train classifier --data {out}"
-        )
+        log_message(f"next: sort them into one folder for each class, then: pocketsight train classifier --data {out}")
 
 
 def _format_counts(counts: Mapping[str, int]) -> str:

@@ -97,8 +97,7 @@ def _iter_crops(
 
 def _crop_size(box: Box) -> tuple[int, int]:
     """Height and width of the crop: the resolution of the photograph, up to MAX_CROP_SIDE."""
-    longer_side = max(box.width, box.height)
-    side = min(MAX_CROP_SIDE, max(1, round(longer_side * (1 + 2 * FACE_CROP_MARGIN))))
+    side = min(MAX_CROP_SIDE, max(1, round(box.longer_side * (1 + 2 * FACE_CROP_MARGIN))))
     return side, side
 
 

@@ -155,7 +155,11 @@ def _near_blocks(
     min_product = a.shape[1] - 2 * max_bits  # the product of two hashes is the equal bits minus the different ones
     for low in range(0, len(a), BLOCK_ROWS):
         for high in range(low if upper else 0, len(b), BLOCK_ROWS):
-            yield low, high, _to_signs(a[low : low + BLOCK_ROWS]) @ _to_signs(b[high : high + BLOCK_ROWS]).T >= min_product
+            yield (
+                low,
+                high,
+                _to_signs(a[low : low + BLOCK_ROWS]) @ _to_signs(b[high : high + BLOCK_ROWS]).T >= min_product,
+            )
 
 
 def _to_signs(bits: HashBits) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.system.atomic_files import write_json
+from pocketsight.device.system.atomic_files import atomic_path, write_json
 from pocketsight.train.curation.grouping import assign_splits, group_images, stratum
 from pocketsight.train.curation.image_hash import read_fingerprints
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
@@ -71,7 +71,11 @@ def split(
 
 
 def _assign_images(
-    scan: DatasetScan, previous: SplitPlan | None, shares: Mapping[str, float], seed: int, mix_sessions: bool,
+    scan: DatasetScan,
+    previous: SplitPlan | None,
+    shares: Mapping[str, float],
+    seed: int,
+    mix_sessions: bool,
     progress: SizedProgressFn,
 ) -> tuple[list[str], dict[str, tuple[str, str]]]:
     """The split of each image, and the `images` of the plan. Without `previous` all images get new splits."""
@@ -165,14 +169,13 @@ def _check_no_overwrite(moves: Sequence[tuple[Path, Path]], own_folders: set[Pat
 
 def _place_file(source: Path, target: Path, copy: bool) -> None:
     """Move or copy one file. An interrupted copy leaves no incomplete target."""
+    if copy:
+        with atomic_path(target) as temporary:
+            shutil.copy2(source, temporary)
+        return
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if copy:
-            temporary = target.with_name(f".{target.name}.part")
-            shutil.copy2(source, temporary)
-            os.replace(temporary, target)
-        else:
-            os.rename(source, target)
+        os.rename(source, target)
     except OSError as error:
         fix = "copy instead: --out FOLDER" if error.errno == errno.EXDEV else "then run the same command again"
         raise DataError(f"{target} cannot be written: {error.strerror}; {fix}") from error

@@ -1,0 +1,1 @@
+"""Data sets for training: readers, augmentation and batches."""

@@ -1,4 +1,4 @@
-"""What a camera might have made of a training picture. All scaling goes through `pocketsight.device.image`."""
+"""Augmentation: random windows, rotation, light, noise and masks. Images are scaled by the board's own code."""
 
 from __future__ import annotations
 
@@ -8,39 +8,37 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pocketsight.device.vision.boxes import Boxes
+from pocketsight.device.vision.boxes import Boxes, box_area
 from pocketsight.device.vision.crop import crop_window
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.recipe import Recipe
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer version
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would check for a newer version online
 
-MIN_VISIBLE_SHARE = 0.4  # share of a face that must be in the window; less is ignored, neither face nor background
+# Share of a box that must be in the window. A box with less is ignored, neither object nor background.
+MIN_VISIBLE_SHARE = 0.4
 
 
 def build_augmentation(recipe: Recipe, is_face_crop: bool = False) -> Any:
-    """An albumentations pipeline: light, colour, blur, noise, JPEG; of one face also a turn and covered parts.
+    """An albumentations pipeline: light, color, blur, noise, JPEG artifacts; for face crops also rotation, occlusion.
 
-    A recipe may ask for the tracker tutorial's three changes instead, or for none.
+    `recipe.augmentation` selects it: "camera", "tracker" (the three changes of the tutorial) or "none".
     """
     import albumentations as A
 
     if recipe.augmentation == "none":
         return A.Compose([])
-    if recipe.augmentation == "tracker":  # each with its chance of then
+    if recipe.augmentation == "tracker":  # the probabilities of the tutorial
         return A.Compose([A.RandomBrightnessContrast(p=0.2), A.RandomGamma(p=0.2), A.RGBShift(p=0.2)])
-    small = [A.Downscale((0.35, 0.8))] if is_face_crop else []  # as far from the camera
+    downscale = [A.Downscale((0.35, 0.8))] if is_face_crop else []  # a face far from the camera
+    rotation_and_occlusion = [
+        A.Rotate(recipe.max_rotation, p=0.7),
+        A.CoarseDropout((1, 2), (0.1, 0.35), (0.1, 0.35), p=recipe.occlusion),
+    ]
     return A.Compose(
         [
-            *(
-                [
-                    A.Rotate(recipe.max_rotation, p=0.7),
-                    A.CoarseDropout((1, 2), (0.1, 0.35), (0.1, 0.35), p=recipe.occlusion),
-                ]
-                if is_face_crop
-                else []
-            ),
+            *(rotation_and_occlusion if is_face_crop else []),
             A.RandomBrightnessContrast(recipe.max_light_change, recipe.max_light_change, p=0.5),
             A.RandomBrightnessContrast((0.0, 0.0), (-0.8, -0.4), p=recipe.darken),
             A.RandomGamma(
@@ -49,7 +47,7 @@ def build_augmentation(recipe: Recipe, is_face_crop: bool = False) -> Any:
             A.HueSaturationValue(8, 40, 0, p=0.3),
             A.RGBShift(12, 12, 12, p=0.2),
             A.ToGray(p=recipe.grayscale),
-            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7)), *small], p=recipe.degrade),
+            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7)), *downscale], p=recipe.degrade),
             A.GaussNoise(std_range=(0.01, 0.06), p=recipe.degrade),
             A.ImageCompression(quality_range=(30, 90), p=recipe.degrade),
         ]
@@ -64,42 +62,45 @@ def random_window(
     rng: np.random.Generator,
     input_scale: float = 1.0,
 ) -> list[int]:
-    """A random window [left, top, right, bottom] with the shape of `size`, in pixels of the picture.
+    """A random window [left, top, right, bottom] in px of the image, with the aspect ratio of `size` (height, width).
 
-    It may be a part of the picture (zoom in) or reach beyond it (zoom out); sides are even in log scale. Where `size`
-    is only a `part` of the net's input, each way, the window is one too, so that faces stay as large in pixels.
+    It may be smaller than the image (zoom in) or reach beyond it (zoom out); its scale is log-uniform. `input_scale` is
+    `size` divided by the network's input size. The window shrinks with it, so that faces keep their size in px.
     """
     height, width = image.shape[:2]
-    whole = max(width, height * size[1] / size[0])  # width of the frame that the picture fits into
+    full_width = max(width, height * size[1] / size[0])  # of the smallest window that contains the image
     if recipe.full_frame and rng.random() < recipe.full_frame:
-        return [0, 0, round(whole), round(whole * size[0] / size[1])]
+        return [0, 0, round(full_width), round(full_width * size[0] / size[1])]
     if recipe.square_window:
-        wide = min(width, height) * recipe.square_window
+        window_width = min(width, height) * recipe.square_window
     else:
-        wide = whole * np.exp(rng.uniform(*np.log(recipe.scale_range))) * input_scale
-    high = wide * size[0] / size[1]
-    left, top = (rng.uniform(min(0, room), max(0, room)) for room in (width - wide, height - high))
+        window_width = full_width * np.exp(rng.uniform(*np.log(recipe.scale_range))) * input_scale
+    window_height = window_width * size[0] / size[1]
+    margins = width - window_width, height - window_height
+    left, top = (rng.uniform(min(0, margin), max(0, margin)) for margin in margins)
     if len(boxes) and rng.random() < (recipe.object_centered if input_scale == 1 else recipe.low_res_object_centered):
         box = boxes[rng.integers(len(boxes))]
         left, top = (
             rng.uniform(far - side, near) if side > far - near else (near + far - side) / 2
-            for near, far, side in ((box[0], box[2], wide), (box[1], box[3], high))
+            for near, far, side in ((box[0], box[2], window_width), (box[1], box[3], window_height))
         )
-    return [round(left), round(top), max(round(left + wide), round(left) + 1), max(round(top + high), round(top) + 1)]
+    right, bottom = round(left + window_width), round(top + window_height)
+    return [round(left), round(top), max(right, round(left) + 1), max(bottom, round(top) + 1)]
 
 
 def rotate_window(image: Image, boxes: Boxes, window_box: list[int], degrees: float) -> tuple[Image, Boxes]:
-    """The window `where` of a picture that was rotated around the window's centre; boxes in the window's pixels.
+    """A window of the image rotated around the window's center by `degrees`, and the boxes (N, 4) in px of the window.
 
-    A box is that of the rotated ellipse within it, since that of its rotated corners would be too large for a face.
+    A rotated box is the bounding box of the rotated ellipse inscribed in the old one: the bounding box of the rotated
+    corners would be too large for a face.
     """
     left, top, right, bottom = window_box
     matrix = cv2.getRotationMatrix2D(((left + right) / 2, (top + bottom) / 2), degrees, 1.0)
     matrix[:, 2] -= left, top
-    piece = cv2.warpAffine(image, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
-    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    crop = cv2.warpAffine(image, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     half = np.sqrt(np.square((boxes[:, 2:] - boxes[:, :2]) / 2) @ np.square(matrix[:, :2]).T)
-    return np.asarray(piece, np.uint8), np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+    return np.asarray(crop, np.uint8), np.concatenate([center - half, center + half], axis=1).astype(np.float32)
 
 
 def random_crop(
@@ -111,57 +112,60 @@ def random_crop(
     rng: np.random.Generator,
     input_scale: float = 1.0,
 ) -> tuple[Image, Boxes, Boxes]:
-    """A random window of a picture, perhaps turned or mirrored, fitted to `size`; boxes in its pixels.
+    """A random window of the image, maybe rotated and flipped, scaled to `size` (height, width).
 
-    A face of which less than VISIBLE is left becomes a region to ignore.
+    Returns the window, its boxes (N, 4) and its boxes to ignore (M, 4), in px of the window. A box that is visible by
+    less than MIN_VISIBLE_SHARE becomes a box to ignore.
     """
-    where = random_window(image, boxes, size, recipe, rng, input_scale)
-    both = np.concatenate([boxes, ignore])
+    window = random_window(image, boxes, size, recipe, rng, input_scale)
+    all_boxes = np.concatenate([boxes, ignore])
     if recipe.rotation_prob and rng.random() < recipe.rotation_prob:
-        piece, both = rotate_window(image, both, where, rng.uniform(-recipe.max_rotation, recipe.max_rotation))
+        degrees = rng.uniform(-recipe.max_rotation, recipe.max_rotation)
+        crop, all_boxes = rotate_window(image, all_boxes, window, degrees)
     else:
-        piece, both = crop_window(image, *where), both - np.array(where[:2] * 2, np.float32)
-    canvas, scale = letterbox(piece, size)
-    moved = both * np.float32(scale)
-    kept = np.clip(moved, 0, np.array([size[1], size[0], size[1], size[0]], np.float32))
-    area = np.prod(kept[:, 2:] - kept[:, :2], axis=1)
-    share = area / np.maximum(np.prod(moved[:, 2:] - moved[:, :2], axis=1), 1e-6)
+        crop, all_boxes = crop_window(image, *window), all_boxes - np.array(window[:2] * 2, np.float32)
+    canvas, scale = letterbox(crop, size)
+    all_boxes = all_boxes * np.float32(scale)
+    clipped = np.clip(all_boxes, 0, np.array([size[1], size[0], size[1], size[0]], np.float32))
+    area = box_area(clipped)
+    visible_share = area / np.maximum(box_area(all_boxes), 1e-6)
     if rng.random() < recipe.horizontal_flip:
         canvas = np.ascontiguousarray(canvas[:, ::-1])
-        kept[:, [0, 2]] = size[1] - kept[:, [2, 0]]
+        clipped[:, [0, 2]] = size[1] - clipped[:, [2, 0]]
     if recipe.vertical_flip and rng.random() < recipe.vertical_flip:
         canvas = np.ascontiguousarray(canvas[::-1])
-        kept[:, [1, 3]] = size[0] - kept[:, [3, 1]]
-    face = (np.arange(len(both)) < len(boxes)) & (share >= MIN_VISIBLE_SHARE)
-    return canvas, kept[face], kept[~face & (area > 0)]
+        clipped[:, [1, 3]] = size[0] - clipped[:, [3, 1]]
+    is_object = (np.arange(len(all_boxes)) < len(boxes)) & (visible_share >= MIN_VISIBLE_SHARE)
+    return canvas, clipped[is_object], clipped[~is_object & (area > 0)]
 
 
 def draw_mask(face: Image, margin: float, rng: np.random.Generator) -> Image:
-    """A crop (H, W, 3) with a mask of cloth drawn over the lower half of its face: any colour, and a little shading."""
+    """A face crop (H, W, 3) with a cloth mask of random color and shading drawn over the lower half of the face."""
     height, width = face.shape[:2]
-    low, high = margin / (1 + 2 * margin), (1 + margin) / (1 + 2 * margin)  # where the box lies in the crop
+    low, high = margin / (1 + 2 * margin), (1 + margin) / (1 + 2 * margin)  # the face box, in shares of the crop
 
-    def at(x: float, y: float) -> list[float]:
+    # A point in shares of the face box, jittered, in 1/8 px of the crop.
+    def to_crop(x: float, y: float) -> list[float]:
         x, y = x + rng.normal(0, 0.02), y + rng.normal(0, 0.02)
         return [(low + (high - low) * x) * width * 8, (low + (high - low) * y) * height * 8]
 
-    top, chin, wide = rng.uniform(0.42, 0.6), rng.uniform(0.9, 1.05), rng.uniform(0.28, 0.42)
+    top, chin, half_width = rng.uniform(0.42, 0.6), rng.uniform(0.9, 1.05), rng.uniform(0.28, 0.42)
     middle = rng.normal(0.5, 0.04)
     corners = [
-        at(middle - wide, top + 0.06),
-        at(middle, top),
-        at(middle + wide, top + 0.06),
-        at(middle + wide * 0.9, chin - 0.18),
-        at(middle + wide * 0.4, chin),
-        at(middle - wide * 0.4, chin),
-        at(middle - wide * 0.9, chin - 0.18),
+        to_crop(middle - half_width, top + 0.06),
+        to_crop(middle, top),
+        to_crop(middle + half_width, top + 0.06),
+        to_crop(middle + half_width * 0.9, chin - 0.18),
+        to_crop(middle + half_width * 0.4, chin),
+        to_crop(middle - half_width * 0.4, chin),
+        to_crop(middle - half_width * 0.9, chin - 0.18),
     ]
     cover = np.zeros((height, width), np.uint8)
     cv2.fillPoly(cover, [np.array(corners).round().astype(np.int32)], 255, cv2.LINE_AA, shift=3)
-    colour = 25 if np.ptp(face.reshape(-1, 3), axis=1).max() > 8 else 0  # a grey picture stays one
-    tone = rng.uniform(0, 255) + rng.normal(0, colour, 3)
+    color_spread = 25 if np.ptp(face.reshape(-1, 3), axis=1).max() > 8 else 0  # a gray image stays gray
+    tone = rng.uniform(0, 255) + rng.normal(0, color_spread, 3)
     weave = rng.normal(0, rng.uniform(1, 8), (height, width, 1))
     shade = np.linspace(-1, 1, width)[None, :, None] * rng.normal(0, 30) + weave
-    share = (cover / 255.0)[..., None]
-    drawn = face * (1 - share) + np.clip(tone + shade, 0, 255) * share
-    return np.asarray(drawn.round(), np.uint8)
+    opacity = (cover / 255.0)[..., None]
+    masked = face * (1 - opacity) + np.clip(tone + shade, 0, 255) * opacity
+    return np.asarray(masked.round(), np.uint8)

@@ -1,4 +1,4 @@
-"""The face data set: boxes from disk, in COCO's form or labelme's."""
+"""The detection data set: images and boxes from COCO or labelme files, and batches of them."""
 
 from __future__ import annotations
 
@@ -22,37 +22,39 @@ from pocketsight.train.datasets.augmentation import build_augmentation, random_c
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size
 from pocketsight.train.datasets.formats.coco import coco_split, read_coco
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
-from pocketsight.train.datasets.loader import Batch
+from pocketsight.train.datasets.formats.layout import index_by_label_name
+from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
+from pocketsight.train.datasets.splits import SPLITS
 from pocketsight.train.recipe import Recipe
 
 NO_BOXES = np.empty((0, 4), np.float32)
-CACHE_BYTES = 1_000_000_000  # bytes of decoded pictures in the memory of each process that makes batches
+CACHE_BYTES = 1_000_000_000  # decoded images in the memory of each worker process
 
 
 @dataclass(frozen=True)
 class DetectionSample:
-    """One picture and its boxes, in pixels of the file. `ignore` marks what is neither face nor background."""
+    """One image and its boxes, in px of the upright image."""
 
     path: Path
     boxes: Boxes  # (N, 4)
-    ignored_boxes: Boxes = field(default_factory=lambda: NO_BOXES)  # (M, 4)
-    group: str = ""  # pictures of one group are never split between training and validation
-    size: tuple[int, int] | None = None  # height, width that the labels speak of
-    source: str = ""  # which collection, folder or session it came from
-    mask_states: tuple[int, ...] = ()  # of each box: 1: the face wears a mask, 0: it is bare, -1: nobody says
+    ignored_boxes: Boxes = field(default_factory=lambda: NO_BOXES)  # (M, 4), neither object nor background
+    group: str = ""  # images of one group are never split between training and validation
+    size: tuple[int, int] | None = None  # height, width of the image when it was labeled
+    source: str = ""  # its collection, folder or capture session
+    mask_states: tuple[int, ...] = ()  # for each box: 1 with a mask, 0 without, -1 unknown
 
     def read(self) -> Image:
-        """The picture. Raises DataError when it cannot be read or is not the one that was labelled."""
+        """The image (H, W, 3). Raises DataError when it cannot be read or has another size than its labels."""
         image = read_image(self.path)
         if self.size and image.shape[:2] != self.size:
-            found, labelled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
-            raise DataError(f"{self.path} is {found}, but its labels are for {labelled}; was it resized or turned?")
+            actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
+            raise DataError(f"{self.path} is {actual}, but its labels are for {labeled}; was it resized or rotated?")
         return image
 
 
 @dataclass(frozen=True)
 class DetectionDataset:
-    """A data set: examples by part ("train", "val", "test"), and what the boxes hold."""
+    """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
     splits: dict[str, list[DetectionSample]]
     label: str
@@ -61,112 +63,116 @@ class DetectionDataset:
 def read_detection_dataset(data: Path) -> DetectionDataset:
     """Read a COCO file, or a folder {train,val,test}/{images,labels} with labelme files.
 
-    A COCO file is one part, "train" if its name says nothing else. Raises DataError, naming file and box.
+    A COCO file is one split, by its name (see `coco_split`). Raises DataError, naming file and box.
     """
     if data.suffix == ".json":
-        examples, label = _load_coco(data)
-        return DetectionDataset({coco_split(data): examples}, label)
+        samples, label = _load_coco(data)
+        return DetectionDataset({coco_split(data): samples}, label)
     if not data.is_dir():
         raise DataError(f"{data} is neither a folder nor a COCO .json file")
-    folders = [data / part for part in ("train", "val", "test") if (data / part / "images").is_dir()]
+    folders = [data / split for split in SPLITS if (data / split / "images").is_dir()]
     if not folders and (data / "images").is_dir():
         folders = [data]
     labels: set[str] = set()
-    parts = {f.name if f != data else "train": _load_labelme(f, labels) for f in folders}
-    if not any(parts.values()):
-        raise DataError(f"{data} holds no pictures; expected images/ and labels/, alone or in train/, val/ and test/")
+    splits = {f.name if f != data else "train": _load_labelme(f, labels) for f in folders}
+    if not any(splits.values()):
+        raise DataError(f"{data} has no images; expected images/ and labels/, alone or in train/, val/ and test/")
+    return DetectionDataset(splits, _single_label(labels, data))
+
+
+def _single_label(labels: set[str], data: Path) -> str:
+    """The one label of the boxes, or "face" without boxes. Raises DataError when there are several."""
     if len(labels) > 1:
-        raise DataError(f"{data} has boxes labelled {', '.join(sorted(labels))}; a detector learns one kind of object")
-    return DetectionDataset(parts, labels.pop() if labels else "face")
+        raise DataError(f"{data} has boxes of {', '.join(sorted(labels))}; a detector learns one kind of object")
+    return next(iter(labels), "face")
 
 
 def _load_coco(path: Path) -> tuple[list[DetectionSample], str]:
-    pictures = read_coco(path, path.parent)
-    if not pictures:
-        raise DataError(f"{path} lists no pictures")
-    for picture in pictures:
-        if not picture.path.is_file():
-            raise DataError(f"{path} lists {picture.path}, which does not exist")
-    used = {mark.label for picture in pictures for mark in picture.annotations}
-    if len(used) > 1:
-        raise DataError(f"{path} has boxes of {', '.join(sorted(used))}; a detector learns one kind of object")
-    return [_to_sample(picture) for picture in pictures], used.pop() if used else "face"
+    images = read_coco(path, path.parent)
+    if not images:
+        raise DataError(f"{path} lists no images")
+    for image in images:
+        if not image.path.is_file():
+            raise DataError(f"{path} lists {image.path}, which does not exist")
+    label = _single_label({annotation.label for image in images for annotation in image.annotations}, path)
+    return [_to_sample(image) for image in images], label
 
 
 def _to_sample(image: AnnotatedImage) -> DetectionSample:
-    """Raises DataError on a box that cannot be learned."""
+    """Raises DataError when a box is empty or outside its image."""
     size = image.size or read_upright_size(image.path)
     boxes, ignore = (
-        np.array([_clip_box(mark, size) for mark in marks], np.float32).reshape(-1, 4)
-        for marks in (image.objects, image.ignored)
+        np.array([_clip_box(annotation, size) for annotation in annotations], np.float32).reshape(-1, 4)
+        for annotations in (image.objects, image.ignored)
     )
     group = image.group or parse_session_name(image.path.name) or ""
-    masked = tuple(mark.mask_state for mark in image.objects)
-    return DetectionSample(image.path, boxes, ignore, group, size, image.source or _default_source(image.path), masked)
+    mask_states = tuple(annotation.mask_state for annotation in image.objects)
+    source = image.source or _default_source(image.path)
+    return DetectionSample(image.path, boxes, ignore, group, size, source, mask_states)
 
 
 def _default_source(path: Path) -> str:
-    """Where a picture is from when nobody says: its own folder, or the session that took it."""
+    """The source of an image without one in its file: its folder, or its capture session."""
     return path.parent.name if path.parent.name != "images" else parse_session_name(path.name) or ""
 
 
 def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
-    """Pictures of images/, boxes of the file of the same name in labels/; a picture without one has no face."""
-    examples: dict[Path, DetectionSample] = {}
-    for path in list_images(folder / "images"):
-        key = path.relative_to(folder / "images").with_suffix("")
-        if key in examples:
-            raise DataError(f"{path} and {examples[key].path.name} would share one label file; rename one")
-        examples[key] = DetectionSample(
-            path, NO_BOXES, group=parse_session_name(path.name) or "", source=_default_source(path)
-        )
+    """The images of images/ with the boxes of labels/. An image without a label file has no object.
+
+    The labels of the boxes are added to `labels`.
+    """
+    paths = index_by_label_name(list_images(folder / "images"), folder / "images")
+    samples = {
+        name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=_default_source(path))
+        for name, path in paths.items()
+    }
     for file in sorted((folder / "labels").rglob("*.json")):
-        key = file.relative_to(folder / "labels").with_suffix("")
-        if key not in examples:
-            raise DataError(f"{file} labels a picture that is not in {folder / 'images'}")
-        picture = read_labelme_image(examples[key].path, file)
-        labels |= {mark.label for mark in picture.annotations}
-        examples[key] = _to_sample(picture)
-    return list(examples.values())
+        name = file.relative_to(folder / "labels").with_suffix("")
+        if name not in samples:
+            raise DataError(f"{file} labels an image that is not in {folder / 'images'}")
+        image = read_labelme_image(paths[name], file)
+        labels |= {annotation.label for annotation in image.annotations}
+        samples[name] = _to_sample(image)
+    return list(samples.values())
 
 
 def _clip_box(annotation: Annotation, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """The box clipped to its picture. Raises DataError when nothing of it is left."""
+    """The box clipped to its image of `size` (height, width). Raises DataError when nothing is left."""
     (left, top, right, bottom), (height, width) = annotation.box, size
     if right - left <= 0 or bottom - top <= 0:
         raise DataError(f"{annotation.location} is a box of no area: {annotation.box}")
     if left >= width or top >= height or right <= 0 or bottom <= 0:
-        raise DataError(f"{annotation.location} lies outside its picture of {width}x{height}: {annotation.box}")
+        raise DataError(f"{annotation.location} is outside its image of {width}x{height}: {annotation.box}")
     return max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
 
 
 def encode_target(boxes: Boxes, ignore: Boxes, size: tuple[int, int], spec: ModelSpec) -> NDArray[np.float32]:
-    """What the net is to say of a picture of `size`: (cells, 5), or (5,) where it finds one box."""
+    """The target of an image of `size` (height, width): (cells, 5), or (5,) of a network that finds one box."""
     return encode(boxes, ignore, size, spec.strides) if spec.strides else encode_single(boxes, size)
 
 
 def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int]:
-    """The pictures with one face or none, and nothing to ignore; how many were left out."""
-    parts = {
-        part: [e for e in examples if len(e.boxes) <= 1 and not len(e.ignored_boxes)]
-        for part, examples in dataset.splits.items()
+    """The samples with at most one box and nothing to ignore, and the number of removed samples."""
+    splits = {
+        split: [sample for sample in samples if len(sample.boxes) <= 1 and not len(sample.ignored_boxes)]
+        for split, samples in dataset.splits.items()
     }
-    left_out = sum(len(examples) - len(parts[part]) for part, examples in dataset.splits.items())
-    return DetectionDataset(parts, dataset.label), left_out
+    removed = sum(map(len, dataset.splits.values())) - sum(map(len, splits.values()))
+    return DetectionDataset(splits, dataset.label), removed
 
 
 @dataclass(frozen=True)
 class DetectionBatches:
-    """Augmented batches for the detector, the same for the same step. Runs in worker processes."""
+    """Augmented batches for the detector; the same step gives the same batch. Runs in worker processes."""
 
     samples: list[DetectionSample]
     spec: ModelSpec
     recipe: Recipe
-    low_res: bool = False  # small windows, as for the beginning of a training
+    low_res: bool = False  # half the height and width, for the first part of a training
 
     @property
     def image_size(self) -> tuple[int, int]:
-        """Height and width of its pictures."""
+        """Height and width of the images of its batches."""
         if not self.low_res:
             return self.spec.input_size
         step = max(self.spec.strides)
@@ -175,29 +181,31 @@ class DetectionBatches:
 
     @cached_property
     def positives_and_negatives(self) -> tuple[list[DetectionSample], list[DetectionSample]]:
-        """Pictures with faces, and without; if there are only such, they count as the first."""
-        full = [e for e in self.samples if len(e.boxes)]
-        empty = [e for e in self.samples if not len(e.boxes)]
-        return (full, empty) if full else (empty, [])
+        """Samples with and without boxes. If no sample has boxes, all count as positives."""
+        positives = [sample for sample in self.samples if len(sample.boxes)]
+        negatives = [sample for sample in self.samples if not len(sample.boxes)]
+        return (positives, negatives) if positives else (negatives, [])
 
     @cached_property
     def cumulative_weights(self) -> Any:
-        """Cumulative: a picture is drawn as often as the root of its number of faces, since crowds teach more.
+        """(P,): cumulative sampling weights of the positives; the last is 1.
 
-        Where masked and bare faces are told apart, one of the rarer kind counts more, by the root too.
+        The weight is the square root of the number of faces. If the mask states are known, a face of a rarer state
+        counts more, by the square root too.
         """
-        kinds = [e.mask_states or (-1,) * len(e.boxes) for e in self.positives_and_negatives[0]]
-        count = Counter(kind for of_one in kinds for kind in of_one)
-        most = max(count.values(), default=1)
-        weight = np.sqrt([max(1, sum((most / count[kind]) ** 0.5 for kind in of_one)) for of_one in kinds])
-        return np.cumsum(weight) / weight.sum()
+        states = [sample.mask_states or (-1,) * len(sample.boxes) for sample in self.positives_and_negatives[0]]
+        counts = Counter(state for own_states in states for state in own_states)
+        largest = max(counts.values(), default=1)
+        weights = np.sqrt([max(1, sum((largest / counts[state]) ** 0.5 for state in own)) for own in states])
+        return np.cumsum(weights) / weights.sum()
 
     @cached_property
     def image_cache(self) -> dict[Path, Image]:
-        """Pictures that were decoded once, about KEPT bytes in a process."""
+        """Decoded images by path, up to about CACHE_BYTES."""
         return {}
 
     def read_cached(self, sample: DetectionSample) -> Image:
+        """The decoded image, from the cache if possible. Raises DataError."""
         image = self.image_cache.get(sample.path)
         if image is None:
             image = sample.read()
@@ -210,48 +218,35 @@ class DetectionBatches:
         return build_augmentation(self.recipe)
 
     def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
-        """One augmented picture with its faces and its regions to ignore."""
-        part = self.image_size[1] / self.spec.input_size[1]
+        """One augmented image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that image."""
+        input_scale = self.image_size[1] / self.spec.input_size[1]
         image, boxes, ignore = random_crop(
-            self.read_cached(sample), sample.boxes, sample.ignored_boxes, self.image_size, self.recipe, rng, part
+            self.read_cached(sample), sample.boxes, sample.ignored_boxes, self.image_size, self.recipe, rng, input_scale
         )
         return self.augmentation(image=image)["image"], boxes, ignore
 
     def __call__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.recipe.seed, step])
         self.augmentation.set_random_seed(int(rng.integers(2**31)))
-        full, empty = self.positives_and_negatives
-        images: list[Image] = []
-        targets, skipped = [], []
-        while len(images) < self.recipe.batch_size:
-            if empty and rng.random() < self.recipe.negative_share:
-                example = empty[rng.integers(len(empty))]
+        positives, negatives = self.positives_and_negatives
+
+        def draw() -> Example:
+            if negatives and rng.random() < self.recipe.negative_share:
+                sample = negatives[rng.integers(len(negatives))]
             else:
-                example = full[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
-            try:
-                image, boxes, ignore = self.augment(example, rng)
-            except DataError as error:
-                skipped.append(str(error))
-                if len(skipped) > max(100, 10 * self.recipe.batch_size):
-                    raise DataError(f"hardly any picture can be read; the last: {error}") from error
-                continue
-            images.append(image)
-            targets.append(encode_target(boxes, ignore, self.image_size, self.spec))
-        return Batch(np.stack(images), np.stack(targets), skipped)
+                sample = positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
+            image, boxes, ignore = self.augment(sample, rng)
+            return image, encode_target(boxes, ignore, self.image_size, self.spec)
+
+        return fill_batch(draw, self.recipe.batch_size)
 
 
 def validation_batch(samples: list[DetectionSample], spec: ModelSpec) -> Batch:
-    """The examples as the board would see them, in one batch; for validation."""
-    images, targets, skipped = [], [], []
-    for example in samples:
-        try:
-            image, scale = letterbox(example.read(), spec.input_size)
-        except DataError as error:
-            skipped.append(str(error))
-            continue
-        boxes, ignore = example.boxes * np.float32(scale), example.ignored_boxes * np.float32(scale)
-        images.append(image)
-        targets.append(encode_target(boxes, ignore, spec.input_size, spec))
-    if not images:
-        raise DataError(f"none of {len(samples)} pictures can be read; {skipped[0] if skipped else 'there are none'}")
-    return Batch(np.stack(images), np.stack(targets), skipped)
+    """All samples in one batch, letterboxed as on the board, not augmented. Raises DataError if none is readable."""
+
+    def read(sample: DetectionSample) -> Example:
+        image, scale = letterbox(sample.read(), spec.input_size)
+        boxes, ignore = sample.boxes * np.float32(scale), sample.ignored_boxes * np.float32(scale)
+        return image, encode_target(boxes, ignore, spec.input_size, spec)
+
+    return read_batch(samples, read)

@@ -1,4 +1,4 @@
-"""Where the face lies in each portrait, found by the board's own detector: training cuts there, as the board will."""
+"""Face alignment: the shipped detector finds the face in each image, and training crops there, as the board does."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pocketsight.train.console import log_message, progress_bar
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.recipe import Recipe
 
-FILL_SHARE = (
-    0.5  # of the detector's input that the picture fills: a face that fills the picture is too large for it else
-)
-PADDING_GRAY = 128  # grey level of the rest; in black it finds a few less
-MIN_SCORE = 0.3  # score: in a portrait a face is likely
-MIN_BOX_SHARE = 0.25  # longer side of a box, in the picture's longer sides: smaller ones are somebody else, or nobody
+# Share of the detector's input that the image fills. A face that fills the whole input would be too large for it.
+FILL_SHARE = 0.5
+PADDING_GRAY = 128  # gray level around the image; with black the detector finds a few faces less
+MIN_SCORE = 0.3  # low, since each image is known to show a face
+MIN_BOX_SHARE = 0.25  # of the image's longer side; a smaller box is another face, or none
+MIN_FOUND_SHARE = 0.5  # of the images; below, no image is aligned
 
 
 def load_face_finder(path: Path | None) -> Model:
-    """The detector of a file, or without one ours. Raises ModelError."""
+    """The detector of a file; None: the shipped one. Raises ModelError."""
     return load_on_cpu(path or MODELS_DIR / "detector.tflite", "detector")
 
 
@@ -39,40 +39,39 @@ def align_faces(
     detector: Model,
     progress: Callable[[Sequence[ClassificationSample]], Iterable[ClassificationSample]] = iter,
 ) -> list[ClassificationSample]:
-    """The portraits with the box of their face, where one is found; one that cannot be read stays as it is."""
-    return [_align_sample(portrait, detector) for portrait in progress(samples)]
+    """The samples with the box of their face, if one is found. An unreadable sample is returned unchanged."""
+    return [_align_sample(sample, detector) for sample in progress(samples)]
 
 
 def align_splits(
     splits: Sequence[list[ClassificationSample]], recipe: Recipe, detector: Path | None
 ) -> tuple[list[list[ClassificationSample]], Recipe]:
-    """The parts of a data set with the boxes of their faces, and the recipe, which remembers whether that was done.
+    """The splits with the boxes of the faces, and the recipe, whose `align_faces` records whether that was done.
 
-    Where fewer than half of the pictures show what the detector finds, all of them are taken as they are.
+    When fewer than half of the images have a detected face, no image is aligned: the objects may be no faces.
     """
     if not recipe.align_faces:
         return list(splits), recipe
-    shown = {
-        id(part): _align_with_progress(part, detector) for part in splits
-    }  # both may be one: too few to hold any out
-    done = [shown[id(part)] for part in splits]
-    count, found = sum(map(len, done)), sum(portrait.box is not None for part in done for portrait in part)
-    if 2 * found < count:
+    # The two splits are one list when too few samples could be held out.
+    by_id = {id(samples): _align_with_progress(samples, detector) for samples in splits}
+    aligned = [by_id[id(samples)] for samples in splits]
+    total, found = sum(map(len, aligned)), sum(sample.box is not None for samples in aligned for sample in samples)
+    if found < MIN_FOUND_SHARE * total:
         log_message(
-            f"faces were found in {found} of {count} pictures only: each is taken as it is; --detector names another"
+            f"faces were found in only {found} of {total} images: no image is aligned; choose another --detector"
         )
         return list(splits), replace(recipe, align_faces=False)
-    if found < count:
-        log_message(f"faces were found in {found} of {count} pictures; the others are taken as they are")
-    return done, recipe
+    if found < total:
+        log_message(f"faces were found in {found} of {total} images; the others are used as they are")
+    return aligned, recipe
 
 
 def apply_training_alignment(
     samples: list[ClassificationSample], spec: ModelSpec, detector: Path | None = None
 ) -> list[ClassificationSample]:
-    """The portraits as a net was trained on them: with the boxes of their faces, or as they are. Raises ModelError."""
-    aligned = spec.training.get("recipe", {}).get("align_faces")
-    return _align_with_progress(samples, detector) if aligned else samples
+    """The samples as the network of `spec` was trained on them: with face boxes or without. Raises ModelError."""
+    is_aligned = spec.training.get("recipe", {}).get("align_faces")
+    return _align_with_progress(samples, detector) if is_aligned else samples
 
 
 def _align_with_progress(samples: Sequence[ClassificationSample], detector: Path | None) -> list[ClassificationSample]:
@@ -82,14 +81,14 @@ def _align_with_progress(samples: Sequence[ClassificationSample], detector: Path
 def _align_sample(sample: ClassificationSample, detector: Model) -> ClassificationSample:
     try:
         return replace(sample, box=find_face(read_image(sample.path), detector))
-    except DataError:  # training will say so
+    except DataError:  # training reports it
         return sample
 
 
 def find_face(image: Image, detector: Model) -> Box | None:
-    """The likeliest face in an RGB picture (H, W, 3) that may be filled by it, in pixels; None: none is found.
+    """The box in px of the most confident face in an image that it may fill; None if none is found.
 
-    It may reach beyond the picture, as the face does.
+    The box may reach beyond the image.
     """
     height, width = detector.spec.input_size
     inner = round(height * FILL_SHARE), round(width * FILL_SHARE)
@@ -100,6 +99,6 @@ def find_face(image: Image, detector: Model) -> Box | None:
     frame[top : top + h, left : left + w] = letterbox(image, (h, w))[0]
     for face in detect(frame, detector, score_threshold=MIN_SCORE):
         box = Box(*((side - at) / scale for side, at in zip(face.box, (left, top, left, top), strict=True)))
-        if max(box.right - box.left, box.bottom - box.top) >= MIN_BOX_SHARE * max(image.shape[:2]):
+        if box.longer_side >= MIN_BOX_SHARE * max(image.shape[:2]):
             return box
     return None

@@ -1,57 +1,66 @@
-"""TODO docstring."""
+"""Validation data for data sets without a val split: held out by a hash of names, so the same on every run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from hashlib import sha256
+from typing import TypeVar
 
 from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import DataError
 from pocketsight.train.datasets.classification import ClassificationDataset, ClassificationSample
 from pocketsight.train.datasets.detection import DetectionDataset, DetectionSample
 
+SampleT = TypeVar("SampleT")
+
 
 def hold_out_classification(
     dataset: ClassificationDataset, val_fraction: float
 ) -> tuple[list[ClassificationSample], list[ClassificationSample]]:
-    """Training and validation portraits: the data's own parts, or `share` of them, chosen by their names.
+    """Training and validation samples: the data's own splits, or `val_fraction` of the sessions or images held out.
 
-    Too few to hold any out are validated on themselves.
+    When too few can be held out, both are all samples. Raises DataError without a training sample.
     """
-    train = [p for p in dataset.splits.get("train", []) if p.label >= 0]
-    if not train:
-        raise DataError("the data has no part to train on")
-    if val := [p for p in dataset.splits.get("val", []) if p.label >= 0]:
-        return train, val
-    out = [
-        stable_uniform(parse_session_name(p.path.name) or p.path.parent.name + p.path.name) < val_fraction
-        for p in train
-    ]
-    kept = [p for p, o in zip(train, out, strict=True) if not o]
-    held = [p for p, o in zip(train, out, strict=True) if o]
-    return (kept, held) if kept and held else (train, train)
+    labeled = {name: [s for s in samples if s.label >= 0] for name, samples in dataset.splits.items()}
+    train, val = _hold_out(labeled, val_fraction, _classification_key)
+    return (train, val) if train and val else (labeled["train"], labeled["train"])
 
 
 def hold_out_detection(
     dataset: DetectionDataset, val_fraction: float
 ) -> tuple[list[DetectionSample], list[DetectionSample]]:
-    """Training and validation examples: the data's own parts, or `share` of the groups, chosen by their names.
+    """Training and validation samples: the data's own splits, or `val_fraction` of the groups held out.
 
-    Too few to hold any out are validated on themselves.
+    When too few can be held out, both are all samples. Raises DataError without a training sample or box.
     """
-    train = dataset.splits.get("train", [])
-    if not train:
-        raise DataError("the data has no part to train on")
-    if not any(len(e.boxes) for e in train):
-        raise DataError("the pictures to train on have no box at all")
-    if val := dataset.splits.get("val"):
+    train, val = _hold_out(dataset.splits, val_fraction, lambda sample: sample.group or sample.path.name)
+    if not any(len(sample.boxes) for sample in dataset.splits["train"]):
+        raise DataError("the training images have no box")
+    has_own_val = bool(dataset.splits.get("val"))
+    if has_own_val or (train and any(len(sample.boxes) for sample in val)):
         return train, val
-    chosen = [stable_uniform(e.group or e.path.name) < val_fraction for e in train]
-    kept = [e for e, out in zip(train, chosen, strict=True) if not out]
-    held = [e for e, out in zip(train, chosen, strict=True) if out]
-    return (kept, held) if kept and any(len(e.boxes) for e in held) else (train, train)
+    return dataset.splits["train"], dataset.splits["train"]
+
+
+def _classification_key(sample: ClassificationSample) -> str:
+    return parse_session_name(sample.path.name) or sample.path.parent.name + sample.path.name
+
+
+def _hold_out(
+    splits: Mapping[str, list[SampleT]], val_fraction: float, key: Callable[[SampleT], str]
+) -> tuple[list[SampleT], list[SampleT]]:
+    """The train and val splits; without a val split, the training samples whose key hashes below `val_fraction`."""
+    train = splits.get("train", [])
+    if not train:
+        raise DataError("the data has no train split")
+    if val := splits.get("val"):
+        return train, val
+    is_held_out = [stable_uniform(key(sample)) < val_fraction for sample in train]
+    pairs = list(zip(train, is_held_out, strict=True))
+    return [sample for sample, out in pairs if not out], [sample for sample, out in pairs if out]
 
 
 def stable_uniform(name: str) -> float:
-    """0..1, always the same for a name."""
+    """A number in [0, 1) that depends on `name` only, uniform over many names."""
     return int.from_bytes(sha256(os.fsencode(name)).digest()[:4], "big") / 2**32

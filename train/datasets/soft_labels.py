@@ -1,4 +1,4 @@
-"""What people voted for each picture: a CSV table."""
+"""Soft labels: the votes of several people for each image, from a CSV table."""
 
 from __future__ import annotations
 
@@ -10,34 +10,39 @@ from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
 
+FILE_COLUMN = "file"
+ABBREVIATION_LENGTH = 3  # "happy" matches the column "happiness"
+
 
 def read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.float64]]:
-    """For each picture the votes of each class, and behind them the highest count of any other column.
+    """Image path -> votes (C + 1,): the counts of the C classes, then the highest count of any other column.
 
-    A column belongs to the class of its name, or else to the one that starts with the same three letters, "_" aside.
-    A class that is no answer may go without one.
+    A column belongs to the class of its name, else to the class that starts with the same three letters; a leading "_"
+    is ignored. A reject class needs no column. Raises DataError when the table does not fit.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
-        heads = [name for name in rows[0] if name != "file"]
-        columns = {c: _matching_columns(c, heads) for c in classes}
-        if wrong := [c for c, names in columns.items() if len(names) > 1 or not (names or c.startswith("_"))]:
-            raise DataError(f"{file} has not exactly one column for {', '.join(wrong)}; it has: {', '.join(rows[0])}")
-        ours = {name for names in columns.values() for name in names}
-        ballots = {}
+        headers = [name for name in rows[0] if name != FILE_COLUMN]
+        columns = {name: _matching_columns(name, headers) for name in classes}
+        wrong = [c for c, names in columns.items() if len(names) > 1 or not (names or c.startswith("_"))]
+        if wrong:
+            raise DataError(f"{file} must have exactly one column for {', '.join(wrong)}; it has: {', '.join(rows[0])}")
+        used = {name for names in columns.values() for name in names}
+        votes = {}
         for row in rows:
             counts = [float(row[names[0]]) if names else 0.0 for names in columns.values()]
-            counts.append(max((float(row[name]) for name in heads if name not in ours), default=0.0))
+            counts.append(max((float(row[name]) for name in headers if name not in used), default=0.0))
             if not all(0 <= count < float("inf") for count in counts):
-                raise ValueError(f"a count for {row['file']} is not a number of votes")
-            ballots[(file.parent / row["file"]).resolve()] = np.array(counts)
-        return ballots
+                raise ValueError(f"a count for {row[FILE_COLUMN]} is not a number of votes")
+            votes[(file.parent / row[FILE_COLUMN]).resolve()] = np.array(counts)
+        return votes
     except (OSError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(f"{file} is not a table of votes with a column `file`: {error!r}") from error
+        raise DataError(f"{file} is not a table of votes with a column `{FILE_COLUMN}`: {error!r}") from error
 
 
-def _matching_columns(name: str, columns: list[str]) -> list[str]:
+def _matching_columns(name: str, headers: list[str]) -> list[str]:
     bare = name.lstrip("_").lower()
-    same = [head for head in columns if head.lower() == bare]
-    return same or [head for head in columns if head[:3].lower() == bare[:3]]
+    same = [header for header in headers if header.lower() == bare]
+    abbreviation = bare[:ABBREVIATION_LENGTH]
+    return same or [header for header in headers if header[:ABBREVIATION_LENGTH].lower() == abbreviation]

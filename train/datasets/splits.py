@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The names of the splits, which are also the names of their folders."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.inference.detector import Face
-from pocketsight.device.vision.boxes import Boxes, coverage, iou
+from pocketsight.device.vision.boxes import Boxes, coverage_matrix, iou_matrix
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.resize import resize
 
@@ -83,8 +83,8 @@ def match_detections(result: ImageResult) -> list[tuple[int, float]]:
     The best detection chooses first, as in COCO's evaluation; so what is true from FLOOR is true from any score.
     """
     found = np.array([face.box for face in result.detections], np.float32).reshape(-1, 4)
-    overlaps = iou(found[:, None], result.truth_boxes[None])
-    ignored = np.any(coverage(found[:, None], result.ignore_boxes[None]) >= MATCH_IOU, axis=-1)
+    overlaps = iou_matrix(found, result.truth_boxes)
+    ignored = np.any(coverage_matrix(found, result.ignore_boxes) >= MATCH_IOU, axis=-1)
     chosen = []
     for row, ignore in zip(overlaps, ignored, strict=True):
         best = int(row.argmax()) if len(row) else -1
@@ -119,7 +119,9 @@ def collect_matches(result: ImageResult, frame: Image) -> tuple[list[Match], lis
     for face, (n, _) in pairs:
         if n == FALSE_POSITIVE:
             box = np.array(face.box, np.float32)
-            overlap = float(iou(box, np.concatenate([result.truth_boxes, result.ignore_boxes])).max(initial=0))
+            overlap = float(
+                iou_matrix(box[None], np.concatenate([result.truth_boxes, result.ignore_boxes])).max(initial=0)
+            )
             false_positives.append(Match(result, None, face, overlap, measure_appearance(gray, box)))
     return faces, false_positives
 

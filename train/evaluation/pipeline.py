@@ -68,14 +68,10 @@ def iter_pipeline_results(
         except DataError as error:
             skipped.append(str(error))
             continue
-        boxes = sorted((face.box for face in detect(image, detector)), key=_box_area, reverse=True)
+        boxes = sorted((face.box for face in detect(image, detector)), key=lambda box: box.area, reverse=True)
         answers = [classify(image, box, classifier) for box in boxes]
         largest, first = (boxes[0], answers[0]) if boxes else (None, None)
         yield PipelineResult(portrait, largest, first, tuple(answer.label for answer in answers[1:]))
-
-
-def _box_area(box: Box) -> float:
-    return (box.right - box.left) * (box.bottom - box.top)
 
 
 def compute_pipeline_metrics(results: Sequence[PipelineResult], labels: Sequence[str]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ Told = list[tuple[str, bool, str]]
 
 def both(models: Path, delegate: str = "auto") -> tuple[Model, Model]:
     return (
-        load_model(delegate, models / "detector.tflite", "detector", 1),
-        load_model(delegate, models / "sentiment.tflite", "classifier", 1),
+        load_model(models / "detector.tflite", "detector", 1, delegate=delegate),
+        load_model(models / "sentiment.tflite", "classifier", 1, delegate=delegate),
     )
 
 
@@ -53,7 +53,7 @@ def test_a_coral_that_vanishes_costs_no_frame_and_is_told_once(models: Path, dev
     assert answers(pair[0]) == expected  # of the same frame
     assert [answers(model) for model in pair] and [active_delegate(model) for model in pair] == ["cpu", "cpu"]
     assert len(told) == 1
-    assert told[0][:2] == ("Coral lost", True)
+    assert told[0][:2] == ("edgetpu lost", True)
     assert "USB transfer error 5" in told[0][2] and told[0][2].endswith("the CPU runs detector.tflite")
 
 
@@ -75,7 +75,7 @@ def test_it_is_tried_again_later_and_later_and_taken_when_it_is_back(models: Pat
     assert len(opened(device)) == 2
     try_again(found)
     assert on_coral(pair[0]) and on_coral(pair[1]) and len(opened(device)) == 4
-    assert told[1:] == [("Coral lost", False, "the models run on it again")]
+    assert told[1:] == [("edgetpu lost", False, "the models run on it again")]
     unplug(device)
     on_coral(pair[0])
     assert found.retry_delay == 60  # it did not hold: no hurry
@@ -137,7 +137,7 @@ def test_a_device_that_opens_slowly_holds_up_nothing(models: Path, device: Path)
 
 def test_an_error_of_the_plain_model_is_not_taken_for_a_lost_coral(models: Path, device: Path) -> None:
     unplug(device)
-    loaded = load_model("auto", models / "detector.tflite", threads=1)
+    loaded = load_model(models / "detector.tflite", threads=1)
     assert isinstance(loaded.infer, FallbackModel)
 
     def fails(image: Image) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_a_run_goes_on_while_the_coral_goes_and_comes(models: Path, device: Path
         ]
         run.finish()
     faults = [entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault"]
-    assert [(entry["what"], entry["begun"]) for entry in faults] == [("Coral lost", True), ("Coral lost", False)]
+    assert [(entry["what"], entry["begun"]) for entry in faults] == [("edgetpu lost", True), ("edgetpu lost", False)]
 
 
 def test_the_loop_itself_sees_to_it_that_the_coral_is_tried_again(models: Path, device: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_the_loop_itself_sees_to_it_that_the_coral_is_tried_again(models: Path, 
     )
     with open_run(plan, Camera(frames(), "x")) as run:
         assert step(run, 1) == [1]
-        assert list(run.faults.active) == ["Coral lost"]
+        assert list(run.faults.active) == ["edgetpu lost"]
         (device / "plugged").touch()
         deadline = time.monotonic() + 30
         while run.faults.active and time.monotonic() < deadline:
@@ -116,7 +116,7 @@ def test_the_command_tells_on_its_screen(
     ]
     assert CliRunner().invoke(main, words).exit_code == 0
     screen = capfd.readouterr().err
-    assert screen.count("Coral lost") == 1 and "no Coral is plugged in" in screen
+    assert screen.count("edgetpu lost") == 1 and "no Coral is plugged in" in screen
     done = CliRunner().invoke(main, [*words, "--delegate", "edgetpu"])
     assert done.exit_code == 1 and done.stderr.startswith("Error: no Coral is plugged in: plug it into")
     plain = CliRunner().invoke(main, ["run", "--camera", str(EXAMPLE_IMAGE), "--log", str(tmp_path / "l.jsonl")])
@@ -195,7 +195,7 @@ def test_the_cpu_takes_over_from_a_coral_that_computes_otherwise(models: Path, d
         run.finish()
     assert len(opened(device)) == 4  # two at the start; then the first of the two fails
     (fault,) = (entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault")
-    assert fault["what"] == "Coral lost" and fault["begun"]
+    assert fault["what"] == "edgetpu lost" and fault["begun"]
     assert "computes something else on this Coral" in fault["detail"]
     assert fault["detail"].endswith("the CPU runs detector.tflite")
 
@@ -206,10 +206,10 @@ def test_a_compiled_file_alone_must_compute_what_it_says(models: Path, device: P
     (golden, *_) = read(models / "detector.tflite")
     path.write_bytes(pack_model_file(flatbuffer, spec, zip_entries([golden])))
     with pytest.raises(ModelError, match="computes something else on this Coral"):
-        load_model("auto", path, "detector", 1, verify=True)
+        load_model(path, "detector", 1, verify=True)
     same = golden._replace(outputs={name: b"\x80" * len(data) for name, data in golden.outputs.items()})
     path.write_bytes(pack_model_file(flatbuffer, spec, zip_entries([same])))
-    assert active_delegate(load_model("auto", path, "detector", 1, verify=True)) == "edgetpu"
+    assert active_delegate(load_model(path, "detector", 1, verify=True)) == "edgetpu"
 
 
 def test_a_coral_that_vanishes_while_it_is_asked_for_its_golden_output(
@@ -220,7 +220,7 @@ def test_a_coral_that_vanishes_while_it_is_asked_for_its_golden_output(
         check_golden(*words, **more)
 
     monkeypatch.setattr(coral_fallback, "check_golden", pulled)
-    loaded = load_model("auto", models / "detector.tflite", "detector", 1, verify=True)
+    loaded = load_model(models / "detector.tflite", "detector", 1, verify=True)
     assert active_delegate(loaded) == "cpu" and isinstance(loaded.infer, FallbackModel)
     assert (
         "does not run on this Coral: " in loaded.infer.fallback_reason

@@ -112,12 +112,12 @@ def test_damaged_golden_inputs_are_one_line(tmp_path: Path) -> None:
 
 
 def test_an_interpreter_older_than_the_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, module = with_golden(tmp_path / "a.tflite", needs="2.17.0"), interpreter.import_runtime()[0]
+    path, module = with_golden(tmp_path / "a.tflite", min_runtime_version="2.17.0"), interpreter.import_runtime()[0]
     load_on_cpu(path, threads=1)
     monkeypatch.setattr(interpreter, "import_runtime", lambda: (module, "tflite-runtime 2.14.0"))
-    with pytest.raises(ModelError, match=r"needs TFLite 2\.17\.0 or newer, here is tflite-runtime 2\.14\.0"):
+    with pytest.raises(ModelError, match=r"needs TFLite 2\.17\.0 or newer, but this is tflite-runtime 2\.14\.0"):
         load_on_cpu(path, threads=1)
-    load_on_cpu(with_golden(tmp_path / "b.tflite", needs="2.9.1"), threads=1)
+    load_on_cpu(with_golden(tmp_path / "b.tflite", min_runtime_version="2.9.1"), threads=1)
 
 
 def test_floats_may_differ_a_little_and_not_a_number_never_passes() -> None:

@@ -36,7 +36,7 @@ def test_a_file_gives_back_what_was_packed(tmp_path: Path) -> None:
     path = write(tmp_path / "m.tflite")
     assert read_model_file(path) == (BUFFER, SPEC)
     assert path.read_bytes().startswith(BUFFER)  # where every interpreter finds it
-    assert json.loads(zipfile.ZipFile(path).read(MANIFEST_NAME))["size"] == [192, 256]
+    assert json.loads(zipfile.ZipFile(path).read(MANIFEST_NAME))["input_size"] == [192, 256]
     assert pack_model_file(*read_model_file(path)) == path.read_bytes()
 
 
@@ -73,7 +73,7 @@ def test_a_flatbuffer_without_manifest_says_how_to_get_one(tmp_path: Path) -> No
 
 
 def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is a detector model, and a sentiment model is needed"):
+    with pytest.raises(ModelError, match="is a detector, and a classifier is needed"):
         load_on_cpu(write(tmp_path / "m.tflite"), "classifier")
 
 
@@ -88,14 +88,14 @@ def test_a_flatbuffer_that_is_none_is_refused_in_one_line(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("fact", "value"),
     [
-        ("format", 2),
+        ("format", 3),
         ("task", "poet"),
-        ("size", [192]),
-        ("size", ["a", "b"]),
+        ("input_size", [192]),
+        ("input_size", ["a", "b"]),
         ("labels", []),
-        ("threshold", "high"),
+        ("score_threshold", "high"),
         ("strides", [0]),
-        ("margin", -1),
+        ("crop_margin", -1),
         ("temperature", 0),
         ("temperature", -1),
         ("temperature", "hot"),
@@ -125,8 +125,8 @@ def test_what_is_no_manifest_is_refused(text: str) -> None:
         ModelSpec.from_json(text, Path("here.tflite"))
 
 
-def with_steadiness(spec: ModelSpec, steadiness: object) -> ModelSpec:
-    facts = json.loads(spec.to_json()) | {"steadiness": steadiness}
+def with_smoothing(spec: ModelSpec, smoothing: object) -> ModelSpec:
+    facts = json.loads(spec.to_json()) | {"smoothing": smoothing}
     return ModelSpec.from_json(json.dumps(facts), Path("here.tflite"))
 
 
@@ -134,59 +134,59 @@ def test_a_classifier_says_how_steady_its_label_is(tmp_path: Path) -> None:
     calm = replace(CLASSIFIER, smoothing=SmoothingConfig(time_constant=2, hysteresis=0.2, min_duration=0))
     path = write(tmp_path / "m.tflite", spec=calm)
     assert read_model_file(path) == (BUFFER, calm)
-    written = json.loads(zipfile.ZipFile(path).read(MANIFEST_NAME))["steadiness"]
-    assert written == {"memory": 2, "slack": 0.2, "dwell": 0}
-    assert with_steadiness(CLASSIFIER, written) == calm
+    written = json.loads(zipfile.ZipFile(path).read(MANIFEST_NAME))["smoothing"]
+    assert written == {"time_constant": 2, "hysteresis": 0.2, "min_duration": 0}
+    assert with_smoothing(CLASSIFIER, written) == calm
 
 
 def test_what_an_older_or_shorter_manifest_does_not_say_is_as_usual() -> None:
     facts = json.loads(CLASSIFIER.to_json())
-    del facts["steadiness"]
+    del facts["smoothing"]
     assert ModelSpec.from_json(json.dumps(facts), Path("old.tflite")) == CLASSIFIER
-    assert with_steadiness(CLASSIFIER, {"dwell": 1}).smoothing == replace(SmoothingConfig(), min_duration=1)
+    assert with_smoothing(CLASSIFIER, {"min_duration": 1}).smoothing == replace(SmoothingConfig(), min_duration=1)
 
 
 @pytest.mark.debian("unzip", "zip")
 def test_facts_of_a_model_file_can_be_changed_by_hand(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(pack_model_file(BUFFER, CLASSIFIER, {"golden/a.bin": b"x" * 1000}))
-    for dwell in (1.5, 0.0):
+    for min_duration in (1.5, 0.0):
         subprocess.run("unzip -p m.tflite manifest.json > manifest.json", shell=True, check=True, cwd=tmp_path)
         facts = json.loads((tmp_path / MANIFEST_NAME).read_text())
-        facts["steadiness"]["dwell"] = dwell
+        facts["smoothing"]["min_duration"] = min_duration
         (tmp_path / MANIFEST_NAME).write_text(json.dumps(facts))
         subprocess.run(["zip", "-q", "m.tflite", "manifest.json"], check=True, cwd=tmp_path)
         assert read_model_file(path) == (
             BUFFER,
-            replace(CLASSIFIER, smoothing=replace(SmoothingConfig(), min_duration=dwell)),
+            replace(CLASSIFIER, smoothing=replace(SmoothingConfig(), min_duration=min_duration)),
         )
         assert zipfile.ZipFile(path).read("golden/a.bin") == b"x" * 1000
 
 
-def test_a_detector_has_no_steadiness() -> None:
-    assert "steadiness" not in json.loads(SPEC.to_json())
-    with pytest.raises(ModelError, match=r"here\.tflite has unknown facts in its manifest: steadiness$"):
-        with_steadiness(SPEC, {"memory": 1})
+def test_a_detector_has_no_smoothing() -> None:
+    assert "smoothing" not in json.loads(SPEC.to_json())
+    with pytest.raises(ModelError, match=r"here\.tflite has unknown keys in its manifest: smoothing$"):
+        with_smoothing(SPEC, {"time_constant": 1})
 
 
 @pytest.mark.parametrize(
-    ("steadiness", "says"),
+    ("smoothing", "says"),
     [
-        ({"memory": -0.1}, "steadiness memory -0.1 is not seconds, 0 to 3600"),
-        ({"memory": float("inf")}, "steadiness memory inf is not seconds"),
-        ({"dwell": float("nan")}, "steadiness dwell nan is not seconds"),
-        ({"dwell": "1 s"}, "steadiness dwell '1 s' is not seconds"),
-        ({"dwell": 10**400}, "is not seconds"),
-        ({"slack": 1.5}, "steadiness slack 1.5 is not a share, 0 to 1"),
-        ({"slack": True}, "steadiness slack True is not a share"),
-        ({"slack": None}, "steadiness slack None is not a share"),
-        ({"calm": 1}, "unknown facts in its manifest: steadiness calm"),
-        ([0.6, 0.1, 0.4], "does not name memory, slack and dwell"),
-        (None, "does not name memory, slack and dwell"),
-        ("calm", "does not name memory, slack and dwell"),
+        ({"time_constant": -0.1}, "smoothing time_constant -0.1 is not seconds, 0 to 3600"),
+        ({"time_constant": float("inf")}, "smoothing time_constant inf is not seconds"),
+        ({"min_duration": float("nan")}, "smoothing min_duration nan is not seconds"),
+        ({"min_duration": "1 s"}, "smoothing min_duration '1 s' is not seconds"),
+        ({"min_duration": 10**400}, "is not seconds"),
+        ({"hysteresis": 1.5}, "smoothing hysteresis 1.5 is not a fraction, 0 to 1"),
+        ({"hysteresis": True}, "smoothing hysteresis True is not a fraction"),
+        ({"hysteresis": None}, "smoothing hysteresis None is not a fraction"),
+        ({"calm": 1}, "unknown keys in its manifest: smoothing calm"),
+        ([0.6, 0.1, 0.4], "does not name time_constant, hysteresis and min_duration"),
+        (None, "does not name time_constant, hysteresis and min_duration"),
+        ("calm", "does not name time_constant, hysteresis and min_duration"),
     ],
 )
-def test_a_steadiness_that_cannot_be_is_refused(steadiness: object, says: str) -> None:
+def test_a_smoothing_that_cannot_be_is_refused(smoothing: object, says: str) -> None:
     with pytest.raises(ModelError, match=r"here\.tflite") as raised:
-        with_steadiness(CLASSIFIER, steadiness)
+        with_smoothing(CLASSIFIER, smoothing)
     assert says in str(raised.value) and "\n" not in str(raised.value)

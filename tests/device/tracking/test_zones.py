@@ -49,5 +49,5 @@ def test_a_zone_without_area_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["", "0,0", "a,b c,d", "0,0 1", "0,0 2,1", "0,0 1,nan", "0;0 1;1"])
 def test_what_is_no_zone_is_told(text: str) -> None:
-    with pytest.raises(SettingsError, match="points x,y in shares of the frame"):
+    with pytest.raises(SettingsError, match="points x,y in fractions of the frame"):
         parse_zone(text)

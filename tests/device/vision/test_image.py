@@ -36,7 +36,7 @@ def test_a_jpeg_cut_short_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cut.jpg"
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"cut\.jpg is a JPEG cut short"):
+    with pytest.raises(DataError, match=r"cut\.jpg: truncated JPEG"):
         read_image(path)
 
 

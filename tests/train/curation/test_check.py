@@ -30,10 +30,10 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
     assert sum(facts["face_sizes"].values()) == 12 and facts["face_sizes"]["below 8"] == 1
     assert {kind for kind, _ in wanted} | {
         "two classes",
-        "loose picture",
+        "unclassified image",
         "missing",
         "flipped box",
-        "listed twice",
+        "duplicate entry",
     } == set(ISSUE_TYPES)  # see the next tests
 
 
@@ -43,7 +43,7 @@ def test_a_picture_in_two_classes_is_found(tmp_path: Path) -> None:
     save(tmp_path / "data" / "happy" / "both.png", scene(0))
     save(tmp_path / "data" / "loose.jpg", scene(9))
     found, facts, status = found_in(tmp_path / "data")
-    assert found == {("two classes", "0.jpg"), ("two classes", "both.png"), ("loose picture", "loose.jpg")}
+    assert found == {("two classes", "0.jpg"), ("two classes", "both.png"), ("unclassified image", "loose.jpg")}
     assert status == 3 and facts["balance"] == {"not split": {"happy": 4, "sad": 3}}
 
 
@@ -63,7 +63,7 @@ def test_faults_of_coco_files_are_found_and_taken_out(tmp_path: Path) -> None:
     assert facts["labels"] == {"face": 7}
     assert found == {("flipped box", "1.jpg"), ("box outside", "2.jpg"), ("missing", "3.jpg")} and status == 3
     _, facts, status = found_in(path, "--fix")
-    assert (facts["moved"], facts["entries"], facts["status"], status) == (2, 3, 0, 0)
+    assert (facts["moved"], facts["removed_entries"], facts["status"], status) == (2, 3, 0, 0)
     assert len(read_detection_dataset(path).splits["train"]) == 5
     aside = json.loads((folder / "faces-quarantine" / "faces.json").read_text())
     assert [row["id"] for row in aside["images"]] == [1, 2, 3] and len(aside["annotations"]) == 3
@@ -105,16 +105,16 @@ def test_the_page_shows_the_offenders_and_says_what_people_named_their_files(tmp
     assert page.count("data:image/jpeg;base64,") == 17 + 3  # three have no picture, three a twin
     assert "<b>" not in page and "&lt;b&gt;&amp;.jpg" in page and "http" not in page
     gone = CliRunner().invoke(main, [*words[:-1], str(tmp_path / "page.html" / "page.html")])
-    assert gone.exit_code == 1 and "choose another place by --html" in gone.output
+    assert gone.exit_code == 1 and "choose another file with --html" in gone.output
 
 
 @pytest.mark.parametrize(
     ("name", "says"),
     [
         ("nowhere", "neither a folder"),
-        ("empty", "holds no pictures"),
+        ("empty", "has no images"),
         ("bad.json", "is not a COCO file"),
-        ("hollow", "without a picture"),
+        ("hollow", "without an image"),
     ],
 )
 def test_what_is_no_data_set_is_one_line(tmp_path: Path, name: str, says: str) -> None:
@@ -163,7 +163,7 @@ def test_a_check_ended_by_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
 
     for n in range(400):
         save(tmp_path / "data" / f"{n}.jpg", scene(n, (240, 320)))
-    program = "from pocketsight.device.cli import main; main(prog_name='pocketsight')"
+    program = "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"
     words = [sys.executable, "-c", program, "data", "check", str(tmp_path / "data"), "--html", str(tmp_path / "p")]
     running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children")

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli.main import main
-from pocketsight.train.curation import fix as mending
+from pocketsight.train.curation import fix as module
 from pocketsight.train.curation.check import INFO, ISSUE_TYPES
 from pocketsight.train.datasets.detection import read_detection_dataset
 from tests.support.images import coco, picture, save, scene
@@ -26,7 +26,7 @@ def test_fix_moves_what_is_bad_and_loses_nothing(tmp_path: Path) -> None:
     after["other.jpg"] = after.pop("other.webp")  # renamed
     assert {name: after[name] for name in before} == before
     kept, _, _ = found_in(data)
-    yours = {"same name", "unknown label", "strange label"}
+    yours = {"same name", "unknown label", "unsupported shape"}
     assert kept == {(k, name) for k, name in wanted if ISSUE_TYPES[k][1] == INFO or k in yours}
     with (quarantine / "moved.csv").open(newline="") as file:
         for was, now, kind, _ in csv.reader(file):
@@ -36,7 +36,7 @@ def test_fix_moves_what_is_bad_and_loses_nothing(tmp_path: Path) -> None:
     (data / "train" / "images" / "line.jpg").unlink()
     (data / "train" / "labels" / "line.json").unlink()
     label(data / "train", "typo", [[40, 30], [90, 80]])
-    assert found_in(data)[2] == 0  # notes alone are nothing to mend
+    assert found_in(data)[2] == 0  # information alone is no problem
     assert len(read_detection_dataset(data).splits["train"]) == 13
 
 
@@ -71,7 +71,7 @@ def test_a_picture_listed_twice_is_for_a_person_and_stays(tmp_path: Path) -> Non
         save(tmp_path / "in" / "images" / f"{n}.jpg", scene(n))
     path = listed(tmp_path / "in", [f"images/{n}.jpg" for n in (0, 1, 2, 3)] + ["../in/images/3.jpg"])
     found, facts, status = found_in(path, "--fix")
-    assert found == {("listed twice", "3.jpg")} and status == 3 and facts["entries"] == 0
+    assert found == {("duplicate entry", "3.jpg")} and status == 3 and facts["removed_entries"] == 0
     assert len(json.loads(path.read_text())["images"]) == 5 and (tmp_path / "in" / "images" / "3.jpg").exists()
 
 
@@ -89,7 +89,7 @@ def test_a_renaming_that_was_cut_off_loses_no_label(tmp_path: Path, monkeypatch:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mending, "_rewrite_coco" if form == "coco" else "write_json", killed)
+    monkeypatch.setattr(module, "_rewrite_coco_files" if form == "coco" else "write_json", killed)
     CliRunner().invoke(main, ["data", "check", str(path), "--fix", "--html", str(tmp_path / "p")])
     monkeypatch.undo()
     found_in(path, "--fix")
@@ -116,5 +116,5 @@ def test_fix_refuses_to_move_most_of_the_data(tmp_path: Path) -> None:
     for n in range(6):
         picture(tmp_path / "data" / ("a" if n % 2 else "b") / f"{n}.png", (20, 20), n)
     done = CliRunner().invoke(main, ["data", "check", str(tmp_path / "data"), "--fix", "--html", str(tmp_path / "p")])
-    assert done.exit_code == 1 and "would move or take out 6 of 6 pictures (6 small file)" in done.output
+    assert done.exit_code == 1 and "would remove 6 of 6 images (6 small file)" in done.output
     assert len(list((tmp_path / "data").rglob("*.png"))) == 6 and not (tmp_path / "data-quarantine").exists()

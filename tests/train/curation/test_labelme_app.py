@@ -67,7 +67,7 @@ def test_labelme_saves_by_itself_and_takes_only_the_labels_allowed(
     words, settings, _ = called(program)
     assert words[:3] == [str(tmp_path / "data" / "images"), "--output", str(tmp_path / "data" / "labels")]
     assert settings == {"auto_save": True, "store_data": False, "labels": ["cat", "dog"], "validate_label": "exact"}
-    assert f"1 of 3 pictures have labels; next: pocketsight data check {tmp_path / 'data'}" in capsys.readouterr().out
+    assert f"1 of 3 images have labels; next: pocketsight data check {tmp_path / 'data'}" in capsys.readouterr().out
 
 
 def test_without_labels_those_in_use_are_allowed_or_else_face(tmp_path: Path, program: Path) -> None:
@@ -108,7 +108,7 @@ def test_no_labelme_is_one_line_with_the_cure(tmp_path: Path, monkeypatch: pytes
     picture(tmp_path / "images" / "a.png")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DataError, match=r"labelme is not installed; get it with: pip install 'pocketsight\[label\]'"):
+    with pytest.raises(DataError, match=r"labelme is not installed; install it with: .*pip install -e '.*\[label\]'"):
         run_labelme(tmp_path, ())
 
 
@@ -116,7 +116,7 @@ def test_no_screen_is_one_line(tmp_path: Path, program: Path, monkeypatch: pytes
     picture(tmp_path / "images" / "a.png")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(DataError, match="labelme needs a screen, and there is none here"):
+    with pytest.raises(DataError, match="labelme needs a display, and there is none"):
         run_labelme(tmp_path, ())
     assert not program.exists()
 
@@ -126,10 +126,10 @@ def test_no_screen_is_one_line(tmp_path: Path, program: Path, monkeypatch: pytes
     [
         (
             ["train/images/a.png", "val/images/b.png"],
-            r"has parts; name the one to label: pocketsight data label \S+/train",
+            r"is split; label one split: pocketsight data label \S+/train",
         ),
-        ([], r"images holds no pictures; take some with: pocketsight data capture -o \S+/images"),
-        (["images/monday/a.png"], r"images/monday/a\.png must lie in \S+/images itself"),
+        ([], r"images has no images; capture some with: pocketsight data capture -o \S+/images"),
+        (["images/monday/a.png"], r"images/monday/a\.png must be in \S+/images itself"),
         (["images/a.jpg", "images/a.png"], r"a\.png and a\.jpg would share one label file; rename one"),
     ],
 )
@@ -145,8 +145,8 @@ def test_data_that_labelme_would_confuse_is_refused(tmp_path: Path, program: Pat
     ("ends", "says"),
     [
         ("echo first >&2; printf '\\033[31mno such thing\\033[0m\\n\\n' >&2; exit 3", "status 3: no such thing$"),
-        ("exit 4", "status 4: it gave no reason"),
-        ("echo 'could not connect to display :0' >&2; exit 6", "cannot reach the screen :0; is it there, and yours"),
+        ("exit 4", "status 4: no error message"),
+        ("echo 'could not connect to display :0' >&2; exit 6", "cannot connect to the display :0; does it exist, and may you use it"),
         ("echo 'Could not load the Qt platform plugin \"xcb\"' >&2; exit 6", "sudo apt install libxcb-icccm4"),
     ],
 )
@@ -253,7 +253,7 @@ def answer(desk: Desk, label: str) -> None:
 def test_boxes_drawn_with_the_mouse_in_labelme_are_those_that_are_read(tmp_path: Path) -> None:
     """The real labelme on a virtual screen: the mouse draws around the colour that is the face."""
     if not (shutil.which("labelme", path=str(Path(sys.executable).parent)) or shutil.which("labelme")):
-        pytest.skip("needs labelme: pip install 'pocketsight[label]'")
+        pytest.skip("needs labelme: pip install -e '.[label]'")
     data, home = tmp_path / "data", tmp_path / "home"
     (data / "images").mkdir(parents=True)
     home.mkdir()
@@ -261,7 +261,7 @@ def test_boxes_drawn_with_the_mouse_in_labelme_are_those_that_are_read(tmp_path:
         image = np.full((240, 320, 3), 128, np.uint8)
         image[top:bottom, left:right] = colour[::-1]
         cv2.imwrite(str(data / "images" / f"{name}.png"), image)
-    code = "import sys, pathlib; from pocketsight.train.data.label import start; start(pathlib.Path(sys.argv[1]), ())"
+    code = "import sys, pathlib; from pocketsight.train.curation.labelme_app import run_labelme as run; run(pathlib.Path(sys.argv[1]), ())"
     with (
         desk(home) as at,
         running(
@@ -292,7 +292,7 @@ def test_boxes_drawn_with_the_mouse_in_labelme_are_those_that_are_read(tmp_path:
         at.xdotool("key", "ctrl+q")
         said, _ = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert said.splitlines()[-1] == f"2 of 2 pictures have labels; next: pocketsight data check {data}"
+    assert said.splitlines()[-1] == f"2 of 2 images have labels; next: pocketsight data check {data}"
     faces = read_detection_dataset(data)
     assert faces.label == "face"
     for example in faces.splits["train"]:

@@ -66,8 +66,8 @@ def test_pictures_and_labels_go_together_and_training_can_read_them(tmp_path: Pa
     assert {name: len(examples) for name, examples in parts.items()} == {"train": 42, "val": 9, "test": 9}
     assert {name: sum(len(e.boxes) for e in part) for name, part in parts.items()} == {"train": 28, "val": 6, "test": 6}
     assert plan["seed"] == 0 and plan["shares"] == SHARES and not plan["unfinished"]
-    for name, row in plan["pictures"].items():
-        assert sha256((data / row["part"] / "images" / name).read_bytes()).hexdigest() == row["sha256"]
+    for name, row in plan["images"].items():
+        assert sha256((data / row["split"] / "images" / name).read_bytes()).hexdigest() == row["sha256"]
 
 
 def test_a_second_run_changes_nothing_and_new_pictures_join(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     name = next((data / "train" / "images").glob("*.jpg")).name
     save(data / "images" / name, scene(77, (60, 80)))
     plan = json.loads((data / "split.json").read_text())
-    plan["pictures"][name]["part"] = "train"
+    plan["images"][name]["split"] = "train"
     before = state(data)
     assert "would be overwritten" in split(data, status=1)
     assert state(data) == before
@@ -249,7 +249,7 @@ def test_links_are_not_moved_and_what_is_written_is_not_read_again(tmp_path: Pat
     for data in ("data", "linked"):
         assert "copy instead of moving" in split(tmp_path / data, status=1)
     for out in ("data", "data/out", "."):
-        assert "lie in each other" in split(tmp_path / "data", "--out", tmp_path / out, status=1)
+        assert "overlap" in split(tmp_path / "data", "--out", tmp_path / out, status=1)
     assert state(tmp_path) == before
     split(tmp_path / "data", "--out", tmp_path / "out")
     assert len(part_of(tmp_path / "out")) == 20
@@ -280,7 +280,7 @@ def test_bad_asking_is_one_line(tmp_path: Path, words: list[str], status: int, s
 
 def test_a_plan_that_is_none_is_one_line(tmp_path: Path) -> None:
     data = boxes(tmp_path / "data", 12)
-    (data / "split.json").write_text('{"pictures": {"a": {"part": "exam"}}}')
+    (data / "split.json").write_text('{"images": {"a": {"split": "exam"}}}')
     assert "is not the plan of a split" in split(data, status=1)
 
 
@@ -302,7 +302,7 @@ def test_every_group_gets_a_part_and_no_part_stays_empty(sizes: list[tuple[int, 
 
 
 def test_two_groups_cannot_fill_three_parts() -> None:
-    with pytest.raises(DataError, match="too few for 3 parts"):
+    with pytest.raises(DataError, match="too few for 3 splits"):
         assign_splits([Group([0], counts=Counter(a=1)), Group([1], counts=Counter(a=1))], SHARES, 0)
     groups = [Group([0], counts=Counter(a=1)), Group([1], counts=Counter(a=1))]
     assign_splits(groups, {"train": 0.5, "val": 0.0, "test": 0.5}, 0)

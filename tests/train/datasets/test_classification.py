@@ -97,7 +97,7 @@ def test_a_column_of_the_classs_own_name_wins_over_one_that_begins_like_it(tmp_p
 def test_votes_on_other_pictures_are_noticed(tmp_path: Path) -> None:
     folders(tmp_path, happy=1, sad=1)
     (tmp_path / "votes.csv").write_text("file,happy,sad\nelsewhere/0.png,3,5\n")
-    with pytest.raises(DataError, match="votes on none of the pictures"):
+    with pytest.raises(DataError, match="has no votes for the images"):
         read_classification_dataset([tmp_path], [tmp_path / "votes.csv"])
 
 
@@ -106,7 +106,7 @@ def test_votes_on_other_pictures_are_noticed(tmp_path: Path) -> None:
     [
         ({"happy": 2}, "needs at least two"),
         ({}, "needs at least two"),
-        ({"happy": 1, "sad": 0}, "sad holds no pictures"),
+        ({"happy": 1, "sad": 0}, "sad has no images"),
     ],
 )
 def test_too_few_classes_are_refused(tmp_path: Path, counts: dict[str, int], says: str) -> None:
@@ -115,7 +115,7 @@ def test_too_few_classes_are_refused(tmp_path: Path, counts: dict[str, int], say
 
 
 def test_a_class_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no folder angry; there are: happy, sad"):
+    with pytest.raises(DataError, match="no folder angry; it has: happy, sad"):
         read_classification_dataset([folders(tmp_path, happy=1, sad=1)], [], ("happy", "angry"))
 
 

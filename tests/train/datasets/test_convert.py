@@ -20,7 +20,7 @@ def test_a_coco_file_without_sizes_gets_them_from_the_pictures(tmp_path: Path) -
     source = coco(tmp_path, images=[{"id": 7, "file_name": "images\\a.png"}])
     assert imported(source, tmp_path / "elsewhere" / "out.json")[0].size == (60, 80)
     (tmp_path / "images" / "a.png").write_text("no picture")
-    fails(source, tmp_path / "out.json", r"a\.png is not a picture whose size can be read")
+    fails(source, tmp_path / "out.json", r"a\.png is not an image whose size can be read")
 
 
 def test_file_names_are_relative_even_through_a_link(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_labelme_gets_copies_in_their_sub_folders_and_nothing_to_ignore(
         "two/a_jpg.jpg": 0,
     }
     assert (tmp_path / "out/images/two/a_jpg.jpg").read_bytes() == (tmp_path / "in/two/a.jpg").read_bytes()
-    assert "1 picture with regions to ignore left out" in capsys.readouterr().err
+    assert "1 image with boxes to ignore removed" in capsys.readouterr().err
     note = json.loads((tmp_path / "out/labels/one/a.json").read_text())
     assert list(note) == ["version", "flags", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"]
     assert (tmp_path / "out/labels/one" / note["imagePath"]).resolve() == tmp_path / "out/images/one/a.png"
@@ -80,8 +80,8 @@ def test_pictures_with_more_boxes_are_left_out(tmp_path: Path, capsys: pytest.Ca
     text = "0--Parade/a.jpg\n2\n1 1 9 9\n20 20 9 9\n0--Parade/b.jpg\n1\n1 1 9 9\n"
     (example,) = imported(wider(tmp_path, text), tmp_path / "out.json", max_boxes=1)
     assert example.path.name == "b.jpg"
-    assert "1 picture with more than 1 box or regions to ignore left out" in capsys.readouterr().err
-    fails(tmp_path / "wider_face_train_bbx_gt.txt", tmp_path / "no.json", "no picture is left: 2 pictures", max_boxes=0)
+    assert "1 image with more than 1 box or with boxes to ignore removed" in capsys.readouterr().err
+    fails(tmp_path / "wider_face_train_bbx_gt.txt", tmp_path / "no.json", "no image remains: 2 images", max_boxes=0)
 
 
 def test_the_wrong_format_is_refused_with_the_right_one(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_the_wrong_format_is_refused_with_the_right_one(tmp_path: Path) -> None:
         source_format="yolo",
     )
     (tmp_path / "x.txt").write_text("hello\n")
-    fails(tmp_path / "x.txt", tmp_path / "out.json", r"x\.txt looks like none of a COCO file, .* with --from")
+    fails(tmp_path / "x.txt", tmp_path / "out.json", r"format of .*x\.txt is unknown: not a COCO file, .* with --from")
     fails(tmp_path / "none", tmp_path / "out.json", "none does not exist")
 
 
@@ -140,7 +140,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     fails(source, tmp_path / "out", r"writes one file, whose name ends in \.json")
     fails(source, tmp_path / "out.json", r"writes a folder", target_format="labelme")
     fails(source, tmp_path / "out", "a COCO file cannot become folders", target_format="folders")
-    fails(source, tmp_path / "out.json", "--soft-labels is for FER2013", votes=table)
+    fails(source, tmp_path / "out.json", "--votes is for FER2013", votes=table)
     fails(table, tmp_path / "out.json", "FER2013's csv cannot become coco", target_format="coco")
     fails(table, tmp_path / "out", "are for boxes", max_boxes=1)
 
@@ -153,5 +153,5 @@ def test_nothing_is_left_when_writing_fails(
         raise OSError(28, "No space left on device")
 
     source = coco(tmp_path, annotations=[NOTE])
-    monkeypatch.setattr("shutil.copyfile" if to == "labelme" else "pathlib.Path.rename", full)
+    monkeypatch.setattr("shutil.copyfile" if to == "labelme" else "os.replace", full)
     fails(source, tmp_path / name, "cannot be written: No space left", target_format=to)

@@ -79,10 +79,10 @@ def test_where_hardly_any_face_is_found_pictures_are_taken_whole(
     others = [blank(tmp_path / f"blank{n}.png") for n in range(3)]
     (train, val), recipe = align_splits((faces, others), RECIPE, None)
     assert (train, val) == (faces, others) and not recipe.align_faces
-    assert "found in 2 of 5 pictures only" in capsys.readouterr().err
+    assert "found in only 2 of 5 images" in capsys.readouterr().err
     (train, val), recipe = align_splits((faces, others[:1]), RECIPE, None)
     assert all(p.box for p in train) and val == others[:1] and recipe.align_faces
-    assert "found in 2 of 3 pictures; the others" in capsys.readouterr().err
+    assert "found in 2 of 3 images; the others" in capsys.readouterr().err
     (train, val), _ = align_splits((faces, faces), RECIPE, None)
     assert train is val  # or nobody would know that none was held out
 
@@ -121,5 +121,5 @@ def test_faces_without_a_class_have_no_odds(tmp_path: Path) -> None:
     blank(tmp_path / "deep" / "er" / "a.png")
     (found,) = read_unlabeled([tmp_path], ("happy", "sad", "_angry"))
     assert (found.label, found.soft_label) == (-1, (0.0, 0.0, 0.0))
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="has no images"):
         read_unlabeled([tmp_path / "deep" / "none"], ("happy", "sad"))

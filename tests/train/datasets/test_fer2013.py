@@ -40,7 +40,7 @@ def test_fer2013_becomes_folders_of_classes(tmp_path: Path, capsys: pytest.Captu
     image = cv2.imread(str(out / "train/sad/00003.png"), cv2.IMREAD_UNCHANGED)
     assert image is not None and image.shape == (48, 48) and (image == 3).all()
     said = capsys.readouterr().err
-    assert "5 pictures (train 3, val 1, test 1); 1 picture in which most voters see no face left out" in said
+    assert "5 images (train 3, val 1, test 1); 1 image in which most voters see no face removed" in said
     assert "--soft-labels" in said
     data = read_classification_dataset([out], [out / "train" / fer2013.VOTES_FILE], ("happy", "sad"))
     happy, sad, silent = data.splits["train"]
@@ -52,7 +52,7 @@ def test_fer2013_becomes_folders_of_classes(tmp_path: Path, capsys: pytest.Captu
     ("row", "says"),
     [
         ((3, "1 2 3", "Training"), r"line 8 has 3 pixels, not 48x48 = 2304"),
-        ((3, " ".join(["256"] * 2304), "Training"), "line 8: a pixel is not a number of 0..255"),
+        ((3, " ".join(["256"] * 2304), "Training"), "line 8: a pixel is not a number in 0..255"),
         ((3, " ".join(["x"] * 2304), "Training"), "line 8: a pixel is not"),
         ((7, FACES[0][1], "Training"), "line 8: emotion '7' is not one of 0..6"),
         (("", FACES[0][1], "Training"), "line 8: emotion ''"),
@@ -67,7 +67,7 @@ def test_a_fault_in_fer2013_is_named_with_its_line(tmp_path: Path, row: tuple[ob
     ("text", "says"),
     [
         ("emotion,pixels\n3,1\n", "no column Usage"),
-        ("emotion,pixels,Usage\n3,1\n", "line 2 has 2 cells, its head 3"),
+        ("emotion,pixels,Usage\n3,1\n", "line 2 has 2 cells, but there are 3 columns"),
         ("emotion,pixels,Usage\n", "has no rows"),
     ],
 )
@@ -79,8 +79,8 @@ def test_another_table_than_fer2013_is_refused(tmp_path: Path, text: str, says: 
 @pytest.mark.parametrize(
     ("votes", "says"),
     [
-        (["Training,,0,9,0,0,0,0,0,0,1,0"], r"line 3: .*fer2013new\.csv ends before it"),
-        (["Training,,0,9,0,0,0,0,0,0,1,0"] * 6, r"line 6 is of PublicTest, but .* says Training"),
+        (["Training,,0,9,0,0,0,0,0,0,1,0"], r"line 3: .*fer2013new\.csv has fewer rows"),
+        (["Training,,0,9,0,0,0,0,0,0,1,0"] * 6, r"line 6 has Usage PublicTest, but .* has Training"),
         (["Training,,0,-9,0,0,0,0,0,0,1,0"], "line 2: '-9' is not a number of votes"),
         (["Training,,0,9,0,0,0"], "line 2 has 7 cells"),
         ([f"{row[2]},,0,9,0,0,0,0,0,0,1,0" for row in [*FACES, FACES[0]]], "has 7 rows, .* 6; they do not belong"),

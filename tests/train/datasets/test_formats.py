@@ -23,7 +23,7 @@ def test_wider_text_gives_faces_and_regions_to_ignore(tmp_path: Path, capsys: py
     assert a.ignored_boxes.tolist() == [[40, 10, 45, 15]]
     assert (a.size, len(b.boxes), b.path.name) == ((60, 80), 0, "b.jpg")
     said = capsys.readouterr().err
-    assert "2 pictures (1 of them empty), 2 boxes of face, 1 region to ignore; 1 box without area dropped" in said
+    assert "2 images (1 without boxes), 2 boxes of face, 1 box to ignore; 1 box without area dropped" in said
     assert "bbx_gt.txt line 5\nnext: pocketsight data check" in said
 
 
@@ -32,13 +32,13 @@ def test_wider_text_gives_faces_and_regions_to_ignore(tmp_path: Path, capsys: py
     [
         ("0--Parade/a.jpg\n1\n10 10 20\n", r"line 3: '10 10 20' is not 'x y w h blur"),
         ("0--Parade/a.jpg\n1\n10 10 x 30 0 0 0 0 0 0\n", "line 3: 'x' is not a number"),
-        ("0--Parade/a.jpg\n1\n10 10 nan 30 0 0 0 0 0 0\n", "line 3: 'nan' is not a size"),
-        ("0--Parade/a.jpg\n2\n10 10 20 30 0 0 0 0 0 0\n", r"ends amid the faces of 0--Parade/a\.jpg"),
+        ("0--Parade/a.jpg\n1\n10 10 nan 30 0 0 0 0 0 0\n", "line 3: 'nan' is not a finite"),
+        ("0--Parade/a.jpg\n2\n10 10 20 30 0 0 0 0 0 0\n", r"ends within the faces of 0--Parade/a\.jpg"),
         ("0--Parade/a.jpg\n", "line 1: 'nothing' is not the number"),
-        ("0--Parade/a.jpg\n1\n1 1 9 9\n1 1 9 9\n", "line 4: '1 1 9 9' is not the path of a picture"),
-        ("0--Parade/a.jpg\n0\n0--Parade/c.jpg\n0\n", r"speaks of .*c\.jpg, which does not exist; 1 of 2 .* --images"),
+        ("0--Parade/a.jpg\n1\n1 1 9 9\n1 1 9 9\n", "line 4: '1 1 9 9' is not the path of an image"),
+        ("0--Parade/a.jpg\n0\n0--Parade/c.jpg\n0\n", r"names .*c\.jpg, which does not exist; 1 of 2 .* --images"),
         ("0--Parade/a.jpg\n0\n0--Parade/a.jpg\n0\n", r"lists .*a\.jpg more than once"),
-        ("", "holds no labelled pictures; is it WIDER"),
+        ("", "has no labeled images; is it WIDER"),
     ],
 )
 def test_a_fault_in_wider_text_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
@@ -48,7 +48,7 @@ def test_a_fault_in_wider_text_is_named_with_its_line(tmp_path: Path, text: str,
 def test_the_pictures_of_wider_may_be_elsewhere(tmp_path: Path) -> None:
     source = wider(tmp_path, "0--Parade/a.jpg\n1\n1 1 9 9 0 0 0 0 0 0\n")
     (tmp_path / "images").rename(tmp_path / "moved")
-    fails(source, tmp_path / "out.json", "1 of 1 pictures are missing; say where they are: --images DIR")
+    fails(source, tmp_path / "out.json", "1 of 1 images are missing; give their folder: --images DIR")
     fails(source, tmp_path / "out.json", "is not a folder", images=tmp_path / "images")
     assert len(imported(source, tmp_path / "out.json", images=tmp_path / "moved")) == 1
 
@@ -65,7 +65,7 @@ def test_difficult_objects_of_voc_are_regions_to_ignore(tmp_path: Path) -> None:
     [
         (("<name>face</name>", ""), r"a\.xml: object 1 has no <name>"),
         (("<xmin>11</xmin>", ""), r"a\.xml: object 1: <bndbox>: None is not a number"),
-        (("<xmin>11", "<xmin>inf"), "object 1: <bndbox>: 'inf' is not a size"),
+        (("<xmin>11", "<xmin>inf"), "object 1: <bndbox>: 'inf' is not a finite"),
         (("<width>80", "<width>-?"), r"a\.xml: its size: '-\?' is not a number"),
         (("</object>", ""), r"a\.xml cannot be read as XML: mismatched tag: line 2"),
         (("<annotation>", '<!DOCTYPE a [<!ENTITY x "y">]><annotation>'), "has a DOCTYPE"),
@@ -86,7 +86,7 @@ def test_entities_cannot_hide_in_another_encoding(tmp_path: Path) -> None:
     file.write_bytes(
         file.read_text().replace("<annotation>", '<!DOCTYPE a [<!ENTITY x "y">]><annotation>').encode("utf-16")
     )
-    fails(tmp_path, tmp_path / "out.json", "is not UTF-8", source_format="voc")
+    fails(tmp_path, tmp_path / "out.json", "has a DOCTYPE", source_format="voc")
 
 
 def test_yolo_is_in_shares_of_the_upright_picture(tmp_path: Path) -> None:
@@ -123,11 +123,11 @@ def test_a_size_is_read_from_the_head_of_a_file(tmp_path: Path) -> None:
     [
         ("1 0.5 0.5 0.2\n", r"a\.txt line 1: '1 0\.5 0\.5 0\.2' is not 'class cx cy w h'"),
         ("1 0.5 0.5 0.2 0.2 0.9\n", "line 1: .* is not 'class"),
-        ("\n1 0.5 0.5 20 0.2\n", "line 2: 20 is not within 0..1; YOLO gives shares"),
-        ("1 0.5 0.5 -0.2 0.2\n", "line 1: -0.2 is not within"),
+        ("\n1 0.5 0.5 20 0.2\n", "line 2: 20 is not in 0..1; YOLO stores shares"),
+        ("1 0.5 0.5 -0.2 0.2\n", "line 1: -0.2 is not in"),
         ("1 0.5 0.5 nan 0.2\n", "line 1: 'nan'"),
-        ("2 0.5 0.5 0.2 0.2\n", "line 1: there is no class '2'; there are 2"),
-        ("face 0.5 0.5 0.2 0.2\n", "line 1: there is no class 'face'"),
+        ("2 0.5 0.5 0.2 0.2\n", "line 1: unknown class '2'; there are 2"),
+        ("face 0.5 0.5 0.2 0.2\n", "line 1: unknown class 'face'"),
     ],
 )
 def test_a_fault_in_yolo_is_named_with_its_line(tmp_path: Path, text: str, says: str) -> None:
@@ -165,7 +165,7 @@ def test_a_yaml_file_without_names_is_named(tmp_path: Path, text: str) -> None:
 def test_parts_are_not_joined(tmp_path: Path) -> None:
     for part in ("train", "valid"):
         yolo(tmp_path / part, "1 0.5 0.5 0.2 0.2\n")
-    fails(tmp_path, tmp_path / "out.json", r"holds the parts train, valid; import one at a time: .*/train")
+    fails(tmp_path, tmp_path / "out.json", r"has the splits train, valid; import one at a time: .*/train")
     assert len(imported(tmp_path / "valid", tmp_path / "out.json")) == 2
     (tmp_path / "pair" / "images").mkdir(parents=True)
     (tmp_path / "pair" / "labels").mkdir()
@@ -173,7 +173,7 @@ def test_parts_are_not_joined(tmp_path: Path) -> None:
         (tmp_path / "train" / folder).rename(tmp_path / "pair" / folder / "train")
     assert len(imported(tmp_path / "pair" / "labels" / "train", tmp_path / "pair.json")) == 2
     fails(
-        tmp_path / "pair" / "images", tmp_path / "no.json", r"images/train holds no \.txt files", source_format="yolo"
+        tmp_path / "pair" / "images", tmp_path / "no.json", r"images/train has no \.txt files", source_format="yolo"
     )
     (tmp_path / "pair" / "images" / "val").mkdir()
     fails(tmp_path / "pair", tmp_path / "no.json", r"import one at a time: .*labels/train")
@@ -193,7 +193,7 @@ def test_labelme_files_in_their_folder_or_beside_the_pictures(tmp_path: Path) ->
     ("note", "says"),
     [
         ({"shapes": 3}, r"a\.json is not a labelme file"),
-        ({"shapes": [], "imageHeight": 0, "imageWidth": 9}, "says that its picture is 9x0"),
+        ({"shapes": [], "imageHeight": 0, "imageWidth": 9}, "image size 9x0 is invalid"),
         ({"shapes": [{"points": [[1, 1], [2, float("nan")]], "label": "a"}], "imageHeight": 9, "imageWidth": 9}, "nan"),
         (
             {"shapes": [{"points": [[1, 1]], "label": "a", "shape_type": "point"}], "imageHeight": 9, "imageWidth": 9},
@@ -224,13 +224,13 @@ def test_one_label_of_a_coco_file_is_chosen(tmp_path: Path) -> None:
         ({"annotations": [NOTE | {"bbox": [1, 2, 3, None]}]}, "annotation 5 of images/a.png: None is not a number"),
         (
             {"annotations": [NOTE | {"bbox": [1, 2, 3, float("inf")]}]},
-            "annotation 5 of images/a.png: inf is not a size",
+            "annotation 5 of images/a.png: inf is not a finite",
         ),
         ({"annotations": [NOTE | {"image_id": 8}]}, "annotation 5: there is no image_id 8"),
         ({"annotations": [NOTE | {"category_id": 8}]}, "annotation 5: there is no category_id 8"),
-        ({"images": [{"id": 7, "file_name": "images/a.png", "width": -1, "height": 60}]}, "is -1x60"),
+        ({"images": [{"id": 7, "file_name": "images/a.png", "width": -1, "height": 60}]}, "size -1x60"),
         ({"images": []}, "annotation 1: there is no image_id"),
-        ({"images": [], "annotations": []}, "holds no labelled pictures"),
+        ({"images": [], "annotations": []}, "has no labeled images"),
         ({"categories": None}, "not a COCO file"),
         ({"images": [{"id": 7, "file_name": "a.png"}, {"id": 7, "file_name": "b.png"}]}, "the same id"),
     ],

@@ -10,7 +10,7 @@ from pocketsight.device.inference.classifier import Classification
 from pocketsight.device.inference.detector import Face
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.quantized import QuantizedTensor
-from pocketsight.device.vision.boxes import Box, Boxes, coverage, iou
+from pocketsight.device.vision.boxes import Box, Boxes, coverage_matrix, iou_matrix
 from pocketsight.device.vision.image import Image
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample
@@ -39,9 +39,10 @@ def box(*sides: float) -> Boxes:
 
 
 def test_iou_and_inside() -> None:
-    assert iou(box(0, 0, 10, 10), box(5, 0, 15, 10)) == pytest.approx(1 / 3)
-    assert iou(box(0, 0, 10, 10), box(20, 20, 30, 30)) == 0
-    assert coverage(box(0, 0, 10, 10), box(5, 0, 100, 100)) == 0.5
+    one = box(0, 0, 10, 10)[None]
+    assert iou_matrix(one, box(5, 0, 15, 10)[None])[0, 0] == pytest.approx(1 / 3)
+    assert iou_matrix(one, box(20, 20, 30, 30)[None])[0, 0] == 0
+    assert coverage_matrix(one, box(5, 0, 100, 100)[None])[0, 0] == 0.5
 
 
 def test_a_detector_that_is_right_scores_one_and_a_second_face_halves_it(tmp_path: Path) -> None:

@@ -1,8 +1,4 @@
-"""Readers of other formats: each gives what its source says, box by box, and names the place of what is wrong.
-
-No library does it without loss: globox forgets `difficult` and `iscrowd` and does not name the box, supervision decodes
-every picture and forgets `difficult`, pycocotools checks nothing; WIDER FACE's text is read by none of them.
-"""
+"""Reader of COCO files: https://cocodataset.org/#format-data"""
 
 from __future__ import annotations
 
@@ -17,41 +13,38 @@ from pocketsight.train.datasets.formats.base import (
     parse_finite_numbers,
     require_positive_size,
 )
-from pocketsight.train.datasets.formats.layout import (
-    find_image,
-    read_json,
-)
+from pocketsight.train.datasets.formats.layout import find_image, read_json
 
 
 def read_coco(source: Path, images: Path | None) -> list[AnnotatedImage]:
-    """A COCO file of boxes, its pictures in the order of the file.
+    """The images of a COCO file, in its order. `images` is their folder; None: searched near the file.
 
-    `iscrowd` and `ignore` make regions to ignore. Also read: `group` and `source` of a picture, `mask` of a face.
-    Raises DataError naming the annotation.
+    Annotations with `iscrowd` or `ignore` are boxes to ignore. Extensions of pocketsight: `group` and `source` of an
+    image, `mask` (0 or 1) of a face. Raises DataError, naming the annotation.
     """
     data = read_json(source)
     folders = [images] if images else [source.parent, source.parent / "images", source.parent.parent / "images"]
     try:
         rows = {row["id"]: row for row in data["images"]}
         if len(rows) < len(data["images"]):
-            raise DataError(f"{source} gives several pictures the same id")
+            raise DataError(f"{source} gives several images the same id")
         names = {row["id"]: str(row["name"]) for row in data["categories"]}
-        marks: dict[Any, list[Annotation]] = {key: [] for key in rows}
+        annotations: dict[Any, list[Annotation]] = {key: [] for key in rows}
         for note in data["annotations"]:
-            where = f"{source}: annotation {note.get('id')}"
+            location = f"{source}: annotation {note.get('id')}"
             for key, known in (("image_id", rows), ("category_id", names)):
                 if note[key] not in known:
-                    raise DataError(f"{where}: there is no {key} {note[key]!r}")
-            where += f" of {rows[note['image_id']]['file_name']}"
-            x, y, w, h = parse_finite_numbers(note["bbox"], where)
+                    raise DataError(f"{location}: there is no {key} {note[key]!r}")
+            location += f" of {rows[note['image_id']]['file_name']}"
+            x, y, w, h = parse_finite_numbers(note["bbox"], location)
             ignore = bool(note.get("iscrowd") or note.get("ignore"))
-            mask = note.get("mask") if note.get("mask") in (0, 1) else -1  # elsewhere it may be an outline
+            mask = note.get("mask") if note.get("mask") in (0, 1) else -1  # other tools store outlines there
             label = names[note["category_id"]]
-            marks[note["image_id"]].append(Annotation((x, y, x + w, y + h), label, where, ignore, mask))
+            annotations[note["image_id"]].append(Annotation((x, y, x + w, y + h), label, location, ignore, mask))
         return [
             AnnotatedImage(
                 find_image([str(row["file_name"])], folders),
-                marks[key],
+                annotations[key],
                 _coco_size(row, source),
                 group=str(row.get("group", "")),
                 source=str(row.get("source", "")),
@@ -69,6 +62,6 @@ def _coco_size(row: dict[str, Any], source: Path) -> tuple[int, int] | None:
 
 
 def coco_split(path: Path) -> str:
-    """The part that a COCO file is by its name: "test" or "val" if that is a word of it, else "train"."""
+    """The split of a COCO file by its name: "test" or "val" if the name contains that word, else "train"."""
     words = re.split(r"[^a-z]+", path.stem.lower())
     return next((name for name in ("test", "val") if name in words), "train")

@@ -1,4 +1,4 @@
-"""`pocketsight data import`: bring in data of another format, or say what it is and why not."""
+"""`pocketsight data import`: detects the format of a data set and converts it to COCO, labelme or class folders."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from pocketsight.train.datasets.formats.base import (
 )
 from pocketsight.train.datasets.formats.coco import read_coco
 from pocketsight.train.datasets.formats.labelme import read_labelme
-from pocketsight.train.datasets.formats.layout import (
-    list_files,
-    single_split_folder,
-)
+from pocketsight.train.datasets.formats.layout import list_files, single_split_folder
 from pocketsight.train.datasets.formats.voc import read_voc
 from pocketsight.train.datasets.formats.wider_face import read_wider_face
 from pocketsight.train.datasets.formats.writers import require_new_output, write_coco, write_labelme
 from pocketsight.train.datasets.formats.yolo import read_yolo
 
+# The names of --from, and how messages call the formats.
 FORMAT_NAMES = {
     "coco": "a COCO file",
     "fer2013": "FER2013's csv",
@@ -36,8 +34,15 @@ FORMAT_NAMES = {
     "wider": "WIDER FACE text",
     "yolo": "a YOLO folder",
 }
-SINGLE_FILE_FORMATS = "coco", "fer2013", "wider"  # one file is the whole source
-SNIFF_BYTES = 65536  # bytes of a file that are enough to recognise it
+SINGLE_FILE_FORMATS = {"coco": ".json", "fer2013": ".csv", "wider": ".txt"}  # the whole data set is one such file
+SNIFF_BYTES = 65536  # read from a file to detect its format
+READERS: dict[str, Callable[[Path, Path | None], list[AnnotatedImage]]] = {
+    "coco": read_coco,
+    "labelme": read_labelme,
+    "voc": read_voc,
+    "wider": read_wider_face,
+    "yolo": read_yolo,
+}
 
 
 def convert_dataset(
@@ -51,7 +56,7 @@ def convert_dataset(
     max_boxes: int | None,
     votes: Path | None,
 ) -> None:
-    """Read `source`, write `out`, and say what was done. The options are those of the command. Raises DataError."""
+    """Read `source`, write `out` and log a summary. The parameters are the options of the command. Raises DataError."""
     source_format = _choose_format(source, source_format)
     target_format = target_format or ("folders" if source_format == "fer2013" else "coco")
     _check_options(
@@ -64,45 +69,41 @@ def convert_dataset(
     if source_format in SINGLE_FILE_FORMATS:
         source = _single_file(source, source_format)
     if source_format == "fer2013":
-        counts = fer2013.write_class_folders(source, out, votes)
-        _log_folder_summary(out, counts)
+        _log_folder_summary(out, fer2013.write_class_folders(source, out, votes))
         return
     if images and not images.is_dir():
         raise DataError(f"--images {images} is not a folder")
-    found = READERS[source_format](source if source.is_file() else single_split_folder(source), images)
-    if not found:
-        raise DataError(f"{source} holds no labelled pictures; is it {FORMAT_NAMES[source_format]}?")
-    require_images(found, source)
-    found, label = filter_label(found, label, source)
-    found, dropped = clip_boxes(found)
-    found, left_out = _filter_images(found, max_boxes, target_format)
-    if not found:
-        raise DataError(f"{source}: no picture is left: {'; '.join(left_out)}")
+    annotated = READERS[source_format](source if source.is_file() else single_split_folder(source), images)
+    if not annotated:
+        raise DataError(f"{source} has no labeled images; is it {FORMAT_NAMES[source_format]}?")
+    require_images(annotated, source)
+    annotated, label = filter_label(annotated, label, source)
+    annotated, dropped = clip_boxes(annotated)
+    annotated, removed = _filter_images(annotated, max_boxes, target_format)
+    if not annotated:
+        raise DataError(f"{source}: no image remains: {'; '.join(removed)}")
     if target_format == "coco":
-        write_coco(out, found, label)
+        write_coco(out, annotated, label)
     else:
-        write_labelme(out, found)
-    _log_summary(out, found, label, dropped, left_out)
+        write_labelme(out, annotated)
+    _log_summary(out, annotated, label, dropped, removed)
 
 
 def detect_format(source: Path) -> str | None:
-    """The format of a file or of the first file in a folder that can be recognised; None if none can."""
+    """The format of a file, or of the first file in a folder that has a known one; None without such a file."""
     return next(_iter_formats(source), None)
 
 
 def _iter_formats(source: Path) -> Iterator[str]:
-    """The format of each file that can be recognised, one after the other."""
+    """The format of each file that has a known one."""
     for path in [source] if source.is_file() else (p for p in sorted(source.rglob("*")) if p.name[0] != "."):
-        if (
-            path.suffix.lower() in (".csv", ".json", ".txt", ".xml")
-            and path.is_file()
-            and (kind := _sniff_format(path))
-        ):
-            yield kind
+        is_candidate = path.suffix.lower() in (".csv", ".json", ".txt", ".xml") and path.is_file()
+        if is_candidate and (name := _sniff_format(path)):
+            yield name
 
 
 def _sniff_format(path: Path) -> str | None:
-    """The format that a file's first bytes show."""
+    """The format of a file by its first SNIFF_BYTES; None if unknown. Raises DataError."""
     try:
         with path.open("rb") as file:
             text = file.read(SNIFF_BYTES).decode("utf-8-sig", "replace")
@@ -129,102 +130,95 @@ def _is_yolo(words: list[str]) -> bool:
         return False
 
 
-def _choose_format(source: Path, form: str | None) -> str:
-    """The format to read: the one asked for if the source has such a file, or else the one it looks like."""
+def _choose_format(source: Path, requested: str | None) -> str:
+    """The format to read: the requested one if the source has such a file, else the detected one. Raises DataError."""
     if not source.exists():
         raise DataError(f"{source} does not exist")
-    seen = detect_format(source)
-    if form is None:
-        if seen is None:
+    detected = detect_format(source)
+    if requested is None:
+        if detected is None:
             raise DataError(
-                f"{source} looks like none of {', '.join(FORMAT_NAMES.values())}; say what it is with --from"
+                f"the format of {source} is unknown: not {', '.join(FORMAT_NAMES.values())}; choose one with --from"
             )
-        return seen
-    if seen and form not in _iter_formats(source):
-        raise DataError(f"{source} is not {FORMAT_NAMES[form]}; it looks like {FORMAT_NAMES[seen]}: --from {seen}")
-    return form
+        return detected
+    if detected and requested not in _iter_formats(source):
+        expected, actual = FORMAT_NAMES[requested], FORMAT_NAMES[detected]
+        raise DataError(f"{source} is not {expected}; it looks like {actual}: --from {detected}")
+    return requested
 
 
-def _check_options(form: str, to: str, boxes: bool, votes: bool) -> None:
-    if (form == "fer2013") != (to == "folders"):
-        raise DataError(
-            f"{FORMAT_NAMES[form]} cannot become {to}; " + ("it becomes folders" if to != "folders" else "try coco")
-        )
-    if form == "fer2013" and boxes:
+def _check_options(source_format: str, target_format: str, boxes: bool, votes: bool) -> None:
+    """Raises DataError when options do not fit together. `boxes`, `votes`: an option for them is given."""
+    name = FORMAT_NAMES[source_format]
+    if (source_format == "fer2013") != (target_format == "folders"):
+        hint = "it becomes folders" if target_format != "folders" else "try --to coco"
+        raise DataError(f"{name} cannot become {target_format}; {hint}")
+    if source_format == "fer2013" and boxes:
         raise DataError("--images, --label and --max-boxes are for boxes; FER2013 has none")
-    if form != "fer2013" and votes:
-        raise DataError(f"--votes is for FER2013, not for {FORMAT_NAMES[form]}")
+    if source_format != "fer2013" and votes:
+        raise DataError(f"--votes is for FER2013, not for {name}")
 
 
-def _single_file(source: Path, form: str) -> Path:
-    """The one file of a format that is a single file, where its folder was given. Raises DataError."""
+def _single_file(source: Path, source_format: str) -> Path:
+    """The file of a format that is a single file, also when its folder is given. Raises DataError."""
     if source.is_file():
         return source
-    suffix = {"coco": ".json", "fer2013": ".csv", "wider": ".txt"}[form]
-    found = [path for path in list_files(source, suffix) if _sniff_format(path) == form]
-    if len(found) != 1:
-        there = f"one of {', '.join(map(str, found[:5]))}" if found else f"a {suffix} file"
-        raise DataError(f"{source} is a folder; {FORMAT_NAMES[form]} is one file: give {there}")
-    return found[0]
+    suffix = SINGLE_FILE_FORMATS[source_format]
+    files = [path for path in list_files(source, suffix) if _sniff_format(path) == source_format]
+    if len(files) != 1:
+        options = f"one of {', '.join(map(str, files[:5]))}" if files else f"a {suffix} file"
+        raise DataError(f"{source} is a folder; {FORMAT_NAMES[source_format]} is one file: give {options}")
+    return files[0]
 
 
 def _filter_images(
-    images: list[AnnotatedImage], max_boxes: int | None, to: str
+    images: list[AnnotatedImage], max_boxes: int | None, target_format: str
 ) -> tuple[list[AnnotatedImage], list[str]]:
-    """The pictures with at most so many boxes and, then or for labelme, no region to ignore; what was left out."""
-    left_out = []
+    """Remove images with more than `max_boxes` boxes, and for labelme those with boxes to ignore.
+
+    Returns the remaining images, and lines about the removed ones.
+    """
+    removed = []
     if max_boxes is not None:
-        kept = [picture for picture in images if len(picture.objects) <= max_boxes and not picture.ignored]
-        if less := len(images) - len(kept):
-            left_out.append(
-                f"{_pluralize(less, 'picture')} with more than {_pluralize(max_boxes, 'box')} or regions to ignore left out"
-            )
-        images = kept
-    if to == "labelme":
-        kept = [picture for picture in images if not picture.ignored]
-        if less := len(images) - len(kept):
-            left_out.append(f"{_pluralize(less, 'picture')} with regions to ignore left out, which labelme cannot mark")
-        images = kept
-    return images, left_out
+        remaining = [image for image in images if len(image.objects) <= max_boxes and not image.ignored]
+        if count := len(images) - len(remaining):
+            limit = _pluralize(max_boxes, "box")
+            removed.append(f"{_pluralize(count, 'image')} with more than {limit} or with boxes to ignore removed")
+        images = remaining
+    if target_format == "labelme":
+        remaining = [image for image in images if not image.ignored]
+        if count := len(images) - len(remaining):
+            removed.append(f"{_pluralize(count, 'image')} with boxes to ignore removed: labelme has none")
+        images = remaining
+    return images, removed
 
 
-def _pluralize(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}{'es' if thing.endswith('x') else 's'}"
+def _pluralize(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}{'es' if noun.endswith('x') else 's'}"
 
 
 def _log_summary(
-    out: Path, images: list[AnnotatedImage], label: str, dropped: list[Annotation], left_out: list[str]
+    out: Path, images: list[AnnotatedImage], label: str, dropped: list[Annotation], removed: list[str]
 ) -> None:
-    boxes, ignore = (sum(map(len, marks)) for marks in ([p.objects for p in images], [p.ignored for p in images]))
-    empty = sum(not picture.annotations for picture in images)
-    parts = [f"{_pluralize(len(images), 'picture')}{f' ({empty} of them empty)' if empty else ''}"]
-    parts += [
+    boxes, ignored = sum(len(image.objects) for image in images), sum(len(image.ignored) for image in images)
+    empty = sum(not image.annotations for image in images)
+    counts = [
+        f"{_pluralize(len(images), 'image')}{f' ({empty} without boxes)' if empty else ''}",
         f"{_pluralize(boxes, 'box')} of {label}",
-        *([f"{_pluralize(ignore, 'region')} to ignore"] if ignore else []),
+        *([f"{_pluralize(ignored, 'box')} to ignore"] if ignored else []),
     ]
-    lost = (
-        [f"{_pluralize(len(dropped), 'box')} without area dropped, the first: {dropped[0].location}"] if dropped else []
-    )
-    log_message("; ".join([f"wrote {out}: {', '.join(parts)}", *lost, *left_out]))
+    lines = [f"wrote {out}: {', '.join(counts)}"]
+    if dropped:
+        lines.append(f"{_pluralize(len(dropped), 'box')} without area dropped, the first: {dropped[0].location}")
+    log_message("; ".join([*lines, *removed]))
     suggest_next("data", "check", out)
 
 
 def _log_folder_summary(out: Path, counts: dict[str, int]) -> None:
-    blank = counts.pop("no face", 0)
-    parts = ", ".join(f"{part} {count}" for part, count in counts.items())
-    lost = f"; {_pluralize(blank, 'picture')} in which most voters see no face left out" if blank else ""
-    log_message(f"wrote {out}: {_pluralize(sum(counts.values()), 'picture')} ({parts}){lost}")
-    tables = [
-        out / part / fer2013.VOTES_FILE for part in ("train", "val") if (out / part / fer2013.VOTES_FILE).is_file()
-    ]
-    votes = [word for table in tables for word in ("--soft-labels", table)]
+    no_face = counts.pop(fer2013.NO_FACE, 0)
+    splits = ", ".join(f"{split} {count}" for split, count in counts.items())
+    removed = f"; {_pluralize(no_face, 'image')} in which most voters see no face removed" if no_face else ""
+    log_message(f"wrote {out}: {_pluralize(sum(counts.values()), 'image')} ({splits}){removed}")
+    tables = [out / split / fer2013.VOTES_FILE for split in ("train", "val")]
+    votes = [word for table in tables if table.is_file() for word in ("--soft-labels", table)]
     suggest_next("train", "classifier", "--data", out, *votes, "--classes", "happy,sad")
-
-
-READERS: dict[str, Callable[[Path, Path | None], list[AnnotatedImage]]] = {
-    "coco": read_coco,
-    "labelme": read_labelme,
-    "voc": read_voc,
-    "wider": read_wider_face,
-    "yolo": read_yolo,
-}

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Reader of labelme files, one JSON file for each image: https://github.com/wkentaro/labelme"""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from pocketsight.train.datasets.formats.base import (
     parse_finite_numbers,
     require_positive_size,
 )
-from pocketsight.train.datasets.formats.layout import (
-    pair_images_with_labels,
-    read_json,
-)
+from pocketsight.train.datasets.formats.layout import pair_images_with_labels, read_json
 
 BoxXyxy = tuple[float, float, float, float]
 
 
 def read_labelme(source: Path, images: Path | None) -> list[AnnotatedImage]:
-    """labelme: a .json file for each picture, in labels/ or beside it. A picture without one has no object."""
-    found = pair_images_with_labels(source, images, ".json")
-    return [read_labelme_image(path, file) for path, file in progress_bar(found)]
+    """The images of a folder, with their .json files in labels/ or next to them. Raises DataError.
+
+    An image without a file has no object. `images` is the folder of the images, if it is elsewhere.
+    """
+    pairs = pair_images_with_labels(source, images, ".json")
+    return [read_labelme_image(path, file) for path, file in progress_bar(pairs)]
 
 
 def read_labelme_image(path: Path, file: Path | None) -> AnnotatedImage:
-    """One picture and its file, or without. Raises DataError naming the shape."""
+    """One image and the boxes of its file; None: no object. Raises DataError, naming the shape."""
     if not file:
         return AnnotatedImage(path)
-    note, marks = read_json(file), []
+    content, annotations = read_json(file), []
     try:
-        size = int(note["imageHeight"]), int(note["imageWidth"])
-        for number, shape in enumerate(note["shapes"]):
-            where = f"{file}: shape {number}"
-            marks.append(Annotation(_finite_box(_shape_bounds(shape, where), where), str(shape["label"]), where))
+        size = int(content["imageHeight"]), int(content["imageWidth"])
+        for number, shape in enumerate(content["shapes"]):
+            location = f"{file}: shape {number}"
+            box = _finite_box(_shape_bounds(shape, location), location)
+            annotations.append(Annotation(box, str(shape["label"]), location))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise DataError(f"{file} is not a labelme file: {error!r}") from error
-    return AnnotatedImage(path, marks, require_positive_size(size, file))
+    return AnnotatedImage(path, annotations, require_positive_size(size, file))
 
 
 def _shape_bounds(shape: dict[str, Any], location: str) -> list[float]:
-    """The box around a labelme shape: rectangle, polygon or circle (its centre and a point on it)."""
+    """The bounding box of a rectangle, polygon or circle (given by its center and one point)."""
     points = np.array(shape["points"], np.float32).reshape(-1, 2)
-    kind = shape.get("shape_type", "rectangle")
-    if kind == "circle":
+    shape_type = shape.get("shape_type", "rectangle")
+    if shape_type == "circle":
         radius = float(np.hypot(*(points[1] - points[0])))
         return [*(points[0] - radius).tolist(), *(points[0] + radius).tolist()]
-    if kind not in ("rectangle", "polygon"):
-        raise DataError(f"{location} is a {kind}; draw a rectangle around the object")
+    if shape_type not in ("rectangle", "polygon"):
+        raise DataError(f"{location} is a {shape_type}; draw a rectangle around the object")
     return [*points.min(0).tolist(), *points.max(0).tolist()]
 
 
