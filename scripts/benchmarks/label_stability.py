@@ -101,20 +101,12 @@ def make_scene(image: Image, side: float, detector: Model) -> Image:
     An image without a detected face counts as a face crop.
     """
     rows, columns = (SUBPIXELS * (length + 2) for length in SIZE)
-<<<<<<< HEAD
     height, width = image.shape[:2]
     faces = detect(image, detector)
     box = faces[0].box if faces else Box(0, 0, width, height)
     margin = 1 if faces else 1 + 2 * FACE_CROP_MARGIN
     scale = SUBPIXELS * side / box.longer_side * margin
     x, y = box.center
-=======
-    height, width = picture.shape[:2]
-    found = detect(picture, detector)
-    box = found[0].box if found else Box(0, 0, width, height)
-    scale = SUBPIXELS * side / box.longer_side * (1 if found else 1 + 2 * FACE_CROP_MARGIN)
-    x, y = box.center
->>>>>>> main
     left, top = max(0, int(x - columns / 2 / scale)), max(0, int(y - rows / 2 / scale))
     window = image[top : math.ceil(y + rows / 2 / scale), left : math.ceil(x + columns / 2 / scale)]
     pasted = resize(window, (max(1, round(window.shape[0] * scale)), max(1, round(window.shape[1] * scale))))
