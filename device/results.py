@@ -14,6 +14,9 @@ from pocketsight.device.vision.boxes import Box
 
 LOG_SCHEMA_VERSION = 2
 
+# Seconds after which the newest frame is out of date; runs with a low frame rate use a longer time.
+DEFAULT_STALE_AFTER = 10.0
+
 LogEntry = dict[str, Any]
 """A log entry, ready for JSON. The keys are in device/sinks/log.schema.json."""
 

@@ -1,1 +1,1 @@
-"""From a trained model to one file for the board."""
+"""Export a trained model to one file for the board."""

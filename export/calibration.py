@@ -1,4 +1,4 @@
-"""The representative data set: pixels as the board will see them, and other pictures to prove that nothing was lost."""
+"""The representative data set of an int8 export, and other images that prove the export."""
 
 from __future__ import annotations
 
@@ -29,23 +29,29 @@ from pocketsight.train.datasets.holdout import hold_out_classification
 from pocketsight.train.evaluation.metrics import MIN_SAMPLES
 from pocketsight.train.recipe import CLASSIFIER_RECIPE
 
-CALIBRATION_COUNT = 300  # pictures that set the int8 ranges
-PARITY_COUNT = 300  # pictures for parity
+CALIBRATION_COUNT = 300  # images that set the int8 ranges
+PARITY_COUNT = 300  # images of the parity check
+DATASET_FOLDERS = "images", "train", "val", "test"  # a folder with one of these is a data set, not plain images
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What one data set gives to an export."""
+    """The parts of a data set that an export uses."""
 
     samples: list[Image] = field(default_factory=list)  # model inputs; the last two are all black and all white
     facts: dict[str, Any] = field(default_factory=dict)  # for the manifest
-    parity_samples: list[Any] = field(
-        default_factory=list
-    )  # Example or Portrait, none a sample; none where without labels
-    skipped: list[str] = field(default_factory=list)  # pictures that cannot be read
-    heldout: Sequence[ClassificationSample] = field(
-        default_factory=list
-    )  # all that a classifier's training held out; none where few
+    # DetectionSample or ClassificationSample, none of them in `samples`; empty without labels.
+    parity_samples: list[Any] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)  # errors of images that could not be read
+    # All that the training of a classifier held out; empty where these are too few.
+    heldout: Sequence[ClassificationSample] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CalibrationSample(DetectionSample):
+    """A detection sample that may have no labels."""
+
+    labeled: bool = True
 
 
 def read_calibration(
@@ -55,29 +61,17 @@ def read_calibration(
     detector: Path | None = None,
     count: int = CALIBRATION_COUNT,
 ) -> Calibration:
-    """Draw samples from labelled data, as for training, or for a detector from a plain folder of pictures.
+    """Draw samples from labeled data, as for training, or for a detector from a plain folder of images.
 
-    What training held out proves the export of a classifier, where it is enough; else, and for a detector, what is no
-    sample does. `detector` finds the faces in portraits, as for training. The same files give the same samples. Raises
-    DataError when nothing can be read.
+    Held-out images of the training prove the export of a classifier, where they are enough; otherwise, and for a
+    detector, images that are not in the samples. `detector` finds the faces, as for training. The same files give the
+    same samples. Raises DataError when no image can be read.
     """
-    items: list[Any]
-    items, heldout = (
-        _classification_samples(spec, data, soft_labels)
-        if spec.task == "classifier"
-        else (_detection_samples(data), [])
-    )
-    shuffled = _shuffled(items)
-    count = min(count, max(1, len(shuffled) // 2))  # of few, half prove what the other half has set
-    selected, rest = shuffled[:count], shuffled[count : count + PARITY_COUNT]
     if spec.task == "classifier":
-        heldout = apply_training_alignment(heldout, spec, detector)
-        rest = (
-            _shuffled(_reportable(heldout, spec))[:PARITY_COUNT]
-            if heldout
-            else apply_training_alignment(rest, spec, detector)
-        )
-        selected = apply_training_alignment(selected, spec, detector)
+        selected, rest, heldout = _split_classification(spec, data, soft_labels, detector, count)
+    else:
+        selected, rest = _split_items(_detection_samples(data), count)
+        heldout = []
     samples: list[Image] = []
     used: list[Any] = []
     skipped: list[str] = []
@@ -88,75 +82,87 @@ def read_calibration(
         except DataError as error:
             skipped.append(str(error))
     if not samples:
-        raise DataError(f"{', '.join(map(str, data))} holds no picture to calibrate with")
-    extremes = [
-        np.full((*spec.input_size, 3), grey, np.uint8) for grey in (0, 255)
-    ]  # so that a pixel is exactly one step
-    samples += extremes
+        raise DataError(f"{', '.join(map(str, data))} has no image to calibrate with")
+    # Black and white, so that a step of a pixel is exactly an int8 step.
+    samples += [np.full((*spec.input_size, 3), gray, np.uint8) for gray in (0, 255)]
     facts = {
         "data": [path.name for path in data],
         "images": len(used),
         "sha256": sha256(b"".join(sample.tobytes() for sample in samples)).hexdigest(),
-        "class_counts": dict(sorted(Counter(_balance_key(item, spec) for item in used).items())),
+        "class_counts": dict(sorted(Counter(_class_name(item, spec) for item in used).items())),
     }
     labeled = [item for item in rest if isinstance(item, ClassificationSample) or item.labeled]
     return Calibration(samples, facts, labeled, skipped, heldout)
 
 
-@dataclass(frozen=True)
-class CalibrationSample(DetectionSample):
-    """An example, and whether anybody looked for faces in it."""
+def _split_classification(
+    spec: ModelSpec, data: Sequence[Path], soft_labels: Sequence[Path], detector: Path | None, count: int
+) -> tuple[list[ClassificationSample], list[ClassificationSample], list[ClassificationSample]]:
+    """Calibration samples, parity samples, and all that the training held out, with their face boxes."""
+    items, heldout = _classification_samples(spec, data, soft_labels)
+    selected, rest = _split_items(items, count)
+    heldout = apply_training_alignment(heldout, spec, detector)
+    if heldout:
+        rest = _shuffled(_reportable(heldout, spec))[:PARITY_COUNT]
+    else:
+        rest = apply_training_alignment(rest, spec, detector)
+    return apply_training_alignment(selected, spec, detector), rest, heldout
 
-    labeled: bool = True
+
+def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]]:
+    """Calibration samples and parity samples; of few items each gets half."""
+    shuffled = _shuffled(items)
+    count = min(count, max(1, len(shuffled) // 2))
+    return shuffled[:count], shuffled[count : count + PARITY_COUNT]
 
 
 def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
-    found: list[CalibrationSample] = []
+    samples: list[CalibrationSample] = []
     for path in data:
-        if path.is_dir() and not any((path / part).is_dir() for part in ("images", "train", "val", "test")):
-            found += [CalibrationSample(file, NO_BOXES, labeled=False) for file in list_images(path)]
+        if path.is_dir() and not any((path / name).is_dir() for name in DATASET_FOLDERS):
+            samples += [CalibrationSample(file, NO_BOXES, labeled=False) for file in list_images(path)]
         else:
-            found += [
-                CalibrationSample(e.path, e.boxes, e.ignored_boxes, e.group, e.size)
-                for part in read_detection_dataset(path).splits.values()
-                for e in part
+            samples += [
+                CalibrationSample(s.path, s.boxes, s.ignored_boxes, s.group, s.size)
+                for split in read_detection_dataset(path).splits.values()
+                for s in split
             ]
-    return found
+    return samples
 
 
 def _classification_samples(
     spec: ModelSpec, data: Sequence[Path], soft_labels: Sequence[Path]
 ) -> tuple[list[ClassificationSample], list[ClassificationSample]]:
-    """Answers that the training learned from, and all faces that it held out: none when they are too few."""
-    found = read_classification_dataset(
+    """Samples of the training split, and all that the training held out: empty when these are too few."""
+    dataset = read_classification_dataset(
         list(data), list(soft_labels), spec.reported_labels, known_rejects=spec.labels[len(spec.reported_labels) :]
     )
-    if not found.splits.get("train"):  # such as a part for testing alone
-        found = ClassificationDataset({"train": [p for part in found.splits.values() for p in part]}, found.classes)
-    train, val = hold_out_classification(
-        found, spec.training.get("recipe", {}).get("val_fraction", CLASSIFIER_RECIPE.val_fraction)
-    )
+    everything = [sample for split in dataset.splits.values() for sample in split]
+    if not dataset.splits.get("train"):  # such as a test split alone
+        dataset = ClassificationDataset({"train": everything}, dataset.classes)
+    val_fraction = spec.training.get("recipe", {}).get("val_fraction", CLASSIFIER_RECIPE.val_fraction)
+    train, val = hold_out_classification(dataset, val_fraction)
     heldout = val if val is not train and len(_reportable(val, spec)) >= MIN_SAMPLES else []
-    every = [p for part in found.splits.values() for p in part]
-    return _reportable(train if heldout else every, spec), heldout
+    return _reportable(train if heldout else everything, spec), heldout
 
 
-def _reportable(portraits: Sequence[ClassificationSample], spec: ModelSpec) -> list[ClassificationSample]:
-    return [p for p in portraits if 0 <= p.label < len(spec.reported_labels)]
+def _reportable(samples: Sequence[ClassificationSample], spec: ModelSpec) -> list[ClassificationSample]:
+    """The samples of classes that the model may report."""
+    return [sample for sample in samples if 0 <= sample.label < len(spec.reported_labels)]
 
 
-def _shuffled(items: list[Any]) -> list[Any]:
-    """In a random order, always the same; portraits in turn from each class."""
+def _shuffled(items: Sequence[Any]) -> list[Any]:
+    """In a random order that is always the same; faces alternate between the classes."""
     items = [items[n] for n in np.random.default_rng(0).permutation(len(items))]
     if not items or not isinstance(items[0], ClassificationSample):
         return items
     classes = sorted({item.label for item in items})
     rank: Counter[int] = Counter()
-    places = []
+    positions = []
     for item in items:
-        places.append((rank[item.label], classes.index(item.label)))
+        positions.append((rank[item.label], classes.index(item.label)))
         rank[item.label] += 1
-    return [items[n] for n in sorted(range(len(items)), key=places.__getitem__)]
+    return [items[n] for n in sorted(range(len(items)), key=positions.__getitem__)]
 
 
 def _model_input(item: Any, spec: ModelSpec) -> Image:
@@ -166,15 +172,15 @@ def _model_input(item: Any, spec: ModelSpec) -> Image:
     return letterbox(item.read(), spec.input_size)[0]
 
 
-def _balance_key(item: Any, spec: ModelSpec) -> str:
+def _class_name(item: Any, spec: ModelSpec) -> str:
     if isinstance(item, ClassificationSample):
         return spec.labels[item.label]
     if not item.labeled:
-        return "not labelled"
+        return "unlabeled"
     return "with faces" if len(item.boxes) else "without faces"
 
 
 def representative_dataset(samples: Sequence[Image]) -> Iterator[list[NDArray[np.float32]]]:
-    """One [(1, H, W, 3) float32, 0..255] for each sample, the form that the TFLite converter asks for."""
+    """One [(1, H, W, 3) float32, 0..255] for each sample: the form that the TFLite converter takes."""
     for sample in samples:
         yield [sample[np.newaxis].astype(np.float32)]

@@ -1,7 +1,7 @@
-"""A flatbuffer without what no interpreter reads: names of inner tensors, and the same vector written many times.
+"""Make a .tflite smaller: drop the names of inner tensors, and write equal vectors once.
 
-The converter writes for every channel of every weight and bias a zero point, 8 bytes that are 0: a sixth of a small
-model's file. Equal vectors may share one place in a flatbuffer.
+The converter writes a zero point of 8 zero bytes for every channel of every weight and bias: a sixth of a small model's
+file. Equal vectors may share one place in a flatbuffer.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import flatbuffers
 import numpy as np
 
 FILE_IDENTIFIER = b"TFL3"
-BUFFER_ALIGNMENT = 16  # bytes; the schema demands it of every buffer
+BUFFER_ALIGNMENT = 16  # bytes; the schema requires it for every buffer
 
 
 class DedupBuilder(flatbuffers.Builder):  # type: ignore[misc,unused-ignore]
-    """Writes equal vectors of numbers once."""
+    """A flatbuffer builder that writes equal vectors of numbers once."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
         self.offsets: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: Any) -> int:
-        """Offset of the vector; bytes, which are buffers, are aligned."""
+        """The offset of the vector. Vectors of bytes are buffers, so they are aligned."""
         key = x.dtype.str, x.tobytes()
         if key not in self.offsets:
             if x.dtype == np.uint8:
@@ -33,7 +33,7 @@ class DedupBuilder(flatbuffers.Builder):  # type: ignore[misc,unused-ignore]
 
 
 def compact(flatbuffer: bytes) -> bytes:
-    """The same model in fewer bytes. Names of inputs and outputs stay, as does everything that is computed with."""
+    """The same model in fewer bytes. All data and the names of inputs and outputs stay."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)

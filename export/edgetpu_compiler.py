@@ -1,4 +1,4 @@
-"""Coral's compiler, which is not ours to ship: run it where it is installed, and believe what it reports."""
+"""Run Coral's edgetpu_compiler, where it is installed, and read its report. It cannot be shipped with pocketsight."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPILER = "edgetpu_compiler"
 DOCS_URL = "coral.ai/docs/edgetpu/compiler"
 EDGETPU_OP = "edgetpu-custom-op"
 MAPPED = "Mapped to Edge TPU"
-TIMEOUT_SECONDS = 600  # seconds; it gives up by itself after 180
+TIMEOUT_SECONDS = 600  # the compiler gives up by itself after 180
 VERSION = re.compile(r"Edge TPU Compiler version ([\d.]+)")
 ROW = re.compile(r"^([A-Z][A-Z0-9_]*)[ \t]+(\d+)[ \t]+(\S.*?)\s*$", re.MULTILINE)
 ON_CPU = re.compile(r"Number of operations that will run on CPU:\s*(\d+)")
@@ -28,21 +28,23 @@ ERRORS = re.compile(r"^(?:ERROR: .+|Invalid model: .+|Internal compiler error.*|
 
 @dataclass(frozen=True)
 class CompilerReport:
-    """What the compiler says it did."""
+    """The result of the compiler, as it reports it."""
 
     version: str
     mapped: int  # operators on the Edge TPU
     on_cpu: int
-    reasons: tuple[str, ...]  # "2 RESHAPE: why", of those on the CPU
+    reasons: tuple[
+        str, ...
+    ]  # of the operators on the CPU, such as "2 RESHAPE: Operation is otherwise supported, but ..."
 
 
 def find_compiler() -> str | None:
-    """The compiler on the PATH."""
+    """The path of the compiler; None: it is not on the PATH."""
     return shutil.which(COMPILER)
 
 
 def install_hint() -> str:
-    """How to come by it."""
+    """Where to get the compiler."""
     here = "" if platform.machine() == "x86_64" else f" (this is {platform.machine()})"
     return (
         f"nothing was compiled: {COMPILER} is not on the PATH. It is Coral's Debian package edgetpu-compiler, for "
@@ -51,7 +53,7 @@ def install_hint() -> str:
 
 
 def compile_model(flatbuffer: bytes, name: str, program: str) -> tuple[bytes, CompilerReport]:
-    """The compiled flatbuffer, and the report. Raises ModelError when the compiler gives up."""
+    """The compiled flatbuffer and the report. Raises ModelError when the compiler fails."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder, f"{name}.tflite"), Path(folder, f"{name}_edgetpu.tflite")
         source.write_bytes(flatbuffer)
@@ -66,7 +68,7 @@ def compile_model(flatbuffer: bytes, name: str, program: str) -> tuple[bytes, Co
             )
         except subprocess.TimeoutExpired:
             raise ModelError(
-                f"{COMPILER} did not end within {TIMEOUT_SECONDS} s with {name}; nothing was written"
+                f"{COMPILER} took longer than {TIMEOUT_SECONDS} s for {name}; nothing was written"
             ) from None
         except OSError as error:
             raise ModelError(f"{program} does not run here: {error.strerror}; it needs x86-64") from error
@@ -77,51 +79,51 @@ def compile_model(flatbuffer: bytes, name: str, program: str) -> tuple[bytes, Co
 
 
 def parse_report(text: str) -> CompilerReport:
-    """Read what it prints with -s. Raises ModelError where that cannot be understood: nothing is taken for granted."""
+    """Read the output of `edgetpu_compiler -s`. Raises ModelError when it cannot be understood."""
     version = found[1] if (found := VERSION.search(text)) else ""
-    rows = [(name, int(count), why) for name, count, why in ROW.findall(text)]
-    left = [(name, count, why) for name, count, why in rows if why != MAPPED]
+    rows = [(name, int(count), status) for name, count, status in ROW.findall(text)]
+    unmapped = [(name, count, status) for name, count, status in rows if status != MAPPED]
     total, on_cpu = (int(found[1]) if (found := each.search(text)) else None for each in (TOTAL, ON_CPU))
-    counted = sum(count for _, count, _ in left)
+    counted = sum(count for _, count, _ in unmapped)
     if not version or (not rows and on_cpu is None):
-        raise ModelError(f"{COMPILER} printed what this pocketsight does not understand; nothing was written")
-    mapped = sum(count for _, count, why in rows if why == MAPPED)
-    on_cpu = max(on_cpu or 0, counted)  # where both stand there they agree; the table may be cut short
+        raise ModelError(f"this pocketsight does not understand the output of {COMPILER}; nothing was written")
+    mapped = sum(count for _, count, status in rows if status == MAPPED)
+    on_cpu = max(on_cpu or 0, counted)  # the table may be truncated
     if total is not None:
         mapped = max(total - on_cpu, mapped)
     kinds: Counter[str] = Counter()
-    for name, count, why in left:
-        kinds[f"{name}: {why}"] += count
+    for name, count, status in unmapped:
+        kinds[f"{name}: {status}"] += count
     return CompilerReport(version, mapped, on_cpu, tuple(f"{count} {kind}" for kind, count in kinds.items()))
 
 
 def require_mapped(report: CompilerReport, max_on_cpu: int) -> None:
-    """Raise ParityError when more operators stay on the CPU than may."""
+    """Raise ParityError when more than `max_on_cpu` operators run on the CPU, or none on the Edge TPU."""
     if report.on_cpu > max_on_cpu or not report.mapped:
-        why = "; ".join(report.reasons) or "it did not say which"
+        reasons = "; ".join(report.reasons) or "the report does not name them"
         total = report.on_cpu + report.mapped
-        cure = f"change the net, or allow them with --allow-cpu {report.on_cpu}" if report.mapped else "change the net"
-        raise ParityError(f"{report.on_cpu} of {total} operators would run on the CPU ({why}); {cure}")
+        fix = "change the network" + (f", or allow them with --allow-cpu {report.on_cpu}" if report.mapped else "")
+        raise ParityError(f"{report.on_cpu} of {total} operators would run on the CPU ({reasons}); {fix}")
 
 
 def map_outputs(plain: bytes, compiled: bytes) -> dict[str, str]:
-    """For each output of the plain model the tensor of the compiled one. Raises ParityError when they differ.
+    """For each output of the plain model the tensor name in the compiled one. Raises ParityError when they differ.
 
-    By the tensor's name, or, should the compiler have given it another, by its place.
+    Tensors are matched by name, or by position where the compiler renamed them.
     """
     before, after = read_graph(plain), read_graph(compiled)
     if not any(op.name == EDGETPU_OP for op in after.operators):
-        raise ParityError("the compiled file has no operator of the Edge TPU; nothing was written")
+        raise ParityError("the compiled file has no Edge TPU operator; nothing was written")
     names = {tensor.name: tensor for tensor in after.outputs}
-    places = [tensor.name for tensor in before.outputs]
-    found = {}
+    order = [tensor.name for tensor in before.outputs]
+    mapping = {}
     for name, tensor in before.outputs_by_name.items():
-        place = places.index(tensor.name)
-        match = names.get(tensor.name) or (after.outputs[place] if place < len(after.outputs) else None)
+        position = order.index(tensor.name)
+        match = names.get(tensor.name) or (after.outputs[position] if position < len(after.outputs) else None)
         if match is None or _output_signature(match) != _output_signature(tensor):
-            raise ParityError(f"the compiled file has another output {name}; nothing was written")
-        found[name] = match.name
-    return found
+            raise ParityError(f"output {name} of the compiled file differs; nothing was written")
+        mapping[name] = match.name
+    return mapping
 
 
 def _output_signature(tensor: GraphTensor) -> tuple[object, ...]:
@@ -129,16 +131,16 @@ def _output_signature(tensor: GraphTensor) -> tuple[object, ...]:
 
 
 def _failure_message(text: str, status: int, name: str) -> str:
-    """Its words, and what helps."""
+    """The compiler's error message, and a fix."""
     version = found[1] if (found := VERSION.search(text)) else "?"
     errors = [line.strip() for line in ERRORS.findall(text)]
-    words = errors[0] if errors else f"it ended with status {status} and wrote no file"
+    message = errors[0] if errors else f"it ended with status {status} and wrote no file"
     if "Didn't find op" in text or "builtin_code out of range" in text:
-        cure = "it is older than this operator; export with an older TensorFlow, or without that layer"
+        fix = "the compiler is older than this operator; export with an older TensorFlow, or without that layer"
     elif "Internal compiler error" in text:
-        cure = "it says no more; some users were helped by a second try, others by a smaller input"
+        fix = "there is no more information; try again, or use a smaller input size"
     elif "dynamic" in text:
-        cure = "export with a batch of 1: pocketsight export tflite does"
+        fix = "export with a batch size of 1, as pocketsight export tflite does"
     else:
-        cure = f"run {COMPILER} -s on the file to see all that it prints"
-    return f"{COMPILER} {version} gave up on {name}: {words.rstrip(' .')}; {cure}"
+        fix = f"run {COMPILER} -s on the file to see its whole output"
+    return f"{COMPILER} {version} failed on {name}: {message.rstrip(' .')}; {fix}"

@@ -1,22 +1,26 @@
-"""What of a model a Coral's Edge TPU would run, by the list of its makers, without their compiler.
+"""Check which operators a Coral's Edge TPU supports, by the published list, without its compiler.
 
-The list: coral.ai/docs/edgetpu/models-intro, "Supported operations". Versions are not documented; those that the last
-compiler, 16.0.384591198, was seen to refuse are from reports of its users: google-coral/edgetpu 631, 845 and 879,
-google-coral/libedgetpu 71.
+The list is "Supported operations" in coral.ai/docs/edgetpu/models-intro. Operator versions are not documented. Those
+that the last compiler, 16.0.384591198, refuses are known from its users: google-coral/edgetpu issues 631, 845 and 879,
+google-coral/libedgetpu issue 71.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pocketsight.device.errors import ParityError
 from pocketsight.export.graph import Graph, Operator
 
-LARGE_RESHAPE_SIZE = 1 << 16  # elements; the list says "large" and no number
+LARGE_RESHAPE_SIZE = 1 << 16  # elements; the list says "large" without a number
 MAX_SOFTMAX_SIZE = 16_000
-FIRST_REFUSED_VERSION = {"CONV_2D": 6, "EXP": 2, "QUANTIZE": 3, "TRANSPOSE_CONV": 4}  # these versions, and all above
-FIRST_CPU_DENSE_VERSION = 9  # of FULLY_CONNECTED, which the compiler was seen to leave to the CPU
-EXPORTED_VERSIONS = {  # versions that our exports hold; no report says that they are refused, none that they are taken
+AFTER_UNMAPPED = "comes after one that is not mapped"
+FIRST_REFUSED_VERSION = {"CONV_2D": 6, "EXP": 2, "QUANTIZE": 3, "TRANSPOSE_CONV": 4}  # and all higher versions
+FIRST_CPU_DENSE_VERSION = 9  # of FULLY_CONNECTED; users report that the compiler leaves it to the CPU
+# Versions in our exports. No report says whether the compiler maps or refuses them.
+EXPORTED_VERSIONS = {
     "ADD": 2,
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
@@ -32,51 +36,59 @@ EXPORTED_VERSIONS = {  # versions that our exports hold; no report says that the
 
 @dataclass(frozen=True)
 class OpSupport:
-    """What becomes of one operator."""
+    """Whether an Edge TPU runs one operator."""
 
     operator: Operator
-    cpu_reason: str = ""  # it would run on the CPU; "": on the Edge TPU
-    note: str = ""  # what the list leaves open
+    cpu_reason: str = ""  # why it would run on the CPU; "": it runs on the Edge TPU
+    note: str = ""  # why that is uncertain
 
 
 def check_support(graph: Graph) -> list[OpSupport]:
-    """A verdict an operator, in the order of the graph.
+    """The support of each operator, in the order of the graph.
 
-    The compiler takes one piece: it begins at the first operator that it can map and ends before the next that it
-    cannot. A file that it refuses is refused whole.
+    The compiler maps one contiguous part, from the first supported operator to before the next unsupported one. It may
+    also refuse a whole file.
     """
     if refused := _file_refusal(graph):
         return [OpSupport(operator, refused) for operator in graph.operators]
     reasons = [_unmapped_reason(operator) for operator in graph.operators]
-    begin = next((n for n, why in enumerate(reasons) if not why), len(reasons))
+    begin = next((n for n, reason in enumerate(reasons) if not reason), len(reasons))
     end = next((n for n in range(begin, len(reasons)) if reasons[n]), len(reasons))
     return [
-        OpSupport(
-            op, why or ("comes after one that is not mapped" if n > end else ""), "" if why else _open_question(op)
-        )
-        for n, (op, why) in enumerate(zip(graph.operators, reasons, strict=True))
+        OpSupport(op, reason or (AFTER_UNMAPPED if n > end else ""), "" if reason else _uncertainty(op))
+        for n, (op, reason) in enumerate(zip(graph.operators, reasons, strict=True))
     ]
 
 
+def require_supported(support: Sequence[OpSupport], max_on_cpu: int) -> None:
+    """Raise ParityError, naming the operators, when more than `max_on_cpu` would run on the CPU."""
+    reasons = Counter(f"{each.operator.name} {each.cpu_reason}" for each in support if each.cpu_reason)
+    count = reasons.total()
+    if count > max_on_cpu:
+        named = "; ".join(f"{n} {name}" if n > 1 else name for name, n in reasons.items())
+        raise ParityError(f"{count} of {len(support)} operators would run on the CPU: {named}")
+
+
 def _file_refusal(graph: Graph) -> str:
-    """Why the compiler would not even read the file."""
+    """Why the compiler refuses the whole file; "" if it does not."""
     if graph.subgraph_count > 1:
         return f"the file has {graph.subgraph_count} subgraphs, and one is supported"
     for op in graph.operators:
         if op.version >= FIRST_REFUSED_VERSION.get(op.name, op.version + 1):
-            return f"the compiler refuses files with {op.name} version {op.version}; it knows up to {FIRST_REFUSED_VERSION[op.name] - 1}"
+            newest = FIRST_REFUSED_VERSION[op.name] - 1
+            return f"the compiler refuses files with {op.name} version {op.version}; it knows up to {newest}"
     return ""
 
 
 def _unmapped_reason(op: Operator) -> str:
-    """Why an operator by itself would not be mapped; "" when nothing speaks against it."""
+    """Why an operator is not supported, whatever comes before it; "" if it is."""
     if op.is_custom or op.name not in RULES:
         return "not on Coral's list"
     return _check_tensors(op) or RULES[op.name](op)
 
 
 def _check_tensors(op: Operator) -> str:
-    """What holds for all: 8 bits, fixed sizes, three dimensions."""
+    """The rules for all operators: 8 bits, fixed sizes, at most three dimensions above 1."""
     for tensor in (*op.inputs, *op.outputs):
         if tensor.is_dynamic:
             return "has a dynamic size"
@@ -89,13 +101,14 @@ def _check_tensors(op: Operator) -> str:
     return ""
 
 
-def _open_question(op: Operator) -> str:
+def _uncertainty(op: Operator) -> str:
+    """Why it is uncertain that a supported operator is mapped; "" if it is certain."""
     if op.name == "RESHAPE" and op.outputs[0].size >= LARGE_RESHAPE_SIZE:
         return "certain reshapes of large tensors are not mapped"
     if op.name.startswith("RESIZE_"):
-        return "may stay on the CPU, depending on the sizes"
+        return "may run on the CPU, depending on the sizes"
     if op.version > EXPORTED_VERSIONS.get(op.name, op.version):
-        return f"version {op.version} was not seen yet"
+        return f"no experience with version {op.version}"
     return ""
 
 
@@ -108,7 +121,7 @@ def _check_nothing(op: Operator) -> str:
 
 
 def _check_weights(op: Operator) -> str:
-    """Of a layer: they stand in the file."""
+    """The weights of a layer must be constants."""
     parameters = op.inputs[:2] if op.name == "TRANSPOSE_CONV" else op.inputs[1:]
     return "" if all(tensor.is_constant for tensor in parameters) else "its weights are computed"
 
@@ -144,7 +157,7 @@ def _check_dense(op: Operator) -> str:
 
 
 def _reduced_axes(op: Operator) -> set[int]:
-    """What a reduction reduces, counted from the front."""
+    """The axes of a reduction, counted from the front."""
     rank = len(op.inputs[0].shape)
     return {int(axis) % rank for axis in op.inputs[1].values} if rank else set()
 
@@ -180,7 +193,7 @@ def _check_softmax(op: Operator) -> str:
 
 
 def _check_squeeze(op: Operator) -> str:
-    """Ones may go from the front only: [1, 5, 10] to [5, 10], not [5, 1, 10]."""
+    """Only leading ones may be removed: [1, 5, 10] to [5, 10], not [5, 1, 10]."""
     shape, given = op.inputs[0].shape, op.options.get("squeezeDims")
     rank = len(shape)
     removed = {n for n in range(rank) if shape[n] == 1} if given is None else {int(n) % rank for n in given}
@@ -195,6 +208,7 @@ def _check_slice(op: Operator) -> str:
     return ""
 
 
+# Name -> a function that returns why the operator is not supported, or "".
 RULES: dict[str, Callable[[Operator], str]] = {
     **dict.fromkeys(
         (

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Golden inputs of a model file: inputs and exact outputs, for `pocketsight verify` on the board."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pocketsight.device.inference.interpreter import InferenceFn
 
 
 def make_golden_inputs(infer: InferenceFn, size: tuple[int, int]) -> list[Golden]:
-    """Two synthetic inputs that compress well, and what `model` makes of them: patches of colour, and drawn faces."""
+    """Two synthetic inputs of `size` (height, width), and their outputs: color patches, and drawn faces.
+
+    They compress well and show no real person.
+    """
     from pocketsight.device.synthetic.faces import draw_scene
 
     rng = np.random.default_rng(0)
     height, width = size
     patches = rng.integers(0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
-    scene = draw_scene(rng, (-(-height // 2), -(-width // 2)), 4).image // 32 * 32  # without its grain
+    scene = draw_scene(rng, (-(-height // 2), -(-width // 2)), 4).image // 32 * 32  # without noise
     images = [np.kron(small, np.ones((side, side, 1), np.uint8)) for small, side in ((patches, 8), (scene, 2))]
     inputs = [np.ascontiguousarray(image[:height, :width]) for image in images]
     return [Golden(i.tobytes(), {name: out.values.tobytes() for name, out in infer(i).items()}) for i in inputs]

@@ -1,4 +1,4 @@
-"""A .tflite as plain values: what its operators are, and what they work on. Needs no TensorFlow and runs nothing."""
+"""Read the graph of a .tflite as plain values: operators and tensors. Needs no TensorFlow and runs nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class GraphTensor:
-    """What flows between operators, or stands in the file."""
+    """An input or output of operators, computed or constant."""
 
     name: str
-    type: str  # as TFLite writes it: INT8, FLOAT32
+    type: str  # TFLite's name: INT8, FLOAT32
     shape: tuple[int, ...]
-    is_dynamic: bool  # its size is not known before it runs
-    quantization: tuple[float, int]  # scale and zero of the first channel; (0, 0): not quantized
-    data: bytes | None  # None: it is computed
+    is_dynamic: bool  # its size is unknown before it runs
+    quantization: tuple[float, int]  # scale and zero point of the first channel; (0, 0): not quantized
+    data: bytes | None  # None: computed
 
     @property
     def is_constant(self) -> bool:
@@ -27,7 +27,7 @@ class GraphTensor:
 
     @property
     def values(self) -> NDArray[Any]:
-        """The values of a constant of integers; none of one that is computed."""
+        """The values of an integer constant; empty for a computed tensor."""
         kinds = {"INT8": np.int8, "UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64}
         return np.frombuffer(self.data or b"", kinds.get(self.type, np.uint8)).ravel()
 
@@ -38,32 +38,32 @@ class GraphTensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One step of the graph."""
+    """One operator of the graph."""
 
-    name: str  # as TFLite writes it: CONV_2D; of a custom one its own name
+    name: str  # TFLite's name, such as CONV_2D; a custom operator has its own
     version: int
     inputs: tuple[GraphTensor, ...]
     outputs: tuple[GraphTensor, ...]
-    options: dict[str, Any]  # strides, fused activation and the like, named as in TFLite's schema
+    options: dict[str, Any]  # strides, fused activation and so on, named as in TFLite's schema
     is_custom: bool = False
 
     @property
     def computed_tensors(self) -> tuple[GraphTensor, ...]:
-        """Inputs and outputs that do not stand in the file."""
+        """Inputs and outputs that are not constants."""
         return tuple(tensor for tensor in (*self.inputs, *self.outputs) if not tensor.is_constant)
 
 
 class Graph(NamedTuple):
-    """The first subgraph of a file, and how many there are."""
+    """The first subgraph of a file, and the number of subgraphs."""
 
     operators: list[Operator]
     outputs: list[GraphTensor]
-    outputs_by_name: dict[str, GraphTensor]  # outputs by the names of the signature; {}: it has none
+    outputs_by_name: dict[str, GraphTensor]  # by the names in the signature; {}: the file has none
     subgraph_count: int
 
 
 def read_graph(flatbuffer: bytes) -> Graph:
-    """Parse a flatbuffer of ours; its sum must have been checked, for the parser trusts what it reads."""
+    """Parse a flatbuffer. Check its sha256 before: the parser trusts its input."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
@@ -84,15 +84,17 @@ def read_graph(flatbuffer: bytes) -> Graph:
     return Graph(operators, [tensors[i] for i in graph.outputs], named, len(model.subgraphs))
 
 
-def _tensor(found: Any, types: dict[int, str], buffers: list[Any]) -> GraphTensor:
-    shape = () if found.shape is None else tuple(int(n) for n in found.shape)
-    signature = shape if found.shapeSignature is None else found.shapeSignature
-    data = buffers[found.buffer].data
-    quantum = found.quantization
-    scale, zero = (0.0, 0) if quantum is None or quantum.scale is None else (quantum.scale[0], quantum.zeroPoint[0])
+def _tensor(stored: Any, types: dict[int, str], buffers: list[Any]) -> GraphTensor:
+    shape = () if stored.shape is None else tuple(int(n) for n in stored.shape)
+    signature = shape if stored.shapeSignature is None else stored.shapeSignature
+    data = buffers[stored.buffer].data
+    quantization = stored.quantization
+    scale, zero = 0.0, 0
+    if quantization is not None and quantization.scale is not None:
+        scale, zero = quantization.scale[0], quantization.zeroPoint[0]
     return GraphTensor(
-        _text(found.name),
-        types.get(found.type, f"type {found.type}"),
+        _text(stored.name),
+        types.get(stored.type, f"type {stored.type}"),
         shape,
         any(int(n) < 0 for n in signature),
         (float(scale), int(zero)),

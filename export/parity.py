@@ -1,4 +1,4 @@
-"""Proof that the exported file does what the trained net does, through the board's own `detect` and `classify`."""
+"""Prove that the exported file predicts like the trained network, with the board's own `detect` and `classify`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ MAX_LOSS = {"ap50": 0.01, "accuracy": 0.005}
 def compare_models(
     trained: Model, exported: Model, samples: Sequence[Image], parity_samples: Sequence[Any]
 ) -> dict[str, Any]:
-    """Largest and mean difference of each output on `samples`, and AP50 or accuracy of both on `held_out`.
+    """The parity report, for the manifest.
 
-    "loss" is how much lower the exported one scores; negative where it happens to score higher.
+    It has the largest and mean difference of each output on `samples` (model inputs), and AP50 or accuracy of both
+    models on `parity_samples` (DetectionSample or ClassificationSample). "loss" is how much lower the exported model
+    scores; it is negative where that scores higher.
     """
     facts: dict[str, Any] = {
         "output_difference": output_differences(trained, exported, samples),
@@ -30,35 +32,37 @@ def compare_models(
     }
     if not parity_samples:
         return facts
-    score: Any
-    if exported.spec.task == "detector":
-        metric, score = "ap50", evaluate_detector
-    else:
-        metric, score = "accuracy", evaluate_classifier
+    metric = "ap50" if exported.spec.task == "detector" else "accuracy"
     try:
-        before, after = (score(model, parity_samples, track=scoring_progress)[metric] for model in (trained, exported))
-    except DataError:  # nothing in them counts
+        before, after = (_score(model, parity_samples) for model in (trained, exported))
+    except DataError:  # nothing in the samples counts
         return facts
     return facts | {"metric": metric, "trained": before, "exported": after, "loss": round(before - after, 4)}
 
 
+def _score(model: Model, samples: Sequence[Any]) -> float:
+    if model.spec.task == "detector":
+        return evaluate_detector(model, samples, progress=scoring_progress)["ap50"]
+    return evaluate_classifier(model, samples, progress=scoring_progress)["accuracy"]
+
+
 def output_differences(trained: Model, exported: Model, samples: Sequence[Image]) -> dict[str, dict[str, float]]:
-    """For each output the largest and the mean absolute difference between the two models, in real numbers."""
-    gaps: dict[str, list[Any]] = {}
+    """For each output the largest and the mean absolute difference between the two models, dequantized."""
+    differences: dict[str, list[Any]] = {}
     for sample in samples:
         a, b = trained.infer(sample), exported.infer(sample)
         for name in a:
-            gaps.setdefault(name, []).append(np.abs(a[name].dequantize() - b[name].dequantize()))
+            differences.setdefault(name, []).append(np.abs(a[name].dequantize() - b[name].dequantize()))
     return {
-        name: {"max_abs": round(float(np.max(gap)), 4), "mean_abs": round(float(np.mean(gap)), 5)}
-        for name, gap in sorted(gaps.items())
+        name: {"max_abs": round(float(np.max(values)), 4), "mean_abs": round(float(np.mean(values)), 5)}
+        for name, values in sorted(differences.items())
     }
 
 
 def require_parity(facts: dict[str, Any], max_loss: float | None) -> None:
-    """Raise ParityError when more than `limit` was lost.
+    """Raise ParityError when the loss exceeds `max_loss`.
 
-    None stands for 0.01 AP50 or 0.005 accuracy, or what a single picture accounts for where there are few.
+    None: 0.01 AP50 or 0.005 accuracy, or the share of a single image where there are few.
     """
     if "loss" not in facts:
         return
@@ -66,7 +70,7 @@ def require_parity(facts: dict[str, Any], max_loss: float | None) -> None:
         max_loss = max(MAX_LOSS[facts["metric"]], 1.5 / facts["images"])
     if facts["loss"] > max_loss:
         raise ParityError(
-            f"the exported model loses {facts['loss']:.4f} {facts['metric']} on {facts['images']} held-out pictures, "
-            f"the limit is {max_loss:g}; calibrate with more pictures like those it will see, or allow it by --max-loss. "
-            "Nothing was written"
+            f"the exported model loses {facts['loss']:.4f} {facts['metric']} on {facts['images']} held-out images; "
+            f"the limit is {max_loss:g}. Calibrate with more images like those of the camera, or allow it with "
+            "--max-loss. Nothing was written"
         )

@@ -1,4 +1,4 @@
-"""Keras to TFLite, and a look at what came out: the converter falls back to float without a word."""
+"""Convert a Keras network to TFLite, and check the result: the converter falls back to float silently."""
 
 from __future__ import annotations
 
@@ -20,17 +20,14 @@ from pocketsight.export.compact import compact
 
 
 def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
-    """A flatbuffer from a net with a batch of 1. int8 takes and gives int8, the others float32.
+    """A flatbuffer from a network with a batch size of 1. Inputs and outputs are int8 with "int8", else float32.
 
-    "dynamic" has int8 weights and float32 arithmetic; "float16" halves the file only.
+    "dynamic" has int8 weights and float32 arithmetic; "float16" only halves the file. `samples` set the int8 ranges.
     """
     import tensorflow as tf
 
-    with (
-        suppress_stderr(),
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-    ):  # it says what it saved where
+    # The converter prints and warns about its temporary files.
+    with suppress_stderr(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         converter = tf.lite.TFLiteConverter.from_keras_model(net)
         if precision != "float32":
@@ -45,7 +42,7 @@ def convert(net: Any, precision: str, samples: Sequence[Image]) -> bytes:
 
 
 def find_problems(flatbuffer: bytes, precision: str) -> list[str]:
-    """What is wrong with an exported graph, one line each: dynamic shapes, float in int8, a split for XNNPACK."""
+    """Problems of an exported graph, one line each: dynamic shapes, and float operators in an int8 model."""
     module, _ = import_runtime()
     plain = module.Interpreter(
         model_content=flatbuffer, experimental_op_resolver_type=module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -55,14 +52,14 @@ def find_problems(flatbuffer: bytes, precision: str) -> list[str]:
     for op in plain._get_ops_details():
         touched = [tensors[index] for index in (*op["inputs"], *op["outputs"]) if index in tensors]
         if any((t["shape_signature"] < 0).any() for t in touched):
-            problems.append(f"operator {op['op_name']} has a dynamic shape; build the net with a batch of 1")
+            problems.append(f"operator {op['op_name']} has a dynamic shape; build the network with a batch size of 1")
         if precision == "int8" and any(t["dtype"] in (np.float32, np.float16) for t in touched):
             problems.append(f"operator {op['op_name']} stayed in float; TFLite has no int8 version of it")
     return list(dict.fromkeys(problems))
 
 
 def read_min_runtime_version(flatbuffer: bytes) -> str:
-    """The oldest version of TFLite that has all operators, as the converter noted it; "" where it did not."""
+    """The oldest TFLite version with all operators, as noted by the converter; "" where it is missing."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(flatbuffer, 0)
@@ -74,7 +71,7 @@ def read_min_runtime_version(flatbuffer: bytes) -> str:
 
 
 def count_partitions(flatbuffer: bytes) -> int:
-    """Into how many pieces XNNPACK takes the graph; each border costs a copy."""
+    """The number of partitions in which XNNPACK takes the graph; each border costs a copy."""
     module, _ = import_runtime()
     with suppress_stderr():
         interpreter = module.Interpreter(model_content=flatbuffer)
@@ -83,11 +80,11 @@ def count_partitions(flatbuffer: bytes) -> int:
 
 
 def require_clean_graph(flatbuffer: bytes, precision: str) -> None:
-    """Raise ParityError, naming the operator, when a part of the graph is not what was asked for."""
+    """Raise ParityError, naming the operator, when the graph is dynamic, partly float, or split for XNNPACK."""
     problems = find_problems(flatbuffer, precision)
     if precision == "int8" and not problems and (count := count_partitions(flatbuffer)) > 1:
         problems = [
-            f"XNNPACK takes the graph in {count} pieces instead of one; an operator between them has no fast version"
+            f"XNNPACK takes the graph in {count} partitions instead of one; an operator between has no fast version"
         ]
     if problems:
         raise ParityError("; ".join(problems))

@@ -40,12 +40,12 @@ fi
 "$target/bin/pip" install --quiet --upgrade "${constraints[@]}" "$source[board,mqtt,web]"
 
 [ -e "$settings" ] || cat >"$settings" <<'SETTINGS'
-# The options of `pocketsight run`, in tables. See: pocketsight run --help, pocketsight config show
-[run]
-max_temperature = 75
-
+# All settings: pocketsight config show --toml
 [log]
 targets = ["/var/log/pocketsight/events.jsonl"]
+
+[run]
+max_temperature = 75
 SETTINGS
 
 install -m 644 "$here/pocketsight.service" /etc/systemd/system/pocketsight.service

@@ -1,11 +1,12 @@
-"""A run folder: what one training leaves behind.
+"""A run folder: the files of one training.
 
-manifest.json      the facts of the model; `pocketsight export tflite` completes it
-model.weights.h5   the averaged weights
-history.csv        losses by epoch; curves.png shows them
-samples.png        what it learned from; found.png or named.png what it made of pictures held out, failures.html what
-                   went wrong; scores.json, plots
-checkpoint.*       what --resume goes on from
+manifest.json        facts about the model; `pocketsight export tflite` completes it
+model.weights.h5     the averaged weights
+history.csv          losses by epoch; curves.png shows them
+samples.png          images as training saw them
+detections.png       predictions on held-out images; predictions.png of a classifier
+errors.html          errors on held-out images; scores.json and more plots
+checkpoint.*         the state that --resume continues from
 """
 
 from __future__ import annotations
@@ -22,47 +23,46 @@ from pocketsight.device.vision.image import Image
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.networks.registry import ARCHITECTURES
 
+WEIGHTS_FILE = "model.weights.h5"
+CHECKPOINT_FILE = "checkpoint.weights.h5"
+CHECKPOINT_STATE_FILE = "checkpoint.json"
+HISTORY_FILE = "history.csv"
+SCORES_FILE = "scores.json"
+
 
 def build_network(spec: ModelSpec, batch: int | None = None, any_size: bool = False) -> keras.Model:
-    """The net of a spec, without weights. Raises ModelError when this version does not know its architecture.
+    """The network of a spec, with random weights. Raises ModelError when its architecture is unknown.
 
-    `free`: one that takes pictures of any size, if the net can.
+    `any_size`: it takes images of any size, if the architecture can.
     """
-    archs = ARCHITECTURES[spec.task]
-    if spec.architecture not in archs:
-        raise ModelError(f"this pocketsight has no {spec.task} net {spec.architecture!r}; it has: {', '.join(archs)}")
+    architectures = ARCHITECTURES[spec.task]
+    if spec.architecture not in architectures:
+        known = ", ".join(architectures)
+        raise ModelError(f"unknown {spec.task} architecture {spec.architecture!r}; this pocketsight has: {known}")
     classes = () if spec.task == "detector" else (len(spec.labels),)
-    arch = archs[spec.architecture]
-    return arch.build((None, None) if any_size and arch.strides else spec.input_size, *classes, batch=batch)
+    architecture = architectures[spec.architecture]
+    size = (None, None) if any_size and architecture.strides else spec.input_size
+    return architecture.build(size, *classes, batch=batch)
 
 
 def load_run(folder: Path, batch: int | None = None) -> tuple[keras.Model, ModelSpec]:
-    """A trained net and its spec. Raises ModelError when the folder holds no finished training."""
+    """A trained network and its spec. Raises ModelError when the folder has no finished training."""
     manifest, weights = folder / MANIFEST_NAME, folder / WEIGHTS_FILE
     if not manifest.exists():
         raise ModelError(f"{folder} is not a run folder: it has no {MANIFEST_NAME}; make one with: pocketsight train")
     spec = ModelSpec.from_json(manifest.read_text(), manifest)
     if not weights.exists():
-        raise ModelError(f"{folder} holds an unfinished training; go on with it by: pocketsight train ... --resume")
+        raise ModelError(f"{folder} has an unfinished training; continue it with: pocketsight train ... --resume")
     net = build_network(spec, batch)
     net.load_weights(weights)
     return net, spec
 
 
 def as_model(net: keras.Model, spec: ModelSpec) -> Model:
-    """A Keras net in the board's form, so that the board's code can run it."""
+    """A Keras network as a Model, so that the board's code can run it. It takes uint8 images (H, W, 3)."""
 
-    def model(image: Image) -> dict[str, QuantizedTensor]:
+    def infer(image: Image) -> dict[str, QuantizedTensor]:
         outputs = net.predict_on_batch(image[np.newaxis].astype(np.float32))
         return {name: QuantizedTensor(np.asarray(value)[0]) for name, value in outputs.items()}
 
-    return Model(model, spec)
-
-
-WEIGHTS_FILE = "model.weights.h5"
-
-
-CHECKPOINT_FILE = "checkpoint.weights.h5"
-
-
-HISTORY_FILE = "history.csv"
+    return Model(infer, spec)

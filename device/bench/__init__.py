@@ -1,1 +1,1 @@
-"""`pocketsight bench`: how fast this machine runs the pipeline and its models, and what changed since the last time."""
+"""`pocketsight bench`: the speed of the pipeline and its models on this machine, and what changed it."""

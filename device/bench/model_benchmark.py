@@ -1,4 +1,4 @@
-"""Models alone, in turn in one run, so that what disturbs one disturbs all."""
+"""Benchmark of models alone. They are timed interleaved, so that a disturbance affects all of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pocketsight.device.bench.benchmark import require_stable_delegate
 from pocketsight.device.bench.environment import model_properties, report_header, source_sha256
+from pocketsight.device.bench.reports import ModelsReport, ModelTiming, Startup
 from pocketsight.device.bench.startup import measure_startup
 from pocketsight.device.bench.statistics import (
     Sessions,
@@ -40,44 +40,41 @@ def benchmark_models(
     rounds: int,
     warmup: int | None,
     delegate: str = "auto",
-) -> dict[str, Any]:
-    """Each model's own stage on the first frame of a source; a classifier gets the middle of the frame.
+) -> ModelsReport:
+    """Time each model on the first frame of a source; a classifier gets the center of the frame.
 
-    In several sittings, for each of which the models are loaded anew. Returns the report "models" of bench/README.md;
-    ratios are to the first model. By itself a compiled file runs on the Coral and a plain one on the CPU.
+    `size` is (height, width) in pixels. The models are loaded again for each session. Ratios are to the first model.
+    With "auto" a compiled file runs on the Coral and another one on the CPU. Raises CameraError and ModelError.
     """
     name, image = _read_first_frame(source, size)
     delegates = [_native_delegate(path) if delegate == "auto" else delegate for path in paths]
-    imported, steps = measure_startup(paths, threads, delegates)
-    times: list[list[list[float]]] = [[] for _ in paths]  # a model, a sitting, a round: ms
-    warm = []
+    imported, startups = measure_startup(paths, threads, delegates)
+    times: list[list[list[float]]] = [[] for _ in paths]  # by model, session and round, in ms
+    warmups = []
     for share in frames_per_session(rounds):
-        loaded = [load_model(path, threads=threads, delegate=on) for on, path in zip(delegates, paths, strict=True)]
-        with require_stable_delegate(loaded):
-            found, left_out = time_models_interleaved(loaded, image, share, warmup)
-        warm.append(left_out)
-        for sittings, ms in zip(times, found, strict=True):
-            sittings.append(ms)
+        models = [load_model(path, threads=threads, delegate=on) for on, path in zip(delegates, paths, strict=True)]
+        with require_stable_delegate(models):
+            session_ms, warm = time_models_interleaved(models, image, share, warmup)
+        warmups.append(warm)
+        for sessions, ms in zip(times, session_ms, strict=True):
+            sessions.append(ms)
     rows = [
-        {
-            **model_properties(path, model),
-            **step,
-            **summarize_stages({"": ms})[""],
-            **_ratio_to_first(ms, times[0]),
-            "samples": subsample(ms),
-        }
-        for path, model, step, ms in zip(paths, loaded, steps, times, strict=True)
+        _model_timing(path, model, startup, ms, times[0])
+        for path, model, startup, ms in zip(paths, models, startups, times, strict=True)
     ]
-    words = [line for row in rows[1:] if (line := model_verdict(row, rows[0], row["verdict"], row["hidden"]))]
+    messages = [
+        line for row in rows[1:] if (line := model_verdict(row, rows[0], row["verdict"], row["max_undetected"]))
+    ]
     return {
         **report_header("models"),
         "source": name,
         "source_sha256": source_sha256(source),
-        "import_ms": imported,
+        "runtime_import_ms": imported,
         "rounds": rounds,
-        "warmup": summarize_warmup(warm),
+        "warmup": summarize_warmup(warmups),
         "models": rows,
-        "words": words,
+        "messages": messages,
+        "operators": [],
     }
 
 
@@ -85,32 +82,32 @@ def _native_delegate(path: Path) -> str:
     return "edgetpu" if read_model_file(path)[1].edgetpu else "cpu"
 
 
+def _model_timing(path: Path, model: Model, startup: Startup, ms: Sessions, baseline: Sessions) -> ModelTiming:
+    return {
+        **model_properties(path, model),
+        **startup,
+        **summarize_stages({"": ms})[""],
+        **ratio_of_medians(ms, baseline, paired=True).to_dict(),
+        "samples_ms": subsample(ms),
+    }
+
+
 def time_models_interleaved(
-    loaded: Sequence[Model], image: Image, rounds: int, warmup: int | None
+    models: Sequence[Model], image: Image, rounds: int, warmup: int | None
 ) -> tuple[list[list[float]], Warmup]:
-    """Milliseconds of each model, in `rounds` rounds once all of them together are warm."""
+    """Milliseconds of each model in `rounds` rounds, after a common warm-up."""
     warm = Warmup(warmup)
     while not warm.done:
-        warm.add(sum(_time_model(model, image) for model in loaded), time.perf_counter())
-    times: list[list[float]] = [[] for _ in loaded]
+        warm.add(sum(_time_model(model, image) for model in models), time.perf_counter())
+    times: list[list[float]] = [[] for _ in models]
     for _ in range(rounds):
-        for model, ms in zip(loaded, times, strict=True):
+        for model, ms in zip(models, times, strict=True):
             ms.append(_time_model(model, image))
     return times, warm
 
 
-def _ratio_to_first(ms: Sessions, baseline: Sessions) -> dict[str, Any]:
-    found = ratio_of_medians(ms, baseline, paired=True)
-    return {
-        "ratio": round(found.ratio, 4),
-        "interval": [round(found.low, 4), round(found.high, 4)],
-        "verdict": found.verdict,
-        "hidden": round(found.max_undetected, 4),
-    }
-
-
 def _read_first_frame(source: str, size: tuple[int, int]) -> tuple[str, Image]:
-    """The source's name, and its first frame."""
+    """The source's name, and its first frame (H, W, 3)."""
     stop = threading.Event()
     with open_camera(source, size, stop) as camera:
         frame = next(iter(camera), None)
@@ -121,7 +118,7 @@ def _read_first_frame(source: str, size: tuple[int, int]) -> tuple[str, Image]:
 
 
 def _time_model(model: Model, image: Image) -> float:
-    """Run a model once by the board's own code; milliseconds of the stage that is the model itself."""
+    """Run a model once with the code of the pipeline; the milliseconds of the model's own stage."""
     timer = StageTimer()
     if model.spec.task == "detector":
         detect(image, model, timer)

@@ -1,14 +1,14 @@
-"""The most multiply-adds a second that the interpreter reaches here: the floor under every model.
+"""The peak rate of multiply-adds that the interpreter reaches on this machine.
 
-Measured on a net that suits it best: one convolution of 1x1, with weights that stay in the cache and many sums at
-a time. Its flatbuffer is written here, since no board has a library for that.
+It is measured with the workload that suits the interpreter best: one 1x1 convolution whose weights fit into the cache.
+Its flatbuffer is written here, since boards have no library for flatbuffers.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -16,45 +16,56 @@ from pocketsight.device.bench.op_profile import time_interleaved
 from pocketsight.device.inference.interpreter import import_runtime
 from pocketsight.device.system.stderr import suppress_stderr
 
-SIDE, CHANNELS = 32, 256  # of the picture, and in and out
+SIDE, CHANNELS = 32, 256  # of the input and of the output
 MACS = SIDE * SIDE * CHANNELS * CHANNELS
 ROUNDS = 30
-NET_DESCRIPTION = f"a convolution of 1x1, {SIDE}x{SIDE}x{CHANNELS} to {CHANNELS} channels, made in memory"
-CONV_2D, FLOAT32, INT32, INT8 = 3, 0, 2, 9  # numbers of TFLite's schema
+WORKLOAD = f"a 1x1 convolution, {SIDE}x{SIDE}x{CHANNELS} to {CHANNELS} channels"
+# Numbers of TFLite's schema:
+# https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+CONV_2D, FLOAT32, INT32, INT8 = 3, 0, 2, 9
 
-Fields = dict[int, Any]  # of a table: number -> what it holds; see `_write`
+Fields = dict[int, Any]  # of a table: field number -> value; see `_append`
 
 
-def measure_peak_macs(precision: str, threads: int) -> dict[str, Any]:
-    """Multiply-adds a second, by the fastest of ROUNDS: int8 for a model in int8, else float32."""
-    kind = "int8" if precision == "int8" else "float32"
+class PeakRate(TypedDict):
+    """A measured peak rate."""
+
+    dtype: str
+    threads: int
+    macs_per_second: int
+    workload: str
+
+
+def measure_peak_macs(precision: str, threads: int) -> PeakRate:
+    """Multiply-adds per second in the fastest of ROUNDS: int8 for an int8 model, else float32."""
+    dtype = "int8" if precision == "int8" else "float32"
     with suppress_stderr():
-        interpreter = import_runtime()[0].Interpreter(model_content=build_convolution(kind), num_threads=threads)
+        interpreter = import_runtime()[0].Interpreter(model_content=build_convolution(dtype), num_threads=threads)
         interpreter.allocate_tensors()
     (entry,) = interpreter.get_input_details()
     values = np.random.default_rng(0).integers(-100, 100, entry["shape"]).astype(entry["dtype"])
     interpreter.set_tensor(entry["index"], values)
     fastest = float(time_interleaved((interpreter.invoke,), ROUNDS).min()) / 1e6
     return {
-        "kind": kind,
+        "dtype": dtype,
         "threads": threads,
-        "macs_a_second": round(MACS / fastest),
-        "net": f"{kind}: {NET_DESCRIPTION}",
+        "macs_per_second": round(MACS / fastest),
+        "workload": f"{dtype}: {WORKLOAD}",
     }
 
 
-def build_convolution(kind: str) -> bytes:
-    """A model file's flatbuffer: one CONV_2D, int8 or float32."""
+def build_convolution(dtype: str) -> bytes:
+    """The flatbuffer of a model with one CONV_2D; `dtype` is int8 or float32."""
     rng = np.random.default_rng(0)
-    whole = kind == "int8"
-    weights = rng.integers(-127, 128, (CHANNELS, 1, 1, CHANNELS)).astype(np.int8 if whole else np.float32)
-    bias = np.zeros(CHANNELS, np.int32 if whole else np.float32)
-    picture, number = (1, SIDE, SIDE, CHANNELS), INT8 if whole else FLOAT32
+    is_int8 = dtype == "int8"
+    weights = rng.integers(-127, 128, (CHANNELS, 1, 1, CHANNELS)).astype(np.int8 if is_int8 else np.float32)
+    bias = np.zeros(CHANNELS, np.int32 if is_int8 else np.float32)
+    image_shape, number = (1, SIDE, SIDE, CHANNELS), INT8 if is_int8 else FLOAT32
     tensors = [
-        _tensor(picture, number, 0, 1.0 if whole else None),
-        _tensor(weights.shape, number, 1, 0.01 if whole else None),
-        _tensor(bias.shape, INT32 if whole else FLOAT32, 2, 0.01 if whole else None),
-        _tensor(picture, number, 0, 100.0 if whole else None),
+        _tensor(image_shape, number, 0, 1.0 if is_int8 else None),
+        _tensor(weights.shape, number, 1, 0.01 if is_int8 else None),
+        _tensor(bias.shape, INT32 if is_int8 else FLOAT32, 2, 0.01 if is_int8 else None),
+        _tensor(image_shape, number, 0, 100.0 if is_int8 else None),
     ]
     options = {0: np.int8(0), 1: np.int32(1), 2: np.int32(1), 4: np.int32(1), 5: np.int32(1)}  # SAME, strides, dilation
     operator = {1: [0, 1, 2], 2: [3], 3: np.uint8(1), 4: options}  # inputs, outputs, Conv2DOptions
@@ -74,34 +85,34 @@ def _tensor(shape: Sequence[int], number: int, buffer: int, scale: float | None)
 
 
 def _append(out: bytearray, value: Any) -> int:
-    """Append a table (a dictionary), a list of tables or of int32, an array or bytes; where it stands.
+    """Append a table (a dictionary), a list of tables or of int32, an array or bytes; returns its position.
 
-    What a table or a list of tables holds stands after it, since distances lead onward.
+    The content of a table or of a list of tables comes after it, since offsets are not negative.
     """
     if isinstance(value, dict):
         return _append_table(out, value)
     if isinstance(value, list) and isinstance(value[0], dict):
-        place = _align(out, 4)
+        position = _align(out, 4)
         out += struct.pack("<I", len(value)) + bytes(4 * len(value))
-        for number, table in enumerate(value):
-            _write_reference(out, place + 4 + 4 * number, table)
-        return place
+        for index, table in enumerate(value):
+            _write_reference(out, position + 4 + 4 * index, table)
+        return position
     data = np.frombuffer(value, np.uint8) if isinstance(value, bytes) else np.asarray(value)
     data = data.astype(np.int32) if isinstance(value, list) else data
-    place = _align(out, 16, 4)
+    position = _align(out, 16, 4)
     out += struct.pack("<I", len(data)) + data.tobytes()
-    return place
+    return position
 
 
 def _append_table(out: bytearray, fields: Fields) -> int:
-    """A list of where each field stands, then the table: the way back to the list, and four bytes a field."""
+    """Append a vtable (the offset of each field), then the table: the offset of its vtable, and four bytes per field."""
     slots = [0] * (max(fields, default=-1) + 1)
-    for place, number in enumerate(fields):
-        slots[number] = 4 + 4 * place
-    back = _align(out, 4)
+    for index, number in enumerate(fields):
+        slots[number] = 4 + 4 * index
+    vtable = _align(out, 4)
     out += struct.pack(f"<{2 + len(slots)}H", 4 + 2 * len(slots), 4 + 4 * len(fields), *slots)
     table = _align(out, 4)
-    out += struct.pack("<i", table - back) + bytes(4 * len(fields))
+    out += struct.pack("<i", table - vtable) + bytes(4 * len(fields))
     for number, value in fields.items():
         field = table + slots[number]
         if isinstance(value, np.generic):
@@ -112,11 +123,11 @@ def _append_table(out: bytearray, fields: Fields) -> int:
 
 
 def _write_reference(out: bytearray, field: int, value: Any) -> None:
-    """Append what a field holds, and put the distance to it in its place."""
+    """Append the value of a field, and write the offset to it at `field`."""
     struct.pack_into("<I", out, field, _append(out, value) - field)
 
 
 def _align(out: bytearray, size: int, ahead: int = 0) -> int:
-    """Fill up until what comes `ahead` bytes later stands at a multiple of `size`; where the next byte stands."""
+    """Pad until the position `ahead` bytes later is a multiple of `size`; returns the position of the next byte."""
     out += bytes(-(len(out) + ahead) % size)
     return len(out)

@@ -1,27 +1,27 @@
-"""What happens once: importing the interpreter, loading the models, and each one's first inference."""
+"""One-time costs: the import of the interpreter, and for each model loading and the first inference."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from pocketsight.device.bench.reports import Startup
 from pocketsight.device.inference.interpreter import import_runtime
 from pocketsight.device.inference.model_loader import active_delegate, active_interpreter, load_model
 
 
 def measure_startup(
     paths: Sequence[Path], threads: int | None, delegates: Sequence[str], verify: bool = False
-) -> tuple[float, list[dict[str, Any]]]:
-    """Milliseconds of the import, and for each model of loading it ("load_ms") and its first inference ("first_ms").
+) -> tuple[float, list[Startup]]:
+    """Milliseconds of the import, and for each model of loading and of the first inference.
 
-    Loading is to read the file, which the system may hold in memory by now, check its sum, and build the net. How many
-    threads are fastest is found out before, since that is remembered. `verify` as `load_on` has it.
+    Loading reads the file, which may be in the page cache, checks its checksum and builds the graph. The fastest number
+    of threads is measured before, since it is cached. `verify` is passed to `load_model`. Raises ModelError.
     """
-    begun = time.perf_counter()
+    start = time.perf_counter()
     import_runtime()
-    imported = _ms_since(begun)
+    imported = _ms_since(start)
     chosen = [_choose(path, threads, delegate, verify) for delegate, path in zip(delegates, paths, strict=True)]
     return imported, [_measure_model_startup(path, *choice) for path, choice in zip(paths, chosen, strict=True)]
 
@@ -32,12 +32,12 @@ def _choose(path: Path, threads: int | None, delegate: str, verify: bool) -> tup
     return active_interpreter(model).threads, delegate if active_delegate(model) == "edgetpu" else "cpu"
 
 
-def _measure_model_startup(path: Path, threads: int, delegate: str) -> dict[str, Any]:
-    begun = time.perf_counter()
-    loaded = load_model(path, threads=threads, delegate=delegate)
-    took, begun = _ms_since(begun), time.perf_counter()
-    loaded.infer(loaded.input_buffer)
-    return {"load_ms": took, "first_ms": _ms_since(begun)}
+def _measure_model_startup(path: Path, threads: int, delegate: str) -> Startup:
+    start = time.perf_counter()
+    model = load_model(path, threads=threads, delegate=delegate)
+    load_ms, start = _ms_since(start), time.perf_counter()
+    model.infer(model.input_buffer)
+    return {"load_ms": load_ms, "first_inference_ms": _ms_since(start)}
 
 
 def _ms_since(start: float) -> float:

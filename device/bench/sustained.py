@@ -1,69 +1,66 @@
-"""A run of minutes: what heat does to it, window by window."""
+"""A run of minutes: speed, temperature and throttling over time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from pocketsight.device.bench.environment import max_cpu_mhz
-from pocketsight.device.system.sensors import SensorReading, Sensors, read_kernel_file
+from pocketsight.device.bench.reports import TelemetryRow
+from pocketsight.device.system.sensors import Sensors, read_kernel_file
 
-MAX_WINDOWS = 120  # at most; a window is a second at least
+MAX_WINDOWS = 120
+MIN_WINDOW_SECONDS = 1.0
+MIN_SLOWDOWN = 0.05  # of the median from the first tenth to the last; less is noise
 
 
 class Telemetry:
-    """Speed of each window, and how the board was at its end.
-
-    A row has "s" since counting began, "frames_a_second", "p50" and "p99" of whole frames in ms, "temperature" in
-    degrees Celsius, "mhz" of the fastest core, "throttled", "under_voltage", and "bits" as the firmware tells them;
-    null is what the machine does not tell.
-    """
+    """Speed and sensors of a run, one row per time window."""
 
     def __init__(
         self, seconds: float, sensors: Sensors | None = None, read_mhz: Callable[[], float | None] = max_cpu_mhz
     ) -> None:
-        self.window_seconds = max(1.0, seconds / MAX_WINDOWS)
+        self.window_seconds = max(MIN_WINDOW_SECONDS, seconds / MAX_WINDOWS)
         self.sensors, self.read_mhz = sensors or Sensors(), read_mhz
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[TelemetryRow] = []
         self.window_ms: list[float] = []
         self.window_start = 0.0
 
     def add_frame(self, ms: float, now: float) -> None:
-        """A frame took `ms`, and ended `now` seconds after counting began."""
+        """Add a frame that took `ms` and ended `now` seconds after the start."""
         self.window_ms.append(ms)
         if now - self.window_start < self.window_seconds:
             return
         p50, p99 = np.percentile(self.window_ms, (50, 99))
-        board: SensorReading = self.sensors.read()
-        speed = {"frames_a_second": round(len(self.window_ms) / (now - self.window_start), 1), "p50": round(p50, 4)}
+        reading, bits_path = self.sensors.read(), self.sensors.throttled_path
         self.rows.append(
             {
-                "s": round(now, 1),
-                **speed,
-                "p99": round(p99, 4),
-                "temperature": board.temperature,
-                "mhz": self.read_mhz(),
-                "throttled": board.throttled,
-                "under_voltage": board.under_voltage,
-                "bits": read_kernel_file(self.sensors.throttled_path) or None if self.sensors.throttled_path else None,
+                "elapsed_s": round(now, 1),
+                "fps": round(len(self.window_ms) / (now - self.window_start), 1),
+                "p50": round(float(p50), 4),
+                "p99": round(float(p99), 4),
+                "temperature_c": reading.temperature,
+                "cpu_mhz": self.read_mhz(),
+                "throttled": reading.throttled,
+                "under_voltage": reading.under_voltage,
+                "throttled_bits": (read_kernel_file(bits_path) or None) if bits_path else None,
             }
         )
         self.window_ms, self.window_start = [], now
 
 
-def sustained_verdict(rows: list[dict[str, Any]]) -> str:
-    """In words: whether it kept its speed from the first tenth to the last, and what the board said meanwhile."""
+def sustained_verdict(rows: Sequence[TelemetryRow]) -> str:
+    """A sentence about the speed from the first tenth to the last, and about the sensors."""
     if len(rows) < 2:
-        return "too short to tell whether it keeps its speed"
+        return "the run was too short for a verdict on its speed over time"
     tenth = max(1, len(rows) // 10)
-    begin, end = (float(np.median([row["p50"] for row in part])) for part in (rows[:tenth], rows[-tenth:]))
-    lost = end / begin - 1
-    words = f"it became {lost:.0%} slower from begin to end" if lost > 0.05 else "it kept its speed"
-    slowed = sum(bool(row["throttled"]) for row in rows)
+    first, last = (float(np.median([row["p50"] for row in part])) for part in (rows[:tenth], rows[-tenth:]))
+    slowdown = last / first - 1
+    text = f"it became {slowdown:.0%} slower from start to end" if slowdown > MIN_SLOWDOWN else "it kept its speed"
+    throttled = sum(bool(row["throttled"]) for row in rows)
     weak = sum(bool(row["under_voltage"]) for row in rows)
-    heat = [row["temperature"] for row in rows if row["temperature"] is not None]
-    words += f"; {max(heat):.0f} °C at most" if heat else "; this machine does not tell its temperature"
-    words += f"; the board slowed itself down in {slowed} of {len(rows)} looks" if slowed else ""
-    return words + (f"; the supply was too weak in {weak} of {len(rows)} looks" if weak else "")
+    temperatures = [row["temperature_c"] for row in rows if row["temperature_c"] is not None]
+    text += f"; up to {max(temperatures):.0f} °C" if temperatures else "; this machine does not report its temperature"
+    text += f"; throttled in {throttled} of {len(rows)} samples" if throttled else ""
+    return text + (f"; under-voltage in {weak} of {len(rows)} samples" if weak else "")

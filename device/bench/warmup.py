@@ -1,26 +1,25 @@
-"""When counting may begin: caches are filled, memory is touched, the processor's clock has risen."""
+"""The warm-up: caches fill, memory is allocated, and the clock of the processor rises."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
-MIN_BLOCK_FRAMES, MIN_BLOCK_SECONDS = (
-    20,
-    0.25,
-)  # a block has at least both: governors take a few tenths of a second to raise the clock
-SETTLED_TOLERANCE = 0.03  # share by which a block's median must be below the one before to count as still falling
-MAX_WARMUP_SECONDS = 30.0  # seconds; what has not settled by then will not
+from pocketsight.device.bench.reports import WarmupSummary
+
+# A block has at least this many frames and seconds: governors need a few tenths of a second to raise the clock.
+MIN_BLOCK_FRAMES, MIN_BLOCK_SECONDS = 20, 0.25
+SETTLED_TOLERANCE = 0.03  # a median lower by more than this share than the one before is still decreasing
+MAX_WARMUP_SECONDS = 30.0
 
 
 class Warmup:
-    """The rule: it is warm when neither of the last two blocks had a median more than 3 % below the block before.
+    """The rule: a run is warm when neither of the last two blocks had a median over 3 % below the block before.
 
-    Warming up only makes frames faster, so only a fall counts: what becomes slower by and by is heat, and is measured.
-    `asked` is a number of frames, in place of the rule; `most` ends it, where the source has few.
+    Only a decrease counts: a slow increase is thermal throttling, which belongs to the measurement.
+    `requested_frames` replaces the rule. `max_frames` is a limit for sources that have few frames.
     """
 
     def __init__(self, requested_frames: int | None = None, max_frames: int | None = None) -> None:
@@ -31,7 +30,7 @@ class Warmup:
         self.block_start = 0.0
 
     def add(self, ms: float, now: float) -> None:
-        """A frame took `ms` and ended at `now`, in seconds of any clock."""
+        """Add a frame that took `ms` and ended at `now`, in seconds of any clock."""
         if not self.frames:
             self.start = self.block_start = now - ms / 1000
         self.frames += 1
@@ -50,22 +49,22 @@ class Warmup:
 
     @property
     def settled(self) -> bool:
-        """Whether the rule holds."""
+        """Whether the rule is met."""
         last = self.medians[-3:]
         return len(last) == 3 and all(b >= (1 - SETTLED_TOLERANCE) * a for a, b in pairwise(last))
 
     @property
     def end_reason(self) -> str:
-        """Why no more frames were left out."""
-        return "asked" if self.requested_frames is not None else "settled" if self.settled else "not settled"
+        """Why the warm-up ended: "requested", "settled" or "timed_out"."""
+        return "requested" if self.requested_frames is not None else "settled" if self.settled else "timed_out"
 
 
-def summarize_warmup(warmups: Sequence[Warmup]) -> dict[str, Any]:
-    """How many sittings there were, and how many frames were left out in all of them; "how" is that of the worst."""
+def summarize_warmup(warmups: Sequence[Warmup]) -> WarmupSummary:
+    """All sessions together; `end_reason` is that of the worst."""
     reasons = {warm.end_reason for warm in warmups}
     return {
-        "sittings": len(warmups),
+        "sessions": len(warmups),
         "frames": sum(warm.frames for warm in warmups),
         "seconds": round(sum(warm.seconds for warm in warmups), 3),
-        "how": "not settled" if "not settled" in reasons else reasons.pop(),
+        "end_reason": "timed_out" if "timed_out" in reasons else reasons.pop(),
     }

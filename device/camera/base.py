@@ -1,4 +1,4 @@
-"""What every source gives: frames."""
+"""Frame and Camera: what every source gives."""
 
 from __future__ import annotations
 
@@ -8,40 +8,42 @@ from dataclasses import dataclass, field
 
 from pocketsight.device.vision.image import Image
 
-POLL_INTERVAL = 0.25  # seconds: how long the loops wait before they look whether they shall stop
+POLL_INTERVAL = 0.25  # seconds: loops that wait check at this interval whether they must stop
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture and when it came."""
+    """One image and when it was captured."""
 
-    image: Image  # (H, W, 3) RGB
+    image: Image  # (H, W, 3) RGB, uint8
     index: int  # counts from 0, dropped frames included
     captured_at: float  # seconds since the epoch
-    source: str | None = None  # the file, where frames are pictures
-    captured_monotonic: float = field(
-        default_factory=time.monotonic
-    )  # monotonic seconds when it was exposed, or else arrived
+    source: str | None = None  # path of the file, for sources that are images
+    # Monotonic seconds of the exposure, or of the arrival where the camera has no timestamps.
+    captured_monotonic: float = field(default_factory=time.monotonic)
 
 
 class Camera:
-    """Gives frames until the source ends or its `stop` is set; this one has all the time they take."""
+    """A source of frames. Iterate over it, or call `read` in a loop, until the source ends.
 
-    live = False  # whether frames come by themselves and are lost when nobody looks
-    fps = 10.0  # of a video made from these frames
-    frame_count: int | None = None  # frames, where they are known beforehand
-    dropped = 0  # frames that came while another was worked on
-    counts_drops = True  # set to False by whoever waits on purpose: what is not taken then is not dropped
-    has_timestamps = False  # whether `born` is when a frame was exposed, and not only when it arrived
+    This class reads files: it returns every frame, one by one. `LiveCamera` returns the newest one.
+    """
+
+    live = False  # whether frames arrive at their own rate, and are dropped when nobody reads them
+    fps = 10.0  # frame rate of a video made from these frames
+    frame_count: int | None = None  # number of frames, if known in advance
+    dropped = 0  # frames that arrived while the reader was busy
+    counts_drops = True  # the reader sets this to False while it waits on purpose
+    has_timestamps = False  # whether frames have the time of their exposure, not only of their arrival
     ended = False
 
     def __init__(self, frames: Iterator[Frame], name: str = "the source") -> None:
         self.frames, self.name = frames, name
 
     def read(self, timeout: float) -> Frame | None:
-        """The newest frame of a live camera, the next one of others; None when none came in `timeout` seconds.
+        """The next frame, or the newest one of a live camera; None if none arrives within `timeout` seconds.
 
-        Raises CameraError when it stopped giving frames.
+        Raises CameraError when the camera stops giving frames.
         """
         frame = next(self.frames, None)
         self.ended = frame is None

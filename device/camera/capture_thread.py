@@ -1,7 +1,7 @@
-"""One opening of a camera, from open to close, in a thread of its own.
+"""A thread that opens a camera, reads it and closes it.
 
-Opening, reading and closing may all hang in a driver, and a thread that hangs cannot be killed. So it can be left
-alone: it lets go of the device as soon as the driver lets go of it.
+Each of these calls can hang in a driver, and a thread that hangs cannot be killed. So a thread can be abandoned: it
+releases the device when the driver returns.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from typing import NamedTuple
 
 from pocketsight.device.vision.image import Image
 
-REPEAT_DELAY = 0.005  # seconds after a picture that is the one before: some libraries give it at once, for ever
+REPEAT_DELAY = 0.005  # seconds after a repeated image: some libraries return the last one at once, endlessly
 
 
 class RawFrame(NamedTuple):
-    """What a device gives."""
+    """An image as a device gives it."""
 
-    image: Image  # (H, W, 3) RGB, nobody else's
-    captured_monotonic: float | None = None  # monotonic seconds when it was exposed; None where the device does not say
+    image: Image  # (H, W, 3) RGB, uint8; not shared with the device
+    captured_monotonic: float | None = None  # monotonic seconds of the exposure; None where the device has none
 
 
 @dataclass(frozen=True)
 class CaptureDevice:
-    """A camera that is open."""
+    """An open camera."""
 
-    read: Callable[[], RawFrame | None]  # the next picture; may block, or raise anything; None: no more will come
-    fps: float = 0.0  # 0 where it does not say
+    read: Callable[[], RawFrame | None]  # may block, or raise any exception; None at the end
+    fps: float = 0.0  # 0 if unknown
 
 
 @dataclass(frozen=True)
 class CameraSource:
-    """A camera that can be opened, again and again."""
+    """A camera that can be opened repeatedly."""
 
-    name: str  # for messages, without secrets
+    name: str  # for messages, without passwords
     open: Callable[[], AbstractContextManager[CaptureDevice]]  # may block; raises CameraError
-    freeze_timeout: float = math.inf  # seconds of the same picture after which it counts as frozen
-    has_sensor_noise: bool = (
-        True  # a sensor of this machine: its pictures cannot be the same, if there is anything to see
-    )
+    freeze_timeout: float = math.inf  # seconds without a change after which the image counts as frozen
+    # True for sensors of this machine: noise makes each of their images different, unless there is no light.
+    has_sensor_noise: bool = True
 
 
 class CaptureThread(threading.Thread):
-    """Opens `source`, hands every shot to `put`, and closes it when `leave` is set or there are no more.
+    """Opens `source`, passes each frame to `on_frame`, and closes the device when `stop` is set or frames end.
 
-    `put` tells whether the shot was the one before. `changed` is called when the device is open and when all is over.
+    `on_frame` returns whether the image repeats the one before. `on_change` is called after the device was opened and
+    when the thread ends. An exception of the camera library ends the thread and is kept in `failure`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class CaptureThread(threading.Thread):
         self.device: CaptureDevice | None = None
         self.failure: Exception | None = None
         self.finished = False
-        self.last_activity = time.monotonic()  # when something last came: the start, the opening, a frame
+        self.last_activity = time.monotonic()  # time of the start, the opening, or the last frame
 
     def run(self) -> None:
         try:
@@ -69,13 +69,13 @@ class CaptureThread(threading.Thread):
                 self.last_activity, self.device = time.monotonic(), device
                 self.on_change()
                 self._read_frames(device)
-        except Exception as error:  # whatever a camera library raises is told in the main thread
+        except Exception as error:  # camera libraries raise anything; the reading thread reports it
             self.failure = error
         self.finished = True
         self.on_change()
 
     def _read_frames(self, device: CaptureDevice) -> None:
-        while not self.stop.is_set() and (shot := device.read()) is not None:
+        while not self.stop.is_set() and (frame := device.read()) is not None:
             self.last_activity = time.monotonic()
-            if self.on_frame(self, shot):
+            if self.on_frame(self, frame):
                 self.stop.wait(REPEAT_DELAY)

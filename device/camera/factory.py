@@ -1,4 +1,4 @@
-"""From what stands behind --camera to an open camera."""
+"""open_camera: from the value of --camera to an open camera."""
 
 from __future__ import annotations
 
@@ -20,25 +20,28 @@ from pocketsight.device.errors import CameraError
 from pocketsight.device.faults import FaultReporter, ignore_fault
 
 SOURCE_HELP = (
-    "a source is: auto, pi, a camera number, a picture, a folder, a video file, an http or rtsp address, or synthetic"
+    "a source is: auto, pi, a camera number, an image, a folder, a video file, an http or rtsp address, or synthetic"
 )
-FIRST_FRAME_TIMEOUT = 6.0  # seconds in which a camera that `auto` tries must give a frame
+FIRST_FRAME_TIMEOUT = 6.0  # seconds for the first frame of a camera that `auto` tries
+DEFAULT_RESOLUTION = 480, 640  # height, width
 
 
 @contextmanager
 def open_camera(
     source: str,
-    size: tuple[int, int] = (480, 640),
+    resolution: tuple[int, int] = DEFAULT_RESOLUTION,
     stop: threading.Event | None = None,
     report_fault: FaultReporter = ignore_fault,
     reconnect: bool = False,
 ) -> Iterator[Camera]:
-    """Open a source; `size` (height, width) is what a live camera is asked for. Raises CameraError.
+    """Open a source of frames; see SOURCE_HELP. Use it in a `with` statement.
 
-    With `patient` a live camera that fails after it was once open is opened again, for ever, and `tell` is called,
-    from any thread, when a fault begins and when it is over.
+    `resolution` (height, width) is requested from a live camera; files keep theirs. The frames end when `stop` is
+    set. With `reconnect`, a live camera that fails after it was opened is opened again until it works, and
+    `report_fault` is called, from any thread, when a fault begins and when it is over. Raises CameraError when the
+    source does not exist or cannot be opened.
     """
-    with _open_source(source, size, stop or threading.Event(), report_fault, reconnect) as camera:
+    with _open_source(source, resolution, stop or threading.Event(), report_fault, reconnect) as camera:
         yield camera
 
 
@@ -49,16 +52,16 @@ def _open_source(
         return _open_first_working(size, stop, report_fault, reconnect)
     if source == "synthetic" or source.startswith(("synthetic:", "synthetic@")):
         return open_synthetic(source, size, stop, report_fault, reconnect)
-    found = resolve_live_source(source, size)
-    if found is not None:
-        return LiveCamera(found, stop, report_fault, reconnect)
+    live_source = resolve_live_source(source, size)
+    if live_source is not None:
+        return LiveCamera(live_source, stop, report_fault, reconnect)
     if not Path(source).exists():
         raise CameraError(f"no camera {source!r}; {SOURCE_HELP}")
     return open_files(Path(source), stop)
 
 
 def resolve_live_source(source: str, size: tuple[int, int]) -> CameraSource | None:
-    """The live camera that `source` names; None where it names a file. Raises CameraError."""
+    """The live camera that `source` names; None if it names a file. Raises CameraError."""
     if source == "pi" or source.startswith("pi:"):
         return pi_camera_source(source, size)
     if "://" in source:
@@ -71,31 +74,31 @@ def resolve_live_source(source: str, size: tuple[int, int]) -> CameraSource | No
 def _open_first_working(
     size: tuple[int, int], stop: threading.Event, report_fault: FaultReporter, reconnect: bool
 ) -> LiveCamera:
-    """The first camera of this machine that gives a frame: the Pi's own, then by number."""
-    tried: list[str] = []
-    ribbons, why = list_pi_cameras()
-    if find_spec("picamera2") is not None and not ribbons:
-        tried.append(f"pi: {why}")
-    candidates = [found.source for found in ribbons]
-    for found in list_video_devices():
-        if found.is_capture_device:
-            candidates.append(found.source)
-        else:
-            tried.append(f"{found.source}: {found.note}")
+    """The first camera of this machine that gives a frame: Pi cameras first, then by number."""
+    candidates, failures = _list_candidates()
     for candidate in candidates:
         try:
-            camera = LiveCamera(
-                resolve_live_source(candidate, size) or local_camera_source(candidate, size),
-                stop,
-                report_fault,
-                reconnect,
-            )
+            source = resolve_live_source(candidate, size) or local_camera_source(candidate, size)
+            camera = LiveCamera(source, stop, report_fault, reconnect)
         except CameraError as error:
-            tried.append(f"{candidate}: {error}")
+            failures.append(f"{candidate}: {error}")
             continue
         if camera.wait_for_frame(FIRST_FRAME_TIMEOUT) or stop.is_set():
             return camera
         camera.close()
-        tried.append(f"{candidate}: opens, but gives no frame")
-    told = f" (tried {'; '.join(tried)})" if tried else ": picamera2 is not here, and there is no /dev/video*"
-    raise CameraError(f"no camera found{told}; {SOURCE_HELP}")
+        failures.append(f"{candidate}: opens, but gives no frame")
+    reason = f" (tried {'; '.join(failures)})" if failures else ": no picamera2, and no /dev/video*"
+    raise CameraError(f"no camera found{reason}; {SOURCE_HELP}")
+
+
+def _list_candidates() -> tuple[list[str], list[str]]:
+    """The sources to try, and why other devices are not tried."""
+    ribbons, reason = list_pi_cameras()
+    candidates = [ribbon.source for ribbon in ribbons]
+    failures = [f"pi: {reason}"] if find_spec("picamera2") is not None and not ribbons else []
+    for device in list_video_devices():
+        if device.is_capture_device:
+            candidates.append(device.source)
+        else:
+            failures.append(f"{device.source}: {device.note}")
+    return candidates, failures

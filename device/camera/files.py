@@ -1,4 +1,4 @@
-"""Frames from a video file, a picture or a folder of pictures, one by one and without loss."""
+"""Frames from a video file, an image or a folder of images: one by one, none is dropped."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pocketsight.device.vision.image import IMAGE_SUFFIXES, list_images, read_im
 
 @contextmanager
 def open_files(path: Path, stop: threading.Event) -> Iterator[Camera]:
-    """Open what is at `path`. Raises CameraError when it is nothing that holds frames."""
+    """Open a video, an image or a folder of images. Raises CameraError if `path` holds no frames."""
     if path.is_dir():
         files = list_images(path)
         if not files:
-            raise CameraError(f"{path} holds no pictures")
+            raise CameraError(f"{path} contains no images")
         camera = Camera(_read_images(files, stop), str(path))
         camera.frame_count = len(files)
         yield camera
@@ -45,7 +45,7 @@ def _open_video(path: Path, stop: threading.Event) -> Iterator[Camera]:
     capture = cv2.VideoCapture(str(path))
     try:
         if not capture.isOpened():
-            raise CameraError(f"{path} cannot be opened as a video; is it whole, and does OpenCV know its kind?")
+            raise CameraError(f"{path} cannot be opened as a video; is it complete, and does OpenCV support its codec?")
         fps = capture.get(cv2.CAP_PROP_FPS) or Camera.fps
         camera = Camera(_read_video(capture, fps, stop), str(path))
         camera.fps = fps
@@ -56,13 +56,13 @@ def _open_video(path: Path, stop: threading.Event) -> Iterator[Camera]:
 
 
 def _read_video(video: cv2.VideoCapture, fps: float, stop: threading.Event) -> Iterator[Frame]:
-    """`born` goes by the video's own time, so that what lasts a second in it is said to last a second."""
-    index, buffer, begun = 0, None, time.monotonic()
+    """Frames whose `captured_monotonic` follows the time of the video, so that durations in it are right."""
+    index, buffer, started = 0, None, time.monotonic()
     while not stop.is_set():
         good, buffer = video.read(buffer)
         if not good:
             break
-        yield Frame(to_rgb(np.asarray(buffer, np.uint8)), index, time.time(), captured_monotonic=begun + index / fps)
+        yield Frame(to_rgb(np.asarray(buffer, np.uint8)), index, time.time(), captured_monotonic=started + index / fps)
         index += 1
     if index == 0 and not stop.is_set():
-        raise CameraError("the video holds no frame that OpenCV can read")
+        raise CameraError("the video contains no frame that OpenCV can read")

@@ -1,13 +1,13 @@
-"""A live camera: the newest frame only, and a watch over what gives it.
+"""A live camera: it returns the newest frame, monitors the device and reconnects.
 
-A thread puts frames into a slot that holds one: a slow reader costs frames, never a growing lag. Everything else is
-done by whoever asks for a frame: it sees when frames are late, frozen or missing, tells it once, and opens the camera
-again, later and later. It never waits for the camera itself.
+A capture thread puts frames into a slot that holds one: a slow reader drops frames instead of falling behind.
+The reading thread does the rest: it detects missing, late and frozen frames, reports a fault once, and opens the camera
+again with backoff. It never blocks on the device.
 """
 
 from __future__ import annotations
 
-import random
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -17,30 +17,35 @@ from pocketsight.device.camera.capture_thread import CameraSource, CaptureThread
 from pocketsight.device.camera.freeze import FreezeDetector
 from pocketsight.device.errors import CameraError
 from pocketsight.device.faults import FaultReporter, ignore_fault
+from pocketsight.device.system.backoff import Backoff
 
-LOST, STALLED, FROZEN, SIZE_CHANGED = "camera lost", "camera late", "camera frozen", "camera size"
+logger = logging.getLogger(__name__)
+
+LOST, STALLED, FROZEN, SIZE_CHANGED = "camera lost", "camera stalled", "camera frozen", "camera size changed"
+RECONNECT_JITTER = 0.75, 1.25  # so that many boards do not call one server at the same moment
 
 
 @dataclass(frozen=True)
 class ReconnectConfig:
-    """Seconds, but for `hung`."""
+    """When a camera counts as failed, and when it is opened again. Times are in seconds."""
 
-    frame_timeout: float = 10.0  # without a frame, after which a camera counts as gone
-    open_timeout: float = 30.0  # that an opening may take; it may have to wait for a name server
-    first_delay: float = 0.5  # before the first reopening; doubles with each in vain
-    max_delay: float = 30.0  # between two reopenings; and without a fault, after which they begin again at `pause`
-    release_timeout: float = 5.0  # that a thread left alone has to let go of the device, before the next opening
-    max_hung_threads: int = 3  # threads left alone that may hang, and reopenings in vain while one does
+    frame_timeout: float = 10.0  # without a frame, after which a camera counts as stalled
+    open_timeout: float = 30.0  # for opening, which may include a name server
+    first_delay: float = 0.5  # before the first reopening; doubles with each failure
+    max_delay: float = 30.0  # between two reopenings; after as long without a fault the delay starts again
+    release_timeout: float = 5.0  # for an abandoned thread to release the device before the next reopening
+    max_hung_threads: int = 3  # abandoned threads that hang, and failed reopenings while one hangs
 
 
 DEFAULT_RECONNECT_CONFIG = ReconnectConfig()
 
 
 class LiveCamera(Camera):
-    """Opens `source` at once. Raises CameraError when it cannot be opened.
+    """Opens `source` when it is created. Raises CameraError when it cannot be opened.
 
-    What goes wrong later raises CameraError, or with `patient` is told and mended. Even then it is raised when
-    threads hang in a driver, since only the end of the process frees their device. Closed by `close` or `with`.
+    Later failures raise CameraError, or with `reconnect` are reported and the camera is opened again. Even then
+    CameraError is raised when threads hang in a driver, because only the end of the process releases their device.
+    Close it with `close` or a `with` statement.
     """
 
     live = True
@@ -60,12 +65,14 @@ class LiveCamera(Camera):
         self.latest_frame: Frame | None = None
         self.frames_received, self.frame_shape = 0, (0, 0)
         self.freeze_detector = FreezeDetector()
-        self.accepted_sample = b""  # the sample of a picture that may stay the same
-        self.active_fault: tuple[str, float] | None = None  # which, and since when
-        self.last_recovery = time.monotonic()  # when the last fault was over
-        self.reopen_attempts, self.next_reopen = 0, 0.0  # reopenings since all was well, and when the next one is due
-        self.abandoned: list[CaptureThread] = []  # threads left alone
-        self.failed_reopens = 0  # reopenings without a frame while one of them hung
+        self.accepted_sample = b""  # sample of an image that may stay the same
+        self.active_fault: tuple[str, float] | None = None  # its name, and when it began
+        self.last_recovery = time.monotonic()
+        first, longest = self.config.first_delay, self.config.max_delay
+        self.backoff = Backoff(first, longest, RECONNECT_JITTER, stable_after=longest)
+        self.next_reopen = 0.0  # monotonic seconds
+        self.abandoned: list[CaptureThread] = []  # threads that may hang
+        self.failed_reopens = 0  # in a row, while an abandoned thread hung
         self.thread: CaptureThread | None = self._start_thread()
         self._wait_until_open(self.thread)
 
@@ -76,11 +83,11 @@ class LiveCamera(Camera):
         self.close()
 
     def close(self) -> None:
-        """Let go of the device. A driver that hangs is not waited for."""
-        reader, self.thread = self.thread, None
-        if reader:
-            reader.stop.set()
-            reader.join(timeout=0.5)
+        """Release the device. Does not wait for a driver that hangs."""
+        thread, self.thread = self.thread, None
+        if thread:
+            thread.stop.set()
+            thread.join(timeout=0.5)
 
     def read(self, timeout: float) -> Frame | None:
         with self.condition:
@@ -93,15 +100,15 @@ class LiveCamera(Camera):
             return None
         if self.thread is None:
             self._reopen()
-        elif trouble := self._check_health(self.thread, frame):
-            self._on_fault(self.thread, *trouble)
+        elif fault := self._check_health(self.thread, frame):
+            self._on_fault(self.thread, *fault)
             return None
         if frame is not None:
             self._on_frame(frame)
         return frame
 
     def wait_for_frame(self, timeout: float) -> bool:
-        """Whether a first frame comes in so many seconds. It is not taken."""
+        """Whether a frame arrives within `timeout` seconds. `read` returns it later."""
         end = time.monotonic() + timeout
         with self.condition:
             while self.latest_frame is None and self.thread and not self.thread.finished and not self.stop.is_set():
@@ -110,45 +117,43 @@ class LiveCamera(Camera):
                 self.condition.wait(POLL_INTERVAL)
             return self.latest_frame is not None
 
-    # In the camera's thread.
+    # Called in the capture thread.
 
     def _on_raw_frame(self, thread: CaptureThread, raw: RawFrame) -> bool:
         now = time.monotonic()
-        born = now if raw.captured_monotonic is None else raw.captured_monotonic
+        captured = now if raw.captured_monotonic is None else raw.captured_monotonic
         with self.condition:
-            if thread is not self.thread:  # left alone
+            if thread is not self.thread:  # abandoned
                 return False
-            same = self.reconnect and self.freeze_detector.update(raw.image, raw.captured_monotonic, now)
-            if not (same and self._has_fault(FROZEN)):  # a picture known to be old is none
-                self.stamped = raw.captured_monotonic is not None
+            repeated = self.reconnect and self.freeze_detector.update(raw.image, raw.captured_monotonic, now)
+            if not (repeated and self._has_fault(FROZEN)):  # old images of a frozen camera are not passed on
+                self.has_timestamps = raw.captured_monotonic is not None
                 self.dropped += self.latest_frame is not None and self.counts_drops
-                self.latest_frame = Frame(
-                    raw.image, self.frames_received, time.time() - (now - born), captured_monotonic=born
-                )
+                captured_at = time.time() - (now - captured)
+                self.latest_frame = Frame(raw.image, self.frames_received, captured_at, captured_monotonic=captured)
                 self.frames_received += 1
                 self.condition.notify_all()
-        return same
+        return repeated
 
     def _notify(self) -> None:
         with self.condition:
             self.condition.notify_all()
 
-    # In the thread of whoever asks for frames.
+    # Called in the reading thread.
 
     def _start_thread(self) -> CaptureThread:
-        reader = CaptureThread(self.source, self._on_raw_frame, self._notify)
-        self.thread = reader  # before it runs: it may give a frame at once
-        reader.start()
-        return reader
+        thread = CaptureThread(self.source, self._on_raw_frame, self._notify)
+        self.thread = thread  # before it runs: it may give a frame at once
+        thread.start()
+        return thread
 
     def _wait_until_open(self, thread: CaptureThread) -> None:
         end = time.monotonic() + self.config.open_timeout
         while not (thread.device or thread.finished or self.stop.is_set()):
             if time.monotonic() > end:
                 thread.stop.set()
-                raise CameraError(
-                    f"{self.name} did not open in {self.config.open_timeout:.0f} s; does it work elsewhere?"
-                )
+                timeout = f"{self.config.open_timeout:.0f} s"
+                raise CameraError(f"{self.name} did not open in {timeout}; does it work in another program?")
             with self.condition:
                 self.condition.wait_for(lambda: thread.device or thread.finished, POLL_INTERVAL)
         if thread.device is None and thread.failure is not None:
@@ -159,67 +164,60 @@ class LiveCamera(Camera):
             self.fps = thread.device.fps
 
     def _check_health(self, thread: CaptureThread, frame: Frame | None) -> tuple[str, str] | None:
-        """A fault's name, and a line that says what is wrong and what to do."""
-        silent, nothing = time.monotonic() - thread.last_activity, frame is None and self.latest_frame is None
-        if nothing and thread.finished:
-            if thread.device is None:
+        """The name of a fault, and one line with the problem and a hint; None if there is no fault."""
+        name, silence = self.name, time.monotonic() - thread.last_activity
+        if frame is None and self.latest_frame is None:
+            if thread.finished and thread.device is None:
                 return LOST, str(thread.failure)
-            why = f" ({thread.failure})" if thread.failure else ""
-            return LOST, f"{self.name} stopped giving frames after {self.frames_received}{why}; is it still connected?"
-        if nothing and thread.device is None and silent > self.config.open_timeout:
-            return LOST, f"{self.name} does not open; is it still connected?"
-        if nothing and thread.device is not None and silent > self.config.frame_timeout:
-            return (
-                STALLED,
-                f"{self.name} gave no frame for {self.config.frame_timeout:.0f} s; unplug it and plug it in again",
-            )
+            if thread.finished:
+                reason = f" ({thread.failure})" if thread.failure else ""
+                line = f"{name} stopped giving frames after {self.frames_received}{reason}"
+                return LOST, f"{line}; is it still connected?"
+            if thread.device is None and silence > self.config.open_timeout:
+                return LOST, f"{name} does not open; is it still connected?"
+            if thread.device is not None and silence > self.config.frame_timeout:
+                timeout = f"{self.config.frame_timeout:.0f} s"
+                return STALLED, f"{name} gave no frame for {timeout}; unplug it and plug it in again"
         if thread.device is not None and self._is_frozen(thread):
-            line = f"{self.name} gave the same picture for {thread.last_activity - self.freeze_detector.unchanged_since:.0f} s"
-            return FROZEN, f"{line}; unplug it and plug it in again"
+            unchanged = thread.last_activity - self.freeze_detector.unchanged_since
+            return FROZEN, f"{name} gave the same image for {unchanged:.0f} s; unplug it and plug it in again"
         return None
 
     def _is_frozen(self, thread: CaptureThread) -> bool:
-        still = self.freeze_detector
-        if still.repeats < 3 or still.sample == self.accepted_sample:
+        freeze = self.freeze_detector
+        if freeze.repeats < 3 or freeze.sample == self.accepted_sample:
             return False
-        if self._has_fault(FROZEN) and (
-            not self.source.has_sensor_noise or still.is_flat()
-        ):  # and it was opened again since
-            self.accepted_sample = still.sample
-            self._clear_fault("the picture is the same after reopening, and is taken as it is")
+        may_repeat = not self.source.has_sensor_noise or freeze.is_flat()
+        if may_repeat and self._has_fault(FROZEN):  # reopening did not change the image
+            self.accepted_sample = freeze.sample
+            self._clear_fault("the image is the same after reopening, and is accepted")
             return False
-        return thread.last_activity - still.unchanged_since > self.source.freeze_timeout
+        return thread.last_activity - freeze.unchanged_since > self.source.freeze_timeout
 
     def _on_fault(self, thread: CaptureThread, fault: str, detail: str) -> None:
         if not self.reconnect:
             raise CameraError(detail) from thread.failure
         now = time.monotonic()
         if self.active_fault is None:
-            if now - self.last_recovery > self.config.max_delay:
-                self.reopen_attempts = 0
+            self.backoff.succeeded(now - self.last_recovery)
             self.active_fault = fault, now
             self.report_fault(fault, True, detail)
         thread.stop.set()
         self.abandoned.append(thread)
         with self.condition:
             self.thread = self.latest_frame = None
-        pause = min(self.config.max_delay, self.config.first_delay * 2 ** min(self.reopen_attempts, 10))
-        self.reopen_attempts += 1
-        self.next_reopen = now + pause * random.uniform(
-            0.75, 1.25
-        )  # so that many boards do not call one server at once
+        self.next_reopen = now + self.backoff.next_delay()
 
     def _reopen(self) -> None:
         now = time.monotonic()
-        self.abandoned = [reader for reader in self.abandoned if reader.is_alive()]
+        self.abandoned = [thread for thread in self.abandoned if thread.is_alive()]
         if now < self.next_reopen + (self.config.release_timeout if self.abandoned else 0):
             return
         self.failed_reopens = self.failed_reopens + 1 if self.abandoned else 0
         if max(self.failed_reopens, len(self.abandoned)) > self.config.max_hung_threads:
-            cure = "only a new start of this program frees the device"
-            raise CameraError(
-                f"{self.name} hangs in its driver ({len(self.abandoned)} times) and does not recover; {cure}"
-            )
+            line = f"{self.name} hangs in its driver ({len(self.abandoned)} times) and does not recover"
+            raise CameraError(f"{line}; restart this program to release the device")
+        logger.info("%s: reconnecting, attempt %d", self.name, self.backoff.failures)
         self.freeze_detector.reset(now)
         self._start_thread()
 
@@ -229,14 +227,15 @@ class LiveCamera(Camera):
             self._clear_fault(f"{self.name} gives frames again after {time.monotonic() - self.active_fault[1]:.1f} s")
         before, self.frame_shape = self.frame_shape, (frame.image.shape[0], frame.image.shape[1])
         if before != self.frame_shape and before != (0, 0):
-            line = f"{self.name} changed from {before[1]}x{before[0]} to {self.frame_shape[1]}x{self.frame_shape[0]} pixels"
+            (height, width), (new_height, new_width) = before, self.frame_shape
+            line = f"{self.name} changed from {width}x{height} to {new_width}x{new_height} pixels"
             self.report_fault(SIZE_CHANGED, True, line)
-            self.report_fault(SIZE_CHANGED, False, "going on with the new size")
+            self.report_fault(SIZE_CHANGED, False, "continuing with the new size")
 
     def _has_fault(self, fault: str) -> bool:
         return self.active_fault is not None and self.active_fault[0] == fault
 
     def _clear_fault(self, detail: str) -> None:
         if self.active_fault:
-            what, self.active_fault, self.last_recovery = self.active_fault[0], None, time.monotonic()
-            self.report_fault(what, False, detail)
+            fault, self.active_fault, self.last_recovery = self.active_fault[0], None, time.monotonic()
+            self.report_fault(fault, False, detail)

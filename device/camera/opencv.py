@@ -1,4 +1,4 @@
-"""Cameras that OpenCV reads: at this machine (V4L2: USB and others), and on the network (RTSP, MJPEG over HTTP)."""
+"""Cameras that OpenCV reads: local ones (V4L2: USB and others) and network cameras (RTSP, MJPEG over HTTP)."""
 
 from __future__ import annotations
 
@@ -13,35 +13,40 @@ import cv2
 import numpy as np
 
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
-from pocketsight.device.camera.devices import find_holders
+from pocketsight.device.camera.devices import describe_holders
 from pocketsight.device.camera.freeze import FREEZE_TIMEOUT
 from pocketsight.device.errors import CameraError
 from pocketsight.device.system.urls import redact_url
 
-TIMEOUT_MS = 5000  # milliseconds for opening and for one read, where OpenCV's back end has them
-BUFFER_COUNT = 2  # of V4L2: one to be filled while the other is read; with one alone every second frame is missed
-MAX_TIMESTAMP_AGE = 5.0  # seconds that a first frame may be old, or else its stamp is of another clock
-FFMPEG_ENVIRONMENT = {"OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp"}  # UDP loses packets, and frames turn grey
+TIMEOUT_MS = 5000  # for opening and for one read, where the back end of OpenCV supports it
+BUFFER_COUNT = 2  # V4L2 buffers: one is filled while the other is read; with a single one every second frame is lost
+MAX_TIMESTAMP_AGE = 5.0  # seconds: if the timestamp of the first frame is older, it is from another clock
+FFMPEG_ENVIRONMENT = {
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp",  # UDP loses packets, which makes frames gray
+    "OPENCV_FFMPEG_LOGLEVEL": "-8",  # no messages: they can contain the address with its password
+}
 
 
 def network_camera_source(address: str) -> CameraSource:
-    """A camera at an address."""
+    """The camera at an http or rtsp address."""
     shown = redact_url(address)
-    # A still picture sent again and again is possible here: a minute, and then it is taken as it is.
+    # A server may send a still image repeatedly: it is accepted after a minute and one reopening.
     return CameraSource(
         f"camera {shown!r}", lambda: _open_network(address, shown), freeze_timeout=60.0, has_sensor_noise=False
     )
 
 
 def local_camera_source(source: str, size: tuple[int, int]) -> CameraSource:
-    """The camera of a number or of a device's path, asked for `size` (height, width)."""
+    """The camera with a number or a device path; `size` (height, width) is requested from it."""
     path = Path(f"/dev/video{source}" if source.isdecimal() else source)
-    lasting = stable_path(path)
-    return CameraSource(f"camera {source!r}", lambda: _open_local(source, lasting, size), freeze_timeout=FREEZE_TIMEOUT)
+    lasting_path = stable_path(path)
+    return CameraSource(
+        f"camera {source!r}", lambda: _open_local(source, lasting_path, size), freeze_timeout=FREEZE_TIMEOUT
+    )
 
 
 def stable_path(path: Path, links_dir: Path = Path("/dev/v4l/by-path")) -> Path:
-    """The link that names the socket a device is plugged into: its number changes when it is plugged in again."""
+    """The link that names the USB port of a device, if there is one: the number changes when it is plugged in again."""
     for link in sorted(links_dir.glob("*")):
         if link.resolve() == path.resolve():
             return link
@@ -52,7 +57,6 @@ def stable_path(path: Path, links_dir: Path = Path("/dev/v4l/by-path")) -> Path:
 def _open_network(address: str, redacted: str) -> Iterator[CaptureDevice]:
     for name, value in FFMPEG_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its own lines may hold the address
     backend, options = cv2.CAP_ANY, []
     if cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends():
         backend, options = cv2.CAP_FFMPEG, [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS]
@@ -60,8 +64,8 @@ def _open_network(address: str, redacted: str) -> Iterator[CaptureDevice]:
     capture = cv2.VideoCapture(address, backend, options)
     try:
         if not capture.isOpened():
-            cure = "is it on, does this machine reach it, and are user and password right?"
-            raise CameraError(f"camera {redacted!r} cannot be opened; {cure}")
+            hint = "is it on, does this machine reach it, and are user and password right?"
+            raise CameraError(f"camera {redacted!r} cannot be opened; {hint}")
         yield CaptureDevice(_make_reader(capture), _read_fps(capture))
     finally:
         capture.release()
@@ -76,16 +80,14 @@ def _open_local(source: str, path: Path, size: tuple[int, int]) -> Iterator[Capt
         capture = cv2.VideoCapture(int(source) if source.isdecimal() else source)
     try:
         if not capture.isOpened():
-            raise CameraError(
-                f"camera {source!r} cannot be opened{_describe_holders(path)}; does it capture? pocketsight camera list"
-            )
+            reason = describe_holders(path)
+            line = f"camera {source!r} cannot be opened{reason and f', {reason}'}"
+            raise CameraError(f"{line}; is it a camera? see: pocketsight camera list")
         capture.set(cv2.CAP_PROP_BUFFERSIZE, BUFFER_COUNT)
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[1])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[0])
-        yield CaptureDevice(
-            _make_reader(capture, monotonic_timestamps(lambda: capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)),
-            _read_fps(capture),
-        )
+        timestamp = monotonic_timestamps(lambda: capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+        yield CaptureDevice(_make_reader(capture, timestamp), _read_fps(capture))
     finally:
         capture.release()
 
@@ -94,24 +96,19 @@ def _check_access(source: str, path: Path) -> None:
     if not path.exists():
         raise CameraError(f"no camera {source!r}; is it plugged in? see: pocketsight camera list")
     if not os.access(path, os.R_OK | os.W_OK):
-        raise CameraError(f"{path} may not be opened by this user; sudo usermod -aG video $USER, then log in again")
-
-
-def _describe_holders(path: Path) -> str:
-    held = find_holders(path)
-    return f", held by {', '.join(held)}" if held else ""
+        raise CameraError(f"no permission to open {path}; sudo usermod -aG video $USER, then log in again")
 
 
 def monotonic_timestamps(clock: Callable[[], float]) -> Callable[[], float | None]:
-    """When each frame was exposed, by the driver's clock, if that is the monotonic one; else None."""
+    """A function that returns the time of each exposure by the clock of the driver, or None if it is not monotonic."""
     trusted: bool | None = None
 
     def stamp() -> float | None:
         nonlocal trusted
-        now, born = time.monotonic(), clock()
+        now, captured = time.monotonic(), clock()
         if trusted is None:
-            trusted = 0 <= now - born < MAX_TIMESTAMP_AGE
-        return min(born, now) if trusted else None
+            trusted = 0 <= now - captured < MAX_TIMESTAMP_AGE
+        return min(captured, now) if trusted else None
 
     return stamp
 
@@ -119,7 +116,7 @@ def monotonic_timestamps(clock: Callable[[], float]) -> Callable[[], float | Non
 def _make_reader(
     capture: cv2.VideoCapture, timestamp: Callable[[], float | None] = lambda: None
 ) -> Callable[[], RawFrame | None]:
-    """Reads into one buffer and copies from it as RGB: the copy is the consumer's for as long as it likes."""
+    """A function that reads into one buffer and returns RGB copies, which nothing overwrites."""
     buffer: cv2.typing.MatLike | None = None
 
     def read() -> RawFrame | None:

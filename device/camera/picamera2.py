@@ -1,7 +1,7 @@
-"""The Pi's own camera, through picamera2 (by apt; the environment must see the system's packages).
+"""The Pi camera, through picamera2, which comes by apt: the environment must see the system's packages.
 
-The image processor behind the sensor makes the frame: it scales, and gives R, G, B. So one stream is enough; a second
-one (`lores`) is no RGB on a Pi 4, and nothing here would look at a larger picture.
+The image processor scales the frames of the sensor and converts them to RGB, so that one stream is enough. A second one
+(`lores`) has no RGB on a Pi 4, and nothing here needs a larger image.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
-from pocketsight.device.camera.devices import find_holders
+from pocketsight.device.camera.devices import describe_holders
 from pocketsight.device.camera.freeze import FREEZE_TIMEOUT
 from pocketsight.device.errors import CameraError
 
-FRAME_TIMEOUT = 5.0  # seconds for a frame; a camera whose ribbon is loose gives none, and says nothing
-BUFFER_COUNT = 4  # one with the sensor, one with the image processor, one that we copy, one to spare
+FRAME_TIMEOUT = 5.0  # seconds for a frame; a camera with a loose ribbon gives none, without an error
+BUFFER_COUNT = 4  # for the sensor, for the image processor, for our copy, and a spare one
 
 
 def pi_camera_source(source: str, size: tuple[int, int]) -> CameraSource:
-    """The camera `pi`, or `pi:1` where there are two, asked for `size` (height, width)."""
+    """The camera `pi`, or `pi:1` for the second one; `size` (height, width) is requested from it."""
     number = source.partition(":")[2] or "0"
     if not number.isdecimal():
-        raise CameraError(f"no camera {source!r}; the Pi's own are pi and pi:1")
+        raise CameraError(f"no camera {source!r}; Pi cameras are pi and pi:1")
     name = "the Pi camera" if number == "0" else f"the Pi camera {number}"
     return CameraSource(name, lambda: _open(int(number), size), freeze_timeout=FREEZE_TIMEOUT)
 
@@ -36,7 +36,7 @@ def pi_camera_source(source: str, size: tuple[int, int]) -> CameraSource:
 def _open(number: int, size: tuple[int, int]) -> Iterator[CaptureDevice]:
     device = _start_device(number, size)
     try:
-        yield CaptureDevice(lambda: _read_frame(device), 30.0)  # what a video configuration gives
+        yield CaptureDevice(lambda: _read_frame(device), 30.0)  # the frame rate of a video configuration
     finally:
         _close(device)
 
@@ -44,10 +44,10 @@ def _open(number: int, size: tuple[int, int]) -> Iterator[CaptureDevice]:
 def _start_device(number: int, size: tuple[int, int]) -> Any:
     try:
         from picamera2 import Picamera2
-    except Exception as error:  # not there, or built against another numpy
+    except Exception as error:  # not installed, or built for another numpy
         raise CameraError(
-            f"picamera2 is not visible here ({error}); install it with: sudo apt install python3-picamera2, "
-            "and make the virtual environment with --system-site-packages"
+            f"picamera2 is not available ({error}); install it with: sudo apt install python3-picamera2, "
+            "and create the virtual environment with --system-site-packages"
         ) from error
     device: Any = None
     try:
@@ -58,41 +58,41 @@ def _start_device(number: int, size: tuple[int, int]) -> Any:
     except Exception as error:
         if device is not None:
             _close(device)
-        held = find_holders(*sorted(Path("/dev").glob("media*")))
-        cure = f"held by {', '.join(held)}" if held else "is the ribbon seated, and does rpicam-hello show a picture?"
-        raise CameraError(f"no Pi camera ({error}); {cure}") from error
+        hint = "is the ribbon seated, and does rpicam-hello show an image?"
+        reason = describe_holders(*sorted(Path("/dev").glob("media*"))) or hint
+        raise CameraError(f"no Pi camera ({error}); {reason}") from error
 
 
 def _create_configuration(device: Any, size: tuple[int, int]) -> Any:
-    """A small stream of R, G, B, made from the whole sensor.
+    """An RGB stream of the requested size that shows the whole view of the sensor.
 
-    "BGR888" is picamera2's name for arrays whose channels come as R, G, B. Without a word about the raw stream, the
-    sensor's smallest mode would be taken, which on most of them sees the middle only; half the sensor's size is the
-    mode that puts four pixels together, sees everything and still gives 30 frames a second.
+    "BGR888" is picamera2's name for arrays with the channel order R, G, B. Without a raw stream picamera2 chooses the
+    smallest mode of the sensor, which on most sensors crops to the center. The mode of half the sensor size averages
+    four pixels, shows the whole view and still gives 30 frames per second.
     """
-    wanted: dict[str, Any] = {"main": {"size": size[::-1], "format": "BGR888"}, "buffer_count": BUFFER_COUNT}
+    options: dict[str, Any] = {"main": {"size": size[::-1], "format": "BGR888"}, "buffer_count": BUFFER_COUNT}
     width, height = (side // 2 for side in device.sensor_resolution)
     if size[0] <= height and size[1] <= width:
-        wanted["raw"] = {"size": (width, height)}
-    return device.create_video_configuration(**wanted)
+        options["raw"] = {"size": (width, height)}
+    return device.create_video_configuration(**options)
 
 
 def _read_frame(device: Any) -> RawFrame:
-    """The newest frame and when its exposure began; picamera2 keeps one and drops those before."""
+    """The newest frame and the start of its exposure; picamera2 drops older frames."""
     request = device.capture_request(wait=FRAME_TIMEOUT)
     try:
-        image = np.asarray(request.make_array("main"), dtype=np.uint8)  # a copy; the buffer goes back to the camera
-        stamp = request.get_metadata().get("SensorTimestamp")  # ns of CLOCK_BOOTTIME
+        image = np.asarray(request.make_array("main"), dtype=np.uint8)  # a copy: the buffer returns to the camera
+        timestamp = request.get_metadata().get("SensorTimestamp")  # ns of CLOCK_BOOTTIME
     finally:
         request.release()
-    if stamp is None:
+    if timestamp is None:
         return RawFrame(image)
-    age = time.clock_gettime(time.CLOCK_BOOTTIME) - stamp / 1e9
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - timestamp / 1e9
     return RawFrame(image, time.monotonic() - max(0.0, age))
 
 
 def _close(device: Any) -> None:
-    """Stop and let go, whatever state it is in."""
-    for end in (device.stop, device.close):
+    """Stop and close the device in any state."""
+    for close in (device.stop, device.close):
         with suppress(Exception):
-            end()
+            close()

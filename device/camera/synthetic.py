@@ -1,8 +1,8 @@
-"""A camera that needs no camera: drawn people who move, smile and do not.
+"""A synthetic camera: it draws two people who move, change their expression and leave.
 
-`synthetic` gives the size that was asked for at 30 frames a second, `synthetic:320x240@15` another size and rate. It
-behaves as a live camera does. `synthetic:fast` is never waited for and loses nothing, for tests that run for long.
-What frame number n shows depends on n and the seed alone.
+`synthetic` gives the requested size at 30 frames per second, `synthetic:320x240@15` another size and rate; both behave
+like a live camera. `synthetic:fast` gives frames as fast as they are read and drops none, for long tests. The content
+of a frame depends on its number and the seed only.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from pocketsight.device.vision.image import Image
 
 FPS = 30.0
 SOURCE_PATTERN = re.compile(r"synthetic(?::(?=.))?(?:(\d+)x(\d+))?(?:@?(fast)|@(\d+(?:\.\d+)?))?")
-NOISE_LEVELS = 7  # levels of noise, which every sensor has
-CYCLE_SECONDS = 20.0  # seconds after which everything comes again: one person turns sad, the other goes away
-SAD_AFTER, AWAY_BETWEEN = 14.0, (8.0, 12.0)
+NOISE_LEVELS = 7  # amplitude of the sensor noise
+CYCLE_SECONDS = 20.0  # the story repeats: one person turns sad, the other one leaves and returns
+SAD_AFTER, AWAY_BETWEEN = 14.0, (8.0, 12.0)  # seconds of the cycle
 
 
 class Person(NamedTuple):
-    """Somebody in a frame."""
+    """A person in a frame."""
 
-    left: int  # pixels of the portrait's corner; it may reach out of the frame
+    left: int  # pixels: the corner of the portrait, which may extend beyond the frame
     top: int
     expression: str  # happy or sad
-    box: Box  # of the face, pixels
+    box: Box  # face, in pixels
 
 
 class SyntheticScene:
-    """Draws frames of `size` (height, width)."""
+    """Draws frames of `size` (height, width), in pixels."""
 
     def __init__(self, size: tuple[int, int], seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -60,33 +60,33 @@ class SyntheticScene:
         ]
 
     def place_people(self, seconds: float) -> list[Person]:
-        """Who is there, the first on the left."""
-        at = seconds % CYCLE_SECONDS
-        people = [self._place_person(0, seconds, "sad" if at >= SAD_AFTER else "happy", 0.0)]
-        begin, end = AWAY_BETWEEN
-        gone = min(1.0, max(0.0, min(at - begin, end + 1 - at)))  # a second to go, a second to come
-        if gone < 1:
-            people.append(self._place_person(1, seconds, "sad", gone))
+        """The people in the frame at a time, in seconds; the first one is on the left."""
+        phase = seconds % CYCLE_SECONDS
+        people = [self._place_person(0, seconds, "sad" if phase >= SAD_AFTER else "happy", 0.0)]
+        start, end = AWAY_BETWEEN
+        absence = min(1.0, max(0.0, min(phase - start, end + 1 - phase)))  # a second to leave, a second to return
+        if absence < 1:
+            people.append(self._place_person(1, seconds, "sad", absence))
         return people
 
     def _place_person(self, index: int, seconds: float, expression: str, absence: float) -> Person:
         height, width = self.size
-        room = width / 2 - self.portrait_size, height - self.portrait_size
+        range_x, range_y = width / 2 - self.portrait_size, height - self.portrait_size
         x = 0.5 + 0.5 * math.sin(0.9 * seconds + self.phases[2 * index])
         y = 0.5 + 0.35 * math.sin(0.7 * seconds + self.phases[2 * index + 1])
-        left, top = round(index * width / 2 + x * room[0]), round(y * room[1] + absence * (height - y * room[1]))
+        left, top = round(index * width / 2 + x * range_x), round(y * range_y + absence * (height - y * range_y))
         box = Box(*(c + self.portrait_size * f for c, f in zip((left, top, left, top), FACE_BOX, strict=True)))
         return Person(left, top, expression, box)
 
     def draw(self, number: int, fps: float = FPS) -> Image:
-        """Frame `number`, as RGB (H, W, 3)."""
+        """Frame `number` of a camera with `fps`, RGB (H, W, 3), uint8."""
         image = self.background.copy()
-        for which, person in enumerate(self.place_people(number / fps)):
-            portrait, mask = self.portraits[which][person.expression]
-            high = min(self.portrait_size, self.size[0] - person.top)
-            if high > 0:
-                part = image[person.top : person.top + high, person.left : person.left + self.portrait_size]
-                cv2.copyTo(portrait[:high], mask[:high], part)
+        for index, person in enumerate(self.place_people(number / fps)):
+            portrait, mask = self.portraits[index][person.expression]
+            visible = min(self.portrait_size, self.size[0] - person.top)
+            if visible > 0:
+                area = image[person.top : person.top + visible, person.left : person.left + self.portrait_size]
+                cv2.copyTo(portrait[:visible], mask[:visible], area)
         y, x = self.noise_offsets[number % len(self.noise_offsets)]
         cv2.add(image, self.noise[y : y + self.size[0], x : x + self.size[1]], image)
         return image
@@ -95,16 +95,16 @@ class SyntheticScene:
 def open_synthetic(
     source: str, size: tuple[int, int], stop: threading.Event, report_fault: FaultReporter, reconnect: bool
 ) -> AbstractContextManager[Camera]:
-    """The camera that `source` describes. Raises CameraError where it describes none."""
-    found = SOURCE_PATTERN.fullmatch(source)
-    if not found:
-        raise CameraError(f"no camera {source!r}; it is like synthetic, synthetic:640x480@15 or synthetic:fast")
-    width, height, fast, rate = found.groups()
+    """Open the camera that `source` describes. Raises CameraError when it has another form or is out of range."""
+    match = SOURCE_PATTERN.fullmatch(source)
+    if not match:
+        raise CameraError(f"no camera {source!r}; use synthetic, synthetic:640x480@15 or synthetic:fast")
+    width, height, fast, rate = match.groups()
     if width:
         size = int(height), int(width)
     fps = float(rate or FPS)
     if not (32 <= min(size) and max(size) <= 4096 and 0.1 <= fps <= 1000):
-        raise CameraError(f"no camera {source!r}; 32 to 4096 pixels a side, and 0.1 to 1000 frames a second")
+        raise CameraError(f"no camera {source!r}; use 32 to 4096 pixels per side, and 0.1 to 1000 frames per second")
     if fast:
         camera = Camera(_render_frames(SyntheticScene(size), stop), source)
         camera.fps = FPS
@@ -121,13 +121,13 @@ def _render_frames(scene: SyntheticScene, stop: threading.Event) -> Iterator[Fra
 
 @contextmanager
 def _open_realtime(size: tuple[int, int], fps: float) -> Iterator[CaptureDevice]:
-    stage, start, number = SyntheticScene(size), time.monotonic(), -1
+    scene, start, number = SyntheticScene(size), time.monotonic(), -1
 
     def read() -> RawFrame:
         nonlocal number
-        number = max(number + 1, math.floor((time.monotonic() - start) * fps))  # a slow machine leaves some out
-        born = start + number / fps
-        time.sleep(max(0.0, born - time.monotonic()))
-        return RawFrame(stage.draw(number, fps), born)
+        number = max(number + 1, math.floor((time.monotonic() - start) * fps))  # skips frames if late
+        captured = start + number / fps
+        time.sleep(max(0.0, captured - time.monotonic()))
+        return RawFrame(scene.draw(number, fps), captured)
 
     yield CaptureDevice(read, fps)

@@ -1,1 +1,1 @@
-"""The commands of `pocketsight` that need nothing but the board, a file each."""
+"""The command line of `pocketsight`: the commands of the board, one file each."""

@@ -1,27 +1,52 @@
-"""`pocketsight bench`, and `pocketsight bench compare`."""
+"""`pocketsight bench`, `pocketsight bench compare`, and the commands of the entry point group of bench."""
 
 from __future__ import annotations
 
-from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import DurationParam, ThreadCountsParam, model_options
+from pocketsight.device.cli.options import MODEL_FIELDS, DurationParam, ThreadCountsParam, click_option, config_options
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
+from pocketsight.device.runtime.config import RunConfig
+
+if TYPE_CHECKING:
+    from pocketsight.device.bench.reports import AnyReport
 
 DEFAULT_FRAMES = 500
+ENTRY_POINT_GROUP = "pocketsight.commands.bench"
 
 
 class BenchCommand(click.Command):
-    """Measures, unless its first word is `compare`, which is a command of its own."""
+    """A command that measures, unless its first argument names a subcommand.
+
+    click.Group cannot have both MODELS and subcommands.
+    """
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
-        if args[:1] == ["compare"]:
-            return compare.make_context(f"{info_name} compare", args[1:], *rest, **extra)
+        if args and args[0] in _subcommand_names():
+            return _subcommand(args[0]).make_context(f"{info_name} {args[0]}", args[1:], *rest, **extra)
         return super().make_context(info_name, args, *rest, **extra)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _subcommand(name).get_short_help_str()) for name in _subcommand_names()])
+
+
+def _subcommand_names() -> list[str]:
+    return sorted(["compare", *entry_points(group=ENTRY_POINT_GROUP).names])
+
+
+def _subcommand(name: str) -> click.Command:
+    if name == "compare":
+        return compare
+    (entry,) = entry_points(group=ENTRY_POINT_GROUP, name=name)
+    command: click.Command = entry.load()
+    return command
 
 
 @click.command(cls=BenchCommand)
@@ -30,27 +55,25 @@ class BenchCommand(click.Command):
     "--camera",
     default=str(EXAMPLE_IMAGE),
     metavar="SOURCE",
-    help="As for run.  [default: a picture with one face, 320x240, again and again]",
+    help="Source, as for run.  [default: a 320x240 image with one face, repeated]",
 )
-@click.option("--frames", type=click.IntRange(1), help=f"How many are counted.  [default: {DEFAULT_FRAMES}]")
-@click.option("--duration", type=DurationParam(), help="Instead of --frames: 10min, to see what heat does.")
-@click.option(
-    "--chart", type=click.Path(path_type=Path), metavar="FILE.png", help="Draw the run of --duration over time."
-)
+@click.option("--frames", type=click.IntRange(1), metavar="N", help=f"Frames to count.  [default: {DEFAULT_FRAMES}]")
+@click.option("--duration", type=DurationParam(), help="Count for this long, such as 10min, instead of --frames.")
 @click.option(
     "--warmup",
     type=click.IntRange(0),
-    help="Frames a sitting before counting starts.  [default: until frames become no faster]",
+    metavar="N",
+    help="Frames to leave out at the start of each session.  [default: until the times settle]",
 )
-@click.option("--per-op", is_flag=True, help="Also what each operator of the models takes.")
-@click.option("--json", "as_json", is_flag=True, help="For programs, and for compare.")
-@partial(model_options, threads=ThreadCountsParam(), threads_help="For each model; several, as 1,2,4, are compared.")
+@click.option("--per-op", is_flag=True, help="Also measure each operator of the models.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, which compare and plot read.")
+@config_options(name for name in MODEL_FIELDS if name != "threads")
+@click_option("threads", ThreadCountsParam(), "Threads for each model; several numbers, as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...],
     camera: str,
     frames: int | None,
     duration: float | None,
-    chart: Path | None,
     warmup: int | None,
     per_op: bool,
     as_json: bool,
@@ -60,84 +83,91 @@ def bench(
     threads: tuple[int, ...] | None,
     delegate: str,
 ) -> None:
-    """Measure latency on this machine, stage by stage, through the same pipeline as run.
+    """Measure the latency of each stage of a run on this machine.
 
-    With MODELS only those, each alone, in turn in one run.
-
-    `pocketsight bench compare OLD.json NEW.json` says what became faster or slower.
+    With MODELS, measure only these, interleaved, each on its own stage.
     """
-    from pocketsight.device.bench.benchmark import run_benchmark
-    from pocketsight.device.bench.chart import write_chart
-    from pocketsight.device.bench.formatting import chart_title, format_report
-    from pocketsight.device.bench.model_benchmark import benchmark_models
-    from pocketsight.device.bench.op_profile import profile_operators
-    from pocketsight.device.bench.thread_sweep import sweep_threads
-    from pocketsight.device.runtime.config import RunConfig
-
-    _check_options(models, frames, duration, chart, per_op, threads)
-    count = threads[0] if threads else None
+    _check_options(models, frames, duration, per_op, threads or ())
     config = RunConfig(
-        camera,
-        resolution,
-        detector,
-        classifier,
-        count,
+        camera=camera,
+        resolution=resolution,
+        detector=detector,
+        classifier=classifier,
+        threads=threads[0] if threads else None,
+        delegate=delegate,
         max_frames=frames or DEFAULT_FRAMES,
         idle_fps=0,
-        delegate=delegate,
     )
+    _print_report(_measure(config, models, threads or (), duration, warmup, per_op), as_json)
+
+
+def _measure(
+    config: RunConfig,
+    models: tuple[Path, ...],
+    threads: tuple[int, ...],
+    duration: float | None,
+    warmup: int | None,
+    per_op: bool,
+) -> AnyReport:
+    from pocketsight.device.bench.benchmark import run_benchmark
+    from pocketsight.device.bench.model_benchmark import benchmark_models
+    from pocketsight.device.bench.op_profile import profile_operators
+    from pocketsight.device.bench.reports import MeasuredReport
+    from pocketsight.device.bench.thread_sweep import sweep_threads
+
+    report: MeasuredReport
+    if len(threads) > 1:
+        return sweep_threads(config, threads, warmup)
     if models:
-        result = benchmark_models(models, camera, resolution, count, frames or DEFAULT_FRAMES, warmup, delegate)
-    elif threads and len(threads) > 1:
-        result = sweep_threads(config, threads, warmup)
+        frames = config.max_frames or DEFAULT_FRAMES
+        report = benchmark_models(
+            models, config.camera, config.resolution, config.threads, frames, warmup, config.delegate
+        )
     else:
-        result = run_benchmark(config, warmup, duration)
+        report = run_benchmark(config, warmup, duration)
     if per_op:
-        result["operators"] = [profile_operators(Path(model["file"]), model["threads"]) for model in result["models"]]
-    _print_report(result, as_json, format_report)
-    if chart:  # last, so that a chart that cannot be written costs no numbers
-        write_chart(chart, result["over_time"], chart_title(result))
+        report["operators"] = [profile_operators(Path(model["file"]), model["threads"]) for model in report["models"]]
+    return report
 
 
 def _check_options(
-    models: tuple[Path, ...],
-    frames: int | None,
-    duration: float | None,
-    chart: Path | None,
-    per_op: bool,
-    threads: tuple[int, ...] | None,
+    models: tuple[Path, ...], frames: int | None, duration: float | None, per_op: bool, threads: tuple[int, ...]
 ) -> None:
     """Raise SettingsError where options contradict each other."""
-    several = len(threads or ()) > 1
-    for is_invalid, words in (
-        (duration and frames, "say either --frames or --duration"),
-        (duration and (models or several), "--duration measures one run: without MODELS, on one number of --threads"),
-        (chart and not duration, "--chart draws a run over time: say for how long, as in --duration 10min"),
-        (chart and not chart.parent.is_dir(), f"the folder of {chart} is not there; make it, or name another"),
-        (several and models, "several numbers of --threads are compared in a run: leave MODELS out, or say one number"),
-        (several and per_op, "--per-op goes with one number of --threads"),
+    several = len(threads) > 1
+    for is_invalid, message in (
+        (duration and frames, "give either --frames or --duration, not both"),
+        (
+            duration and (models or several),
+            "--duration measures one run: leave MODELS out and give one number of --threads",
+        ),
+        (
+            several and models,
+            "several numbers of --threads are compared in a run: leave MODELS out, or give one number",
+        ),
+        (several and per_op, "--per-op needs one number of --threads"),
     ):
         if is_invalid:
-            raise SettingsError(words)
+            raise SettingsError(message)
 
 
 @click.command()
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Also of two machines, sources or numbers of threads.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--force", is_flag=True, help="Compare reports of different boards, sources or numbers of threads.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def compare(old: Path, new: Path, force: bool, as_json: bool) -> None:
-    """Say what is faster or slower in NEW than in OLD, both by `pocketsight bench --json`.
+    """Compare NEW with OLD, two reports of `pocketsight bench --json`.
 
-    What differs by less than two runs of the same thing do is not told apart.
+    Differences within run-to-run noise count as "no difference".
     """
-    from pocketsight.device.bench import compare as module
-    from pocketsight.device.bench.formatting import format_report
+    from pocketsight.device.bench.compare import compare as compare_reports
+    from pocketsight.device.bench.compare import read_report
 
-    _print_report(module.compare(module.read_report(old), module.read_report(new), force), as_json, format_report)
+    _print_report(compare_reports(read_report(old), read_report(new), force), as_json)
 
 
-def _print_report(result: dict[str, Any], as_json: bool, as_text: Any) -> None:
-    from pocketsight.device.bench.formatting import format_json as to_json
+def _print_report(report: AnyReport, as_json: bool) -> None:
+    from pocketsight.device.bench.formatting import format_json, format_report
 
-    click.echo(to_json(result) if as_json else as_text(result))
+    click.echo(format_json(report) if as_json else format_report(report))

@@ -1,4 +1,4 @@
-"""`pocketsight camera`: which there are, and what one gives."""
+"""`pocketsight camera`: the list of cameras, and a test of one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pocketsight.device.cli.options import SizeParam
+from pocketsight.device.cli.options import click_option
 from pocketsight.device.errors import ModelError
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import DETECTOR
 
 if TYPE_CHECKING:
     from pocketsight.device.camera.devices import VideoDevice
@@ -21,73 +21,78 @@ if TYPE_CHECKING:
 
 @click.group()
 def camera() -> None:
-    """Find cameras and try them."""
+    """List cameras and test one."""
 
 
 @camera.command("list")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
-    """Show which cameras there are, and who holds them."""
+    """List the cameras, and the processes that use them."""
     from pocketsight.device.camera.devices import list_cameras, list_pi_cameras
 
-    found = list_cameras()
+    devices = list_cameras()
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+        click.echo(json.dumps([asdict(device) for device in devices], indent=2))
         return
-    why = list_pi_cameras()[1]
-    lines = [_device_line(one) for one in found] or ["no camera at this machine"]
-    click.echo("\n".join(lines + ([f"no pi: {why}"] if why else [])))
+    no_pi_reason = list_pi_cameras()[1]
+    lines = [_device_line(device) for device in devices] or ["no camera is connected"]
+    click.echo("\n".join(lines + ([f"no pi: {no_pi_reason}"] if no_pi_reason else [])))
 
 
 def _device_line(device: VideoDevice) -> str:
-    held = f"; held by {', '.join(device.holders)}" if device.holders else ""
-    takes = f"--camera {device.source}" if device.is_capture_device else "no camera"
-    return f"{takes:14} {device.name} ({device.note}){held}"
+    holders = f"; used by {', '.join(device.holders)}" if device.holders else ""
+    option = f"--camera {device.source}" if device.is_capture_device else "not a camera"
+    return f"{option:14} {device.name} ({device.note}){holders}"
 
 
 @camera.command("test")
 @click.argument("source", default="auto")
-@click.option("--duration", default=3.0, show_default=True, type=click.FloatRange(0.1, 600), help="How long to look.")
-@click.option("--resolution", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE.png", help="Write a sheet to look at.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option(
+    "--duration",
+    default=3.0,
+    metavar="SECONDS",
+    type=click.FloatRange(0.1, 600),
+    help="Time to read frames.  [default: 3]",
+)
+@click_option("resolution")
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE.png", help="Write a contact sheet.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def test(source: str, duration: float, resolution: tuple[int, int], out: Path | None, as_json: bool) -> None:
-    """Try SOURCE, as for run, and tell what it gives. The sheet shows whether red and blue are in their places."""
+    """Read frames from SOURCE, as for run, and report their rate, age and quality.
+
+    The contact sheet shows frames, among others to check that red and blue are not swapped.
+    """
     from pocketsight.device.camera.diagnose import diagnose_camera, write_test_sheet
 
-    detector, why = _load_detector()
-    trial, sheet = diagnose_camera(source, resolution, duration, detector)
+    detector, load_error = _load_detector()
+    report, sheet = diagnose_camera(source, resolution, duration, detector)
     if out:
         write_test_sheet(out, sheet)
-    click.echo(json.dumps(trial.to_dict(), indent=2) if as_json else _report_text(trial))
-    if why:
-        click.echo(f"faces were not looked for: {why}", err=True)
+    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
+    if load_error:
+        click.echo(f"faces were not counted: {load_error}", err=True)
     if out:
         click.echo(f"wrote {out}", err=True)
 
 
 def _load_detector() -> tuple[Model | None, str]:
-    """The detector that comes with pocketsight; a camera can be tried without."""
+    """The shipped detector, or None and the reason; a camera can be tested without it."""
     from pocketsight.device.inference.interpreter import load_on_cpu
 
     try:
-        return load_on_cpu(MODELS_DIR / "detector.tflite", "detector", 1), ""
+        return load_on_cpu(DETECTOR, "detector", 1), ""
     except ModelError as error:
         return None, str(error)
 
 
 def _report_text(report: CameraReport) -> str:
-    since = (
-        "since its exposure"
-        if report.has_timestamps
-        else "since it arrived; this camera does not say when it was exposed"
-    )
+    since = "since exposure" if report.has_timestamps else "since arrival; this camera does not report exposure times"
     rows = {
         "camera": report.camera,
         "size": f"{report.width}x{report.height}",
-        "frames": f"{report.frames} in {report.duration_s:g} s, {report.fps:g} a second, {report.dropped} dropped",
+        "frames": f"{report.frames} in {report.duration_s:g} s, {report.fps:g} per second, {report.dropped} dropped",
         "age": f"{report.latency_ms:g} ms {since}",
-        "frozen": f"{'YES' if report.frozen else 'no'}, {report.repeated_frames} frames were the one before",
+        "frozen": f"{'YES' if report.frozen else 'no'}, {report.repeated_frames} repeated frames",
         "brightness": f"{report.brightness:g} of 255",
         "sharpness": f"{report.sharpness:g}",
     }

@@ -1,4 +1,4 @@
-"""`pocketsight data`: the group; most of its commands are the workstation's."""
+"""`pocketsight data`: the group. Most of its commands are the workstation's and come through entry points."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from pocketsight.device.cli.main import DataCommandGroup
 
 @click.group(cls=DataCommandGroup)
 def data() -> None:
-    """Collect pictures, label, check and split them."""
+    """Collect, label, check and split images."""

@@ -8,64 +8,64 @@ from pathlib import Path
 
 import click
 
+from pocketsight.device.cli.options import click_option
 from pocketsight.device.doctor.report import Finding
 from pocketsight.device.errors import PocketsightError
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import DETECTOR
 
 
 @click.command()
 @click.argument("message", nargs=-1)
+@click_option("detector")
+@click_option("classifier")
 @click.option(
-    "--detector",
+    "--log-dir",
     type=click.Path(path_type=Path),
-    default=MODELS_DIR / "detector.tflite",
-    help="The detector.  [default: the one that comes with pocketsight]",
+    default=Path("."),
+    metavar="FOLDER",
+    help="Folder for the log.  [default: the current folder]",
 )
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", help="Also check this settings file.")
 @click.option(
-    "--classifier",
-    type=click.Path(path_type=Path),
-    default=MODELS_DIR / "sentiment.tflite",
-    help="The classifier.  [default: the one that comes with pocketsight]",
+    "--port", default=8080, metavar="PORT", type=click.IntRange(1, 65535), help="Port of the web page.  [default: 8080]"
 )
-@click.option(
-    "--folder", type=click.Path(path_type=Path), default=Path("."), help="Where the log goes.  [default: here]"
-)
-@click.option("--config", type=click.Path(path_type=Path), help="A file of settings for run: is it right?")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Of the page.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(
     message: tuple[str, ...],
     detector: Path,
     classifier: Path,
-    folder: Path,
+    log_dir: Path,
     config: Path | None,
     port: int,
     as_json: bool,
 ) -> None:
-    """Find out what is wrong with this machine, and say what cures it.
+    """Check this machine and suggest a fix for each problem.
 
-    Status 1 when something must be mended first. With an error MESSAGE: what that one means.
+    The exit status is 1 if there is an error. With MESSAGE, explain this error message instead.
     """
     from pocketsight.device.doctor import known_errors, report
     from pocketsight.device.doctor.checks import make_checks
 
     if message:
-        cure = known_errors.find_fix(" ".join(message))
-        click.echo(cure or "not a message that the doctor knows; pocketsight doctor without it looks at the machine")
-        sys.exit(0 if cure else 1)
+        fix = known_errors.find_fix(" ".join(message))
+        click.echo(fix or "this message is not known; run pocketsight doctor to check the machine")
+        sys.exit(0 if fix else 1)
     settings = (lambda: check_config(config)) if config else None
-    found = report.run_checks(make_checks(detector, classifier, MODELS_DIR / "detector.tflite", folder, port, settings))
-    click.echo(json.dumps(report.as_json(found), indent=2) if as_json else report.as_text(found))
-    sys.exit(1 if report.has_failures(found) else 0)
+    findings = report.run_checks(make_checks(detector, classifier, DETECTOR, log_dir, port, settings))
+    click.echo(json.dumps(report.as_json(findings), indent=2) if as_json else report.as_text(findings))
+    sys.exit(1 if report.has_failures(findings) else 0)
 
 
 def check_config(path: Path) -> Finding:
-    """Would `pocketsight run --config` take this file?"""
+    """Would `pocketsight run --config` accept this file?"""
     from pocketsight.device.cli.config_file import read_config_file
-    from pocketsight.device.cli.run import run
+    from pocketsight.device.cli.run import read_config, run
 
     try:
-        count = len(read_config_file(path, run, click.Context(run)))
+        read_config(run, ["--config", str(path)])
+        count = len(read_config_file(path))
     except PocketsightError as error:
-        return Finding("settings", "fail", str(error), f"mend {path}; pocketsight config show shows what holds")
+        return Finding(
+            "settings", "fail", str(error), f"correct {path}; pocketsight config show --toml shows an example"
+        )
     return Finding("settings", "ok", f"{count} in {path}")

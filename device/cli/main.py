@@ -1,5 +1,8 @@
-"""The command. Ours are in `commands/`, a file each; those of the other folders arrive through entry points, so that
-nothing here imports them. Each is loaded when it is called."""
+"""The command `pocketsight`. Its groups load a command when it is called.
+
+Commands of the board are in this folder, one file each. Those of the workstation come through entry points, so nothing
+in device/ imports them.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +14,36 @@ from typing import Any
 import click
 
 from pocketsight.device.errors import PocketsightError
+from pocketsight.device.system.install_hint import install_command
+from pocketsight.device.system.logging_setup import configure_logging
 
 BUILTIN_COMMANDS = "bench", "camera", "config", "data", "doctor", "info", "run", "verify"
-
-INSTALL_HINTS = {  # how to get a missing module
-    "cv2": "pip install 'pocketsight[opencv]', or on a Pi: sudo apt install python3-opencv",
-    "paho": "pip install 'pocketsight[mqtt]', in an environment that does not see apt's older one",
-    **dict.fromkeys(("prometheus_client", "starlette", "uvicorn"), "pip install 'pocketsight[web]'"),
+EXTRA_BY_MODULE = {
+    "cv2": "opencv",
+    "paho": "mqtt",
+    **dict.fromkeys(("prometheus_client", "starlette", "uvicorn"), "web"),
     **dict.fromkeys(
-        ("PIL albumentations imagehash keras matplotlib pycocotools rich sklearn tensorflow yaml").split(),
-        "pip install 'pocketsight[train]'",
+        (
+            "PIL albumentations defusedxml imagehash jinja2 keras matplotlib pycocotools rich scipy sklearn tensorflow yaml"
+        ).split(),
+        "train",
     ),
+    "skimage": "demo",
+}
+OTHER_INSTALLS = {
+    "cv2": ", or on a Raspberry Pi: sudo apt install python3-opencv",
+    "paho": ", in an environment that does not see the older package of apt",
 }
 
 
 class CommandGroup(click.Group):
-    """Our commands plus those that pyproject.toml lists; our errors become one line and exit status 1."""
+    """The commands of a group: files in this folder, and entry points of the other parts of pocketsight.
+
+    A PocketsightError becomes one line and exit status 1.
+    """
 
     builtin: tuple[str, ...] = BUILTIN_COMMANDS
-    entry_point_group = "pocketsight.commands"  # the group of entry points
+    entry_point_group = "pocketsight.commands"
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*self.builtin, *entry_points(group=self.entry_point_group).names])
@@ -48,19 +62,23 @@ class CommandGroup(click.Group):
         except PocketsightError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            if error.errno != ENOSPC or error.filename:  # of a file ours would be an PocketsightError
+            if error.errno != ENOSPC or error.filename:  # errors of our own files are PocketsightErrors
                 raise
             raise click.ClickException(f"the output cannot be written: {error.strerror}") from error
         except ModuleNotFoundError as error:
             name = (error.name or "").partition(".")[0]
-            if name not in INSTALL_HINTS:
+            if name not in EXTRA_BY_MODULE:
                 raise
-            line = f"{name} is not installed; get it with: {INSTALL_HINTS[name]}"
-            raise click.ClickException(line) from error
+            raise click.ClickException(f"{name} is not installed; get it with: {install_hint(name)}") from error
+
+
+def install_hint(module: str) -> str:
+    """The command that installs a module of an extra."""
+    return install_command(EXTRA_BY_MODULE[module]) + OTHER_INSTALLS.get(module, "")
 
 
 class DataCommandGroup(CommandGroup):
-    """Of `pocketsight data`."""
+    """The commands of `pocketsight data`."""
 
     builtin: tuple[str, ...] = ("capture",)
     entry_point_group = "pocketsight.commands.data"
@@ -68,5 +86,8 @@ class DataCommandGroup(CommandGroup):
 
 @click.group(cls=CommandGroup)
 @click.version_option(package_name="pocketsight")
-def main() -> None:
-    """Train, export and run a face detector and a happy/sad classifier."""
+@click.option("-v", "--verbose", count=True, help="Show more messages; -vv shows debug messages.")
+@click.option("-q", "--quiet", is_flag=True, help="Show only errors.")
+def main(verbose: int, quiet: bool) -> None:
+    """Train, export and run a face detector and a face classifier."""
+    configure_logging(-1 if quiet else verbose)

@@ -1,22 +1,27 @@
-"""Options that several commands share."""
+"""Parameter types, and the options that the fields of RunConfig become."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import MODEL_NAMES
+from pocketsight.device.runtime.config import MAX_THREADS, OPTIONS, RunConfig
+from pocketsight.device.runtime.option_spec import Kind, OptionSpec
 
-MAX_THREADS = 64  # at most
+MODEL_FIELDS = "detector", "classifier", "resolution", "delegate", "threads"  # shared by all commands with a pipeline
+BYTE_UNITS = {"kB": 3, "MB": 6, "GB": 9}  # powers of ten
 
 
 class SizeParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not a generic before click 8.4
-    """WIDTHxHEIGHT on the command line, (height, width) within."""
+    """WIDTHxHEIGHT on the command line, (height, width) in the code."""
 
     name = "WIDTHxHEIGHT"
 
@@ -30,79 +35,101 @@ class SizeParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not
 
 
 class FiniteFloatRange(click.FloatRange):
-    """A number within a range; nan and infinity are within none."""
+    """A number in a range. nan and infinity are never in it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         if not isfinite(number):
-            self.fail(f"{value!r} is no number", param, ctx)
+            self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
 
 
 class PathParam(click.Path):
-    """A path that is one: an empty text would be the current folder."""
+    """A path, with ~ for the home folder. An empty text is refused: it would mean the current folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not str(value):
-            self.fail("an empty text is no path", param, ctx)
+            self.fail("a path must not be empty", param, ctx)
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
 class DetectorParam(PathParam):
-    """A model file, or `tiny` or `large` for those that come with pocketsight."""
+    """A model file, or `tiny` or `large` for the other shipped detectors."""
 
     name = "FILE|tiny|large"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in ("tiny", "large") and not Path(value).exists():
-            return MODELS_DIR / f"detector-{value}.tflite"
+            return MODEL_NAMES[value]
         return super().convert(value, param, ctx)
 
 
+class LogTargetParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A target of the log, with ~ for the home folder."""
+
+    name = "TARGET"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return os.path.expanduser(value)
+
+
+class ZoneParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """`x,y x,y …` on the command line, a Zone in the code. Raises SettingsError where it has no area."""
+
+    name = "'X,Y X,Y …'"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from pocketsight.device.tracking.zones import parse_zone
+
+        return parse_zone(value) if isinstance(value, str) else value
+
+
 class ByteSizeParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """10MB on the command line, a number of bytes within."""
+    """10MB on the command line, a number of bytes in the code."""
 
     name = "BYTES"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg])b?", value, re.IGNORECASE)
-        if not found or not float(found[1]):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg])b?", value, re.IGNORECASE)
+        if not match or not float(match[1]):
             self.fail(f"{value!r} is not like 500kB, 10MB or 1GB", param, ctx)
-        return round(float(found[1]) * {"k": 1e3, "m": 1e6, "g": 1e9}[found[2].lower()])
+        return round(float(match[1]) * {"k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()])
 
 
 class DelegateParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """auto, cpu or edgetpu; the last with a bus and a number behind, when there are several."""
+    """auto, cpu or edgetpu; edgetpu with a bus and a number where there are several."""
 
     name = "delegate"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not re.fullmatch(r"auto|cpu|edgetpu(:usb|:pci)?(:\d{1,2})?", value):
-            self.fail(f"{value!r} is none of auto, cpu, edgetpu, edgetpu:usb, edgetpu:pci, edgetpu:usb:1", param, ctx)
+            self.fail(
+                f"{value!r} is not one of auto, cpu, edgetpu, edgetpu:usb, edgetpu:pci, edgetpu:usb:1", param, ctx
+            )
         return str(value)
 
 
 class DurationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """10min on the command line, a number of seconds within."""
+    """10min on the command line, a number of seconds in the code."""
 
     name = "TIME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, int | float):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", value)
-        if not found or not float(found[1]):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", value)
+        if not match or not float(match[1]):
             self.fail(f"{value!r} is not like 90s, 10min or 1h", param, ctx)
-        return float(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
+        return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]]
 
 
 class ThreadCountsParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """1,2,4 on the command line, different numbers of threads within."""
+    """1,2,4 on the command line, different numbers of threads in the code."""
 
     name = "N[,N...]"
 
@@ -115,36 +142,99 @@ class ThreadCountsParam(click.ParamType):  # type: ignore[type-arg,unused-ignore
         return tuple(map(int, words))
 
 
+class AliasedOption(click.Option):
+    """An option with a second spelling that the help does not show."""
+
+    def __init__(self, *args: Any, hidden_alias: str | None = None, **more: Any) -> None:
+        super().__init__([*args[0], *([hidden_alias] if hidden_alias else [])], *args[1:], **more)
+        self.hidden_alias = hidden_alias
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        return record and (record[0].replace(f", {self.hidden_alias}", ""), record[1])
+
+
 THREAD_COUNT = click.IntRange(1, MAX_THREADS)
+PARAM_TYPES: dict[Kind, Callable[[OptionSpec], click.ParamType]] = {  # type: ignore[type-arg,unused-ignore]
+    "bytes": lambda spec: ByteSizeParam(),
+    "choice": lambda spec: click.Choice(spec.choices),
+    "delegate": lambda spec: DelegateParam(),
+    "detector": lambda spec: DetectorParam(),
+    "flag": lambda spec: click.BOOL,
+    "integer": lambda spec: click.IntRange(_whole(spec.minimum), _whole(spec.maximum)),
+    "log_target": lambda spec: LogTargetParam(),
+    "number": lambda spec: FiniteFloatRange(spec.minimum, spec.maximum, min_open=spec.min_open),
+    "path": lambda spec: PathParam(),
+    "resolution": lambda spec: SizeParam(),
+    "text": lambda spec: click.STRING,
+    "zone": lambda spec: ZoneParam(),
+}
 
 
-def model_options(command: Any, threads: Any = THREAD_COUNT, threads_help: str = "For each model.") -> Any:
-    """Which models, and on how many threads: the same for every command that runs the pipeline."""
-    for option in (
-        click.option("--threads", type=threads, help=f"{threads_help}  [default: the fastest]"),
-        click.option(
-            "--delegate",
-            type=DelegateParam(),
-            default="auto",
-            show_default=True,
-            metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
-            help="What runs the models; auto: a Coral, where there is one and a file compiled for it.",
-        ),
-        click.option(
-            "--resolution", type=SizeParam(), default="640x480", show_default=True, help="Asked of a live camera."
-        ),
-        click.option(
-            "--classifier",
-            type=click.Path(path_type=Path),
-            default=MODELS_DIR / "sentiment.tflite",
-            help="The classifier.  [default: the one that comes with pocketsight]",
-        ),
-        click.option(
-            "--detector",
-            type=DetectorParam(),
-            default=MODELS_DIR / "detector.tflite",
-            help="The detector, tiny or large for others that ship.  [default: the middle one]",
-        ),
-    ):
-        command = option(command)
-    return command
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def click_option(field: str, type: Any = None, help: str = "") -> Callable[[Any], Any]:
+    """The decorator that adds the option of a field of RunConfig. `type` and `help` replace those of the field."""
+    spec = OPTIONS[field]
+    flag = f"{spec.flag}/{spec.negated_flag}" if spec.negated_flag else spec.flag
+    value = getattr(RunConfig, field, None)
+    default = format_value(field, value) if spec.default_text is None and spec.kind != "flag" else spec.default_text
+    return click.option(
+        field,
+        flag,
+        cls=AliasedOption,
+        hidden_alias=spec.hidden_alias,
+        type=None if spec.kind == "flag" else type or PARAM_TYPES[spec.kind](spec),
+        is_flag=spec.kind == "flag",
+        multiple=spec.multiple,
+        default=value,
+        metavar=None if type else spec.metavar,
+        help=(help or spec.help) + (f"  [default: {default}]" if default else ""),
+    )
+
+
+def config_options(fields: Iterable[str]) -> Callable[[Any], Any]:
+    """The decorator that adds the options of some fields of RunConfig, in their order."""
+    options = [click_option(field) for field in fields]
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def format_value(field: str, value: Any) -> str:
+    """A value of a field of RunConfig as the command line and a settings file take it; "" where it is not set."""
+    spec = OPTIONS[field]
+    if value is None:
+        return ""
+    if spec.multiple:
+        return ", ".join(_format_one(spec.kind, item) for item in value)
+    return _format_one(spec.kind, value)
+
+
+def format_items(field: str, values: Iterable[Any]) -> list[str]:
+    """The values of a field that takes several, as texts."""
+    return [_format_one(OPTIONS[field].kind, item) for item in values]
+
+
+def _format_one(kind: Kind, value: Any) -> str:
+    if kind == "flag":
+        return "true" if value else "false"
+    if kind == "bytes":
+        unit = next((unit for unit, power in reversed(BYTE_UNITS.items()) if value >= 10**power), "kB")
+        return f"{Decimal(value).scaleb(-BYTE_UNITS[unit]).normalize():f}{unit}"
+    if kind == "resolution":
+        return f"{value[1]}x{value[0]}"
+    if kind == "zone":
+        return " ".join(f"{_format_number(x)},{_format_number(y)}" for x, y in value.points)
+    return _format_number(value) if kind == "number" else str(value)
+
+
+def _format_number(number: float) -> str:
+    """The shortest text that reads back as the same number."""
+    return repr(number).removesuffix(".0")

@@ -8,36 +8,34 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import DelegateParam
+from pocketsight.device.cli.options import THREAD_COUNT, DelegateParam
 from pocketsight.device.errors import ModelError, PocketsightError
 from pocketsight.device.inference.shipped import MODELS_DIR
 
 
 @click.command()
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True)
+@click.option("--threads", type=THREAD_COUNT, default=1, metavar="N", help="Threads for each model.  [default: 1]")
 @click.option(
     "--delegate",
     type=DelegateParam(),
     default="cpu",
-    show_default=True,
     metavar="cpu|edgetpu[:usb|:pci][:N]",
-    help="What runs them; edgetpu: the file that was compiled for it, beside.",
+    help="Hardware that runs the models; edgetpu takes NAME_edgetpu.tflite of the same folder.  [default: cpu]",
 )
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(models: tuple[Path, ...], threads: int, delegate: str, as_json: bool) -> None:
-    """Prove that this machine computes what the workstation did when it exported MODELS, bit by bit.
+    """Check that MODELS compute the same values here as at export, bit by bit.
 
-    Without MODELS, those that come with pocketsight.
+    Each model file carries golden inputs with their outputs. Without MODELS, check the shipped models.
     """
     paths = models or tuple(sorted(MODELS_DIR.glob("*.tflite")))
-    found = [_verify_model(path, threads, delegate) for path in paths]
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(map(_result_line, found)))
-    if failed := [row for row in found if row["verdict"] == "FAILED"]:
-        cure = (
-            "see why above" if not all(map(_was_run, failed)) else f"try another version of {_runtime_name(delegate)}"
-        )
-        raise ModelError(f"not to be trusted here: {', '.join(row['file'] for row in failed)}; {cure}")
+    rows = [_verify_model(path, threads, delegate) for path in paths]
+    click.echo(json.dumps(rows, indent=2) if as_json else "\n".join(map(_result_line, rows)))
+    if failed := [row for row in rows if row["verdict"] == "FAILED"]:
+        was_run = all(map(_was_run, failed))
+        fix = f"try another version of {_runtime_name(delegate)}" if was_run else "the reason is above"
+        raise ModelError(f"not reliable on this machine: {', '.join(row['file'] for row in failed)}; {fix}")
 
 
 def _verify_model(path: Path, threads: int, delegate: str) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def _verify_model(path: Path, threads: int, delegate: str) -> dict[str, Any]:
 
 
 def _was_run(row: dict[str, Any]) -> bool:
-    """Whether it ran at all."""
+    """Whether the model ran at all."""
     return "num_values" in row
 
 
@@ -75,11 +73,11 @@ def _result_line(row: dict[str, Any]) -> str:
         line += f", {row['num_values']:,} values of {row['inputs']} inputs on {row['interpreter']}"
         if row["num_different"]:
             line += (
-                f"; {row['num_different']:,} differ, by {row['max_steps']:.3g} steps at most, in {row['location']}, "
+                f"; {row['num_different']:,} differ, by at most {row['max_steps']:.3g} steps (in {row['location']}) "
             )
             line += f"and {row['mean_steps']:.2g} on average"
     elif row["location"]:
         line += f": {row['location']}"
     else:
-        line += "; export it again to have some"
+        line += "; export it again to add golden inputs"
     return line

@@ -1,1 +1,1 @@
-"""`pocketsight doctor`: what is wrong with this machine, and the cure."""
+"""`pocketsight doctor`: checks of this machine, with a fix for each problem."""

@@ -1,4 +1,4 @@
-"""Which checks there are, in the order of the screen."""
+"""The list of all checks, in the order of the report."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from pocketsight.device.system.sensors import read_board_info, read_sensors
 def make_checks(
     detector: Path, classifier: Path, reference_model: Path, folder: Path, port: int, check_config: Check | None = None
 ) -> list[tuple[str, Check]]:
-    """All of them, for these models, `shipped` as one that is known to be whole, the log's folder, the page's port."""
-    board, reading = read_board_info(), hardware.add_firmware_flags(read_sensors(folder))
-    pi = "raspberry pi" in (board.model or "").lower()
+    """All checks for these models, the folder of the log, and the port of the web page.
+
+    `reference_model` is a shipped model, which tests the interpreter even where `detector` is damaged.
+    """
     folder = folder.absolute()
+    board, reading = read_board_info(), hardware.add_firmware_flags(read_sensors(folder))
+    is_pi = "raspberry pi" in (board.model or "").lower()
     compiled = [path.with_name(f"{path.stem}_edgetpu.tflite") for path in (detector, classifier)]
     return [
         ("board", lambda: hardware.check_board(board)),
@@ -24,11 +27,11 @@ def make_checks(
         ("interpreter", lambda: packages.check_interpreter(reference_model)),
         ("OpenCV", packages.check_opencv),
         ("models", lambda: packages.check_models(detector, classifier)),
-        ("picamera2", lambda: packages.check_picamera2(pi)),
-        ("camera", lambda: hardware.check_camera(pi)),
-        ("rights", hardware.check_permissions),
+        ("picamera2", lambda: packages.check_picamera2(is_pi)),
+        ("camera", lambda: hardware.check_camera(is_pi)),
+        ("permissions", hardware.check_permissions),
         ("Coral", lambda: hardware.check_coral(compiled=compiled)),
-        ("heat", lambda: hardware.check_temperature(reading)),
+        ("temperature", lambda: hardware.check_temperature(reading)),
         ("power", lambda: hardware.check_power(reading)),
         ("disk", lambda: system.check_disk(reading, folder)),
         ("wear", lambda: system.check_wear(reading)),

@@ -1,4 +1,4 @@
-"""What is plugged in, whether we may use it, and who else does; heat and power."""
+"""Checks of the hardware: cameras, a Coral, temperature and power supply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from pocketsight.device.camera.devices import open_files
+from pocketsight.device.camera.devices import find_holders, list_camera_names
 from pocketsight.device.doctor.known_errors import LIBEDGETPU_FIX, RIBBON_FIX
 from pocketsight.device.doctor.report import Finding
 from pocketsight.device.inference.coral_devices import (
@@ -18,10 +18,10 @@ from pocketsight.device.inference.coral_devices import (
     PLUG_IN_HINT,
     AccessCheck,
     can_access,
+    find_access_problem,
     find_corals,
     is_libedgetpu_installed,
 )
-from pocketsight.device.inference.coral_devices import find_access_problem as not_ours
 from pocketsight.device.system.paths import ROOT
 from pocketsight.device.system.sensors import (
     HOT_CELSIUS,
@@ -29,141 +29,121 @@ from pocketsight.device.system.sensors import (
     BoardInfo,
     SensorReading,
     decode_throttled,
-    read_kernel_file,
 )
 
-NON_CAMERA_DRIVERS = "bcm2835-", "pispbe", "rpi-", "rpivid"  # video devices of a Pi that decode or convert
-POWER_SUPPLY_FIX = "use the supply made for this board and a short, thick cable; unplug what hangs on its USB ports"
+VCGENCMD_TIMEOUT = 5  # seconds
+STANDARD_PAGE_SIZE = 4096  # bytes
+POWER_SUPPLY_FIX = "use the supply made for this board and a short, thick cable; unplug devices from its USB ports"
 
 
-def check_camera(
-    is_pi: bool, root: Path = ROOT, holders: Callable[[Iterable[Path]], list[str]] | None = None
-) -> Finding:
-    """Is there one, and is it free? On a Pi a camera on the ribbon counts when its driver has found the sensor."""
-    found = list_cameras(root)
-    if not found:
-        cure = f"USB: plug it in, then ls /dev/video*{'; ribbon: ' + RIBBON_FIX if is_pi else ''}"
-        return Finding("camera", "warn", "none is plugged in; files and streams need none", cure)
-    media = sorted(root.glob("dev/media*"))
-    held = (holders or (lambda paths: find_holders(paths, root)))([*found, *media])
-    says = ", ".join(f"{path.name} ({name})" for path, name in found.items())
-    if held:
-        ours = all(name.startswith("pocketsight") for name in held)
-        cure = "stop it before you start another run; the service: sudo systemctl stop pocketsight"
-        return Finding("camera", "ok" if ours else "warn", f"{says}, held by {', '.join(held)}", cure)
-    return Finding("camera", "ok", f"{says}, free")
-
-
-def list_cameras(root: Path = ROOT) -> dict[Path, str]:
-    """Video devices that a camera stands behind, and their names. The first of each: the others carry its metadata."""
-    found: dict[Path, str] = {}
-    for folder in sorted(root.glob("sys/class/video4linux/video*"), key=lambda path: int(path.name[5:])):
-        name = read_kernel_file(folder / "name")
-        if not name.startswith(NON_CAMERA_DRIVERS) and name not in found.values():
-            found[root / "dev" / folder.name] = name
-    return found
-
-
-def find_holders(paths: Iterable[Path], root: Path = ROOT) -> list[str]:
-    """Programs that hold one of these open, as "name (number)". Those of other users show to root only."""
-    wanted = {f"/{path.relative_to(root)}" for path in paths}
-    found = []
-    for process in sorted(root.glob("proc/[0-9]*"), key=lambda path: int(path.name)):
-        links = open_files(process)
-        if links & wanted and int(process.name) != os.getpid():
-            found.append(f"{read_kernel_file(process / 'comm')} ({process.name})")
-    return found
+def check_camera(is_pi: bool, root: Path = ROOT) -> Finding:
+    """Is there a camera that no other program uses? A Pi camera counts when its driver has found the sensor."""
+    cameras = list_camera_names(root)
+    if not cameras:
+        fix = f"USB: plug it in, then ls /dev/video*{'; ribbon: ' + RIBBON_FIX if is_pi else ''}"
+        return Finding("camera", "warn", "no camera is connected; files and streams work without one", fix)
+    devices = [*cameras, *sorted(root.glob("dev/media*"))]
+    holders = [holder for holder in find_holders(devices, root) if holder.pid != os.getpid()]
+    message = ", ".join(f"{path.name} ({name})" for path, name in cameras.items())
+    if holders:
+        is_ours = all(holder.name.startswith("pocketsight") for holder in holders)
+        fix = "stop it before you start another run; the service: sudo systemctl stop pocketsight"
+        return Finding("camera", "ok" if is_ours else "warn", f"{message}, used by {', '.join(map(str, holders))}", fix)
+    return Finding("camera", "ok", f"{message}, free")
 
 
 def check_permissions(
     root: Path = ROOT, can_access: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK | os.W_OK)
 ) -> Finding | None:
-    """May we use the cameras?"""
-    heaps = root.glob("dev/dma_heap/*") if any(root.glob("dev/media*")) else ()  # libcamera's, on a Pi
-    paths = [*list_cameras(root), *sorted(root.glob("dev/media*")), *heaps]
+    """May this user open the cameras?"""
+    heaps = root.glob("dev/dma_heap/*") if any(root.glob("dev/media*")) else ()  # libcamera needs them on a Pi
+    paths = [*list_camera_names(root), *sorted(root.glob("dev/media*")), *heaps]
     refused = [path for path in paths if path.exists() and not can_access(path)]
     if not paths:
         return None
     if not refused:
-        return Finding("rights", "ok", "the cameras may be used")
-    return Finding(
-        "rights", "fail", f"/{refused[0].relative_to(root)} may not be used by this user", _group_fix(refused[0])
-    )
+        return Finding("permissions", "ok", "this user may open the cameras")
+    device = f"/{refused[0].relative_to(root)}"
+    return Finding("permissions", "fail", f"this user may not open {device}", _group_fix(refused[0]))
 
 
 def _group_fix(path: Path) -> str:
-    """How to become a member of the group that a device belongs to."""
+    """How to join the group of a device."""
     group = grp.getgrgid(path.stat().st_gid)
     user = pwd.getpwuid(os.getuid()).pw_name
     if user in group.gr_mem:
-        return f"{user} is in the group {group.gr_name}, but since this login: log out and in again"
+        return f"{user} is in the group {group.gr_name}, but not in this session: log out and in again"
     return f"sudo usermod -aG {group.gr_name} {user}, then log out and in again"
 
 
 def check_coral(
     root: Path = ROOT, can_access: AccessCheck = can_access, compiled: Iterable[Path] = ()
 ) -> Finding | None:
-    """Where a Coral is plugged in, or files were compiled for one: can it be used? A run may hold it: not opened."""
-    found, here = find_corals(root), is_libedgetpu_installed(root)
-    if not found:
-        waiting = [path.name for path in compiled if path.exists()] + [LIBEDGETPU] * here
-        says = f"none is plugged in, though {waiting[0]} is here" if waiting else ""
-        return Finding("Coral", "warn", f"{says}; the CPU does the work", PLUG_IN_HINT) if waiting else None
-    where = f"{len(found)} plugged in, " * (len(found) > 1) + f"Coral on {found[0].bus}"
-    if not here:
+    """If there is a Coral, or a file in `compiled` is for one: can it be used?
+
+    The Coral is not opened, since a run may be using it.
+    """
+    corals, has_library = find_corals(root), is_libedgetpu_installed(root)
+    if not corals:
+        evidence = [path.name for path in compiled if path.exists()] + [LIBEDGETPU] * has_library
+        message = f"no Coral is connected, although {evidence[0]} exists; the CPU is used" if evidence else ""
+        return Finding("Coral", "warn", message, PLUG_IN_HINT) if evidence else None
+    where = f"{len(corals)} connected, " * (len(corals) > 1) + f"Coral on {corals[0].bus}"
+    if not has_library:
         return Finding("Coral", "warn", f"{where}, but libedgetpu is not installed", LIBEDGETPU_FIX)
-    for each in found:
-        if trouble := not_ours(each, root, can_access):
-            return Finding("Coral", "warn", f"Coral on {each.bus}, but {trouble[0]}", trouble[1])
+    for coral in corals:
+        if problem := find_access_problem(coral, root, can_access):
+            return Finding("Coral", "warn", f"Coral on {coral.bus}, but {problem[0]}", problem[1])
     return Finding("Coral", "ok", f"{where}, libedgetpu installed, this user may use it")
 
 
 def check_board(board: BoardInfo) -> Finding:
-    """Which machine this is. Pages of 16 KB, as on a Pi 5, break some packages, so that they are named here."""
-    says = f"{board.model or 'not a board that names itself'}, {board.cores} cores, pages of "
-    says += f"{board.page_size // 1024} KB"
-    cure = ""
-    if board.page_size > 4096:
-        cure = "pocketsight runs on it; should a package say so, put kernel=kernel8.img into /boot/firmware/config.txt"
-    return Finding("board", "ok", says, cure)
+    """The machine. Some packages fail on memory pages of 16 KB, the default of a Pi 5."""
+    message = f"{board.model or 'unknown board'}, {board.cores} cores, {board.page_size // 1024} KB pages"
+    fix = ""
+    if board.page_size > STANDARD_PAGE_SIZE:
+        fix = "pocketsight works with it; if a package does not, put kernel=kernel8.img into /boot/firmware/config.txt"
+    return Finding("board", "ok", message, fix)
 
 
 def check_temperature(reading: SensorReading) -> Finding | None:
-    """Is it slowed down by heat, now or since boot?"""
-    past = reading.since_boot
-    if reading.temperature is None and past is None:
+    """Is the board throttled, or was it since it booted?"""
+    since_boot = reading.since_boot
+    if reading.temperature is None and since_boot is None:
         return None
-    says = "not known" if reading.temperature is None else f"{reading.temperature:.0f} °C"
-    cure = "give it a fan or a heat sink, or start with --max-temperature 75"
+    message = "unknown" if reading.temperature is None else f"{reading.temperature:.0f} °C"
+    fix = "add a fan or a heat sink, or start with --max-temperature 75"
     if reading.throttled or (reading.temperature or 0) >= HOT_CELSIUS:
-        return Finding("heat", "warn", f"{says}, {'slowed down now' if reading.throttled else 'too hot'}", cure)
-    if past and past[0]:
-        return Finding("heat", "warn", f"{says}, was slowed down since boot", cure)
-    return Finding("heat", "ok", f"{says}{', never slowed down since boot' if past else ''}")
+        return Finding("temperature", "warn", f"{message}, {'throttled now' if reading.throttled else 'too hot'}", fix)
+    if since_boot and since_boot[0]:
+        return Finding("temperature", "warn", f"{message}, throttled since boot", fix)
+    return Finding("temperature", "ok", f"{message}{', never throttled since boot' if since_boot else ''}")
 
 
 def check_power(reading: SensorReading) -> Finding | None:
-    """Is there under-voltage, now or since boot?"""
-    past = reading.since_boot
+    """Is there under-voltage, or was there since boot?"""
+    since_boot = reading.since_boot
     if reading.under_voltage is None:
         return None
-    if reading.under_voltage or (past and past[1]):
-        return Finding(
-            "power", "warn", f"under-voltage {'now' if reading.under_voltage else 'since boot'}", POWER_SUPPLY_FIX
-        )
-    return Finding("power", "ok", f"no under-voltage{' since boot' if past else ''}")
+    if reading.under_voltage or (since_boot and since_boot[1]):
+        when = "now" if reading.under_voltage else "since boot"
+        return Finding("power", "warn", f"under-voltage {when}", POWER_SUPPLY_FIX)
+    return Finding("power", "ok", f"no under-voltage{' since boot' if since_boot else ''}")
 
 
 def add_firmware_flags(reading: SensorReading, program: str = "vcgencmd") -> SensorReading:
-    """The board, with what the firmware's own program knows where the kernel does not tell. Never raises."""
+    """Add the flags of the firmware where the kernel does not report them. Never raises."""
     if reading.since_boot is not None:
         return reading
     try:
-        done = subprocess.run([program, "get_throttled"], capture_output=True, text=True, timeout=5)
+        done = subprocess.run([program, "get_throttled"], capture_output=True, text=True, timeout=VCGENCMD_TIMEOUT)
         bits = int(done.stdout.strip().partition("=")[2], 16)
     except (OSError, subprocess.SubprocessError, ValueError):
         return reading
-    throttled, low = decode_throttled(bits)
+    throttled, under_voltage = decode_throttled(bits)
     return replace(
-        reading, throttled=throttled, under_voltage=low, since_boot=decode_throttled(bits >> SINCE_BOOT_SHIFT)
+        reading,
+        throttled=throttled,
+        under_voltage=under_voltage,
+        since_boot=decode_throttled(bits >> SINCE_BOOT_SHIFT),
     )

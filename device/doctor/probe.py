@@ -1,4 +1,4 @@
-"""Trying things in a process of their own: a library that does not fit here may crash Python, or hang."""
+"""Probes: code that runs in a child process, because a library that does not fit can crash Python or hang."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PROBE_TIMEOUT = 30.0  # seconds; a cold SD card takes 10 for OpenCV
+PROBE_TIMEOUT = 30.0  # seconds; from a slow SD card the import of OpenCV alone takes 10
 
-# Each prints one line of JSON, and nothing else of ours.
+# The last line of each probe's output is JSON.
 OPENCV_PROBE = "import cv2, json; print(json.dumps({'version': cv2.__version__, 'file': cv2.__file__ or ''}))"
 PICAMERA2_PROBE = "import picamera2, json; print(json.dumps({'file': picamera2.__file__}))"
 INTERPRETER_PROBE = """
 import json, sys
-from pocketsight.device.spec import unpack
 from pathlib import Path
+from pocketsight.device.inference.model_file import read_model_file
 import numpy
 try:
     import ai_edge_litert.interpreter as runtime
 except ModuleNotFoundError as error:
     if error.name and not error.name.startswith("ai_edge_litert"): raise
     import tflite_runtime.interpreter as runtime
-found = runtime.Interpreter(model_content=unpack(Path(sys.argv[1]))[0])  # numpy that does not fit shows only here
-found.allocate_tensors()
-found.invoke()
+flatbuffer = read_model_file(Path(sys.argv[1]))[0]
+interpreter = runtime.Interpreter(model_content=flatbuffer)  # fails here, not earlier, with a numpy that does not fit
+interpreter.allocate_tensors()
+interpreter.invoke()
 print(json.dumps({"package": runtime.__name__.split(".")[0], "numpy": numpy.__version__}))
 """
 MODELS_PROBE = """
@@ -36,12 +37,12 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from pocketsight.device.errors import ModelError
-from pocketsight.device.interpreter import load
+from pocketsight.device.inference.interpreter import load_on_cpu
 try:
-    loaded = [load(Path(path), task) for task, path in zip(("detector", "classifier"), sys.argv[1:])]
-    for each in loaded:
-        each.model(np.zeros((*each.spec.size, 3), np.uint8))
-    print(json.dumps({"runtime": loaded[0].model.runtime}))
+    for task, path in zip(("detector", "classifier"), sys.argv[1:]):
+        model = load_on_cpu(Path(path), task)
+        model.infer(np.zeros((*model.spec.input_size, 3), np.uint8))
+    print(json.dumps({"error": ""}))
 except ModelError as error:
     print(json.dumps({"error": str(error)}))
 """
@@ -49,19 +50,19 @@ except ModelError as error:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """How it went."""
+    """The result of a probe."""
 
     output: dict[str, Any] | None  # None: it failed
-    stderr: str  # what it printed to standard error, and how it ended
+    stderr: str  # standard error; for a crash or a hang also a line about that
 
     @property
     def last_line(self) -> str:
-        """The line of the error that says most: the last one that is not empty."""
-        return next((line.strip() for line in reversed(self.stderr.splitlines()) if line.strip()), "it said nothing")
+        """The last line that is not empty, which has the error of a traceback."""
+        return next((line.strip() for line in reversed(self.stderr.splitlines()) if line.strip()), "no error message")
 
 
 def run_probe(code: str, args: Sequence[str | Path] = (), timeout: float = PROBE_TIMEOUT) -> ProbeResult:
-    """Run code in a child that sees the same packages as we do. Never raises for what the code does."""
+    """Run code in a child process with the same import path. Never raises because of the code."""
     flags = [flag for flag, on in (("-I", sys.flags.isolated), ("-S", sys.flags.no_site)) if on]
     start = f"import sys; sys.path[:] = {[path for path in sys.path if path]!r}\n"
     command = [sys.executable, *flags, "-c", start + code, *map(str, args)]

@@ -1,4 +1,4 @@
-"""The system around us: disk, swap, clock, port."""
+"""Checks of the operating system: disk, swap, clock and port."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pocketsight.device.camera.devices import open_files
-from pocketsight.device.doctor.known_errors import find_fix as known
+from pocketsight.device.camera.devices import Holder, open_files
+from pocketsight.device.doctor.known_errors import DISK_FULL_FIX, find_fix
 from pocketsight.device.doctor.report import Finding
 from pocketsight.device.system.paths import ROOT
 from pocketsight.device.system.sensors import DISK_LOW_BYTES, SensorReading, read_kernel_file
 
-DISK_WARN_BYTES = 1024 * 2**20  # bytes: under this a disk deserves a look
-MAX_WEAR = 0.8  # of its life; then an eMMC should be changed
+DISK_WARN_BYTES = 1024 * 2**20
+MAX_WEAR = 0.8  # of the life of an eMMC
+MIN_PRE_EOL = 2  # of pre_eol_info: 2 means that 80 % of the spare blocks are used, 3 means 90 %
 TCP_LISTEN = "0A"  # state of a socket in /proc/net/tcp
 
 
 def check_disk(reading: SensorReading, folder: Path) -> Finding:
-    """Is there room where the log goes, and may we write there?"""
+    """Is there space in the folder of the log, and may this user write there?"""
     free = f"{reading.disk_free / 2**30:.1f} GB free in {folder}" if reading.disk_free is not None else str(folder)
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".pocketsight") as file:
@@ -29,41 +30,42 @@ def check_disk(reading: SensorReading, folder: Path) -> Finding:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        otherwise = f"sudo chown $USER {folder}, or log elsewhere with --log"
-        return Finding("disk", "fail", f"{folder} cannot be written: {error.strerror}", known(str(error)) or otherwise)
+        fix = find_fix(str(error)) or f"sudo chown $USER {folder}, or log elsewhere with --log"
+        return Finding("disk", "fail", f"{folder} cannot be written: {error.strerror}", fix)
     if reading.disk_free is not None and reading.disk_free < DISK_WARN_BYTES:
-        cure = "make room: du -xh / | sort -h | tail; and cap the log: see pocketsight run --help"
-        return Finding("disk", "fail" if reading.disk_free < DISK_LOW_BYTES else "warn", f"only {free}", cure)
+        return Finding("disk", "fail" if reading.disk_free < DISK_LOW_BYTES else "warn", f"only {free}", DISK_FULL_FIX)
     return Finding("disk", "ok", free)
 
 
 def check_wear(reading: SensorReading, root: Path = ROOT) -> Finding | None:
-    """Has the eMMC lived its life? SD cards do not tell."""
-    end = max(
+    """Is the eMMC worn out? SD cards do not report their wear."""
+    pre_eol = max(
         (int(read_kernel_file(path) or "0", 16) for path in root.glob("sys/block/mmcblk*/device/pre_eol_info")),
         default=0,
     )
-    if reading.emmc_wear is None and end < 2:
+    wear = reading.emmc_wear or 0
+    if reading.emmc_wear is None and pre_eol < MIN_PRE_EOL:
         return None
-    says = f"the eMMC has used up to {100 * (reading.emmc_wear or 0):.0f} % of its life"
-    if end >= 2 or (reading.emmc_wear or 0) >= MAX_WEAR:
-        says += ", and its spare blocks are nearly gone" if end >= 2 else ""
-        return Finding("wear", "warn", says, "save what is on it and change it; log events, not frames")
-    return Finding("wear", "ok", says)
+    message = f"the eMMC has used up to {100 * wear:.0f} % of its life"
+    if pre_eol >= MIN_PRE_EOL or wear >= MAX_WEAR:
+        message += ", and few spare blocks remain" if pre_eol >= MIN_PRE_EOL else ""
+        return Finding("wear", "warn", message, "back it up and replace it; log events, not frames")
+    return Finding("wear", "ok", message)
 
 
 def check_swap(root: Path = ROOT, device: Callable[[Path], str] | None = None) -> Finding | None:
-    """Swap on a flash card wears it out, and stalls the camera."""
+    """Is there swap on a flash card? It wears the card out and stalls the camera."""
     lines = read_kernel_file(root / "proc/swaps").splitlines()[1:]
-    worn = [name for name in (line.split()[0] for line in lines) if "mmcblk" in (device or _block_device)(Path(name))]
-    if not worn:
+    swaps = [line.split()[0] for line in lines]
+    on_card = [name for name in swaps if "mmcblk" in (device or _block_device)(Path(name))]
+    if not on_card:
         return None
-    cure = "sudo systemctl disable --now dphys-swapfile, or zram instead: sudo apt install zram-tools"
-    return Finding("swap", "warn", f"{worn[0]} is on the flash card", cure)
+    fix = "sudo systemctl disable --now dphys-swapfile, or use zram: sudo apt install zram-tools"
+    return Finding("swap", "warn", f"{on_card[0]} is on the flash card", fix)
 
 
 def _block_device(path: Path) -> str:
-    """The block device that a swap file lies on, or that a swap partition is."""
+    """The block device of a swap file or of a swap partition."""
     try:
         number = path.stat().st_rdev if path.is_block_device() else path.stat().st_dev
         return os.readlink(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
@@ -72,33 +74,34 @@ def _block_device(path: Path) -> str:
 
 
 def check_clock(synced: bool | None) -> Finding:
-    """Has the network set the clock?"""
+    """Is the clock synchronized with the network? None: unknown."""
     if synced:
-        return Finding("clock", "ok", "set by the network")
-    cure = 'sudo timedatectl set-ntp true, and wait a minute; times in the log carry "synced" so that you can tell'
-    says = "not set by the network" if synced is False else "nobody here knows whether the network has set it"
-    return Finding("clock", "warn", says, cure)
+        return Finding("clock", "ok", "synchronized with the network")
+    fix = 'sudo timedatectl set-ntp true, and wait a minute; "clock_synced" in the log marks such times'
+    message = "not synchronized with the network" if synced is False else "synchronization is unknown on this machine"
+    return Finding("clock", "warn", message, fix)
 
 
 def check_port(number: int, root: Path = ROOT) -> Finding:
-    """Is the port of the page free?"""
+    """Is the port of the web page free?"""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a run that has just ended does not count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the port of a run that just ended is free
         try:
             probe.bind(("127.0.0.1", number))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             holder = _port_holder(number, root)
-            says = f"{number} is taken{f' by {holder}' if holder else ''}"
-            if holder.startswith("pocketsight"):
-                return Finding("port", "ok", says)
-            return Finding("port", "warn", says, f"stop that, or take another: --preview 127.0.0.1:{number + 1}")
+            message = f"{number} is in use{f' by {holder}' if holder else ''}"
+            if holder and holder.name.startswith("pocketsight"):
+                return Finding("port", "ok", message)
+            fix = f"stop that program, or use another port: --preview 127.0.0.1:{number + 1}"
+            return Finding("port", "warn", message, fix)
     return Finding("port", "ok", f"{number} is free")
 
 
-def _port_holder(number: int, root: Path) -> str:
-    """The program that listens there, as "name (number)"; "" where it is not ours to see."""
+def _port_holder(number: int, root: Path) -> Holder | None:
+    """The program that listens on a port; None if it belongs to another user."""
     rows = [
         line.split()
         for name in ("tcp", "tcp6")
@@ -107,5 +110,5 @@ def _port_holder(number: int, root: Path) -> str:
     sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == TCP_LISTEN and row[1].endswith(f":{number:04X}")}
     for process in root.glob("proc/[0-9]*"):
         if sockets & open_files(process):
-            return f"{read_kernel_file(process / 'comm')} ({process.name})"
-    return ""
+            return Holder(read_kernel_file(process / "comm"), int(process.name))
+    return None

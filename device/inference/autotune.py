@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import time
@@ -14,6 +15,8 @@ from statistics import median_high
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import write_json
 from pocketsight.device.system.paths import cache_dir
+
+logger = logging.getLogger(__name__)
 
 # Invocations for each count; the first third is warm-up.
 ROUNDS = 30
@@ -49,8 +52,12 @@ def autotune_threads(key: str, invoke: Callable[[int], Callable[[], object]], ca
     with suppress(OSError, ValueError, AttributeError):
         cached = dict(json.loads(cache_file.read_text()).items())
     if cached.get(full_key) in thread_counts():
+        logger.debug("%d threads for %s, from %s", cached[full_key], full_key, cache_file)
         return cached[full_key]
-    threads = pick_threads({count: _median_time(invoke(count)) for count in thread_counts()})
+    seconds = {count: _median_time(invoke(count)) for count in thread_counts()}
+    threads = pick_threads(seconds)
+    timings = ", ".join(f"{count}: {1000 * duration:.2f} ms" for count, duration in seconds.items())
+    logger.info("%d threads for %s, measured (%s)", threads, full_key, timings)
     with suppress(DataError):  # a read-only home: measured again the next time
         write_json(cache_file, cached | {full_key: threads})
     return threads

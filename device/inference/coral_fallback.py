@@ -6,6 +6,7 @@ the model then runs the current frame with the file for the CPU, and returns to 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,8 @@ from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.system.backoff import Backoff
 from pocketsight.device.vision.image import Image
+
+logger = logging.getLogger(__name__)
 
 COMPILED_SUFFIX = "_edgetpu"  # what the compiler appends to the name of a file
 FAULT_NAME = "edgetpu lost"
@@ -206,8 +209,9 @@ class EdgeTpuMonitor:
             model.retired = None
         try:
             opened = [model.open_edgetpu() for model in fallback_models]
-        except ModelError:
+        except ModelError as error:
             self._schedule_attempt()
+            logger.info("the Coral is not back, next attempt in %.0f s: %s", self.retry_delay, error)
             return
         if fallback_models is self.fallback_models:
             for model, infer in zip(fallback_models, opened, strict=True):

@@ -34,26 +34,29 @@ def load_model(
     golden output is wrong.
     """
     path = MODEL_NAMES[model] if isinstance(model, str) and model in MODEL_NAMES else Path(model)
+    loaded = _load(path, task, threads, delegate, verify)
+    if verify and active_delegate(loaded) == "cpu":  # a Coral was verified when it was opened
+        check_golden(loaded, path)
+    return loaded
+
+
+def _load(path: Path, task: str | None, threads: int | None, delegate: str, verify: bool) -> Model:
     spec = read_model_file(path)[1]
     compiled = path if spec.edgetpu else compiled_path(path)
     plain = cpu_path(path) if spec.edgetpu else path
     if delegate == "cpu" or not compiled.exists():
         if delegate not in ("auto", "cpu"):
             raise ModelError(f"{compiled} does not exist; make it with: pocketsight export edgetpu {path}")
-        loaded = load_on_cpu(plain if plain.exists() else path, task, threads)
-    else:
-        cpu_model = load_on_cpu(plain, task, threads) if plain != compiled and plain.exists() else None
-        fallback = FallbackModel(compiled, cpu_model, task, _device_name(delegate), verify)
-        try:
-            fallback.use_edgetpu(fallback.open_edgetpu())
-        except ModelError as error:
-            if delegate != "auto" or cpu_model is None:
-                raise
-            fallback.use_cpu(str(error))
-        loaded = Model(fallback, cpu_model.spec if cpu_model else spec)
-    if verify and active_delegate(loaded) == "cpu":  # a Coral was verified when it was opened
-        check_golden(loaded, path)
-    return loaded
+        return load_on_cpu(plain if plain.exists() else path, task, threads)
+    cpu_model = load_on_cpu(plain, task, threads) if plain != compiled and plain.exists() else None
+    fallback = FallbackModel(compiled, cpu_model, task, _device_name(delegate), verify)
+    try:
+        fallback.use_edgetpu(fallback.open_edgetpu())
+    except ModelError as error:
+        if delegate != "auto" or cpu_model is None:
+            raise
+        fallback.use_cpu(str(error))
+    return Model(fallback, cpu_model.spec if cpu_model else spec)
 
 
 def _device_name(delegate: str) -> str:

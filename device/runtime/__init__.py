@@ -1,0 +1,1 @@
+"""Running the models on a camera: the loop, its settings, and what people see of it."""

@@ -1,98 +1,83 @@
-"""TODO docstring."""
+"""Watches the sensors of the board: values for the status, faults when they leave their range."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pocketsight.device.faults import FaultReporter
 from pocketsight.device.system.clock import clock_synced
+from pocketsight.device.system.sensors import DISK_LOW_BYTES, HOT_CELSIUS, SensorReading, Sensors
 
-if TYPE_CHECKING:  # the doctor reads the board where numpy may be missing
-    from pocketsight.device.runtime.status import RunStatus
-from pocketsight.device.system.sensors import (
-    DISK_LOW_BYTES,
-    HOT_CELSIUS,
-    SensorReading,
-    Sensors,
-)
-
-COOLED_CELSIUS = 75.0  # the fault "hot" is over below this
-DISK_RECOVERED_BYTES = 120 * 2**20  # bytes free: the fault "disk low" is over from here
-CLEAR_AFTER = 60.0  # seconds without a sign before throttling or under-voltage counts as over: both come in bursts
+# The fault "hot" ends below this temperature.
+COOLED_CELSIUS = 75.0
+# The fault "disk low" ends when this much is free.
+DISK_RECOVERED_BYTES = 120 * 2**20
+# Throttling and under-voltage come in bursts: their faults end after this many seconds without them.
+CLEAR_AFTER = 60.0
 
 
 class BoardMonitor:
-    """Looks at the board now and then: facts for the page, and a fault told when it begins and when it is over."""
+    """Call `poll` every 10 seconds. It updates `info` and reports each fault when it begins and when it ends."""
 
     def __init__(
         self,
         report_fault: FaultReporter,
-        status: RunStatus,
+        info: dict[str, Any],
         read_sensors: Callable[[], SensorReading] | None = None,
         clock_synced: Callable[[], bool | None] = clock_synced,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.report_fault, self.status, self.clock_synced, self.now = report_fault, status, clock_synced, now
+        self.report_fault, self.info, self.clock_synced, self.now = report_fault, info, clock_synced, now
         self.read_sensors = read_sensors or Sensors(Path()).read
-        self.active_faults: dict[str, float] = {}  # those that have begun, and when each was last seen
+        self.active_faults: dict[str, float] = {}  # by name: when the fault was seen last
 
     def poll(self) -> None:
-        """Read, put facts into the state, tell what began or is over. Takes a few milliseconds; call it every 10 s."""
-        now, board = self.now(), self.read_sensors()
-        self.status.info |= {
-            "temperature": None if board.temperature is None else round(board.temperature, 1),
-            "throttled": board.throttled,
-            "under_voltage": board.under_voltage,
-            "disk_free": board.disk_free,
-            "synced": self.clock_synced(),
+        """Read the sensors, update `info`, report changes. Takes a few milliseconds."""
+        now, reading = self.now(), self.read_sensors()
+        self.info |= {
+            "temperature": None if reading.temperature is None else round(reading.temperature, 1),
+            "throttled": reading.throttled,
+            "under_voltage": reading.under_voltage,
+            "disk_free": reading.disk_free,
+            "clock_synced": self.clock_synced(),
         }
-        self._check_temperature(board, now)
-        self._check_power(board, now)
-        self._check_disk(board, now)
+        self._check_temperature(reading, now)
+        self._check_power(reading, now)
+        self._check_disk(reading, now)
 
-    def _check_temperature(self, board: SensorReading, now: float) -> None:
-        heat = board.temperature
-        if heat is not None:
-            over = heat < COOLED_CELSIUS
-            self._update_fault(
-                "hot",
-                heat >= HOT_CELSIUS,
-                over,
-                f"the processor is at {heat:.0f} °C; --max-temperature 75, or a fan",
-                now,
-            )
+    def _check_temperature(self, reading: SensorReading, now: float) -> None:
+        temperature = reading.temperature
+        if temperature is not None:
+            detail = f"the processor is at {temperature:.0f} °C; add a fan or use --max-temperature 75"
+            self._update_fault("hot", temperature >= HOT_CELSIUS, temperature < COOLED_CELSIUS, detail, now)
 
-    def _check_power(self, board: SensorReading, now: float) -> None:
-        slowed = "the board slows itself down, because it is too hot or has too little power"
-        weak = "the supply gives too little voltage; use the one made for this board, and a short cable"
-        for name, seen, detail in (
-            ("throttled", board.throttled, slowed),
-            ("under-voltage", board.under_voltage, weak),
+    def _check_power(self, reading: SensorReading, now: float) -> None:
+        slow = "the board slows itself down because it is too hot or its power supply is too weak"
+        weak = "the supply voltage is too low; use the power supply made for this board and a short cable"
+        for name, present, detail in (
+            ("throttled", reading.throttled, slow),
+            ("under-voltage", reading.under_voltage, weak),
         ):
-            if seen is not None:
-                self._update_fault(name, seen, now - self.active_faults.get(name, now) >= CLEAR_AFTER, detail, now)
+            if present is not None:
+                is_over = now - self.active_faults.get(name, now) >= CLEAR_AFTER
+                self._update_fault(name, present, is_over, detail, now)
 
-    def _check_disk(self, board: SensorReading, now: float) -> None:
-        free = board.disk_free
+    def _check_disk(self, reading: SensorReading, now: float) -> None:
+        free = reading.disk_free
         if free is not None:
-            self._update_fault(
-                "disk low",
-                free < DISK_LOW_BYTES,
-                free >= DISK_RECOVERED_BYTES,
-                f"{free // 2**20} MB are left where the log is",
-                now,
-            )
+            detail = f"{free // 2**20} MB are free on the disk of the log"
+            self._update_fault("disk low", free < DISK_LOW_BYTES, free >= DISK_RECOVERED_BYTES, detail, now)
 
-    def _update_fault(self, name: str, present: bool, cleared: bool, detail: str, now: float) -> None:
-        """A fault begins when it is seen, and ends when `over` says so and it is not seen any more."""
+    def _update_fault(self, name: str, present: bool, is_over: bool, detail: str, now: float) -> None:
+        """Begin a fault when it is present; end it when it is not and `is_over` holds."""
         was_active = name in self.active_faults
         if present:
             self.active_faults[name] = now
             if not was_active:
                 self.report_fault(name, True, detail)
-        elif was_active and cleared:
+        elif was_active and is_over:
             del self.active_faults[name]
             self.report_fault(name, False, detail)

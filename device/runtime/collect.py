@@ -1,4 +1,4 @@
-"""`pocketsight data capture`: pictures from a camera, for a data set."""
+"""`pocketsight data capture`: collect images from a camera for a dataset."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ from pocketsight.device.runtime.window import QUIT_KEYS, ShowImage, open_window
 from pocketsight.device.system.signals import stop_on_signals
 from pocketsight.device.vision.image import Image, write_jpeg
 
-BLACK_LEVEL = 12  # mean level, 0..255, under which hardly anything can be seen
+# Mean level, 0..255, below which an image is nearly black.
+BLACK_LEVEL = 12
 KEY_HELP = "space pauses, u undoes, q ends"
 
 
 @dataclass(frozen=True)
 class CaptureResult:
-    """What a session took, in order."""
+    """The images of a session, in order."""
 
     session: str
     out: Path
-    requested: int  # pictures asked for
+    requested: int  # number of images
     paths: tuple[Path, ...]
 
 
 @dataclass
 class CaptureSession:
-    """The pictures taken so far, and what the person wants next."""
+    """The images saved so far, and what the keys asked for."""
 
     out: Path
     count: int
@@ -47,27 +48,27 @@ class CaptureSession:
     paths: list[Path] = field(default_factory=list)
     paused: bool = False
     ended: bool = False
-    last_image: Image | None = None  # the picture just taken
+    last_image: Image | None = None
     warnings_given: set[str] = field(default_factory=set)
 
 
 @dataclass
 class CaptureTimer:
-    """When the next picture is due, in seconds of the source's own clock."""
+    """When the next image is due, in seconds of the clock of the source."""
 
     interval: float
-    initial_delay: float  # from the first frame to the first picture
+    initial_delay: float  # from the first frame to the first image
     due: float | None = None
     last_time: float = 0.0
 
     def seconds_until_due(self, now: float, paused: bool) -> float:
-        """Seconds until the next picture is due. Those since the last call do not count when `paused`."""
+        """Seconds until the next image is due. When `paused`, the time since the last call does not count."""
         self.due = now + self.initial_delay if self.due is None else self.due + (now - self.last_time if paused else 0)
         self.last_time = now
         return self.due - now
 
     def schedule_next(self) -> None:
-        """A picture was taken. A camera that stalled is not made up for by a burst."""
+        """Plan the next image after one was saved. A stall of the camera is not followed by a burst of images."""
         due = self.due or 0.0
         self.due = due + self.interval if self.last_time - due < self.interval else self.last_time + self.interval
 
@@ -75,13 +76,13 @@ class CaptureTimer:
 def capture_images(
     source: str, size: tuple[int, int], out: Path, count: int, interval: float, countdown: int, show: bool
 ) -> CaptureResult:
-    """Take `count` pictures from `source`, one every `every` seconds, and write them into the folder `out`.
+    """Save `count` images from `source`, one every `interval` seconds, as JPEGs in the folder `out`.
 
-    A live camera is asked for `size` (height, width), gives its newest frame each time, and starts after `countdown`
-    seconds. In a video, seconds are the video's own. From a folder every picture is taken; `every` means nothing
-    there. Files are named after the session, so that a later split can keep together what looks alike. Space pauses,
-    u takes the last picture back, q or Escape ends. Raises CameraError, and DataError when `out` cannot be
-    written; whatever was taken before is whole.
+    A live camera is opened with `size` (height, width) and starts after `countdown` seconds. For a video, seconds are
+    those of the video. A folder ignores `interval`: every image is saved. File names begin with the session, so that a
+    split can keep similar images together. Space pauses, u removes the last image, q or Escape ends.
+
+    Raises CameraError when the camera fails and DataError when `out` cannot be written; saved images are kept.
     """
     session = CaptureSession(out, count)
     try:
@@ -105,25 +106,25 @@ def capture_images(
                 stop,
             )
         except PocketsightError as error:
-            kept = f"; {_count_images(len(session.paths))} taken before stay in {out}" if session.paths else ""
+            kept = f"; {_count_images(len(session.paths))} saved before are kept in {out}" if session.paths else ""
             raise type(error)(f"{error}{kept}") from error
     return CaptureResult(session.name, out, count, tuple(session.paths))
 
 
 def describe_result(result: CaptureResult) -> str:
-    """What was taken, and what to do next."""
-    taken = len(result.paths)
-    if not taken:
+    """One line: the number of images, their folder, and the command to run next."""
+    count = len(result.paths)
+    if not count:
         return "no picture was taken"
-    many = _count_images(taken) if taken == result.requested else f"{taken} of {_count_images(result.requested)}"
-    word = "label" if result.out.name == "images" else "check"
-    data = result.out.parent if result.out.parent.name or word == "label" else result.out
-    after = f"pocketsight data {word} {shlex.quote(str(data))}"
-    return f"{many} in {result.out}, session {result.session}; next: {after}"
+    images = _count_images(count) if count == result.requested else f"{count} of {_count_images(result.requested)}"
+    command = "label" if result.out.name == "images" else "check"
+    data = result.out.parent if result.out.parent.name or command == "label" else result.out
+    next_command = f"pocketsight data {command} {shlex.quote(str(data))}"
+    return f"{images} in {result.out}, session {result.session}; next: {next_command}"
 
 
 def draw_preview(image: Image, count: str, message: str) -> Image:
-    """What the window shows: the picture as in a mirror, the count at its top and `middle` across it."""
+    """The image of the window: mirrored, with `count` at the top and `message` in the middle."""
     canvas = np.asarray(cv2.flip(image, 1), dtype=np.uint8)
     unit = max(1, round(canvas.shape[0] / 160))
     _draw_text(canvas, count, 0.15, 0.4 * unit)
@@ -132,30 +133,31 @@ def draw_preview(image: Image, count: str, message: str) -> Image:
 
 
 def _draw_text(canvas: Image, text: str, height: float, scale: float) -> None:
-    """White with a black edge, in the middle, `height` (0..1) down."""
-    font, thick = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(2 * scale))
-    (width, above), _ = cv2.getTextSize(text, font, scale, thick)
-    corner = (canvas.shape[1] - width) // 2, round(canvas.shape[0] * height) + above // 2
-    cv2.putText(canvas, text, corner, font, scale, (0, 0, 0), 3 * thick, cv2.LINE_AA)
-    cv2.putText(canvas, text, corner, font, scale, (255, 255, 255), thick, cv2.LINE_AA)
+    """Draw white text with a black outline, centered at `height` (0..1 of the image, from the top)."""
+    font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(2 * scale))
+    (width, text_height), _ = cv2.getTextSize(text, font, scale, thickness)
+    corner = (canvas.shape[1] - width) // 2, round(canvas.shape[0] * height) + text_height // 2
+    cv2.putText(canvas, text, corner, font, scale, (0, 0, 0), 3 * thickness, cv2.LINE_AA)
+    cv2.putText(canvas, text, corner, font, scale, (255, 255, 255), thickness, cv2.LINE_AA)
 
 
 CaptureUI = Callable[[Image, CaptureSession, float], str]
+"""Shows an image, the session and the seconds until the next image; returns the key that was pressed, or ""."""
 
 
 def _make_ui(window: ShowImage | None, keys: ReadKey, status: StatusLine) -> CaptureUI:
-    """Shows where the session stands, in the window or else on the terminal; gives the key pressed there, or ""."""
+    """The state of the session in the window, or else on the terminal."""
 
-    def look(image: Image, session: CaptureSession, wait: float) -> str:
+    def show(image: Image, session: CaptureSession, wait: float) -> str:
         count = f"{len(session.paths)}/{session.count}"
-        left = "" if session.paths or wait <= 0 else str(math.ceil(wait))
+        countdown = "" if session.paths or wait <= 0 else str(math.ceil(wait))
         if window:
-            return window(draw_preview(image, count, "PAUSED" if session.paused else left)) or keys()
-        state = "PAUSED" if session.paused else f"first picture in {left} s" if left else ""
+            return window(draw_preview(image, count, "PAUSED" if session.paused else countdown)) or keys()
+        state = "PAUSED" if session.paused else f"first picture in {countdown} s" if countdown else ""
         status.show("  ".join(filter(None, (count, state, KEY_HELP))))
         return keys()
 
-    return look
+    return show
 
 
 def _initial_delay(camera: Camera, countdown: int) -> float:
@@ -163,7 +165,10 @@ def _initial_delay(camera: Camera, countdown: int) -> float:
 
 
 def _source_time(camera: Camera, frame: Frame, interval: float) -> float:
-    """Seconds: of this machine for a live camera, of the film for a video; each picture of a folder is due."""
+    """Seconds of the clock of the source: of this machine for a live camera, of the video for a video.
+
+    In a folder, each image is one interval later than the one before.
+    """
     if camera.live:
         return time.monotonic()
     return frame.index / camera.fps if frame.source is None else frame.index * interval
@@ -177,12 +182,12 @@ def _capture_loop(
     status: StatusLine,
     stop: threading.Event,
 ) -> None:
-    """Take pictures until there are enough, the source ends, or the person or a signal ends it."""
+    """Save images until there are enough, the source ends, or a key or a signal ends the session."""
     for frame in camera:
         wait = timer.seconds_until_due(_source_time(camera, frame, timer.interval), session.paused)
         _handle_key(session, ui(frame.image, session, wait))
         while session.paused and not session.ended and not camera.live and not stop.wait(0.03):
-            _handle_key(session, ui(frame.image, session, wait))  # a file waits at this frame; a live camera goes on
+            _handle_key(session, ui(frame.image, session, wait))  # a file waits at this frame; a live camera continues
         if session.ended or stop.is_set():
             return
         if session.paused or wait > 1e-6:
@@ -202,19 +207,19 @@ def _handle_key(session: CaptureSession, key: str) -> None:
         try:
             session.paths.pop().unlink(missing_ok=True)
         except OSError as error:
-            raise DataError(f"the last picture cannot be taken back: {error.strerror}") from error
+            raise DataError(f"the last picture cannot be removed: {error.strerror}") from error
         session.last_image = None
 
 
 def _save_image(session: CaptureSession, image: Image, status: StatusLine) -> None:
-    """Write one picture, and warn of a camera that sees nothing or has stopped seeing."""
+    """Save one image, and warn if it is nearly black or identical to the one before."""
     path = session.out / f"{session.name}_{len(session.paths) + 1:04}.jpg"
     write_jpeg(path, image)
     session.paths.append(path)
     if image.mean() < BLACK_LEVEL:
-        _warn_once(session, status, f"{path.name} is nearly black; is the lens covered, or is there too little light?")
+        _warn_once(session, status, f"{path.name} is nearly black: is the lens covered, or is there too little light?")
     if session.last_image is not None and np.array_equal(image, session.last_image):
-        _warn_once(session, status, f"{path.name} is the same as the one before, to the byte; does the camera hang?")
+        _warn_once(session, status, f"{path.name} is identical to the one before: does the camera hang?")
     session.last_image = image
 
 

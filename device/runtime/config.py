@@ -1,67 +1,324 @@
-"""What a run is asked to do: the options of `pocketsight run`, as values."""
+"""The settings of a run: one table for the API, the options of `pocketsight run` and the settings file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pocketsight.device.sinks.base import RotationConfig
-from pocketsight.device.tracking.zones import Zone
+from pocketsight.device.errors import SettingsError
+from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR
+from pocketsight.device.runtime.option_spec import OptionSpec, option, spec_of
+
+if TYPE_CHECKING:  # numpy and OpenCV come with these, and help texts need neither
+    from pocketsight.device.sinks.base import RotationConfig
+    from pocketsight.device.sinks.mqtt.config import MqttConfig
+    from pocketsight.device.tracking.zones import Zone
+
+MAX_THREADS = 64
+MIN_WATCHDOG = 2.0  # seconds; the loop itself may wait that long
+SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Defaults are those of a short look at a camera. What SIGHUP may change stands in CHANGES."""
+    """The settings of a run. Its defaults suit a short look at a camera.
 
-    camera: str
-    resolution: tuple[int, int]  # height, width asked of a live camera
-    detector: Path
-    classifier: Path
-    threads: int | None = None  # None: measured
-    verify: bool = True  # models must compute here what they did where they were exported
-    fps: float | None = None  # frames a second at most; None: as fast as they come
-    detect_interval: int = 1  # the detector looks at one frame in so many
-    idle_fps: float = 2.0  # frames a second while nothing moves; 0: never rest
-    zones: tuple[Zone, ...] = ()
-    max_temperature: float | None = None  # degrees Celsius that the board shall stay below
-    max_frames: int | None = None  # stop after so many
-    log: tuple[str, ...] = ("-",)
-    log_level: str | None = None  # None: frames where the source ends, else events
-    log_max_bytes: int | None = None  # bytes of a file; None, as of the next two: see `limits`
-    log_rotate_days: float | None = None  # of a file
-    log_max_total: int | None = None  # bytes of a log
-    save_video: Path | None = None
-    show: bool = False
-    preview: str | None = None  # host:port of the page
-    token_file: Path | None = None
-    blur: bool = False
-    snapshots: Path | None = None
-    snapshots_retain_days: float = 7.0
-    snapshots_max_bytes: int = 500_000_000  # bytes
-    mqtt_password_file: Path | None = None
-    mqtt_ca_file: Path | None = None
-    mqtt_discovery_prefix: str = "homeassistant"  # prefix; "" for none
-    mqtt_queue_size: int = 64_000_000  # bytes of events that wait for the broker
-    watchdog: float = 20.0  # seconds without a beat after which the process ends itself; 0: never
-    delegate: str = "auto"  # or "cpu", or "edgetpu", with :usb or :pci and a number behind
+    `resolution` is (height, width) in pixels; sizes are bytes. Raises SettingsError when a value cannot work.
+    """
+
+    camera: str = option(
+        "auto",
+        "text",
+        "camera.source",
+        "pi, a camera number, an http or rtsp address, a video file, an image, a folder, or synthetic.",
+        "--camera",
+        metavar="SOURCE",
+    )
+    resolution: tuple[int, int] = option(
+        (480, 640), "resolution", "camera.resolution", "Resolution to request from the camera.", "--resolution"
+    )
+    detector: Path = option(
+        DETECTOR,
+        "detector",
+        "models.detector",
+        "Detector model file; tiny and large name the other shipped ones.",
+        "--detector",
+        metavar="FILE|tiny|large",
+        default_text="the shipped one of medium size",
+        reloadable=True,
+    )
+    classifier: Path = option(
+        CLASSIFIER,
+        "path",
+        "models.classifier",
+        "Classifier model file.",
+        "--classifier",
+        default_text="the shipped one",
+        hidden_alias="--sentiment",
+        metavar="FILE",
+        reloadable=True,
+    )
+    threads: int | None = option(
+        None,
+        "integer",
+        "models.threads",
+        "Threads for each model.",
+        "--threads",
+        minimum=1,
+        maximum=MAX_THREADS,
+        metavar="N",
+        default_text="the fastest, measured",
+    )
+    delegate: str = option(
+        "auto",
+        "delegate",
+        "models.delegate",
+        "Hardware that runs the models; auto: a Coral if there is one and a model file compiled for it.",
+        "--delegate",
+        metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
+    )
+    verify: bool = option(
+        True,
+        "flag",
+        "models.verify",
+        "Refuse a model whose results here differ from those at export.",
+        "--verify",
+        negated_flag="--no-verify",
+        default_text="verify",
+    )
+    fps: float | None = option(
+        None,
+        "number",
+        "camera.fps",
+        "Maximum frames per second.",
+        "--fps",
+        minimum=0,
+        min_open=True,
+        metavar="FPS",
+        default_text="every frame",
+        reloadable=True,
+    )
+    detect_interval: int = option(
+        1,
+        "integer",
+        "detect.interval",
+        "Run the detector on one frame in N; tracks predict the boxes in between.",
+        "--detect-interval",
+        minimum=1,
+        metavar="N",
+        reloadable=True,
+    )
+    idle_fps: float = option(
+        2.0,
+        "number",
+        "detect.idle_fps",
+        "Frames per second while nothing moves; 0 keeps the full rate.",
+        "--idle-fps",
+        minimum=0,
+        metavar="FPS",
+        reloadable=True,
+    )
+    zones: tuple[Zone, ...] = option(
+        (),
+        "zone",
+        "detect.zones",
+        "Ignore faces outside this zone; x,y as fractions of the frame, '0,0.5 1,1' is its lower half.",
+        "--zone",
+        metavar="'X,Y X,Y …'",
+        multiple=True,
+        reloadable=True,
+    )
+    max_temperature: float | None = option(
+        None,
+        "number",
+        "run.max_temperature",
+        "Lower the frame rate before the board gets hotter than this, in degrees Celsius.",
+        "--max-temperature",
+        minimum=30,
+        maximum=100,
+        metavar="DEGREES",
+        default_text="",
+        reloadable=True,
+    )
+    max_frames: int | None = option(
+        None,
+        "integer",
+        "run.max_frames",
+        "Stop after this many frames.",
+        "--max-frames",
+        minimum=1,
+        metavar="N",
+        default_text="",
+    )
+    log: tuple[str, ...] = option(
+        ("-",),
+        "log_target",
+        "log.targets",
+        "FILE.jsonl, FILE.db, FILE.csv, mqtt://HOST/TOPIC, or - for standard output; repeat it for several.",
+        "--log",
+        metavar="TARGET",
+        multiple=True,
+    )
+    log_level: str | None = option(
+        None,
+        "choice",
+        "log.level",
+        "Log every frame, or events only.",
+        "--log-level",
+        choices=("frames", "events"),
+        default_text="frames for files, events for cameras",
+        reloadable=True,
+    )
+    log_max_bytes: int | None = option(
+        None,
+        "bytes",
+        "log.max_bytes",
+        "Rotate the log at this size.",
+        "--log-max-bytes",
+        default_text="10MB for cameras",
+    )
+    log_rotate_days: float | None = option(
+        None,
+        "number",
+        "log.rotate_days",
+        "Rotate the log after this many days.",
+        "--log-rotate-days",
+        minimum=0,
+        min_open=True,
+        metavar="DAYS",
+        default_text="1 for cameras",
+    )
+    log_max_total: int | None = option(
+        None,
+        "bytes",
+        "log.max_total",
+        "Delete the oldest log files above this total size.",
+        "--log-max-total",
+        default_text="200MB for cameras",
+    )
+    save_video: Path | None = option(
+        None, "path", "run.save_video", "Write an annotated video.", "--save-video", metavar="FILE.mp4", default_text=""
+    )
+    show: bool = option(False, "flag", "run.show", "Open a window.", "--show")
+    preview: str | None = option(
+        None,
+        "text",
+        "preview.address",
+        "Serve a web page with the live view, such as 127.0.0.1:8080.",
+        "--preview",
+        metavar="HOST:PORT",
+        default_text="",
+    )
+    token_file: Path | None = option(
+        None,
+        "path",
+        "preview.token_file",
+        "File with the access token of the page; required beyond this machine, created if missing.",
+        "--token-file",
+        metavar="FILE",
+        default_text="",
+    )
+    blur: bool = option(False, "flag", "run.blur", "Pixelate faces in every image that leaves this program.", "--blur")
+    snapshots: Path | None = option(
+        None,
+        "path",
+        "snapshots.folder",
+        "Save an image of each new face in this folder.",
+        "--snapshots",
+        metavar="FOLDER",
+        default_text="",
+    )
+    snapshots_retain_days: float = option(
+        7.0,
+        "number",
+        "snapshots.retain_days",
+        "Delete snapshots after this many days.",
+        "--snapshots-retain-days",
+        minimum=0,
+        min_open=True,
+        metavar="DAYS",
+    )
+    snapshots_max_bytes: int = option(
+        500_000_000,
+        "bytes",
+        "snapshots.max_bytes",
+        "Delete the oldest snapshots above this total size.",
+        "--snapshots-max-bytes",
+    )
+    mqtt_password_file: Path | None = option(
+        None,
+        "path",
+        "mqtt.password_file",
+        "File with the password for the broker.",
+        "--mqtt-password-file",
+        metavar="FILE",
+        default_text="",
+    )
+    mqtt_ca_file: Path | None = option(
+        None,
+        "path",
+        "mqtt.ca_file",
+        "Certificate of the authority that signed the broker's certificate.",
+        "--mqtt-ca-file",
+        metavar="FILE",
+        default_text="those of the system",
+    )
+    mqtt_discovery_prefix: str = option(
+        "homeassistant",
+        "text",
+        "mqtt.discovery_prefix",
+        "Topic prefix of Home Assistant's discovery; '' turns discovery off.",
+        "--mqtt-discovery-prefix",
+        metavar="PREFIX",
+    )
+    mqtt_queue_size: int = option(
+        64_000_000,
+        "bytes",
+        "mqtt.queue_size",
+        "Disk limit for events queued while the broker is unreachable; the oldest are dropped first.",
+        "--mqtt-queue-size",
+    )
+    watchdog: float = option(
+        20.0,
+        "number",
+        "run.watchdog",
+        "End the run when its loop hangs for this many seconds; 0 turns this off.",
+        "--watchdog",
+        minimum=0,
+        metavar="SECONDS",
+    )
+
+    def __post_init__(self) -> None:
+        if 0 < self.watchdog < MIN_WATCHDOG:
+            raise SettingsError(
+                f"--watchdog {self.watchdog:g} is too short: give 0, or {MIN_WATCHDOG:g} seconds or more"
+            )
+        if not self.camera:
+            raise SettingsError("--camera must not be empty; see: pocketsight run --help")
+        if not all(self.log):
+            raise SettingsError("--log must not be empty; see: pocketsight run --help")
 
     def rotation_config(self, is_live: bool) -> RotationConfig:
-        """How much room a log takes: of a camera within limits, of files all it needs, unless it was said."""
+        """Limits of the log. Without settings the log of a camera is limited and that of files is not."""
+        from pocketsight.device.sinks.base import RotationConfig
+
         defaults = RotationConfig() if is_live else RotationConfig(None, None, None)
         return RotationConfig(
             self.log_max_bytes or defaults.max_bytes,
-            86400 * self.log_rotate_days if self.log_rotate_days else defaults.max_age,
+            SECONDS_PER_DAY * self.log_rotate_days if self.log_rotate_days else defaults.max_age,
             self.log_max_total or defaults.max_total_bytes,
         )
 
+    def mqtt_config(self) -> MqttConfig:
+        """The settings of the connection to a broker."""
+        from pocketsight.device.sinks.mqtt.config import MqttConfig
 
-RELOADABLE = (
-    "fps",
-    "detect_interval",
-    "idle_fps",
-    "zones",
-    "max_temperature",
-    "detector",
-    "classifier",
-    "log_level",
-)
+        return MqttConfig(self.mqtt_password_file, self.mqtt_ca_file, self.mqtt_discovery_prefix, self.mqtt_queue_size)
+
+
+OPTIONS: dict[str, OptionSpec] = {each.name: spec_of(each) for each in fields(RunConfig)}
+"""The option of each field of RunConfig."""
+
+RELOADABLE = tuple(name for name, spec in OPTIONS.items() if spec.reloadable)
+"""Fields that SIGHUP may change while the loop runs."""

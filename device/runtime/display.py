@@ -1,4 +1,4 @@
-"""What people look at during a run or after it: a window, an annotated video, a progress bar."""
+"""Annotated frames for people: a window and a video file."""
 
 from __future__ import annotations
 
@@ -15,23 +15,27 @@ from pocketsight.device.runtime.window import QUIT_KEYS, open_window
 from pocketsight.device.sinks.video import open_video_file
 from pocketsight.device.vision.image import Image
 
-ImageConsumer = Callable[[Image], bool]  # takes an annotated frame; False when the person wants no more
+ImageConsumer = Callable[[Image], bool]
+"""Takes an annotated frame (H, W, 3), RGB; returns False to end the run."""
 
 
 @contextmanager
 def open_display(config: RunConfig, fps: float, status: RunStatus) -> Iterator[Callable[[Image, FrameResult], bool]]:
-    """A call that draws a record into its frame for the video and the window; False ends the run."""
+    """Yield a function that annotates a frame and passes it to the window and the video; it returns False to end the run.
+
+    `fps` is the frame rate of the video. Raises LogError if the video cannot be opened.
+    """
     blur = FaceBlurrer() if config.blur else None
     with _open_video(config.save_video, fps) as video, _open_window(config.show) as window:
         targets = [target for target in (video, window) if target]
 
-        def draw(image: Image, record: FrameResult) -> bool:
+        def draw(image: Image, result: FrameResult) -> bool:
             if not targets:
                 return True
             if blur:
-                blur.add_result(record)
-                image = blur.blur(image, record)
-            canvas = annotate(image, record, status.labels)
+                blur.add_result(result)
+                image = blur.blur(image, result)
+            canvas = annotate(image, result, status.labels)
             return all([target(canvas) for target in targets])
 
         yield draw

@@ -1,4 +1,4 @@
-"""From records to what happened: a face appears, changes, leaves; a fault begins and is over."""
+"""Log entries for changes: a face appears, changes its label or leaves; a fault begins or ends."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from secrets import token_hex
 
-from pocketsight.device.results import LOG_SCHEMA_VERSION, LogEntry, iso_timestamp
+from pocketsight.device.results import LOG_SCHEMA_VERSION, LogEntry, iso_timestamp, round_box
 from pocketsight.device.tracking.tracker import Track
 
 
 def make_run_id() -> str:
-    """A name that no other run has, as 20261122T041500Z-a3f2c5d1: a Pi without a clock may start at one time often."""
+    """A unique name of a run, for example 20261122T041500Z-a3f2c5d1.
+
+    The random part is needed: boards without a battery for the clock often start at the same time.
+    """
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(4)}"
 
 
-class RecordFactory:
-    """Gives entries their common keys, each its own id."""
+class EntryFactory:
+    """Makes log entries with the keys that all of them have, each with its own id. Safe to use from any thread."""
 
     def __init__(self, run_id: str, clock_synced: Callable[[], bool | None]) -> None:
         self.run_id, self.clock_synced, self.count = run_id, clock_synced, 0
         self.lock = threading.Lock()
 
-    def make_record(self, kind: str, event: str, captured_at: float, **more: object) -> LogEntry:
-        """An entry of what happened at `taken`, seconds since the epoch."""
+    def make_entry(self, kind: str, event: str, happened_at: float, **more: object) -> LogEntry:
+        """An entry for something that happened at `happened_at`, in seconds since the epoch."""
         with self.lock:
             self.count += 1
             number = self.count
@@ -33,22 +36,22 @@ class RecordFactory:
             "v": LOG_SCHEMA_VERSION,
             "kind": kind,
             "id": f"{self.run_id}-{number}",
-            "time": iso_timestamp(captured_at),
-            "synced": self.clock_synced(),
-            "what": event,
+            "time": iso_timestamp(happened_at),
+            "clock_synced": self.clock_synced(),
+            "event": event,
             **more,
         }
 
 
 class EventDetector:
-    """What the tracks did since the last frame."""
+    """Compares the tracks of a frame with those of the frame before."""
 
-    def __init__(self, record_factory: RecordFactory) -> None:
-        self.record_factory = record_factory
-        self.last_labels: dict[int, str] = {}  # the sentiment last told, by track
+    def __init__(self, entry_factory: EntryFactory) -> None:
+        self.entry_factory = entry_factory
+        self.last_labels: dict[int, str] = {}  # the label that was logged last, by track id
 
     def update(self, tracks: Iterable[Track], ended: Iterable[Track], captured_at: float) -> list[LogEntry]:
-        """Entries, in order: of those that left, then of those that are there. `taken`: seconds since the epoch."""
+        """The entries of a frame captured at `captured_at` (seconds since the epoch): first the faces that left."""
         entries = [
             self._face_event("left", track, captured_at)
             for track in ended
@@ -59,34 +62,34 @@ class EventDetector:
             if previous is None:
                 entries.append(self._face_event("appeared", track, captured_at))
             elif previous != label:
-                entries.append(self._face_event("changed", track, captured_at) | {"was": previous})
+                entries.append(self._face_event("changed", track, captured_at) | {"previous": previous})
             self.last_labels[track.id] = label
         return entries
 
     def _face_event(self, event: str, track: Track, captured_at: float) -> LogEntry:
-        return self.record_factory.make_record(
+        return self.entry_factory.make_entry(
             "face",
             event,
             captured_at,
-            track=track.id,
-            sentiment=track.classification.label,
-            start=iso_timestamp(track.first_seen_at),
-            seconds=round(track.last_seen_monotonic - track.first_seen_monotonic, 2),
+            track_id=track.id,
+            label=track.classification.label,
+            first_seen=iso_timestamp(track.first_seen_at),
+            duration_s=round(track.last_seen_monotonic - track.first_seen_monotonic, 2),
             score=round(track.best_score, 3),
-            box=[round(side, 1) for side in track.box],
+            box=round_box(track.box),
         )
 
 
 class Faults:
-    """Faults that last: each is told when it begins and when it is over. Any thread may call `tell`."""
+    """Faults of a run: each is published once when it begins and once when it ends. Safe to use from any thread."""
 
-    def __init__(self, record_factory: RecordFactory, publish: Callable[[LogEntry], None]) -> None:
-        self.record_factory, self.publish = record_factory, publish
-        self.active: dict[str, tuple[float, str]] = {}  # since when (monotonic), and the detail
+    def __init__(self, entry_factory: EntryFactory, publish: Callable[[LogEntry], None]) -> None:
+        self.entry_factory, self.publish = entry_factory, publish
+        self.active: dict[str, tuple[float, str]] = {}  # by name: monotonic time of its begin, and its detail
         self.lock = threading.Lock()
 
     def report(self, name: str, active: bool, detail: str) -> None:
-        """A fault begins or is over; one that goes on is not told twice."""
+        """A fault begins (`active`) or ends. Repeated reports of the same state are ignored."""
         now = time.monotonic()
         with self.lock:
             since = self.active.pop(name, None)
@@ -94,11 +97,11 @@ class Faults:
                 self.active[name] = since or (now, detail)
             if active == (since is not None):
                 return
-        entry = self.record_factory.make_record("fault", name, time.time(), begun=active, detail=detail)
+        entry = self.entry_factory.make_entry("fault", name, time.time(), active=active, detail=detail)
         if since:
-            entry["seconds"] = round(now - since[0], 2)
+            entry["duration_s"] = round(now - since[0], 2)
         self.publish(entry)
 
     def report_once(self, name: str, detail: str) -> None:
-        """A fault that does not last."""
-        self.publish(self.record_factory.make_record("fault", name, time.time(), begun=False, detail=detail))
+        """Publish something that has no duration, for example that the clock was set."""
+        self.publish(self.entry_factory.make_entry("fault", name, time.time(), active=False, detail=detail))

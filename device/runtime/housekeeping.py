@@ -1,4 +1,4 @@
-"""What a run does now and then: look at the board, cool it, notice a clock that was set, say how it is."""
+"""Periodic work of a run: read the sensors, control the temperature, detect clock changes, update the status."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from pocketsight.device.system.clock import ClockStepDetector
 from pocketsight.device.system.sensors import Sensors
 from pocketsight.device.system.thermal import MARGIN_CELSIUS, ThermalController
 
-TICK_INTERVAL, BOARD_POLL_INTERVAL = 1.0, 10.0  # seconds between looks at the clock and the sinks, and at the board
+# Seconds between checks of the clock and the sinks, and between readings of the sensors.
+TICK_INTERVAL, BOARD_POLL_INTERVAL = 1.0, 10.0
 
 
 class Housekeeping:
-    """Cheap to call in every round of the loop."""
+    """The loop calls `tick` before each frame; most calls return at once."""
 
     def __init__(self, config: RunConfig, status: RunStatus, faults: Faults) -> None:
         self.status, self.faults = status, faults
-        files = [Path(target).parent for target in config.log if target != "-" and "://" not in target]
-        self.board_monitor = BoardMonitor(faults.report, status, Sensors(next(iter(files), Path())).read)
+        folders = [Path(target).parent for target in config.log if target != "-" and "://" not in target]
+        self.board_monitor = BoardMonitor(faults.report, status.info, Sensors(next(iter(folders), Path())).read)
         self.clock_steps = ClockStepDetector()
         self.edgetpu_monitor = EdgeTpuMonitor(faults.report)
         self.thermal: ThermalController | None = None
@@ -36,18 +37,18 @@ class Housekeeping:
         self._next_tick = self._next_board_poll = 0.0
 
     def set_max_temperature(self, limit: float | None) -> None:
-        """Keep the board below `limit` degrees Celsius from now on; None: let it be."""
+        """Keep the processor below `limit` degrees Celsius; None: do not control its temperature."""
         if self.thermal is None or limit is None or self.thermal.target + MARGIN_CELSIUS != limit:
             self.thermal = ThermalController(limit) if limit is not None else None
 
     def tick(self, throttle: FrameThrottle, camera: Camera, sinks: SinkGroup) -> None:
-        """Do what is due."""
+        """Do the work that is due. Raises an unexpected error of a sink."""
         now = time.monotonic()
         if now < self._next_tick:
             return
         self._next_tick = now + TICK_INTERVAL
         if (step := self.clock_steps.poll()) is not None:
-            self.faults.report_once("clock set", f"by {step:+.1f} s; durations do not depend on it")
+            self.faults.report_once("clock set", f"by {step:+.1f} s; durations are not affected")
         self.edgetpu_monitor.tick(now)
         if now >= self._next_board_poll:
             self._next_board_poll = now + BOARD_POLL_INTERVAL
@@ -55,13 +56,17 @@ class Housekeeping:
         temperature = self.status.info.get("temperature")
         throttle.duty = self.thermal.update(temperature, now) if self.thermal else 1.0
         sinks.raise_failure()
+        self._update_status(throttle, camera, sinks)
+
+    def _update_status(self, throttle: FrameThrottle, camera: Camera, sinks: SinkGroup) -> None:
+        info = self.status.info
         self.status.dropped = camera.dropped
-        self.status.info |= {"resting": throttle.is_idle, "slowed": round(throttle.duty, 2), **sinks.stats()}
-        self.status.info["waiting"] = self.status.info.get("mqtt", {}).get("waiting")
-        self.status.info["faults"] = {name: detail for name, (_, detail) in list(self.faults.active.items())}
+        info |= {"idle": throttle.is_idle, "duty": round(throttle.duty, 2), **sinks.stats()}
+        info["queued"] = info.get("mqtt", {}).get("queued")
+        info["faults"] = {name: detail for name, (_, detail) in list(self.faults.active.items())}
 
     def _poll_board(self) -> None:
-        """In a thread: the disk of a log may be one that hangs."""
+        """Read the sensors in a thread: the disk of the log may hang."""
         if self.board_thread is None or not self.board_thread.is_alive():
             self.board_thread = threading.Thread(target=self.board_monitor.poll, name="board", daemon=True)
             self.board_thread.start()

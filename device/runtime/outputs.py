@@ -1,4 +1,4 @@
-"""What leaves the process as pictures, where asked: the page, and snapshots of faces that appear."""
+"""Image outputs of a run that do not delay it: the web page, and snapshots of new faces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pocketsight.device.vision.image import Image
 
 
 class FrameOutputs(NamedTuple):
-    """Two calls of the loop; neither waits for anything."""
+    """Two functions that the loop calls. Neither waits for anything."""
 
     on_frame: Callable[[Image, FrameResult], None]
     on_event: Callable[[LogEntry, Image, FrameResult], None]
@@ -22,30 +22,31 @@ class FrameOutputs(NamedTuple):
 
 @contextmanager
 def open_outputs(config: RunConfig, status: RunStatus, report_fault: FaultReporter) -> Iterator[FrameOutputs]:
-    """What `plan` asks to show. Raises ServeError or LogError when it cannot be."""
-    frames: list[Callable[[Image, FrameResult], None]] = []
-    event: Callable[[LogEntry, Image, FrameResult], None] = _ignore
+    """Open the outputs that `config` asks for. Raises ServeError or LogError if one cannot be opened."""
+    consumers: list[Callable[[Image, FrameResult], None]] = []
+    on_event: Callable[[LogEntry, Image, FrameResult], None] = _ignore
     with ExitStack() as stack:
         if config.preview:
             from pocketsight.device.web.server import serve
 
-            frames.append(stack.enter_context(serve(config.preview, config.token_file, status, config.blur)).update)
+            server = stack.enter_context(serve(config.preview, config.token_file, status, config.blur))
+            consumers.append(server.update)
         if config.snapshots:
             from pocketsight.device.sinks.snapshots import Snapshots
 
-            kept = Snapshots(
+            snapshots = Snapshots(
                 config.snapshots, config.snapshots_retain_days, config.snapshots_max_bytes, config.blur, report_fault
             )
-            stack.callback(kept.close)
-            frames.append(kept.add_frame)
-            event = kept.add_event
+            stack.callback(snapshots.close)
+            consumers.append(snapshots.add_frame)
+            on_event = snapshots.add_event
 
-        def frame(image: Image, record: FrameResult) -> None:
-            for show in frames:
-                show(image, record)
+        def on_frame(image: Image, result: FrameResult) -> None:
+            for consume in consumers:
+                consume(image, result)
 
-        yield FrameOutputs(frame, event)
+        yield FrameOutputs(on_frame, on_event)
 
 
 def _ignore(*_: object) -> None:
-    """Nobody looks."""
+    """There are no snapshots."""

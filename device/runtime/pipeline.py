@@ -1,4 +1,4 @@
-"""From a frame to its record: detect, follow, classify. `run` logs its records, `bench` counts their timings."""
+"""The pipeline: detect faces in a frame, track them, classify them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from pocketsight.device.tracking.tracker import Track, Tracker
 from pocketsight.device.tracking.zones import Zone, in_zones
 from pocketsight.device.vision.boxes import Box
 
-STAGES = "wait", "fit", "detect", "decode", "track", "crop", "classify", "write", "whole"  # whole: from its arrival
+STAGES = "wait", "preprocess", "detect", "postprocess", "track", "crop", "classify", "emit", "total"
+"""Stages of a frame. "wait" is the time until the frame arrived; "total" is the time from its arrival to the end."""
 
 
 class Pipeline:
-    """Both models and what they remember of the frames before."""
+    """Both models and the tracks of the faces so far.
+
+    Faces outside all `zones` are ignored; without zones all count. The detector processes every `detect_interval`-th
+    frame; between, tracks are predicted.
+    """
 
     def __init__(
         self, detector: Model, classifier: Model, zones: Sequence[Zone] = (), detect_interval: int = 1
     ) -> None:
         self.detector, self.classifier, self.zones = detector, classifier, zones
-        self.detect_interval = detect_interval  # the detector looks at one frame in so many; between, tracks move on
+        self.detect_interval = detect_interval
         self.tracker = Tracker()
         self.frames_since_detection = 0
 
@@ -40,13 +45,13 @@ class Pipeline:
         return self.process(frame, StageTimer())
 
     def process(self, frame: Frame, timer: StageTimer) -> FrameResult:
-        """What is seen in a frame. `laps` was started when the frame was asked for."""
+        """Process one frame. `timer` must have been started when the frame was requested."""
         timer("wait")
         arrived = timer.stage_start
         faces, ignored_boxes = (
             self._process_still(frame, timer) if frame.source is not None else self._process_tracked(frame, timer)
         )
-        timer.stages_ms["whole"] = 1000 * (perf_counter() - arrived)
+        timer.stages_ms["total"] = 1000 * (perf_counter() - arrived)
         return FrameResult(
             frame.captured_at,
             frame.captured_monotonic,
@@ -58,7 +63,7 @@ class Pipeline:
         )
 
     def _process_still(self, frame: Frame, timer: StageTimer) -> tuple[list[FaceResult], list[Box]]:
-        """In a picture that has nothing to do with the one before."""
+        """Faces of an image that is unrelated to the one before."""
         faces, ignored_boxes = self._detect_in_zones(frame, timer)
         return [
             FaceResult(f.box, f.score, classify(frame.image, f.box, self.classifier, timer)) for f in faces
@@ -87,12 +92,12 @@ class Pipeline:
         ], ignored_boxes
 
     def _detect_in_zones(self, frame: Frame, timer: StageTimer) -> tuple[list[Face], list[Box]]:
-        """Faces that count, and the boxes of those outside the zones."""
+        """Faces inside the zones, and the boxes of the others."""
         faces = detect(frame.image, self.detector, timer)
         if not self.zones:
             return faces, []
         inside = [in_zones(face.box, frame.image.shape, self.zones) for face in faces]
-        return list(compress(faces, inside)), [f.box for f, here in zip(faces, inside, strict=True) if not here]
+        return list(compress(faces, inside)), [f.box for f, is_inside in zip(faces, inside, strict=True) if not is_inside]
 
     def _classify_track(self, track: Track, frame: Frame, timer: StageTimer) -> None:
         if track.smoother is None:
@@ -103,7 +108,7 @@ class Pipeline:
 
 
 def process_frames(frames: Iterable[Frame], detector: Model, classifier: Model) -> Iterator[tuple[Frame, FrameResult]]:
-    """Run both models on every frame; each record comes with its frame, for those who draw."""
+    """Run both models on every frame; yields each frame with its result."""
     pipeline = Pipeline(detector, classifier)
     timer = StageTimer()
     for frame in frames:

@@ -1,7 +1,8 @@
-"""Settings and models that are read again while the loop goes on."""
+"""Reload settings and models in a thread while the loop continues."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,31 +13,38 @@ from typing import NamedTuple
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference.coral_fallback import compiled_path
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.model_loader import load_model
+from pocketsight.device.inference.model_loader import active_delegate, load_model
 from pocketsight.device.runtime.config import RunConfig
 
-ConfigReader = Callable[[], RunConfig]  # reads the settings once more
-ModelPair = tuple[Model, Model]  # detector, sentiment
+logger = logging.getLogger(__name__)
+
+ConfigReader = Callable[[], RunConfig]
+"""Reads the settings again. Raises PocketsightError if they are invalid."""
+
+ModelPair = tuple[Model, Model]
+"""Detector and classifier."""
 
 
 class ReloadResult(NamedTuple):
-    """What the settings say now, and the models if they are others than before."""
+    """The new settings, and the models if their files changed."""
 
     config: RunConfig
     models: ModelPair | None
 
 
 def load_models(config: RunConfig) -> ModelPair:
-    """Both models of a plan. Raises ModelError, also when one computes something else than where it was exported."""
+    """Load the detector and the classifier. Raises ModelError if one cannot be loaded or fails its golden test."""
     return _load_model(config, config.detector, "detector"), _load_model(config, config.classifier, "classifier")
 
 
 def _load_model(config: RunConfig, path: Path, task: str) -> Model:
-    return load_model(path, task, config.threads, config.delegate, config.verify)
+    model = load_model(path, task, config.threads, config.delegate, config.verify)
+    logger.info("%s: %s loaded, runs on %s", task, path, active_delegate(model))
+    return model
 
 
 class ConfigReloader:
-    """A thread for each reading, since models may take seconds to load, and longer to be measured."""
+    """Reads in a thread, because loading models and measuring thread counts can take seconds."""
 
     def __init__(self, config: RunConfig, read_config: ConfigReader) -> None:
         self.read_config, self.initial_config, self.loaded_stamps = read_config, config, _model_stamps(config)
@@ -44,13 +52,13 @@ class ConfigReloader:
         self.result: ReloadResult | PocketsightError | None = None
 
     def start(self) -> None:
-        """Read once more, after the reading that goes on if there is one."""
-        before = self.thread
-        self.thread = threading.Thread(target=self._reload, args=(before,), name="reload", daemon=True)
+        """Start to read the settings, after a reading in progress has ended."""
+        previous = self.thread
+        self.thread = threading.Thread(target=self._reload, args=(previous,), name="reload", daemon=True)
         self.thread.start()
 
     def take_result(self) -> ReloadResult | PocketsightError | None:
-        """What was read, once; None while there is nothing new."""
+        """The result of a reading, once; None if there is nothing new."""
         if self.thread is None or self.thread.is_alive():
             return None
         result, self.thread, self.result = self.result, None, None
@@ -72,7 +80,7 @@ class ConfigReloader:
 
 
 def _model_stamps(config: RunConfig) -> list[object]:
-    """What differs when a model file is another one, or was replaced."""
+    """Values that change when a model file is replaced or another one is configured."""
     stamps: list[object] = []
     for path in (config.detector, config.classifier, compiled_path(config.detector), compiled_path(config.classifier)):
         stamps.append(path)

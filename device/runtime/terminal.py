@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The terminal: keys, a status line, a progress bar."""
 
 from __future__ import annotations
 
@@ -7,39 +7,35 @@ import re
 import select
 import sys
 import termios
-import threading
-import time
 import tty
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-ESCAPE_SEQUENCE = re.compile(
-    r"\x1b(\[[0-9;]*[A-Za-z~]|O[A-Z])"
-)  # how a terminal tells of arrows and their like: no Escape
-
+# Arrow keys and function keys: they begin with Escape but are not the key Escape.
+ESCAPE_SEQUENCE = re.compile(r"\x1b(\[[0-9;]*[A-Za-z~]|O[A-Z])")
 
 ReadKey = Callable[[], str]
+"""Returns the key that was pressed, or "" at once."""
 
 
 @contextmanager
 def open_keyboard() -> Iterator[ReadKey]:
-    """Keys of the terminal: each call gives one, or "" at once.
+    """Yield a function that reads keys of the terminal without waiting.
 
-    Always "" where standard input is no terminal, or belongs to another job. Ctrl-C stays a signal, and the terminal
-    is put back as it was.
+    It returns "" if standard input is no terminal or belongs to another job. Ctrl-C still sends SIGINT. The settings
+    of the terminal are restored at the end.
     """
     if sys.stdin is None or not sys.stdin.isatty() or not _owns_terminal(sys.stdin.fileno()):
         yield lambda: ""
         return
     terminal = sys.stdin.fileno()
-    waiting: list[str] = []
+    pending: list[str] = []
 
     def read_key() -> str:
-        if not waiting and _owns_terminal(terminal) and select.select([terminal], [], [], 0)[0]:
-            waiting.extend(ESCAPE_SEQUENCE.sub("", _read_terminal(terminal)))
-        return waiting.pop(0) if waiting else ""
+        if not pending and _owns_terminal(terminal) and select.select([terminal], [], [], 0)[0]:
+            pending.extend(ESCAPE_SEQUENCE.sub("", _read_terminal(terminal)))
+        return pending.pop(0) if pending else ""
 
     before = termios.tcgetattr(terminal)
     try:
@@ -47,27 +43,27 @@ def open_keyboard() -> Iterator[ReadKey]:
         yield read_key
     finally:
         if _owns_terminal(terminal):
-            with suppress(termios.error):  # the line was hung up
+            with suppress(termios.error):  # the terminal was closed
                 termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 def _owns_terminal(terminal: int) -> bool:
-    """Whether the terminal may be touched: the kernel stops a job in the background that does."""
+    """Whether this job may use the terminal: the kernel stops background jobs that do."""
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:
-        return True  # not the terminal that rules our jobs, so nothing stops us
+        return True  # not the controlling terminal, so the kernel does not stop this job
 
 
 def _read_terminal(terminal: int) -> str:
     try:
         return os.read(terminal, 64).decode(errors="ignore")
-    except OSError:  # hung up
+    except OSError:  # the terminal was closed
         return ""
 
 
 class StatusLine:
-    """One line of standard error, written over and over on a terminal; elsewhere only warnings are written."""
+    """One line of standard error that is overwritten, on a terminal; elsewhere only warnings are written."""
 
     def __init__(self) -> None:
         self.is_terminal, self.text = bool(sys.stderr and sys.stderr.isatty()), ""
@@ -79,42 +75,13 @@ class StatusLine:
             self.text = text
 
     def warn(self, text: str) -> None:
-        """A line that stays."""
+        """Write a line that is not overwritten."""
         self.show("")
         print(text, file=sys.stderr, flush=True)
 
 
-class StderrWriter:
-    """Lines for standard error, written by a thread of its own: nobody may read them, and the loop must not wait."""
-
-    def __init__(self) -> None:
-        self.lines: deque[str] = deque(maxlen=100)
-        self.available = threading.Semaphore(0)
-        threading.Thread(target=self._run, name="speaker", daemon=True).start()
-
-    def write(self, line: str) -> None:
-        """Takes a line; any thread may call it. When too many wait the oldest are forgotten."""
-        self.lines.append(line)
-        self.available.release()
-
-    def flush(self, seconds: float = 0.2) -> None:
-        """Wait for what is being written, but not long."""
-        end = time.monotonic() + seconds
-        while self.lines and time.monotonic() < end:
-            time.sleep(0.01)
-
-    def _run(self) -> None:
-        while True:
-            self.available.acquire()
-            if self.lines:
-                with suppress(OSError, IndexError):  # it was closed, or nobody reads; the log has it all
-                    os.write(2, self.lines[0].encode(errors="replace") + b"\n")
-                with suppress(IndexError):
-                    self.lines.popleft()
-
-
 class FrameProgress:
-    """Frames done, on a terminal, where their number is known."""
+    """A progress bar on a terminal, if the number of frames is known."""
 
     def __init__(self, length: int | None) -> None:
         import click
@@ -128,7 +95,7 @@ class FrameProgress:
         return self
 
     def advance(self) -> None:
-        """One more is done."""
+        """One more frame was processed."""
         if self.bar:
             self.bar.update(1)
 

@@ -1,4 +1,4 @@
-"""How often frames are looked at: as asked, less when the board is hot, seldom when nothing moves."""
+"""Frame rate control: the requested rate, less when the board is hot, and the idle rate when nothing moves."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import time
 from pocketsight.device.tracking.motion import MotionDetector
 from pocketsight.device.vision.image import Image
 
-IDLE_AFTER = 10.0  # seconds that the full rate is kept after something moved or a face was there
+# Seconds without motion or faces after which the idle rate begins.
+IDLE_AFTER = 10.0
 
 
 class FrameThrottle:
-    """Asked by the loop before and after it looks at a frame. Times are seconds of the monotonic clock."""
+    """The loop calls it before and after it processes a frame. Times are seconds of the monotonic clock."""
 
     def __init__(self, fps: float | None, idle_fps: float) -> None:
         self.fps, self.idle_fps = fps, idle_fps
-        self.duty = 1.0  # share of full speed to work at, so that the board cools
+        self.duty = 1.0  # share of full speed, 0..1, set by the temperature control
         self.is_idle = False
         self.motion_detector = MotionDetector()
         self._next_due = self._last_processed = 0.0
         self._last_activity = time.monotonic()
 
     def wait(self, stop: threading.Event) -> bool:
-        """Sleep until a frame is due, a quarter of a second at most; whether it is."""
+        """Sleep until a frame is due, at most a quarter of a second; returns whether one is due."""
         remaining = self._next_due - time.monotonic()
         return remaining <= 0 or not (stop.wait(min(remaining, 0.25)) or remaining > 0.25)
 
     def record(self, duration: float) -> None:
-        """A frame was looked at for so long: the next is due a beat later, and after a rest if the board is hot."""
+        """A frame took `duration` seconds to process; computes when the next one is due."""
         now, interval = time.monotonic(), 1 / self.fps if self.fps else 0.0
-        self._next_due = max(self._next_due, now - duration - interval) + interval  # no hurry after a pause
+        self._next_due = max(self._next_due, now - duration - interval) + interval  # frames missed in a pause are not made up for
         self._next_due = max(self._next_due, now + (1 / self.duty - 1) * duration)
 
     def should_skip(self, image: Image, has_faces: bool) -> bool:
-        """Whether this frame may be left out: nothing moves, nobody is there, and one was looked at lately."""
+        """Whether to skip this frame: nothing moves, there are no faces, and the idle rate allows no frame yet."""
         now = time.monotonic()
         if not self.idle_fps:
             self.is_idle = False

@@ -1,1 +1,1 @@
-"""Where what was seen is written: files, a database, a broker. One file a kind."""
+"""Outputs of a run: log files, databases, an MQTT broker, video files and snapshots."""

@@ -1,4 +1,4 @@
-"""CSV for spreadsheets: one row a face in a frame or an event. Faults and states are no rows."""
+"""CSV for spreadsheets: one row per face, of a frame or of an event. Faults and states are left out."""
 
 from __future__ import annotations
 
@@ -9,39 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.results import LogEntry
-from pocketsight.device.sinks.base import RotationConfig
+from pocketsight.device.sinks.base import EVENT_COLUMNS, RotationConfig
 from pocketsight.device.sinks.text_file import TextFileSink
 
+BOX_COLUMNS = "left", "top", "right", "bottom"
 CSV_COLUMNS = (
     "v",
     "time",
-    "synced",
+    "clock_synced",
     "kind",
     "id",
-    "what",
-    "track",
-    "sentiment",
-    "was",
-    "sentiment_score",
-    "score",
-    "start",
-    "seconds",
-    "left",
-    "top",
-    "right",
-    "bottom",
+    *EVENT_COLUMNS,
+    *BOX_COLUMNS,
     "frame",
     "source",
 )
 
 
 def open_csv(path: Path, rotation: RotationConfig) -> TextFileSink:
-    """A CSV file to which rows are appended; one with other columns gets another name. Raises LogError."""
+    """Open a CSV file to append rows; a file with other columns is renamed. Raises LogError."""
     return TextFileSink(path, rotation, encode_csv, _format_rows([CSV_COLUMNS]), _close_torn_row)
 
 
 def encode_csv(entries: Sequence[LogEntry]) -> bytes:
-    """The rows of all entries that speak of faces, after RFC 4180."""
+    """The rows of all entries about faces, in the format of RFC 4180."""
     return _format_rows([_to_row(face) for entry in entries for face in _face_entries(entry)])
 
 
@@ -52,14 +43,14 @@ def _face_entries(entry: LogEntry) -> list[LogEntry]:
 
 
 def _to_row(face: LogEntry) -> list[Any]:
-    values = {**face, **dict(zip(("left", "top", "right", "bottom"), face["box"], strict=True))}
+    values = {**face, **dict(zip(BOX_COLUMNS, face["box"], strict=True))}
     return [_format_cell(values.get(name)) for name in CSV_COLUMNS]
 
 
 def _format_cell(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return " ".join(value.splitlines()) if isinstance(value, str) else value  # a row is a line
+    return " ".join(value.splitlines()) if isinstance(value, str) else value  # a row is one line
 
 
 def _format_rows(rows: Iterable[Iterable[Any]]) -> bytes:
@@ -69,5 +60,5 @@ def _format_rows(rows: Iterable[Iterable[Any]]) -> bytes:
 
 
 def _close_torn_row(torn: bytes) -> bytes:
-    """An open quote would swallow what follows."""
+    """The end of an incomplete row. An open quote would make a reader skip the next rows."""
     return b'"\r\n' if torn.count(b'"') % 2 else b"\r\n"

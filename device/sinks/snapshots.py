@@ -1,8 +1,7 @@
-"""A picture of each face that appears, for those who ask for it. Without it no picture is ever stored."""
+"""Snapshots: an image of each face that appears. Without --snapshots no image is ever stored."""
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -11,56 +10,59 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
 from pocketsight.device.annotators.blur import FaceBlurrer
-from pocketsight.device.errors import LogError
-from pocketsight.device.faults import FaultReporter
+from pocketsight.device.errors import DataError, LogError
+from pocketsight.device.faults import FaultReporter, ignore_fault
 from pocketsight.device.results import FrameResult, LogEntry
+from pocketsight.device.system.atomic_files import atomic_write, part_path
 from pocketsight.device.system.priority import lower_thread_priority
-from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.image import Image, encode_jpeg
 
-BEST_FRAME_WINDOW = 1.0  # seconds after a face appeared, of which the best frame is kept
-MAX_PENDING = 16  # pictures that may wait for the disk; each holds a frame in memory
-CLEANUP_INTERVAL = 3600.0  # seconds between two looks for old pictures, at most
+BEST_FRAME_WINDOW = 1.0  # seconds after a face appears, of which the best frame is kept
+MAX_PENDING = 16  # snapshots that wait for the disk; each keeps a frame in memory
+CLEANUP_INTERVAL = 3600.0  # seconds: longest time between two searches for old snapshots
 JPEG_QUALITY = 90
-FILE_NAME_PATTERN = re.compile(
-    r"\d{8}T\d{6}\.\d{3}Z_[\w-]+\.jpg"
-)  # only these are ours, and only ours are ever deleted
-SNAPSHOTS_LOST = "snapshots lost"
+# Other files in the folder are never deleted.
+FILE_NAME_PATTERN = re.compile(r"\d{8}T\d{6}\.\d{3}Z_[\w-]+\.jpg")
+SNAPSHOTS_FAILING = "snapshots failing"
 
 
 @dataclass(eq=False)
 class PendingSnapshot:
-    """The best frame so far of a face that appeared."""
+    """The best frame so far of a face that has appeared."""
 
     name: str
     track_id: int
     due: float  # monotonic seconds
     image: Image
-    record: FrameResult
-    score: float
+    result: FrameResult
+    score: float  # of the detector
 
 
 @dataclass(frozen=True)
 class StoredSnapshot:
-    """A picture on the disk."""
+    """A snapshot on the disk."""
 
     path: Path
-    modified_at: float  # seconds since the epoch, by the file system
-    size: int
+    modified_at: float  # seconds since the epoch
+    size: int  # bytes
 
 
 class Snapshots:
-    """`event` and `saw` belong to the loop and never wait; a thread writes.
+    """Writes snapshots in a thread. The loop calls `add_event` and `add_frame`, which never wait.
 
-    Pictures older than `days` are deleted, and the oldest while all together are larger than `size` bytes. With `blur`
-    no face can be recognized in them. `tell` hears when they cannot be written. Raises LogError when `folder` cannot
-    be used.
+    Snapshots older than `retain_days` are deleted, and the oldest while all together are larger than `max_bytes`. With
+    `blur` all faces in them are pixelated. `report_fault` is called when they cannot be written. Raises LogError when
+    `folder` cannot be used.
     """
 
     def __init__(
-        self, folder: Path, retain_days: float, max_bytes: int, blur: bool, report_fault: FaultReporter | None = None
+        self,
+        folder: Path,
+        retain_days: float,
+        max_bytes: int,
+        blur: bool,
+        report_fault: FaultReporter = ignore_fault,
     ) -> None:
         self.folder, self.retain_days, self.max_bytes, self.report_fault = folder, retain_days, max_bytes, report_fault
         self.blur = FaceBlurrer() if blur else None
@@ -70,40 +72,41 @@ class Snapshots:
         self.condition = threading.Condition()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.stored = deque(sorted(self._list_stored(), key=lambda kept: kept.path.name))
+            self.stored = deque(sorted(self._list_stored(), key=lambda snapshot: snapshot.path.name))
         except OSError as error:
             raise LogError(f"snapshots cannot be kept in {folder}: {error.strerror}") from error
         self.thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
         self.thread.start()
 
-    def add_frame(self, image: Image, record: FrameResult) -> None:
-        """A frame was looked at: perhaps a better one of a face that has just appeared."""
+    def add_frame(self, image: Image, result: FrameResult) -> None:
+        """Add a frame, RGB (H, W, 3): it may be a better one of a face that has just appeared."""
         if self.blur:
-            self.blur.add_result(record)
+            self.blur.add_result(result)
         if not self.pending:
             return
-        scores = {seen.track_id: seen.score for seen in record.faces}
+        scores = {face.track_id: face.score for face in result.faces}
         with self.condition:
-            for shot in self.pending:
-                score = scores.get(shot.track_id, 0.0)
-                if score > shot.score and record.captured_monotonic < shot.due:
-                    shot.image, shot.record, shot.score = image, record, score
+            for snapshot in self.pending:
+                score = scores.get(snapshot.track_id, 0.0)
+                if score > snapshot.score and result.captured_monotonic < snapshot.due:
+                    snapshot.image, snapshot.result, snapshot.score = image, result, score
 
-    def add_event(self, entry: LogEntry, image: Image, record: FrameResult) -> None:
-        """Something happened; where a face appeared, it gets a picture."""
-        if entry["kind"] != "face" or entry["what"] != "appeared":
+    def add_event(self, entry: LogEntry, image: Image, result: FrameResult) -> None:
+        """Add an event. When a face appears, a snapshot of it is scheduled."""
+        if entry["kind"] != "face" or entry["event"] != "appeared":
             return
-        score = max((seen.score for seen in record.faces if seen.track_id == entry["track"]), default=0.0)
+        track_id = entry["track_id"]
+        score = max((face.score for face in result.faces if face.track_id == track_id), default=0.0)
         with self.condition:
             if len(self.pending) >= MAX_PENDING:
                 self.lost += 1
                 return
             due = time.monotonic() + BEST_FRAME_WINDOW
-            self.pending.append(PendingSnapshot(_file_name(entry), entry["track"], due, image, record, score))
+            self.pending.append(PendingSnapshot(_file_name(entry), track_id, due, image, result, score))
             self.condition.notify()
 
     def close(self) -> None:
-        """Write what is pending."""
+        """Write pending snapshots and end the thread."""
         with self.condition:
             self.closing = True
             self.condition.notify()
@@ -115,74 +118,59 @@ class Snapshots:
             self._delete_old()
             with self.condition:
                 if not self.closing:
-                    until = min((shot.due for shot in self.pending), default=time.monotonic() + CLEANUP_INTERVAL)
+                    until = min(
+                        (snapshot.due for snapshot in self.pending), default=time.monotonic() + CLEANUP_INTERVAL
+                    )
                     self.condition.wait(max(0.0, until - time.monotonic()))
                 now, closing = time.monotonic(), self.closing
-                due = [shot for shot in self.pending if closing or shot.due <= now]
-                self.pending = [shot for shot in self.pending if shot not in due]
-            for shot in due:
-                self._write(shot)
+                due = [snapshot for snapshot in self.pending if closing or snapshot.due <= now]
+                self.pending = [snapshot for snapshot in self.pending if snapshot not in due]
+            for snapshot in due:
+                self._write(snapshot)
             if closing:
                 return
 
     def _write(self, snapshot: PendingSnapshot) -> None:
-        image = self.blur.blur(snapshot.image, snapshot.record) if self.blur else snapshot.image
-        _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        image = self.blur.blur(snapshot.image, snapshot.result) if self.blur else snapshot.image
+        data = encode_jpeg(image, JPEG_QUALITY)
         path = self.folder / snapshot.name
         try:
-            _write_private(path, data.tobytes())
-        except OSError as error:
+            if not self.folder.is_dir():  # atomic_write would make one that everybody can read
+                raise DataError(f"{self.folder} does not exist")
+            atomic_write(path, data, mode=0o600)
+        except DataError as error:
             self.lost += 1
-            self._report(True, f"{self.folder}: {error.strerror}; {self.lost} so far")
+            self.report_fault(SNAPSHOTS_FAILING, True, f"{error}; {self.lost} snapshots lost so far")
             return
         self.stored.append(StoredSnapshot(path, time.time(), len(data)))
-        self._report(False, f"{self.folder}: written again")
-
-    def _report(self, active: bool, detail: str) -> None:
-        if self.report_fault:
-            self.report_fault(SNAPSHOTS_LOST, active, detail)
+        self.report_fault(SNAPSHOTS_FAILING, False, f"{self.folder} is written again")
 
     def _delete_old(self) -> None:
-        """Delete what is too old, and the oldest of what is too much."""
-        total = sum(kept.size for kept in self.stored)
-        while self.stored and (
-            total > self.max_bytes or self.stored[0].modified_at < time.time() - 86400 * self.retain_days
-        ):
+        """Delete snapshots that are too old, and the oldest while all are too large."""
+        total = sum(snapshot.size for snapshot in self.stored)
+        oldest_allowed = time.time() - 86400 * self.retain_days
+        while self.stored and (total > self.max_bytes or self.stored[0].modified_at < oldest_allowed):
             oldest = self.stored.popleft()
             total -= oldest.size
             with suppress(OSError):
                 oldest.path.unlink()
 
     def _list_stored(self) -> list[StoredSnapshot]:
-        """What earlier runs left; what they did not finish is removed."""
-        found = []
+        """The snapshots of earlier runs. Removes their incomplete files."""
+        stored = []
         for path in self.folder.iterdir():
-            if FILE_NAME_PATTERN.fullmatch(path.name):
-                facts = path.stat()
-                found.append(StoredSnapshot(path, facts.st_mtime, facts.st_size))
-            elif path.suffix == ".part" and FILE_NAME_PATTERN.fullmatch(
-                path.name.removeprefix(".").removesuffix(".part")
-            ):
+            final_path = path.with_name(path.name.removeprefix(".").removesuffix(".part"))
+            if not FILE_NAME_PATTERN.fullmatch(final_path.name):
+                continue
+            if path == final_path:
+                status = path.stat()
+                stored.append(StoredSnapshot(path, status.st_mtime, status.st_size))
+            elif path == part_path(final_path):
                 path.unlink()
-        return found
+        return stored
 
 
 def _file_name(entry: LogEntry) -> str:
-    """20261122T041502.250Z_20261122T041500Z-a3f2-7.jpg: when the face appeared, and the event's id."""
+    """20261122T041502.250Z_20261122T041500Z-a3f2-7.jpg: the time of the event, and its id."""
     moment = entry["time"].replace("-", "").replace(":", "").removesuffix("+0000").removesuffix("Z")
     return f"{moment}Z_{re.sub(r'[^A-Za-z0-9-]', '-', str(entry['id']))}.jpg"
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Write a file whole that only its owner may read."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink()
-        raise

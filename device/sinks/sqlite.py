@@ -1,10 +1,9 @@
-"""A log that can be asked: SQLite, safe against power cuts, readable by others while it is written."""
+"""An SQLite log that you can query. It survives power cuts, and others can read it while it is written."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,16 +13,20 @@ from pocketsight.device.errors import LogError
 from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import LogEntry, to_json_line
 from pocketsight.device.sinks.base import DiskFull, RotationConfig
+from pocketsight.device.sinks.disk import DeferredSync, convert_os_errors, file_identity
 from pocketsight.device.sinks.rotation import list_rotated_files, rotated_name, select_files_to_delete
 from pocketsight.device.sinks.sqlite_schema import TABLE_COLUMNS, ForeignDatabase, prepare_database
-from pocketsight.device.sinks.text_file import DISK_FULL_ERRNOS, SYNC_INTERVAL, count_page_bytes
 
 BUSY_TIMEOUT = 1.0  # seconds to wait for another program that writes
-CHECKPOINT_BYTES = 1_000_000  # bytes of the write-ahead log that are copied into the database at a time
-WAL_MAGIC = b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"  # of a write-ahead log, sqlite.org/fileformat2.html, 4.1
+CHECKPOINT_BYTES = 1_000_000  # size of the write-ahead log from which it is copied into the database
+WAL_MAGIC = b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"  # write-ahead log, sqlite.org/fileformat2.html, section 4.1
 BROKEN_TAG = "broken-"
+LOG_CORRUPT = "log corrupt"
 COMPANION_SUFFIXES = "-wal", "-journal", "-shm"
-INSERT_SQL = f"INSERT INTO entries ({', '.join(TABLE_COLUMNS)}) VALUES ({', '.join('?' * len(TABLE_COLUMNS))}) ON CONFLICT DO NOTHING"
+INSERT_SQL = f"""
+    INSERT INTO entries ({", ".join(TABLE_COLUMNS)}) VALUES ({", ".join("?" * len(TABLE_COLUMNS))})
+    ON CONFLICT DO NOTHING
+"""
 DELETE_OLDEST_SQL = """
     DELETE FROM entries
     WHERE n < (SELECT min(n) FROM entries) + max(?, (SELECT (max(n) - min(n)) / 100 FROM entries))
@@ -31,27 +34,28 @@ DELETE_OLDEST_SQL = """
 
 
 class SqliteSink:
-    """A sink of rows. Any number of runs and readers may use the file at once."""
+    """A sink that inserts a row per entry. Any number of runs and readers may use the file at once."""
 
     batch_interval = 1.0
 
     def __init__(self, path: Path, rotation: RotationConfig, report_fault: FaultReporter) -> None:
+        """Open or create `path`. Raises LogError. `report_fault` is called when the file is corrupt."""
         self.name, self.path, self.rotation, self.report_fault = str(path), path, rotation, report_fault
         self.bytes_written = self.entries_deleted = 0
         self._pending_reports: list[str] = []
         self._connection: sqlite3.Connection | None = None
-        self._dirty, self._sync_due, self._unsynced_from, self._checkpoint_at = False, 0.0, 0, CHECKPOINT_BYTES
+        self._sync, self._checkpoint_at = DeferredSync(), CHECKPOINT_BYTES
         self._open()
 
     def write(self, entries: Sequence[LogEntry]) -> None:
-        """Add a row an entry, all in one transaction; one whose id is there already is left out. Raises LogError."""
+        """Insert all entries in one transaction; an entry whose id exists is skipped. Raises LogError."""
         while self._pending_reports:
-            self.report_fault("log broken", True, self._pending_reports.pop(0))
+            self.report_fault(LOG_CORRUPT, True, self._pending_reports.pop(0))
         rows = [_to_row(entry) for entry in entries]
         with self._convert_errors():
             try:
                 self._reopen_if_moved()
-                self._sync_if_due()
+                self._flush_if_due()
                 if rows:
                     self._insert(rows)
             except sqlite3.DatabaseError as error:
@@ -60,17 +64,18 @@ class SqliteSink:
                 raise
 
     def close(self) -> None:
-        """Copy everything into the database and close it; readers that are left find it whole."""
+        """Copy everything into the database file and close it."""
         if self._connection:
             with suppress(OSError):
-                self._sync()  # closing does that, too, but not while others read
+                self._flush()  # closing does it, too, but not while others read
             with suppress(sqlite3.Error):  # others read, or the disk is full
-                self._connection.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, which anybody may read
+                # Leaves a single file, which needs no write permission to be read.
+                self._connection.execute("PRAGMA journal_mode=DELETE").fetchone()
             self._connection.close()
             self._connection = None
 
     def _open(self) -> None:
-        """Open the database and look through it; a broken one gets another name."""
+        """Open and check the database; a corrupt one is renamed."""
         with self._convert_errors():
             self._rescue_wal()
             try:
@@ -80,8 +85,7 @@ class SqliteSink:
                     raise
                 self._quarantine(str(error))
                 self._connect()
-            status = os.stat(self.path)
-        self._identity = status.st_dev, status.st_ino
+        self._identity = file_identity(self.path)
 
     def _connect(self) -> None:
         new = not self.path.exists()
@@ -93,51 +97,47 @@ class SqliteSink:
             raise LogError(f"{self.path} {error}; choose another file") from error
         except BaseException:
             connection.close()
-            for part in ("", "-wal", "-shm") if new else ():  # half of one helps nobody
+            for part in ("", "-wal", "-shm") if new else ():  # incomplete
                 Path(f"{self.path}{part}").unlink(missing_ok=True)
             raise
         self._connection = connection
 
     def _reopen_if_moved(self) -> None:
-        """Open the database again if it is no longer where it was."""
-        there = None
-        with suppress(FileNotFoundError):
-            status = os.stat(self.path)
-            there = status.st_dev, status.st_ino
-        if self._connection is None or there != self._identity:
+        """Open the database again if another program has renamed, deleted or replaced it."""
+        if self._connection is None or file_identity(self.path) != self._identity:
             with suppress(sqlite3.Error):
-                self._checkpoint()  # into the file that was moved; closing does that only where it was opened
+                self._checkpoint()  # into the file that was moved: closing would not find it
             self.close()
             self._open()
 
-    def _sync_if_due(self) -> None:
-        """Force commits to the disk, and copy them into the database when there are many."""
-        if self._dirty and time.monotonic() >= self._sync_due:
-            self._sync()
+    def _flush_if_due(self) -> None:
+        """Flush commits to the disk, and copy them into the database when there are many."""
+        if self._sync.is_due:
+            self._flush()
         if self._wal_size() > self._checkpoint_at:
             self._checkpoint()
-            self._checkpoint_at = max(
-                CHECKPOINT_BYTES, 2 * self._wal_size()
-            )  # a reader was in the way: not again at once
+            # A reader still uses the rest: do not try again at once.
+            self._checkpoint_at = max(CHECKPOINT_BYTES, 2 * self._wal_size())
 
     def _checkpoint(self) -> None:
-        """Empty the write-ahead log, unless a reader still needs it."""
-        self._sync()
+        """Copy the write-ahead log into the database and empty it, unless a reader still needs it."""
+        self._flush()
         if self._connection:
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
-    def _sync(self) -> None:
-        """SQLite itself forces nothing before it copies, which may take days."""
-        if not self._dirty:
+    def _flush(self) -> None:
+        """Flush the write-ahead log. SQLite itself does so only before a checkpoint, which can be days later."""
+        if not self._sync.pending:
             return
-        self._dirty = False  # also when it fails: the system tells of it once
-        with suppress(FileNotFoundError):
-            file = os.open(f"{self.path}-wal", os.O_RDONLY)
-            try:
-                os.fdatasync(file)
-                self.bytes_written += count_page_bytes(self._unsynced_from, os.fstat(file).st_size)
-            finally:
-                os.close(file)
+        try:
+            wal = os.open(f"{self.path}-wal", os.O_RDONLY)
+        except FileNotFoundError:
+            self._sync.pending = False
+            return
+        try:
+            self.bytes_written += self._sync.flush(wal)
+        finally:
+            os.close(wal)
 
     def _insert(self, rows: list[list[Any]]) -> None:
         assert self._connection
@@ -151,11 +151,10 @@ class SqliteSink:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
-        if not self._dirty:
-            self._dirty, self._sync_due, self._unsynced_from = True, time.monotonic() + SYNC_INTERVAL, before
+        self._sync.mark(before)
 
     def _delete_oldest(self, count: int) -> None:
-        """Delete the oldest hundredth, and no fewer than `count` rows, when there is no room left."""
+        """Delete the oldest hundredth, and at least `2 * count` rows, when the database has reached its limit."""
         pages, free, size = (
             self._query_int(f"PRAGMA {name}") for name in ("page_count", "freelist_count", "page_size")
         )
@@ -173,58 +172,55 @@ class SqliteSink:
         return 0
 
     def _rescue_wal(self) -> None:
-        """A write-ahead log that SQLite would throw away is kept under another name."""
+        """Rename a damaged write-ahead log, which SQLite would delete."""
         wal = Path(f"{self.path}-wal")
         if not wal.exists() or not wal.stat().st_size:
             return
         with open(wal, "rb") as file:
-            known = file.read(4) in WAL_MAGIC
-        if not known or not self.path.exists() or not self.path.stat().st_size:
+            is_valid = file.read(4) in WAL_MAGIC
+        if not is_valid or not self.path.exists() or not self.path.stat().st_size:
             kept = self._rename_broken(COMPANION_SUFFIXES)
             self._pending_reports.append(
-                f"{wal} was damaged, or alone; it is kept as {kept.name}-wal, and {self.path} goes on"
+                f"{wal} was damaged or without its database; it was renamed to {kept.name}-wal"
             )
 
     def _quarantine(self, reason: str) -> None:
-        """Give a broken database another name, and remember to tell of it."""
+        """Rename a corrupt database, and report it with the next write."""
         with suppress(sqlite3.Error):
             self.close()
         self._connection = None
         kept = self._rename_broken(("", *COMPANION_SUFFIXES))
         if self.rotation.max_total_bytes is not None:
-            for file in select_files_to_delete(
-                list_rotated_files(self.path, BROKEN_TAG), self.rotation.max_total_bytes
-            ):
-                for end in ("", *COMPANION_SUFFIXES):
-                    Path(f"{file}{end}").unlink(missing_ok=True)
+            broken = list_rotated_files(self.path, BROKEN_TAG)
+            for file in select_files_to_delete(broken, self.rotation.max_total_bytes):
+                for suffix in ("", *COMPANION_SUFFIXES):
+                    Path(f"{file}{suffix}").unlink(missing_ok=True)
         self._pending_reports.append(
-            f"{self.path} was damaged ({reason}); it is kept as {kept.name}, and a new one is begun"
+            f"{self.path} was corrupt ({reason}); it was renamed to {kept.name}, and a new one was started"
         )
 
     def _rename_broken(self, suffixes: tuple[str, ...]) -> Path:
         kept = rotated_name(self.path, BROKEN_TAG)
-        for end in suffixes:
+        for suffix in suffixes:
             with suppress(FileNotFoundError):
-                os.rename(f"{self.path}{end}", f"{kept}{end}")
+                os.rename(f"{self.path}{suffix}", f"{kept}{suffix}")
         return kept
 
     @contextmanager
     def _convert_errors(self) -> Iterator[None]:
-        """Errors as LogError with the file's name, but for those that are our own mistakes."""
+        """Raise errors of the disk as LogError; errors of our own code pass through."""
         try:
-            yield
+            with convert_os_errors(self.name):
+                yield
         except sqlite3.DatabaseError as error:
             if not isinstance(error, sqlite3.OperationalError) and not _is_corrupt(error):
                 raise
             if self._is_disk_full(error):
                 raise DiskFull(f"{self.path} cannot be written: the disk is full") from error
             raise LogError(f"{self.path} cannot be written: {error}") from error
-        except OSError as error:
-            kind = DiskFull if error.errno in DISK_FULL_ERRNOS else LogError
-            raise kind(f"{self.path} cannot be written: {error.strerror}") from error
 
     def _is_disk_full(self, error: sqlite3.Error) -> bool:
-        """Whether the disk is, which SQLite calls an I/O error, too."""
+        """Whether the disk is full, which SQLite can also report as an I/O error."""
         with suppress(OSError):
             space = os.statvfs(self.path.parent)
             return _error_code(error) == sqlite3.SQLITE_FULL or space.f_bavail * space.f_frsize < 65536
@@ -233,8 +229,8 @@ class SqliteSink:
 
 def _to_row(entry: LogEntry) -> list[Any]:
     left, top, right, bottom = entry.get("box") or (None,) * 4
-    found = {**entry, "box_left": left, "box_top": top, "box_right": right, "box_bottom": bottom}
-    return [*(found.get(name) for name in TABLE_COLUMNS[:-1]), to_json_line(entry)]
+    values = {**entry, "box_left": left, "box_top": top, "box_right": right, "box_bottom": bottom}
+    return [*(values.get(name) for name in TABLE_COLUMNS[:-1]), to_json_line(entry)]
 
 
 def _is_corrupt(error: sqlite3.Error) -> bool:

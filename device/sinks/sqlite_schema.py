@@ -1,22 +1,18 @@
-"""What stands in the database of a log, and how older ones become new."""
+"""The tables of an SQLite log, and their migrations."""
 
 from __future__ import annotations
 
 import sqlite3
 
-APPLICATION_ID = 0x65646B74  # "edkt": the database is a log of pocketsight
+from pocketsight.device.sinks.base import EVENT_COLUMNS
+
+APPLICATION_ID = 0x706B7374  # "pkst": marks the database as a log of pocketsight
 TABLE_COLUMNS = (
     "id",
     "time",
-    "synced",
+    "clock_synced",
     "kind",
-    "what",
-    "track",
-    "sentiment",
-    "was",
-    "score",
-    "start",
-    "seconds",
+    *EVENT_COLUMNS,
     "box_left",
     "box_top",
     "box_right",
@@ -24,24 +20,26 @@ TABLE_COLUMNS = (
     "json",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (  # the first makes version 1 of nothing, the next version 2 of that, ...
+# The first migration creates version 1 in an empty file, the second one makes version 2 of version 1, and so on.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """
         CREATE TABLE entries (
-            n INTEGER PRIMARY KEY,  -- the order of writing
-            id TEXT UNIQUE,         -- NULL: a frame
+            n INTEGER PRIMARY KEY,  -- order of writing
+            id TEXT UNIQUE,         -- NULL for frames
             time TEXT NOT NULL,     -- UTC
-            synced INTEGER,         -- 1: the clock was set by the network; NULL: nobody knows
-            kind TEXT NOT NULL,     -- frame, face, fault, state
-            what TEXT,              -- appeared, changed, left; a fault's name
-            track INTEGER,
-            sentiment TEXT,
-            was TEXT,
-            score REAL,
-            start TEXT,
-            seconds REAL,
-            box_left REAL, box_top REAL, box_right REAL, box_bottom REAL,
-            json TEXT NOT NULL      -- all of it
+            clock_synced INTEGER,   -- 1: the network has set the clock; NULL: unknown
+            kind TEXT NOT NULL,     -- frame, face or fault
+            event TEXT,             -- appeared, changed or left; the name of a fault
+            track_id INTEGER,
+            label TEXT,
+            previous TEXT,          -- the label before a change
+            label_score REAL,       -- confidence of the classifier, 0..1
+            score REAL,             -- confidence of the detector, 0..1
+            first_seen TEXT,        -- UTC
+            duration_s REAL,
+            box_left REAL, box_top REAL, box_right REAL, box_bottom REAL,  -- pixels of the frame
+            json TEXT NOT NULL      -- the whole entry
         )
         """,
         "CREATE INDEX entries_time ON entries (time)",
@@ -50,24 +48,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (  # the first makes version 1 of noth
 
 
 class ForeignDatabase(Exception):
-    """The database is not ours to write."""
+    """The database belongs to another program or to a newer version."""
 
 
 def prepare_database(connection: sqlite3.Connection) -> None:
-    """Check a database, new or old, and bring it to this version.
+    """Check a database, and create or migrate its tables.
 
-    Raises Foreign, and sqlite3.DatabaseError, with the code SQLITE_CORRUPT or SQLITE_NOTADB where it is broken.
+    Raises ForeignDatabase, and sqlite3.DatabaseError with the code SQLITE_CORRUPT or SQLITE_NOTADB if it is corrupt.
     """
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        error = sqlite3.DatabaseError(" ".join(found.split()))
+    result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if result != "ok":
+        error = sqlite3.DatabaseError(" ".join(result.split()))
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise error
     _check_owner(connection)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    # Without a write-ahead log (a network drive) only this keeps the file whole in a power cut.
+    # Without a write-ahead log, as on a network drive, only FULL survives a power cut.
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")  # Database does that, between two batches
+    connection.execute("PRAGMA wal_autocheckpoint = 0")  # SqliteSink does it between two batches
     _migrate(connection)
 
 
@@ -82,7 +80,7 @@ def _check_owner(connection: sqlite3.Connection) -> None:
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")  # another run may be at it, too
+    connection.execute("BEGIN IMMEDIATE")  # another run may migrate at the same time
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         for statements in MIGRATIONS[version:]:

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The video file of --save-video."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from typing import Any
 import cv2
 
 from pocketsight.device.errors import LogError
+from pocketsight.device.system.atomic_files import part_path
 from pocketsight.device.vision.image import Image, to_rgb
 from pocketsight.device.vision.letterbox import letterbox
 
 
 @contextmanager
 def open_video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
-    """A video of annotated frames, whole when the run ends. The first frame decides its size; others are fitted.
+    """A function that appends an RGB image (H, W, 3) to a video, and returns True.
 
-    Raises LogError when it cannot be written, also when the disk fills up on the way.
+    The first image sets the size; later ones are letterboxed. The file gets its name when the block ends, and only if
+    it is complete. Raises LogError when it cannot be written, also when the disk is full.
     """
     if not path.suffix:
-        raise LogError(f"{path} cannot be written as a video; let it end in .mp4")
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+        raise LogError(f"{path} cannot be written as a video; use a name that ends in .mp4")
+    part = part_path(path, path.suffix)
     writer: Any = None
     size = (0, 0)
     count = 0
@@ -31,13 +33,8 @@ def open_video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]
     def write(image: Image) -> bool:
         nonlocal writer, size, count
         if writer is None:
-            size = max(2, image.shape[0] // 2 * 2), max(2, image.shape[1] // 2 * 2)  # codecs want even sides
-            writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), fps, size[::-1])
-            if not writer.isOpened():
-                writer = None
-                allowed = os.access(path.parent, os.W_OK)
-                why = "does it end in .mp4?" if allowed else "its folder is missing, or may not be written"
-                raise LogError(f"{path} cannot be written as a video; {why}")
+            size = max(2, image.shape[0] // 2 * 2), max(2, image.shape[1] // 2 * 2)  # codecs need even sides
+            writer = _open_writer(path, part, fps, size)
         writer.write(to_rgb(letterbox(image, size)[0]))
         count += 1
         return True
@@ -49,8 +46,17 @@ def open_video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]
             writer.release()
             if _count_frames(part) < count:
                 part.unlink(missing_ok=True)
-                raise LogError(f"{path} could not be written whole; is the disk full?")
+                raise LogError(f"{path} is incomplete and was removed; is the disk full?")
             os.replace(part, path)
+
+
+def _open_writer(path: Path, part: Path, fps: float, size: tuple[int, int]) -> Any:
+    writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"mp4v"), fps, size[::-1])
+    if not writer.isOpened():
+        writable = os.access(path.parent, os.W_OK)
+        hint = "does its name end in .mp4?" if writable else "its folder is missing or not writable"
+        raise LogError(f"{path} cannot be written as a video; {hint}")
+    return writer
 
 
 def _count_frames(path: Path) -> int:

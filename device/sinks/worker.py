@@ -1,4 +1,4 @@
-"""A thread between the loop and a sink, so that a disk or a broker that stalls never stalls the camera."""
+"""A thread and a queue between the loop and a sink, so that a slow disk or broker never stalls the camera."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from pocketsight.device.errors import LogError
 from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import LogEntry
 from pocketsight.device.sinks.base import DiskFull, Sink
+from pocketsight.device.system.backoff import Backoff
 
-QUEUE_SIZE = 5000  # entries that may wait: days of events, minutes of frames, some 20 MB
-BATCH_SIZE = 500  # entries that are written at a time
-IDLE_INTERVAL = 1.0  # seconds after which a sink is called also without entries
-RETRY_DELAYS = 1.0, 30.0  # seconds between two tries of a sink that fails: at first, at most
+QUEUE_SIZE = 5000  # entries: days of events, or minutes of frames; about 20 MB
+BATCH_SIZE = 500  # entries per write
+IDLE_INTERVAL = 1.0  # seconds between calls of a sink without entries
+RETRY_DELAYS = 1.0, 30.0  # seconds: first and longest delay between two attempts of a failing sink
 SECONDS_PER_DAY = 86_400.0
+LOG_FAILING, DISK_FULL = "log failing", "disk full"
 
 
 @dataclass(frozen=True)
 class SinkFault:
-    """What keeps a sink from being written."""
+    """Why a sink cannot be written."""
 
     name: str
     detail: str
-    lost_before: int  # entries lost before it began
+    lost_before: int  # entries lost before the fault began
 
 
 class SinkWorker:
-    """Owns a sink, and the only thread that calls it.
+    """Owns a sink and the only thread that calls it.
 
-    A sink that fails is tried again until it works; what comes meanwhile waits, and when too much waits the oldest
-    goes and is counted. `tell` hears when that begins and when it is over.
+    A failing sink is tried again, with backoff, until it works. Entries wait in a queue of `queue_size`; when it is
+    full, the oldest are dropped and counted in `lost`. `report_fault` is called when this begins and when it is over.
     """
 
     def __init__(self, sink: Sink, report_fault: FaultReporter, queue_size: int = QUEUE_SIZE) -> None:
@@ -41,37 +44,40 @@ class SinkWorker:
         self.written = self.lost = 0  # entries
         self.fault: SinkFault | None = None
         self._queue_size, self._batch_size = queue_size, max(1, min(BATCH_SIZE, queue_size // 2))
-        self._retry_delay, self._started = RETRY_DELAYS[0], time.monotonic()
+        self._backoff, self._started = Backoff(*RETRY_DELAYS), time.monotonic()
         self._queue: deque[LogEntry] = deque()
         self._condition = threading.Condition()
-        self._in_flight = 0  # entries taken from the queue and not yet written
+        self._in_flight = 0  # entries that were taken from the queue and are not yet written
         self._closing = False
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"log {self.name}", daemon=True)
         self._thread.start()
 
     def put(self, entry: LogEntry, block: bool = False) -> None:
-        """Hand over an entry. Never blocks, unless it is to `wait` until there is room. Raises what `check` raises."""
+        """Queue an entry. Never waits, except with `block` while the queue is half full.
+
+        Raises what `raise_failure` raises.
+        """
         while block and not self.has_capacity(IDLE_INTERVAL):
             pass
         self.raise_failure()
         if self.reader_closed:
             return
         with self._condition:
-            crowded = len(self._queue) >= self._queue_size
-            if crowded:
+            is_full = len(self._queue) >= self._queue_size
+            if is_full:
                 self._queue.popleft()
                 self.lost += 1
             self._queue.append(entry)
-            if len(self._queue) in (1, self._batch_size):  # between them the thread gathers
+            if len(self._queue) in (1, self._batch_size):  # between the two the thread collects entries
                 self._condition.notify_all()
-        if crowded:
-            self._begin_fault("log lost", f"{self.name} takes too long; of what waits the oldest goes")
+        if is_full:
+            self._begin_fault(LOG_FAILING, f"{self.name} is too slow; the oldest queued entries are dropped")
 
     def has_capacity(self, timeout: float = 0.0) -> bool:
-        """Whether what one frame brings can wait without loss; gives it so many seconds to become true.
+        """Whether the entries of a frame fit into the queue; waits up to `timeout` seconds until they do.
 
-        Raises what `check` raises, and LogError where there is no room because the sink fails.
+        Raises what `raise_failure` raises, and LogError when the queue is full because the sink fails.
         """
         with self._condition:
             free = self._condition.wait_for(lambda: len(self._queue) <= self._queue_size // 2 or self._failure, timeout)
@@ -81,32 +87,47 @@ class SinkWorker:
         return bool(free)
 
     def raise_failure(self) -> None:
-        """Raise what went wrong in the thread without being foreseen."""
+        """Raise an unexpected exception of the thread."""
         if self._failure and not self.reader_closed:
             raise self._failure
 
     @property
     def reader_closed(self) -> bool:
-        """Whether nobody reads on: the other end of a pipe was closed."""
+        """Whether the reader of a pipe has closed it."""
         return isinstance(self._failure, BrokenPipeError)
 
     @property
-    def waiting(self) -> int:
-        """Entries not yet written."""
+    def queued(self) -> int:
+        """Entries that are not yet written."""
         return len(self._queue) + self._in_flight
 
     def bytes_per_day(self) -> int:
-        """What is written in a day if it goes on as since the start; the first hour counts as a whole one."""
+        """Bytes written in a day at the rate since the start. The first hour counts as a whole hour."""
         return round(self.sink.bytes_written * SECONDS_PER_DAY / max(3600.0, time.monotonic() - self._started))
 
+    def stats(self) -> dict[str, Any]:
+        """Totals since the start, for the status of the run."""
+        return {
+            "written": self.written,
+            "queued": self.queued,
+            "lost": self.lost,
+            "deleted": self.sink.entries_deleted,
+            "bytes": self.sink.bytes_written,
+            "bytes_per_day": self.bytes_per_day(),
+            "fault": self.fault.detail if self.fault else None,
+        }
+
     def stop(self) -> None:
-        """Let the thread write what waits, without another pause, and end."""
+        """Make the thread write queued entries without further delay, and end."""
         with self._condition:
             self._closing = True
             self._condition.notify_all()
 
     def close(self, timeout: float = 1.5) -> bool:
-        """Stop, and wait as many seconds; whether everything went out. Raises what `check` raises."""
+        """Stop, and wait up to `timeout` seconds. Returns whether all entries were written.
+
+        Raises what `raise_failure` raises.
+        """
         self.stop()
         self._thread.join(timeout)
         self.raise_failure()
@@ -125,7 +146,7 @@ class SinkWorker:
             self._condition.notify_all()
 
     def _write_batch(self) -> bool:
-        """Write what was gathered; False when it is time to end."""
+        """Write the next batch; False when the thread must end."""
         batch = self._next_batch()
         if not batch and self._closing:
             return False
@@ -133,7 +154,7 @@ class SinkWorker:
             self.sink.write(batch)
         except LogError as error:
             self._requeue(batch)
-            self._begin_fault("disk full" if isinstance(error, DiskFull) else "log lost", str(error))
+            self._begin_fault(DISK_FULL if isinstance(error, DiskFull) else LOG_FAILING, str(error))
             return self._wait_before_retry()
         self.written += len(batch)
         self._in_flight = 0
@@ -141,7 +162,7 @@ class SinkWorker:
         return True
 
     def _next_batch(self) -> list[LogEntry]:
-        """The next entries, in order; none if none came for a while."""
+        """The next entries, in order; empty if none arrives for IDLE_INTERVAL."""
         with self._condition:
             self._condition.wait_for(lambda: self._queue or self._closing, timeout=IDLE_INTERVAL)
             if self._queue:
@@ -150,11 +171,11 @@ class SinkWorker:
                 )
             batch = [self._queue.popleft() for _ in range(min(self._batch_size, len(self._queue)))]
             self._in_flight = len(batch)
-            self._condition.notify_all()  # there is room
+            self._condition.notify_all()  # for callers that wait for capacity
             return batch
 
     def _requeue(self, batch: list[LogEntry]) -> None:
-        """Put back what could not be written."""
+        """Put a batch back that could not be written."""
         with self._condition:
             self._in_flight = 0
             self._queue.extendleft(reversed(batch))
@@ -163,12 +184,11 @@ class SinkWorker:
                 self.lost += 1
 
     def _wait_before_retry(self) -> bool:
-        """Wait before the next try, longer each time; False when there shall be none."""
+        """Wait before the next attempt; False when there must be none."""
         with self._condition:
             if self._closing:
                 return False
-            self._condition.wait_for(lambda: self._closing, timeout=self._retry_delay)
-            self._retry_delay = min(RETRY_DELAYS[1], 2 * self._retry_delay)
+            self._condition.wait_for(lambda: self._closing, timeout=self._backoff.next_delay())
             return True
 
     def _begin_fault(self, name: str, detail: str) -> None:
@@ -179,18 +199,17 @@ class SinkWorker:
         self.report_fault(name, True, detail)
 
     def _end_fault(self) -> None:
-        self._retry_delay = RETRY_DELAYS[0]
+        self._backoff.reset()
         if self.fault and len(self._queue) <= self._queue_size // 2:
             fault, self.fault = self.fault, None
-            self.report_fault(
-                fault.name, False, f"{self.name} is written again; {self.lost - fault.lost_before} entries were lost"
-            )
+            lost = self.lost - fault.lost_before
+            self.report_fault(fault.name, False, f"{self.name} is written again; {lost} entries were lost")
 
     def _close_sink(self) -> None:
         try:
             try:
-                self.sink.write(())  # the last occasion for what is overdue
+                self.sink.write(())  # the last chance to report a fault and to flush
             finally:
                 self.sink.close()
         except LogError as error:
-            self._begin_fault("log lost", str(error))
+            self._begin_fault(LOG_FAILING, str(error))

@@ -1,1 +1,1 @@
-"""The board itself: its temperature, its clock, its disk, and whether the loop still runs."""
+"""The machine: sensors, clock, signals, systemd, files, logging."""

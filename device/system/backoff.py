@@ -6,10 +6,10 @@ import random
 
 
 class Backoff:
-    """Delays that double from `first` to `longest` seconds, each multiplied by a random factor.
+    """Delays that double from `first` to `longest` seconds, each multiplied by a random factor from `jitter`.
 
-    `jitter` is the range of that factor, so that many devices do not come back at the same moment. A connection that
-    held for `stable_after` seconds starts again from `first`.
+    Jitter keeps many devices from reconnecting at the same moment. After a connection that lasted for `stable_after`
+    seconds the delays start again from `first`.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Backoff:
         return delay * random.uniform(*self.jitter)
 
     def succeeded(self, held_for: float) -> None:
-        """A connection that held for so many seconds has ended, or still holds."""
+        """A connection lasts, or lasted, for `held_for` seconds."""
         if held_for >= self.stable_after:
             self.reset()
 
@@ -34,5 +34,5 @@ class Backoff:
         self.failures = 0
 
     def exhaust(self) -> None:
-        """Wait the longest delay next: trying again soon would not help."""
+        """Continue with the longest delay, because an early attempt would fail too."""
         self.failures = 20

@@ -1,5 +1,8 @@
-"""Whether the time of day can be believed. A Raspberry Pi has no battery for its clock: it starts in the past, and
-jumps when the network tells it the time. Durations never use this clock."""
+"""Whether the wall clock is correct.
+
+A Raspberry Pi has no battery for its clock: it boots with a time in the past and jumps when NTP sets it. Durations
+never use this clock.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,16 @@ from pathlib import Path
 
 from pocketsight.device.system.paths import ROOT
 
-CACHE_SECONDS = 10.0  # seconds for which an answer is good
-MIN_STEP_SECONDS = (
-    0.5  # seconds; a clock that is led back to the right time gently moves less than this in a quarter of an hour
-)
-STA_UNSYNC = 0x40  # STA_UNSYNC of <sys/timex.h>
+# Seconds for which the state is cached.
+CACHE_SECONDS = 10.0
+# Smaller changes are not reported. NTP that slews the clock moves it by less than this in a quarter of an hour.
+MIN_STEP_SECONDS = 0.5
+# From <sys/timex.h>.
+STA_UNSYNC = 0x40
 
 
 class _Timex(ctypes.Structure):
-    """The beginning of `struct timex`, and room for the rest."""
+    """The first fields of `struct timex`, padded to more than its size."""
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -29,22 +33,22 @@ class _Timex(ctypes.Structure):
 
 
 def kernel_synced() -> bool | None:
-    """Whether the kernel holds its clock for synchronized, by any daemon; None where it may not be asked."""
+    """Whether any daemon synchronizes the clock, according to the kernel; None if it does not say."""
     try:
         adjtimex = ctypes.CDLL(None).adjtimex
     except (OSError, AttributeError):
         return None
-    timex = _Timex(modes=0)  # read only: needs no right
+    timex = _Timex(modes=0)  # reading needs no privileges
     return None if adjtimex(ctypes.byref(timex)) < 0 else not timex.status & STA_UNSYNC
 
 
 def timesyncd_synced(root: Path = ROOT) -> bool | None:
-    """True when systemd-timesyncd has set the clock since boot; None where nobody knows."""
+    """True if systemd-timesyncd has set the clock since boot; None if unknown."""
     return True if (root / "run/systemd/timesync/synchronized").exists() else None
 
 
 class ClockSync:
-    """Whether the clock was set by the network: True, False, or None where nobody knows."""
+    """Call it to learn whether NTP has set the clock: True, False, or None if unknown."""
 
     def __init__(
         self,
@@ -57,7 +61,7 @@ class ClockSync:
         self.cached: bool | None = None
 
     def __call__(self) -> bool | None:
-        """Cheap: asks once in 10 seconds."""
+        """The state, at most 10 seconds old."""
         now = self.now()
         if self.checked_at is None or now - self.checked_at >= CACHE_SECONDS:
             self.checked_at = now
@@ -67,19 +71,19 @@ class ClockSync:
 
 
 def boottime() -> float:
-    """Seconds since boot, those asleep with them: this clock is never set, and time.monotonic() misses a suspend."""
+    """Seconds since boot, including suspend, which time.monotonic() leaves out. Nobody can set this clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class ClockStepDetector:
-    """Notices that somebody set the clock."""
+    """Detects that the wall clock was set."""
 
     def __init__(self, wall: Callable[[], float] = time.time, boottime: Callable[[], float] = boottime) -> None:
         self.wall, self.boottime = wall, boottime
         self.offset = self._offset()
 
     def poll(self) -> float | None:
-        """Seconds by which the clock was set since the last call, forward positive; None where it was not."""
+        """Seconds by which the clock was set since the last call, positive if forward; None if it was not set."""
         before, now = self.offset, self._offset()
         if now is None:
             return None
@@ -87,11 +91,12 @@ class ClockStepDetector:
         return now - before if before is not None and abs(now - before) >= MIN_STEP_SECONDS else None
 
     def _offset(self) -> float | None:
-        """Between the two clocks; None when this process was held up between reading one and the other."""
+        """Difference of the two clocks; None if the process was interrupted between the two readings."""
         before = self.boottime()
         wall = self.wall()
         after = self.boottime()
         return wall - before if after - before < MIN_STEP_SECONDS / 10 else None
 
 
-clock_synced = ClockSync()  # of this machine, for all who ask
+# The clock of this machine.
+clock_synced = ClockSync()

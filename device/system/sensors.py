@@ -1,7 +1,7 @@
-"""How the machine itself is doing: heat, power, disk. What no one sees on a board without a screen.
+"""Sensors of the board: temperature, power supply, free disk space, wear of the eMMC.
 
-Everything is read from files of the kernel, and is None where a machine has no such file. `root` is where those files
-stand, so that tests can plant a board.
+Values are read from files of the kernel and are None if a machine has no such file. `root` is the folder of these
+files; tests replace it.
 """
 
 from __future__ import annotations
@@ -10,37 +10,34 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pocketsight.device.system.paths import ROOT
 
-if TYPE_CHECKING:  # the doctor reads the board where numpy may be missing
-    pass
+# A Raspberry Pi slows down at this temperature.
+HOT_CELSIUS = 80.0
+# Free disk space below which the fault "disk low" begins.
+DISK_LOW_BYTES = 100 * 2**20
 
-
-HOT_CELSIUS = 80.0  # a Raspberry Pi slows down at 80
-DISK_LOW_BYTES = 100 * 2**20  # bytes free
-
-# Bits of the Raspberry Pi's firmware; the same 16 higher tell what has happened since boot.
+# Bits of get_throttled of the Raspberry Pi firmware. Shifted by 16: the same conditions at any time since boot.
 UNDER_VOLTAGE, FREQUENCY_CAPPED, THROTTLED, SOFT_LIMIT = 1, 2, 4, 8
 SINCE_BOOT_SHIFT = 16
 
 
 @dataclass(frozen=True)
 class SensorReading:
-    """One look at the machine. None: nobody here knows."""
+    """Values at one moment. None: this machine does not report it."""
 
     temperature: float | None = None  # of the processor, degrees Celsius
-    throttled: bool | None = None  # slowed down now, by heat or for want of power
+    throttled: bool | None = None  # slowed down now, because of heat or a weak supply
     under_voltage: bool | None = None  # now
     since_boot: tuple[bool, bool] | None = None  # throttled, under-voltage
-    disk_free: int | None = None  # bytes that we may write where the log is
-    emmc_wear: float | None = None  # how much of its life the eMMC has used, 0..1 in tenths; SD cards do not tell
+    disk_free: int | None = None  # bytes that this user may write on the disk of the log
+    emmc_wear: float | None = None  # used share of its life, 0..1 in tenths; unknown for SD cards
 
 
 @dataclass(frozen=True)
 class BoardInfo:
-    """What does not change while it runs."""
+    """Properties of the board that do not change."""
 
     model: str | None
     cores: int
@@ -48,7 +45,7 @@ class BoardInfo:
 
 
 class Sensors:
-    """The files to read, found once."""
+    """Finds the files of the sensors once and reads them many times. `disk` is any path on the disk of the log."""
 
     def __init__(self, disk: Path | None = None, root: Path = ROOT) -> None:
         self.disk_path = disk
@@ -59,15 +56,13 @@ class Sensors:
         self.life_time_path = _first(sorted(root.glob("sys/block/mmcblk*/device/life_time")))
 
     def read(self) -> SensorReading:
-        """Look now; takes well under a millisecond a file. Never raises."""
-        heat, bits, alarm = (
-            _read_int(self.temperature_path),
-            _read_int(self.throttled_path, 16),
-            _read_int(self.undervoltage_path),
-        )
+        """Read all sensors; takes well under a millisecond for each file. Never raises."""
+        millidegrees = _read_int(self.temperature_path)
+        bits = _read_int(self.throttled_path, 16)
+        alarm = _read_int(self.undervoltage_path)
         low = None if bits is None and alarm is None else bool((bits or 0) & UNDER_VOLTAGE or alarm)
         return SensorReading(
-            temperature=None if heat is None else heat / 1000,
+            temperature=None if millidegrees is None else millidegrees / 1000,
             throttled=None if bits is None else decode_throttled(bits)[0],
             under_voltage=low,
             since_boot=None if bits is None else decode_throttled(bits >> SINCE_BOOT_SHIFT),
@@ -77,26 +72,26 @@ class Sensors:
 
 
 def read_sensors(disk: Path | None = None, root: Path = ROOT) -> SensorReading:
-    """One look, for those who do not come back; `disk` is a file or folder on the disk that counts."""
+    """Read all sensors once; `disk` is any path on the disk of the log."""
     return Sensors(disk, root).read()
 
 
 def read_board_info(root: Path = ROOT) -> BoardInfo:
-    """Model, cores that we may use, and size of a memory page."""
+    """Model of the board, cores that this process may use, size of a memory page."""
     model = read_kernel_file(root / "proc/device-tree/model")
     return BoardInfo(model or None, len(os.sched_getaffinity(0)), os.sysconf("SC_PAGE_SIZE"))
 
 
 def decode_throttled(bits: int) -> tuple[bool, bool]:
-    """What the firmware's bits say: throttled, under-voltage. Shift them by SINCE_BOOT for what was since boot."""
+    """Throttled and under-voltage from the bits of the firmware. Shift them by SINCE_BOOT_SHIFT for those since boot."""
     return bool(bits & (FREQUENCY_CAPPED | THROTTLED | SOFT_LIMIT)), bool(bits & UNDER_VOLTAGE)
 
 
 def disk_free(path: Path) -> int | None:
-    """Bytes that we may still write on the disk of `path`, which need not be there yet."""
-    for place in (path, *path.absolute().parents):
+    """Bytes that this user may write on the disk of `path`, which need not exist yet; None if unknown."""
+    for existing in (path, *path.absolute().parents):
         try:
-            disk = os.statvfs(place)
+            disk = os.statvfs(existing)
         except OSError:
             continue
         return disk.f_bavail * disk.f_frsize
@@ -104,7 +99,7 @@ def disk_free(path: Path) -> int | None:
 
 
 def read_kernel_file(path: Path) -> str:
-    """What a file of the kernel says, without its end; "" where it says nothing."""
+    """The text of a file of the kernel, stripped; "" if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip("\0\n ")
     except OSError:
@@ -112,7 +107,7 @@ def read_kernel_file(path: Path) -> str:
 
 
 def _cpu_thermal_zone(zones: list[Path]) -> Path | None:
-    """The zone of the processor, among those of battery, radio and camera."""
+    """The thermal zone of the processor; others belong to battery, radio or camera."""
     for word in ("cpu", "x86_pkg_temp", "soc"):
         for zone in zones:
             if word in read_kernel_file(zone / "type").lower():
@@ -121,7 +116,7 @@ def _cpu_thermal_zone(zones: list[Path]) -> Path | None:
 
 
 def _read_emmc_wear(path: Path | None) -> float | None:
-    """Of `life_time`: two counts of tenths, of which the worse; 0x00 is unknown, 0x0b is past the end."""
+    """The worse of the two numbers in `life_time`, in tenths of the life: 0x00 is unknown, 0x0b is exceeded."""
     try:
         tenths = max(int(word, 16) for word in read_kernel_file(path).split()) if path else 0
     except ValueError:

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Signals as events."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def signal_events(events: Mapping[signal.Signals, threading.Event]) -> Iterator[None]:
-    """Signals set events, by a thread that reads their numbers.
+    """Set an event when its signal arrives, until the block is left. Does nothing outside the main thread.
 
-    A handler that sets an event itself may find the event's lock held by the very thread that it interrupts.
+    A thread sets the events. A signal handler must not: the thread that it interrupts may hold the lock of the event.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -44,7 +44,7 @@ def _set_events(reader: socket.socket, events: Mapping[signal.Signals, threading
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, so that the frame at hand is finished and logged."""
+    """Yield an event that SIGINT and SIGTERM set, so that the current frame can be finished."""
     stop = threading.Event()
     with signal_events({signal.SIGINT: stop, signal.SIGTERM: stop}):
         yield stop

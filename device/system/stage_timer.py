@@ -1,19 +1,20 @@
-"""Where the time of one frame goes."""
+"""Measures the stages of a frame."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
 
-StageHook = Callable[[str], None]  # called with a stage's name when the stage ends
+StageHook = Callable[[str], None]
+"""Called with the name of a stage when the stage ends."""
 
 
 def no_timing(stage: str) -> None:
-    """Time nothing."""
+    """A hook that measures nothing."""
 
 
 class StageTimer:
-    """Milliseconds a stage since the last lap; a stage that comes twice adds up."""
+    """A hook that adds up milliseconds by stage in `stages_ms`. The first stage begins when the timer is created."""
 
     def __init__(self) -> None:
         self.stages_ms: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Silence for libraries that write past Python, straight to file descriptor 2."""
+"""Silence libraries that write to file descriptor 2 directly."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from contextlib import contextmanager
 
 @contextmanager
 def suppress_stderr() -> Iterator[None]:
-    """Nothing written to standard error gets through. Errors are raised all the same."""
+    """Discard everything written to standard error until the block is left. Exceptions pass."""
     try:
-        kept = os.dup(2)
-    except OSError:  # closed: silent as it is
+        saved = os.dup(2)
+    except OSError:  # standard error is closed
         yield
         return
     if sys.stderr:
         sys.stderr.flush()
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
+        os.dup2(saved, 2)
+        os.close(null)
+        os.close(saved)

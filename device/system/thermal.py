@@ -1,37 +1,41 @@
-"""`--max-temperature`: work a little less before the board gets so hot that it slows down by itself, and by much."""
+"""Thermal control for `--max-temperature`: reduce the frame rate a little before the board throttles itself a lot."""
 
 from __future__ import annotations
 
-MARGIN_CELSIUS = 3.0  # degrees under the limit at which the temperature is held
-CONTROL_BAND_CELSIUS = 14.0  # degrees below that in which the pace gives way; what happens further down is no matter
+# The target is this much below the limit.
+MARGIN_CELSIUS = 3.0
+# Temperatures further below the target than this have no effect.
+CONTROL_BAND_CELSIUS = 14.0
 MIN_DUTY = 0.1
-GAIN = 0.05  # pace a degree. A bare Pi 4 is some 35 degrees hotter at work than idle.
-INTEGRAL_TIME = 100.0  # seconds; about as long as a Pi 4 takes to warm up, so that the pace does not swing
+# Change of the duty for each degree. A bare Raspberry Pi 4 is about 35 degrees hotter under load than idle.
+GAIN = 0.05
+# Seconds. About the time that a Raspberry Pi 4 takes to warm up, so that the duty does not oscillate.
+INTEGRAL_TIME = 100.0
 
 
 class ThermalController:
-    """How fast to work, so that a temperature stays under a limit.
+    """Computes the share of full speed at which the temperature stays below `limit` (degrees Celsius).
 
-    A proportional-integral controller in its incremental form: the pace moves with every change of the temperature,
-    and creeps on as long as the temperature is not where it should be. So it gives way while the board still warms up.
+    A proportional-integral controller in incremental form: the duty follows each change of the temperature, and drifts
+    while the temperature differs from the target. So it already falls while the board warms up.
     """
 
     def __init__(self, limit: float) -> None:
         self.target = limit - MARGIN_CELSIUS
-        self.duty = 1.0  # the pace
-        self._last: tuple[float, float] | None = None  # temperature, and when
+        self.duty = 1.0
+        self._last: tuple[float, float] | None = None  # temperature and time of the last update
 
     def update(self, temperature: float | None, now: float) -> float:
-        """The share of full speed to work at, 0.1..1, at `now` (monotonic seconds); call it as often as you like.
+        """The share of full speed, 0.1..1, at `now` (monotonic seconds), for any interval between calls.
 
-        At pace p, rest (1 / p - 1) times as long as a frame has taken. Where the temperature is unknown the pace stays.
+        At duty d, pause (1 / d - 1) times as long as a frame took. An unknown temperature (None) changes nothing.
         """
         if temperature is None:
             return self.duty
         temperature = max(temperature, self.target - CONTROL_BAND_CELSIUS)
         if self._last is not None:
             before, then = self._last
-            creep = (self.target - temperature) * min(now - then, INTEGRAL_TIME) / INTEGRAL_TIME
-            self.duty = min(1.0, max(MIN_DUTY, self.duty + GAIN * (before - temperature + creep)))
+            drift = (self.target - temperature) * min(now - then, INTEGRAL_TIME) / INTEGRAL_TIME
+            self.duty = min(1.0, max(MIN_DUTY, self.duty + GAIN * (before - temperature + drift)))
         self._last = temperature, now
         return self.duty

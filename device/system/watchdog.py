@@ -1,13 +1,14 @@
-"""A loop that is stuck ends its process, so that systemd starts it again; and what systemd is told meanwhile.
+"""Ends a process whose loop is stuck, so that systemd restarts it, and sends WATCHDOG=1 to systemd meanwhile.
 
-A camera's driver or an inference can hang in C code for ever. The loop says what it is about to do; a thread of its own
-watches that it goes on saying so. While it does, systemd hears a sign of life. When it does not, the thread says what
-hangs and ends the process. Code that hangs while it holds Python's lock stops this thread too: then the signs of life
-stay away, and systemd ends the process itself (WatchdogSec in scripts/pocketsight.service).
+A camera driver or an inference can hang in C code forever. The loop announces each step with a beat, and a thread
+checks that beats arrive. While they do, the thread notifies systemd. If they stop, it prints where the loop hangs and
+ends the process. Code that hangs while it holds Python's lock stops this thread too: then systemd gets no message and
+ends the process itself (WatchdogSec in scripts/pocketsight.service).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -18,19 +19,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pocketsight.device.system.logging_setup import is_journal, syslog_prefix
 from pocketsight.device.system.sd_notify import notify, watchdog_interval
 
-EXIT_STATUS = 70  # of a process that was stuck: EX_SOFTWARE of <sysexits.h>
-TIMEOUT = 20.0  # seconds without a beat
-LOADING_TIMEOUT = 120.0  # seconds before the first beat: importing and opening models from a slow card
-GRACE_PERIOD = 2.0  # seconds for last words and for flushing
+# Exit status of a process that was stuck: EX_SOFTWARE of <sysexits.h>.
+EXIT_STATUS = 70
+# Seconds without a beat.
+TIMEOUT = 20.0
+# Seconds before the first beat: importing and loading models from a slow SD card.
+LOADING_TIMEOUT = 120.0
+# Seconds for the last message and for flushing the log.
+GRACE_PERIOD = 2.0
 
 
 class Watchdog:
-    """Watches one loop, in the thread that made it. A context: it watches from entering to leaving.
+    """Watches the loop of the thread that creates it, while its block runs.
 
-    `limit` is in seconds without a beat; before the first beat it is `loading`; 0: never end the process. `flush` is a
-    last attempt to save what was seen; it may hang, too.
+    The process ends after `timeout` seconds without a beat, or `loading_timeout` seconds without the first one;
+    `timeout` 0 disables this. `flush` is called before, to save the log; it may hang too.
     """
 
     def __init__(
@@ -40,22 +46,18 @@ class Watchdog:
         flush: Callable[[], None] | None = None,
         exit_process: Callable[[int], None] = os._exit,
     ) -> None:
-        self.timeout, self.loading_timeout, self.flush, self.exit_process = (
-            timeout,
-            loading_timeout,
-            flush,
-            exit_process,
-        )
+        self.timeout, self.loading_timeout = timeout, loading_timeout
+        self.flush, self.exit_process = flush, exit_process
         self.loop_thread_id = threading.get_ident()
         self.notify_interval = watchdog_interval()
         self.tick = min(1.0, (timeout or TIMEOUT) / 8, (self.notify_interval or TIMEOUT) / 8)
-        self._beat = (0.0, "load")  # a new pair is a new beat: telling them apart needs no clock
+        self._beat = (0.0, "load")  # each beat is a new object: comparing them needs no clock
         self._first = self._beat
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def beat(self, activity: str) -> None:
-        """The loop lives, and is about to do this: "capture", "detect", ... Costs a tenth of a microsecond."""
+        """Announce the next step of the loop, for example "capture". Takes a tenth of a microsecond."""
         self._beat = (time.monotonic(), activity)
 
     def __enter__(self) -> Self:
@@ -67,10 +69,10 @@ class Watchdog:
         self._thread.join(timeout=GRACE_PERIOD)
 
     def _watch(self) -> None:
-        """Count the time since the last beat in our own ticks, none longer than two.
+        """Measure the time since the last beat in ticks of this thread; a late tick counts as two at most.
 
-        A process that was stopped (SIGSTOP), a machine that slept or was too busy for us, and a clock that was set
-        look like one late tick then, and not like a loop that hangs.
+        A stopped process (SIGSTOP), suspend, high load and a changed clock make one late tick, so they do not look
+        like a loop that is stuck.
         """
         last_beat, stuck_for, last_notified = self._beat, 0.0, float("-inf")
         last = time.monotonic()
@@ -93,25 +95,26 @@ class Watchdog:
                 last_notified = now
 
     def _abort(self, activity: str, seconds: float) -> None:
-        """Last words and flushing are left to another thread, since a full pipe or a sick disk may hold them up."""
+        """Print the last message and flush in another thread, since a full pipe or a broken disk can block them."""
+        prefix = syslog_prefix(logging.CRITICAL) if is_journal(os.environ.get("JOURNAL_STREAM")) else ""
         line = (
-            f"pocketsight is stuck in {activity} for {seconds:.0f} s{self._loop_location()} and ends itself with status {EXIT_STATUS}, "
-            "so that systemd starts it again; if this comes again, run: pocketsight doctor\n"
+            f"{prefix}pocketsight is stuck in {activity} for {seconds:.0f} s{self._loop_location()} and ends with status "
+            f"{EXIT_STATUS}, so that systemd restarts it; if this happens again, run: pocketsight doctor\n"
         )
 
-        def last_words() -> None:
+        def report_and_flush() -> None:
             with suppress(OSError):
-                os.write(2, line.encode())  # not sys.stderr: the loop may hold its lock
+                os.write(2, line.encode())  # neither sys.stderr nor logging: the loop may hold their locks
             notify(f"STATUS=stuck in {activity} for {seconds:.0f} s")
             if self.flush:
                 self.flush()
 
-        words = threading.Thread(target=last_words, daemon=True)
-        words.start()
-        words.join(timeout=GRACE_PERIOD)
+        reporter = threading.Thread(target=report_and_flush, daemon=True)
+        reporter.start()
+        reporter.join(timeout=GRACE_PERIOD)
         self.exit_process(EXIT_STATUS)
 
     def _loop_location(self) -> str:
-        """Where the loop stands in Python, as " (file.py:12)"."""
+        """The line of Python code that the loop executes, for example " (file.py:12)"."""
         frame = sys._current_frames().get(self.loop_thread_id)
         return f" ({Path(frame.f_code.co_filename).name}:{frame.f_lineno})" if frame else ""

@@ -1,1 +1,1 @@
-"""The page and the addresses that show what a run sees. Needs the extra `web`."""
+"""The web page of a run, its metrics and its health check. Needs the extra `web`."""

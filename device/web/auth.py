@@ -1,74 +1,72 @@
-"""Who may look: on this machine everybody, from beyond it those who have the token."""
+"""Access control: anyone on this machine, and clients with the token from elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import ipaddress
-import os
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
-from pocketsight.device.errors import ServeError
+from pocketsight.device.errors import DataError, ServeError
+from pocketsight.device.system.atomic_files import atomic_write
+from pocketsight.device.system.backoff import Backoff
 
-MIN_TOKEN_LENGTH = 16  # characters of a token
-MAX_TRACKED_ADDRESSES = 256  # whose wrong tokens are remembered
-MAX_DELAYED_LOGINS = 16  # wrong tokens that are made to wait at once; more are refused on the spot
-FORGET_AFTER = 60.0  # seconds after which wrong tokens are forgotten
+# Characters of a token.
+MIN_TOKEN_LENGTH = 16
+# Addresses whose wrong tokens are remembered.
+MAX_TRACKED_ADDRESSES = 256
+# Responses to wrong tokens that are delayed at the same time; further ones are refused at once.
+MAX_DELAYED_LOGINS = 16
+# Seconds after which wrong tokens are forgotten.
+FORGET_AFTER = 60.0
 
 
 def read_token(path: Path) -> tuple[str, bool]:
-    """The token in a file, which is made if it is missing, and whether it was made now.
+    """Read the token from a file, which is created if it is missing; also returns whether it was created.
 
-    The file may be read by its owner only. Raises ServeError.
+    Raises ServeError if the file cannot be read or created, if everybody can read it, or if it holds no token.
     """
     try:
-        made = _create_token_file(path)
+        created = _create_token_file(path)
         if path.stat().st_mode & 0o007:
             raise ServeError(f"{path} can be read by everybody on this machine: chmod 600 {path}")
         token = path.read_text(encoding="ascii").strip()
     except OSError as error:
-        raise ServeError(f"the token file {path} can neither be read nor made: {error.strerror}") from error
+        raise ServeError(f"the token file cannot be read or created: {path}: {error.strerror}") from error
+    except DataError as error:
+        raise ServeError(f"the token file cannot be read or created: {error}") from error
     except UnicodeDecodeError:
         token = ""
     if len(token) < MIN_TOKEN_LENGTH or not token.isprintable() or " " in token:
         raise ServeError(
-            f"{path} holds no token of {MIN_TOKEN_LENGTH} characters or more; remove it, and a new one is made"
+            f"{path} must hold a token of {MIN_TOKEN_LENGTH} characters or more; remove the file to get a new token"
         )
-    return token, made
+    return token, created
 
 
 def _create_token_file(path: Path) -> bool:
-    """Write a new token where there is none, whole or not at all."""
+    """Write a new token, readable by its owner only, unless the file exists."""
     if path.exists():
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    atomic_write(path, secrets.token_urlsafe(24) + "\n", mode=0o600)
     return True
 
 
 def parse_bind_address(address: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`, `[IPv6]:PORT` or `PORT` on this machine. Raises ServeError."""
+    """Host and port of `HOST:PORT`, `[IPv6]:PORT`, or `PORT` for this machine only. Raises ServeError."""
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if colon else "127.0.0.1"
     if not (host and port.isascii() and port.isdecimal() and int(port) < 65536):
-        raise ServeError(f"--preview {address!r} is not like 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080")
+        raise ServeError(f"--preview {address!r} must look like 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080")
     return host, int(port)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, and nobody else can reach it there."""
+    """Whether a host can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -76,43 +74,45 @@ def is_loopback(host: str) -> bool:
 
 
 class Token:
-    """Compares in constant time. A browser keeps what is derived from the token, never the token itself."""
+    """A token, compared in constant time. The browser's cookie is derived from it and does not reveal it."""
 
     def __init__(self, token: str) -> None:
         self.token = token.encode()
-        self.cookie = hmac.new(self.token, b"pocketsight: this browser may look", "sha256").hexdigest()
+        self.cookie = hmac.new(self.token, b"pocketsight: authenticated browser", "sha256").hexdigest()
 
     def matches(self, given: str) -> bool:
         """Whether `given` is the token."""
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.token)
 
     def matches_cookie(self, given: str) -> bool:
-        """Whether `given` is the cookie's value."""
+        """Whether `given` is the value of the cookie."""
         return hmac.compare_digest(given.encode("utf-8", "replace"), self.cookie.encode())
 
 
 class LoginThrottle:
-    """Makes those wait who gave a wrong token, each time longer, and nobody else."""
+    """Delays the responses to wrong tokens, longer each time, separately for each address."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, initial_delay: float = 0.1, max_delay: float = 5.0
     ) -> None:
         self.clock, self.initial_delay, self.max_delay = clock, initial_delay, max_delay
-        self.failures: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how often, and when last, by address
+        # By network: its backoff, and the time of its last failure.
+        self.failures: OrderedDict[str, tuple[Backoff, float]] = OrderedDict()
         self.delayed_count = 0
 
     def record_failure(self, address: str) -> float:
-        """Count a wrong token; seconds to wait before the answer."""
-        now, name = self.clock(), _network(address)
-        count, last = self.failures.pop(name, (0, now))
-        count = 0 if now - last > FORGET_AFTER else count
-        self.failures[name] = count + 1, now
+        """Count a wrong token; returns the seconds to wait before the response."""
+        now, network = self.clock(), _network(address)
+        backoff, last = self.failures.pop(network, (Backoff(self.initial_delay, self.max_delay), now))
+        if now - last > FORGET_AFTER:
+            backoff.reset()
+        self.failures[network] = backoff, now
         if len(self.failures) > MAX_TRACKED_ADDRESSES:
             self.failures.popitem(last=False)
-        return min(self.max_delay, self.initial_delay * float(1 << min(count, 20)))
+        return backoff.next_delay()
 
     async def delay_response(self, address: str) -> bool:
-        """Wait as long as this address deserves; False, at once, where too many are waiting already."""
+        """Wait for the delay of this address; returns False at once if too many responses are already waiting."""
         delay = self.record_failure(address)
         if self.delayed_count >= MAX_DELAYED_LOGINS:
             return False
@@ -125,11 +125,11 @@ class LoginThrottle:
 
 
 def _network(address: str) -> str:
-    """The address, or of IPv6 the /64 that belongs to one customer."""
+    """The address itself, or for IPv6 its /64 network, which usually belongs to one customer."""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    return str(ipaddress.ip_network((found, 64), strict=False))
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    return str(ipaddress.ip_network((ip, 64), strict=False))

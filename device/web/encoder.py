@@ -1,33 +1,36 @@
-"""Pictures for those who watch.
+"""Preview images for the viewers of the page.
 
-One thread draws and encodes the newest frame, for all of them together and only while somebody watches; the loop
-leaves nothing but a reference. So neither slow nor many viewers can hold it up.
+One thread draws and encodes the newest frame, once for all viewers and only while there are any. The loop only hands
+over a reference, so that neither slow nor many viewers can delay it.
 """
 
 from __future__ import annotations
 
-import sys
+import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
-import cv2
-
 from pocketsight.device.annotators.blur import HISTORY_SECONDS, FaceBlurrer
 from pocketsight.device.annotators.labels import annotate
-from pocketsight.device.results import FrameResult
+from pocketsight.device.results import DEFAULT_STALE_AFTER, FrameResult
 from pocketsight.device.system.priority import lower_thread_priority
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.image import Image, encode_jpeg
 from pocketsight.device.vision.resize import resize
 
-MAX_FPS = 10.0  # pictures a second at most
-MAX_SIDE = 640  # pixels of the longer side at most
-JPEG_QUALITY = 75  # of the JPEGs; they are looked at and gone
-STALE_AFTER = 10.0  # seconds after which a frame is no live picture any more
-REST_FACTOR = 3  # times as long as a picture took, the thread rests at least: it uses a quarter of one core at most
+logger = logging.getLogger(__name__)
+
+# Images a second at most.
+MAX_FPS = 10.0
+# Pixels of the longer side at most.
+MAX_SIDE = 640
+JPEG_QUALITY = 75
+# The thread sleeps this many times as long as an image took: it uses a quarter of one core at most.
+REST_FACTOR = 3
+# Seconds without images after an error in drawing.
+ERROR_PAUSE = 60.0
 
 PreviewFrame = tuple[Image, FrameResult]
 
@@ -35,23 +38,22 @@ PreviewFrame = tuple[Image, FrameResult]
 def encode_preview(
     frame: PreviewFrame, labels: tuple[str, ...], blur: FaceBlurrer | None, max_side: int = MAX_SIDE
 ) -> bytes:
-    """A frame as JPEG, at most `side` pixels long, with its boxes and labels, and without its faces if `blur`."""
-    image, record = frame
+    """Encode a frame as JPEG with boxes and labels, at most `max_side` pixels long; `blur` hides its faces."""
+    image, result = frame
     height, width = image.shape[:2]
     scale = min(1.0, max_side / max(height, width))
     small = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
     if blur:
-        small = blur.blur(small, record, scale)
-    faces = [replace(seen, box=Box(*(scale * edge for edge in seen.box))) for seen in record.faces]
-    annotated = annotate(small, replace(record, faces=faces), labels)
-    _, data = cv2.imencode(".jpg", to_rgb(annotated), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return data.tobytes()
+        small = blur.blur(small, result, scale)
+    faces = [replace(face, box=Box(*(scale * edge for edge in face.box))) for face in result.faces]
+    return encode_jpeg(annotate(small, replace(result, faces=faces), labels), JPEG_QUALITY)
 
 
 class PreviewEncoder:
-    """`show` belongs to the loop; `watch` and `close` may be called by any thread; `publish` is called by ours.
+    """The thread that encodes.
 
-    With `blur` a picture waits until the next one is due, so that a face found only then is covered in it, too.
+    The loop calls `update`; any thread may call `set_watched` and `close`; the thread calls `publish` with each JPEG.
+    With `blur`, a frame is delayed until the next one is due, so that a face detected only then is hidden in it too.
     """
 
     def __init__(
@@ -67,23 +69,23 @@ class PreviewEncoder:
         self.thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self.thread.start()
 
-    def update(self, image: Image, record: FrameResult) -> None:
-        """A frame was looked at. Nobody may write into `image` after this."""
+    def update(self, image: Image, result: FrameResult) -> None:
+        """Hand over a processed frame. Nobody may write into `image` afterwards."""
         if self.blur:
-            self.blur.add_result(record)
+            self.blur.add_result(result)
         with self.ready:
-            self.latest = image, record
+            self.latest = image, result
             if self.is_watched:
                 self.ready.notify()
 
     def set_watched(self, is_watched: bool) -> None:
-        """Whether anybody looks."""
+        """Whether there are viewers."""
         with self.ready:
             self.is_watched, self.delayed = is_watched, None
             self.ready.notify()
 
     def close(self) -> None:
-        """Encode no more."""
+        """Stop the thread."""
         self.closing.set()
         with self.ready:
             self.ready.notify()
@@ -91,30 +93,33 @@ class PreviewEncoder:
 
     def _run(self) -> None:
         lower_thread_priority()
-        while (shot := self._wait_for_frame()) is not None:
-            begun = time.monotonic()
+        while (frame := self._wait_for_frame()) is not None:
+            started = time.monotonic()
             try:
-                if due := self._frame_to_encode(shot):
+                if due := self._frame_to_encode(frame):
                     self.publish(encode_preview(due, self.labels(), self.blur))
-            except Exception:  # a mistake of ours must not end the preview of a run of months
-                traceback.print_exc(file=sys.stderr)
-                self.closing.wait(60)
-            took = time.monotonic() - begun
-            self.closing.wait(max(self.interval - took, REST_FACTOR * took))
+            except Exception:  # a bug must not end the preview of a run that lasts for months
+                logger.exception("the preview failed; next attempt in %.0f s", ERROR_PAUSE)
+                self.closing.wait(ERROR_PAUSE)
+            duration = time.monotonic() - started
+            self.closing.wait(max(self.interval - duration, REST_FACTOR * duration))
 
     def _wait_for_frame(self) -> PreviewFrame | None:
-        """The newest frame, once there is one that was not taken yet and somebody watches; None at the end."""
+        """The newest frame, when there is a new one and a viewer; None when the encoder is closed."""
         with self.ready:
             self.ready.wait_for(lambda: self.closing.is_set() or (self.is_watched and self.latest is not None))
-            shot, self.latest = self.latest, None
-            return None if self.closing.is_set() else shot
+            frame, self.latest = self.latest, None
+            return None if self.closing.is_set() else frame
 
-    def _frame_to_encode(self, shot: PreviewFrame) -> PreviewFrame | None:
-        """The frame to encode now that `shot` is the newest."""
-        if time.monotonic() - shot[1].processed_monotonic > STALE_AFTER:
+    def _frame_to_encode(self, newest: PreviewFrame) -> PreviewFrame | None:
+        """The frame to encode now: the newest, or with blur the one before."""
+        if time.monotonic() - newest[1].processed_monotonic > DEFAULT_STALE_AFTER:
             return None
         if self.blur is None:
-            return shot
+            return newest
         with self.ready:
-            held, self.delayed = self.delayed, shot
-        return held if held and shot[1].captured_monotonic - held[1].captured_monotonic < HISTORY_SECONDS - 1 else None
+            delayed, self.delayed = self.delayed, newest
+        if delayed is None:
+            return None
+        gap = newest[1].captured_monotonic - delayed[1].captured_monotonic
+        return delayed if gap < HISTORY_SECONDS - 1 else None

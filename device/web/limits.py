@@ -1,4 +1,6 @@
-"""uvicorn, made safe for a machine with something better to do: bounded in connections, in patience and in CPU."""
+"""Limits for uvicorn, so that no client can slow down the run: connections, waiting time, CPU time.
+
+The classes extend internals of uvicorn; pyproject.toml bounds its version."""
 
 from __future__ import annotations
 
@@ -10,17 +12,21 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MAX_CONNECTIONS = 64  # open at once, so that the camera and the log never run out of file descriptors
-MAX_CONNECTIONS_PER_ADDRESS = 32  # of one address
-CLIENT_TIMEOUT = 10.0  # seconds for a request to come whole, and for what was sent to be read
-CPU_SHARE, CPU_BURST = 0.1, 0.3  # of one core for all requests together; seconds of it that may be saved up
-MAX_TRACEBACKS = 20  # tracebacks of ours that are written out; a mistake of ours must not fill the disk
+# The camera and the log must not run out of file descriptors.
+MAX_CONNECTIONS = 64
+MAX_CONNECTIONS_PER_ADDRESS = 32
+# Seconds for a client to send a request, and to read a response.
+CLIENT_TIMEOUT = 10.0
+# Share of one core for all requests together, and seconds of CPU time that can be saved up.
+CPU_SHARE, CPU_BURST = 0.1, 0.3
+# Tracebacks that are logged: an error that repeats must not fill the disk.
+MAX_TRACEBACKS = 20
 
 
 class CpuLimitedSelector(selectors.DefaultSelector):
-    """Rests when its thread has used more of a core than its share: whoever hammers the server slows the server.
+    """Sleeps when its thread used more than its share of a core: too many requests slow down only the server.
 
-    All threads of Python take turns, so what this one does not use is the loop's.
+    All threads of Python share one lock, so the time that this thread does not use is free for the loop.
     """
 
     def __init__(self) -> None:
@@ -29,7 +35,7 @@ class CpuLimitedSelector(selectors.DefaultSelector):
         self.last_time, self.last_cpu_time = time.monotonic(), time.thread_time()
 
     def select(self, timeout: float | None = None) -> Any:
-        """As of its class, later."""
+        """Wait for events, after a sleep if the thread used too much CPU time."""
         now, used = time.monotonic(), time.thread_time()
         self.cpu_budget = min(CPU_BURST, self.cpu_budget + CPU_SHARE * (now - self.last_time)) - (
             used - self.last_cpu_time
@@ -41,15 +47,17 @@ class CpuLimitedSelector(selectors.DefaultSelector):
 
 
 class LimitedConnection(H11Protocol):
-    """One too many is closed at once; one that is slow to ask or to read is closed in the end."""
+    """A connection that is closed at once if there are too many, and later if its client is too slow."""
 
-    waiting_since = 0.0  # when the server began to wait for a request
-    write_blocked_since: float | None = None  # since when what was sent is not read
+    waiting_since = 0.0
+    """Time of the event loop since which a request is awaited."""
+    write_blocked_since: float | None = None
+    """Time of the event loop since which the client does not read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Somebody called."""
+        """Accept a connection, or abort it if there are too many."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # one picture may wait for its reader, never two
+        transport.set_write_buffer_limits(high=0)  # one image may wait for its reader, never two
         self.waiting_since = self.loop.time()
         same = sum(_peer_address(other) == _peer_address(self) for other in self.connections)
         if len(self.connections) > MAX_CONNECTIONS or same > MAX_CONNECTIONS_PER_ADDRESS:
@@ -57,22 +65,22 @@ class LimitedConnection(H11Protocol):
             transport.abort()
 
     def on_response_complete(self) -> None:
-        """An answer was given; the next request may come."""
+        """Note when the wait for the next request begins."""
         self.waiting_since = self.loop.time()
         super().on_response_complete()
 
     def pause_writing(self) -> None:
-        """What was sent is not read yet."""
+        """Note when the client stopped reading."""
         self.write_blocked_since = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """It is."""
+        """Note that the client reads again."""
         self.write_blocked_since = None
         super().resume_writing()
 
     def is_overdue(self, now: float) -> bool:
-        """Whether patience is at its end."""
+        """Whether the client is silent or does not read for longer than CLIENT_TIMEOUT."""
         waiting = self.cycle is None or self.cycle.response_complete
         idle = waiting and now - self.waiting_since > CLIENT_TIMEOUT
         return idle or (self.write_blocked_since is not None and now - self.write_blocked_since > CLIENT_TIMEOUT)
@@ -83,24 +91,24 @@ def _peer_address(connection: Any) -> str:
 
 
 async def close_overdue(connections: set[Any]) -> None:
-    """Close what is overdue, for ever."""
+    """Abort overdue connections once a second, forever."""
     while True:
         await asyncio.sleep(1)
         now = asyncio.get_running_loop().time()
         for connection in list(connections):
-            if connection.overdue(now):
+            if connection.is_overdue(now):
                 connection.transport.abort()
 
 
 class ErrorsOnlyFilter(logging.Filter):
-    """Lets through tracebacks of our own mistakes, the first few; what strangers send is not worth a line."""
+    """Passes the first few tracebacks of errors in this program, and drops messages about malformed requests."""
 
     def __init__(self) -> None:
         super().__init__()
         self.remaining = MAX_TRACEBACKS
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line is written."""
+        """Whether the record is logged."""
         kind = record.exc_info[0] if record.exc_info else None
         if kind is None or not issubclass(kind, Exception) or self.remaining <= 0:
             return False

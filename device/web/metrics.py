@@ -1,4 +1,4 @@
-"""Numbers for Prometheus, worked out when it asks."""
+"""Metrics in the format of Prometheus, computed when they are requested."""
 
 from __future__ import annotations
 
@@ -13,60 +13,59 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from pocketsight.device.inference.classifier import UNSURE
-from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.results import StatusView
 from pocketsight.device.web.healthcheck import check_health
 from pocketsight.device.web.mjpeg import MjpegBroadcaster
 
-GAUGES = (  # key of the state, name, help; a key that is not there is left out
-    ("uptime", "uptime_seconds", "Since the run began."),
-    ("fps", "frames_per_second", "Frames looked at, lately."),
-    ("last_frame", "last_frame_age_seconds", "Since the newest frame was taken."),
-    ("temperature", "temperature_celsius", "Of the processor."),
-    ("throttled", "throttled", "1 while the board slows itself down."),
-    ("under_voltage", "under_voltage", "1 while the supply gives too little."),
-    ("disk_free", "disk_free_bytes", "Where the log is."),
-    ("bytes_a_day", "log_bytes_a_day", "Written to the log, at the rate of this run."),
-    ("waiting", "outbox_entries", "Waiting for the broker."),
-    ("slowed", "cooling_factor", "Of the frame rate, by which the board is kept cool; 1: not slowed."),
-    ("resting", "resting", "1 while nothing moves and few frames are looked at."),
+# Key of the status, name of the metric, help. A metric is left out while its key is missing or None.
+GAUGES = (
+    ("uptime_s", "uptime_seconds", "Time since the start of the run."),
+    ("fps", "frames_per_second", "Processed frames a second, recently."),
+    ("last_frame_age_s", "last_frame_age_seconds", "Age of the newest frame."),
+    ("temperature", "temperature_celsius", "Temperature of the processor."),
+    ("throttled", "throttled", "1 while the board throttles itself."),
+    ("under_voltage", "under_voltage", "1 while the supply voltage is too low."),
+    ("disk_free", "disk_free_bytes", "Free space on the disk of the log."),
+    ("bytes_per_day", "log_bytes_per_day", "Growth of the log, at the rate of this run."),
+    ("queued", "mqtt_queue_entries", "Events that wait for the broker."),
+    ("duty", "duty_ratio", "Share of full speed allowed by --max-temperature; 1: not slowed down."),
+    ("idle", "idle", "1 while nothing moves and the frame rate is reduced."),
 )
 COUNTERS = (
-    ("frames", "frames", "Frames looked at."),
-    ("dropped", "frames_dropped", "Frames that came while another was looked at."),
-    ("bytes", "log_bytes", "Written to the log."),
+    ("frames", "frames", "Processed frames."),
+    ("dropped", "frames_dropped", "Frames that arrived while another one was processed."),
+    ("bytes", "log_bytes", "Bytes written to the log."),
     ("lost", "log_entries_lost", "Entries that could not be written."),
 )
 
 
 class MetricsCollector(Collector):
-    """`text` in Prometheus' own format, which is of `type`."""
+    """Reads the status of a run. `content_type` is the media type of what `render` returns."""
 
     content_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, status: RunStatus, broadcaster: MjpegBroadcaster) -> None:
+    def __init__(self, status: StatusView, broadcaster: MjpegBroadcaster) -> None:
         self.status, self.broadcaster = status, broadcaster
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        ProcessCollector(registry=self.registry)  # memory, CPU, open files
+        ProcessCollector(registry=self.registry)  # memory, CPU time, open files
 
     def render(self) -> bytes:
-        """All of them."""
+        """All metrics as text."""
         return generate_latest(self.registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: the names are known when they are asked for."""
+        """Nothing: names are known when the metrics are collected."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """What the state holds now."""
+        """The metrics of this moment."""
         snapshot = self.status.snapshot()
-        yield InfoMetricFamily(
-            "pocketsight_build", "What runs.", {"version": _version(), "python": platform.python_version()}
-        )
-        yield GaugeMetricFamily(
-            "pocketsight_healthy", "1 while frames come, or the run rests.", check_health(snapshot)["ok"]
-        )
-        yield GaugeMetricFamily("pocketsight_viewers", "Who look at the picture.", self.broadcaster.viewers)
+        build = {"version": _version(), "python": platform.python_version()}
+        yield InfoMetricFamily("pocketsight_build", "Version of the program.", build)
+        healthy = check_health(snapshot)["ok"]
+        yield GaugeMetricFamily("pocketsight_healthy", "1 while frames arrive or the run is idle.", healthy)
+        yield GaugeMetricFamily("pocketsight_viewers", "Viewers of the stream.", self.broadcaster.viewers)
         counters = snapshot["counters"]
         for key, name, text in GAUGES:
             if _is_number(snapshot.get(key)):
@@ -74,32 +73,30 @@ class MetricsCollector(Collector):
         for key, name, text in COUNTERS:
             if _is_number(value := snapshot.get(key, counters.get(key))):
                 yield CounterMetricFamily(f"pocketsight_{name}", text, value)
-        yield GaugeMetricFamily(
-            "pocketsight_frame_age_seconds", "From exposure to record, median.", snapshot["age"] / 1000
-        )
-        stages = {name: ms / 1000 for name, ms in snapshot["ms"].items()}
-        yield _labeled(GaugeMetricFamily, "stage_seconds", "A stage of a frame, median.", "stage", stages)
+        latency = snapshot["latency_ms"] / 1000
+        yield GaugeMetricFamily("pocketsight_latency_seconds", "From capture to result, median.", latency)
+        stages = {stage: ms / 1000 for stage, ms in snapshot["stages_ms"].items()}
+        yield _labeled(GaugeMetricFamily, "stage_seconds", "Duration of a stage, median.", "stage", stages)
         yield from _face_metrics(snapshot)
         yield from _fault_metrics(snapshot)
 
 
 def _face_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
-    now: dict[str, float] = dict.fromkeys([*snapshot["labels"], UNSURE], 0)
+    faces: dict[str, float] = dict.fromkeys([*snapshot["labels"], UNSURE], 0)
     for face in snapshot["faces"]:
-        now[face["sentiment"]] = now.get(face["sentiment"], 0) + 1
-    yield _labeled(GaugeMetricFamily, "faces", "Faces in view.", "sentiment", now)
-    happened = _with_prefix("face ", snapshot["counters"])
-    yield _labeled(CounterMetricFamily, "face_events", "What faces did.", "what", happened)
+        faces[face["label"]] = faces.get(face["label"], 0) + 1
+    yield _labeled(GaugeMetricFamily, "faces", "Faces in view.", "label", faces)
+    events = _with_prefix("face ", snapshot["counters"])
+    yield _labeled(CounterMetricFamily, "face_events", "Events of faces.", "event", events)
     seconds = _with_prefix("seconds ", snapshot["counters"])
-    yield _labeled(CounterMetricFamily, "face_seconds", "Faces in view, times seconds.", "sentiment", seconds)
+    yield _labeled(CounterMetricFamily, "face_seconds", "Time of faces in view, added up.", "label", seconds)
 
 
 def _fault_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
     totals, active = _with_prefix("fault ", snapshot["counters"]), snapshot.get("faults", {})
-    yield _labeled(CounterMetricFamily, "faults", "Told when they began.", "name", totals)
-    yield _labeled(
-        GaugeMetricFamily, "fault_active", "1 while it lasts.", "name", {name: int(name in active) for name in totals}
-    )
+    is_active = {name: int(name in active) for name in totals}
+    yield _labeled(CounterMetricFamily, "faults", "Faults that began.", "name", totals)
+    yield _labeled(GaugeMetricFamily, "fault_active", "1 while the fault lasts.", "name", is_active)
 
 
 def _with_prefix(prefix: str, counters: dict[str, Any]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The door: every request comes through here before anything else is done with it."""
+"""Authentication and security headers: every request passes through here first."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pocketsight.device.web.auth import LoginThrottle, Token
 
-SECURITY_HEADERS = {  # of every answer
+# Added to every response.
+SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",  # no page of another site may show the picture
+    "Cross-Origin-Resource-Policy": "same-origin",  # pages of other sites must not show the image
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-COOKIE_MAX_AGE = 180 * 24 * 3600  # seconds for which a browser keeps the cookie
-PUBLIC_PATH = "/healthz"  # answered without a token, in one word
-AUTHENTICATED_KEY = "pocketsight.admitted"  # key of a request's scope
+# Seconds for which a browser keeps the cookie.
+COOKIE_MAX_AGE = 180 * 24 * 3600
+# Served without a token, but without details.
+PUBLIC_PATH = "/healthz"
+# Key of the ASGI scope.
+AUTHENTICATED_KEY = "pocketsight.authenticated"
 
 SIGN_IN_PAGE = """<!doctype html>
 <html lang="en">
@@ -36,21 +40,21 @@ SIGN_IN_PAGE = """<!doctype html>
 <p><input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button>Sign in</button>
 </form>
-<p>It stands in the token file that was named when this run was started.
+<p>The token is in the file given by --token-file when this run was started.
 """
 
 
 class AuthMiddleware:
-    """Passes on what may be answered.
+    """Passes only allowed requests to the application.
 
-    Without a token only those who call this machine by a name of its own: else a page of another site could have its
-    name point here, and look (DNS rebinding). With one, those who have it.
+    With a token: requests that carry it or its cookie. Without one: requests whose Host header names this machine,
+    because a page of another site could let its own name point here (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, token: str | None, host: str, port: int) -> None:
         self.app, self.token = app, Token(token) if token else None
         self.allowed_hosts = {"localhost", "127.0.0.1", "::1", host.lower()}
-        self.cookie = f"pocketsight-{port}"  # browsers do not tell the ports of a machine apart
+        self.cookie = f"pocketsight-{port}"  # browsers share cookies between the ports of a host
         self.login_throttle = LoginThrottle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,15 +73,15 @@ class AuthMiddleware:
     def _reject_body(self, request: Request) -> Response | None:
         if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
             return None
-        return PlainTextResponse("no request here has a body\n", 413, {"Connection": "close"})
+        return PlainTextResponse("requests must not have a body\n", 413, {"Connection": "close"})
 
     async def _authenticate(self, request: Request) -> Response | None:
-        """None for those who may look."""
+        """None if the request is allowed, else the response that refuses it."""
         if self.token is None:
             request.scope[AUTHENTICATED_KEY] = True
             if _host_name(request.headers.get("host", "")) in self.allowed_hosts:
                 return None
-            return PlainTextResponse("call this page by http://localhost and its port\n", 403)
+            return PlainTextResponse("open this page as http://localhost:PORT\n", 403)
         request.scope[AUTHENTICATED_KEY] = self._has_credentials(request, self.token)
         if is_authenticated(request):
             return None
@@ -87,8 +91,8 @@ class AuthMiddleware:
         if token is None and self.cookie not in request.cookies and "authorization" not in request.headers:
             return None if request.url.path == PUBLIC_PATH else _sign_in("This page needs its token.", 401)
         if await self.login_throttle.delay_response(request.client.host if request.client else ""):
-            return _sign_in("That is not the token.", 401)
-        return _sign_in("Too many wrong tokens; try again in a while.", 429)
+            return _sign_in("This token is wrong.", 401)
+        return _sign_in("Too many wrong tokens; try again later.", 429)
 
     def _has_credentials(self, request: Request, token: Token) -> bool:
         kind, _, credentials = request.headers.get("authorization", "").partition(" ")
@@ -97,37 +101,37 @@ class AuthMiddleware:
         return token.matches_cookie(request.cookies.get(self.cookie, ""))
 
     def _sign_in_redirect(self, request: Request, token: Token) -> Response:
-        """To the page, by an address without the token, with a cookie."""
-        answer = RedirectResponse("/", 303)
+        """A redirect to the address without the token, with a cookie."""
+        response = RedirectResponse("/", 303)
         secure = request.headers.get("x-forwarded-proto") == "https"  # behind a proxy that speaks TLS
-        answer.set_cookie(
+        response.set_cookie(
             self.cookie, token.cookie, COOKIE_MAX_AGE, path="/", secure=secure, httponly=True, samesite="strict"
         )
-        return answer
+        return response
 
 
 def is_authenticated(request: Request) -> bool:
-    """Whether who asks may know everything, and did not only come through the open door."""
+    """Whether the client has the token or needs none; False for a public path without a token."""
     return bool(request.scope.get(AUTHENTICATED_KEY))
 
 
 def _token_in_query(request: Request) -> str | None:
-    """The token in the address of the page, if there is one."""
+    """The token in the query of the page's address, if there is one."""
     if request.url.path != "/":
         return None
     try:
-        found = parse_qs(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+        query = parse_qs(request.scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=20)
     except ValueError:
         return ""
-    return found["token"][0] if "token" in found else None
+    return query["token"][0] if "token" in query else None
 
 
 def _host_name(host: str) -> str:
-    """The name in a Host header, without its port."""
+    """The host of a Host header, without its port."""
     name, _, after = host.lower().rpartition(":")
     name = name if after.isdecimal() and name else host.lower()
     return name.removeprefix("[").removesuffix("]").removesuffix(".")
 
 
-def _sign_in(why: str, status: int) -> Response:
-    return HTMLResponse(SIGN_IN_PAGE.format(why), status, {"WWW-Authenticate": "Bearer"})
+def _sign_in(message: str, status: int) -> Response:
+    return HTMLResponse(SIGN_IN_PAGE.format(message), status, {"WWW-Authenticate": "Bearer"})

@@ -1,4 +1,4 @@
-"""The newest picture, for any number of viewers. Everything here runs in the server's thread."""
+"""The newest JPEG for all viewers. Everything here runs in the thread of the server."""
 
 from __future__ import annotations
 
@@ -6,37 +6,36 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 
-MAX_VIEWERS = 16  # at once
-RESEND_INTERVAL = (
-    5.0  # seconds without a new picture after which the last is sent again, so that a viewer who left is noticed
-)
-BOUNDARY = "pocketsight-picture"
+MAX_VIEWERS = 16
+# Seconds without a new image after which the last one is sent again, which reveals viewers that hung up.
+RESEND_INTERVAL = 5.0
+BOUNDARY = "pocketsight-frame"
 STREAM_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 
 
 class MjpegBroadcaster:
-    """`watch` is told whether anybody looks; `put` is given each picture."""
+    """Passes each published JPEG to all viewers. It calls `on_watched` when the first viewer comes or the last one leaves."""
 
     def __init__(self, on_watched: Callable[[bool], None]) -> None:
         self.on_watched = on_watched
         self.viewers, self.frame_number = 0, 0
         self.jpeg = b""
-        self.new_frame = asyncio.Event()  # the next one did
+        self.new_frame = asyncio.Event()  # replaced by a new one for each frame
 
     def publish(self, jpeg: bytes) -> None:
-        """A new picture; nobody gets the one before any more."""
+        """Replace the current image."""
         self.jpeg, self.frame_number = jpeg, self.frame_number + 1
-        came, self.new_frame = self.new_frame, asyncio.Event()
-        came.set()
+        event, self.new_frame = self.new_frame, asyncio.Event()
+        event.set()
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody else can be let in."""
+        """Whether the number of viewers is at its limit."""
         return self.viewers >= MAX_VIEWERS
 
     @contextmanager
     def viewer(self) -> Iterator[None]:
-        """Somebody looks."""
+        """Count a viewer while the block runs."""
         self.viewers += 1
         if self.viewers == 1:
             self.on_watched(True)
@@ -46,24 +45,24 @@ class MjpegBroadcaster:
             self.viewers -= 1
             if self.viewers == 0:
                 self.on_watched(False)
-                self.jpeg = b""  # it is old when the next one comes
+                self.jpeg = b""  # outdated when the next viewer comes
 
     async def wait_for_frame(self, last_number: int, timeout: float) -> bytes:
-        """The newest picture as soon as there is one after number `seen`; after `seconds` the last, or nothing."""
+        """The first image after number `last_number`; after `timeout` seconds the current one, which may be empty."""
         if self.frame_number == last_number or not self.jpeg:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.new_frame.wait(), timeout)
         return self.jpeg
 
     async def snapshot(self, timeout: float) -> bytes:
-        """A picture that comes from now on, empty if none does in time."""
+        """An image published from now on; empty when `timeout` seconds pass without one."""
         with self.viewer():
             before = self.frame_number
             jpeg = await self.wait_for_frame(before, timeout)
             return jpeg if self.frame_number > before else b""
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Parts of a multipart answer. Each ends with the next one's boundary: browsers show it only then."""
+        """Parts of a multipart response. Each ends with the boundary of the next one: browsers show it only then."""
         yield f"--{BOUNDARY}\r\n".encode()
         last_number = -1
         while True:

@@ -1,4 +1,4 @@
-"""The page and the numbers of a run over HTTP, in a thread of their own."""
+"""The web server of a run, in its own thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import errno
 import logging
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +14,7 @@ from pathlib import Path
 import uvicorn
 
 from pocketsight.device.errors import ServeError
-from pocketsight.device.results import FrameResult
-from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.results import FrameResult, StatusView
 from pocketsight.device.system.priority import lower_thread_priority
 from pocketsight.device.vision.image import Image
 from pocketsight.device.web.app import make_app
@@ -26,21 +24,26 @@ from pocketsight.device.web.limits import CpuLimitedSelector, ErrorsOnlyFilter, 
 from pocketsight.device.web.middleware import AuthMiddleware
 from pocketsight.device.web.mjpeg import MjpegBroadcaster
 
-MAX_HEADER_BYTES = 16 * 1024  # bytes of a request's head
-BACKLOG = 32  # callers whom the system lets wait
-SEND_BUFFER_BYTES = 128 * 1024  # bytes that the system keeps for a slow viewer; more would be old pictures
+logger = logging.getLogger(__name__)
+
+# Bytes of a request's header.
+MAX_HEADER_BYTES = 16 * 1024
+# Connections that wait to be accepted.
+BACKLOG = 32
+# Bytes that the system buffers for a slow viewer; more would be outdated images.
+SEND_BUFFER_BYTES = 128 * 1024
 
 FIXES = {
-    errno.EADDRINUSE: "another program has this port; choose another",
-    errno.EACCES: "ports below 1024 are the system's; choose a higher one",
+    errno.EADDRINUSE: "another program uses this port; choose another one",
+    errno.EACCES: "ports below 1024 need root; choose a higher one",
 }
 
 
 class WebServer:
-    """A running server. `show` belongs to the loop."""
+    """A running server. The loop calls `update`."""
 
     def __init__(
-        self, listener: socket.socket, host: str, token: str | None, status: RunStatus, blur: bool, fps: float
+        self, listener: socket.socket, host: str, token: str | None, status: StatusView, blur: bool, fps: float
     ) -> None:
         name, self.port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
         self.url = f"http://{name}:{self.port}/"
@@ -55,15 +58,15 @@ class WebServer:
         self.thread.start()
         self.started.wait(10)
 
-    def update(self, image: Image, record: FrameResult) -> None:
-        """A frame was looked at: takes microseconds. Nobody may write into `image` after this."""
-        self.encoder.update(image, record)
+    def update(self, image: Image, result: FrameResult) -> None:
+        """Hand over a processed frame; takes microseconds. Nobody may write into `image` afterwards."""
+        self.encoder.update(image, result)
 
     def close(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections and stop the threads."""
         self.encoder.close()
         if self.loop:
-            with suppress(RuntimeError):  # it has ended by itself
+            with suppress(RuntimeError):  # the event loop has already ended
                 self.loop.call_soon_threadsafe(self._abort_connections)
         self.thread.join(timeout=5)
 
@@ -85,33 +88,34 @@ class WebServer:
     async def _serve(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(_ignore_exception)
-        sweeping = asyncio.create_task(close_overdue(self.server.server_state.connections))
+        cleanup = asyncio.create_task(close_overdue(self.server.server_state.connections))
         serving = asyncio.create_task(self.server.serve(sockets=[self.listener]))
         self.started.set()
         await serving
-        sweeping.cancel()
+        cleanup.cancel()
 
 
 @contextmanager
 def serve(
-    address: str, token_file: Path | None, status: RunStatus, blur: bool = False, fps: float = MAX_FPS
+    address: str, token_file: Path | None, status: StatusView, blur: bool = False, fps: float = MAX_FPS
 ) -> Iterator[WebServer]:
-    """Serve the page at `address`, as 127.0.0.1:8080, until the block is left.
+    """Serve the page at `address`, for example 127.0.0.1:8080, until the block is left.
 
-    Beyond this machine only with a token, which stands in `token_file`, made if it is missing. Raises ServeError.
+    Addresses that other machines can reach need a `token_file`, which is created if it is missing. Raises ServeError
+    if there is none, if it cannot be used, or if the address cannot be opened.
     """
     host, port = parse_bind_address(address)
     if token_file is None and not is_loopback(host):
         raise ServeError(
-            f"--preview {address} can be reached by others: add --token-file FILE; a missing file is made, "
-            "with a new token in it"
+            f"--preview {address} can be reached from other machines: add --token-file FILE; a missing file is "
+            "created with a new token"
         )
     token, was_created = read_token(token_file) if token_file else (None, False)
     with _listen(host, port) as listener:
         web = WebServer(listener, host, token, status, blur, fps)
-        where = f"; its token {'was made and ' if was_created else ''}stands in {token_file}" if token_file else ""
         url = web.url.replace("0.0.0.0", socket.gethostname()).replace("[::]", socket.gethostname())
-        print(f"the page is at {url}{where}", file=sys.stderr, flush=True)
+        token_hint = f"; its {'new ' if was_created else ''}token is in {token_file}" if token_file else ""
+        logger.info("the page is at %s%s", url, token_hint)
         try:
             yield web
         finally:
@@ -120,21 +124,21 @@ def serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, _, _, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, _, _, _, sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         both = host == "::" and socket.has_dualstack_ipv6()
-        listener = socket.create_server(where[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
-    except OSError as error:  # also of a name that nobody knows
-        cure = FIXES.get(error.errno or 0, "is this an address of this machine?")
-        raise ServeError(f"--preview {host}:{port} cannot be opened ({error.strerror}); {cure}") from error
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # its connections take over
+        listener = socket.create_server(sockaddr[:2], family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    except OSError as error:  # also for an unknown host name
+        fix = FIXES.get(error.errno or 0, "is this an address of this machine?")
+        raise ServeError(f"--preview {host}:{port} cannot be opened ({error.strerror}); {fix}") from error
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # inherited by its connections
     return listener
 
 
 def _make_server(app: AuthMiddleware) -> uvicorn.Server:
     for name in ("uvicorn.error", "uvicorn.access"):
-        logger = logging.getLogger(name)
-        if not logger.filters:
-            logger.addFilter(ErrorsOnlyFilter())
+        uvicorn_logger = logging.getLogger(name)
+        if not uvicorn_logger.filters:
+            uvicorn_logger.addFilter(ErrorsOnlyFilter())
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -154,4 +158,4 @@ def _make_server(app: AuthMiddleware) -> uvicorn.Server:
 
 
 def _ignore_exception(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """What went wrong with one connection, mostly by what was sent there, is that connection's end."""
+    """Ignore errors of a single connection, mostly caused by its client; the connection is closed."""

@@ -29,7 +29,7 @@ from zipfile import ZipFile
 import click
 import numpy as np
 
-from pocketsight.device.cli.run import config_from_options, run
+from pocketsight.device.cli.run import read_config, run
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference import golden
 from pocketsight.device.inference.detector import detect
@@ -64,6 +64,7 @@ ODD_VALUES = (
     {"a": []},
     "../../x",
 )
+<<<<<<< HEAD
 CONFIG = b"""[camera]
 source = "a.jpg"
 fps = 5.0
@@ -76,6 +77,12 @@ blur = true
 [log]
 targets = ["a.jsonl", "-"]
 """
+=======
+CONFIG = (
+    b'[camera]\nsource = "a.jpg"\nfps = 5.0\n[log]\ntargets = ["a.jsonl", "-"]\n[detect]\nzones = ["0,0.5 1,1 0,1"]\n'
+    b"[models]\nthreads = 2\n[run]\nblur = true\n"
+)
+>>>>>>> main
 
 
 def corrupt(data: bytes, rng: Rng) -> bytes:
@@ -174,10 +181,7 @@ def try_image(path: Path, task: str) -> bool:
 
 
 def try_config(path: Path, task: str) -> bool:
-    try:
-        config_from_options(run.make_context("run", ["--config", str(path)]).params)
-    except click.ClickException as error:
-        raise PocketsightError(error.format_message()) from error
+    read_config(run, ["--config", str(path)])
     return True
 
 

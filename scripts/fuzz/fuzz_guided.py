@@ -21,16 +21,19 @@ from zipfile import ZipFile
 import atheris
 
 with atheris.instrument_imports(include=["pocketsight.device", "tomllib"]):
-    import click
-
-    from pocketsight.device.cli.run import config_from_options, run
+    from pocketsight.device.cli.run import read_config, run
     from pocketsight.device.errors import PocketsightError
     from pocketsight.device.inference.manifest import MANIFEST_NAME
     from pocketsight.device.inference.model_file import read_model_file
     from pocketsight.device.inference.shipped import MODELS_DIR
 
 CONFIG = (
+<<<<<<< HEAD
     b'[camera]\nsource = "a.jpg"\nfps = 5.0\n[detect]\nzones = ["0,0.5 1,1 0,1"]\n[log]\ntargets = ["a.jsonl", "-"]\n'
+=======
+    b'[camera]\nsource = "a.jpg"\nfps = 5.0\n[log]\ntargets = ["a.jsonl", "-"]\n[detect]\nzones = ["0,0.5 1,1 0,1"]\n'
+    b"[models]\nthreads = 2\n[run]\nblur = true\n"
+>>>>>>> main
 )
 WORDS = ["detector", "classifier", "int8", "happy", "box_8", "edgetpu", "../../x"]
 TryFn = Callable[[bytes, Path], None]  # writes a file made from the bytes to the path, and uses it as a user would
@@ -80,9 +83,9 @@ def _random_json(choose: Any, depth: int = 0) -> Any:
 def fuzz_config(data: bytes, path: Path) -> None:
     path.write_bytes(data)
     try:
-        config_from_options(run.make_context("run", ["--config", str(path)]).params)
-    except click.ClickException as error:
-        _require_clear_line(error.format_message())
+        read_config(run, ["--config", str(path)])
+    except PocketsightError as error:
+        _require_clear_line(str(error))
 
 
 def _require_clear_line(message: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pocketsight.device.inference.interpreter import TfliteModel
 from pocketsight.device.inference.model_file import read_model_file
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import SHIPPED_MODELS
 from pocketsight.export.compact import BUFFER_ALIGNMENT, FILE_IDENTIFIER, compact
 
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
@@ -36,7 +36,7 @@ def places(flatbuffer: bytes) -> list[int]:
 
 @pytest.mark.parametrize("name", ["detector", "classifier"])
 def test_a_slim_file_is_the_same_model(name: str) -> None:
-    flatbuffer, spec = read_model_file(MODELS_DIR / f"{name}.tflite")
+    flatbuffer, spec = read_model_file(SHIPPED_MODELS[name])
     fat = fattened(flatbuffer)
     thin = compact(fat)
     assert len(thin) < 0.9 * len(fat) and compact(thin) == thin

@@ -131,11 +131,10 @@ def test_a_model_that_is_mapped_whole_becomes_a_file_of_ours(compile_as: Any, tm
     assert found == compiled(flatbuffer)
     assert facts.sha256 == sha256(found).hexdigest()
     assert facts.edgetpu == {
-        "for": "edgetpu",
-        "compiler": "16.0.384591198",
-        "from": spec.sha256,
-        "mapped": 29,
-        "on_cpu": 0,
+        "compiler_version": "16.0.384591198",
+        "source_sha256": spec.sha256,
+        "mapped_ops": 29,
+        "cpu_ops": 0,
         "outputs": {"logits": read_graph(flatbuffer).outputs[0].name},
     }
     assert replace(facts, edgetpu={}, sha256=spec.sha256) == spec
@@ -151,16 +150,16 @@ def test_operators_on_the_cpu_fail_unless_they_are_allowed(compile_as: Any, tmp_
     assert not (tmp_path / "sentiment_edgetpu.tflite").exists()
     out = tmp_path / "other.tflite"
     assert export(tmp_path / "sentiment.tflite", "--allow-cpu", 1, "--out", out).exit_code == 0
-    assert (read_model_file(out)[1].edgetpu["mapped"], read_model_file(out)[1].edgetpu["on_cpu"]) == (28, 1)
+    assert (read_model_file(out)[1].edgetpu["mapped_ops"], read_model_file(out)[1].edgetpu["cpu_ops"]) == (28, 1)
 
 
 @pytest.mark.parametrize(
     ("report", "status", "says"),
     [
         (VERSION, 1, "Didn't find op for builtin opcode 'CONV_2D' version '6'"),
-        (VERSION, 0, "it is older than this operator"),
-        (INTERNAL, 1, "gave up on sentiment: Internal compiler error. Aborting!; it says no more"),
-        (DYNAMIC, 1, "export with a batch of 1"),
+        (VERSION, 0, "the compiler is older than this operator"),
+        (INTERNAL, 1, "failed on sentiment: Internal compiler error. Aborting!; there is no more information"),
+        (DYNAMIC, 1, "export with a batch size of 1"),
         ("", 139, "it ended with status 139 and wrote no file"),
     ],
 )
@@ -177,11 +176,11 @@ def test_a_compiler_that_gives_up_is_one_line(
 def test_a_file_that_is_not_what_was_reported_is_not_written(compile_as: Any, tmp_path: Path) -> None:
     flatbuffer = read_model_file(SENTIMENT)[0]
     compile_as(SUCCESS, flatbuffer)
-    assert "has no operator of the Edge TPU" in export(model(tmp_path)).output
+    assert "has no Edge TPU operator" in export(model(tmp_path)).output
     other = graph(compiled(flatbuffer))
     other.subgraphs[0].tensors[other.subgraphs[0].outputs[0]].quantization.scale = [0.25]
     compile_as(SUCCESS, packed(other))
-    assert "has another output logits" in export(tmp_path / "sentiment.tflite").output
+    assert "output logits of the compiled file differs" in export(tmp_path / "sentiment.tflite").output
     compile_as("Edge TPU Compiler version 17.0\nall is well\n", compiled(flatbuffer))
     assert "does not understand" in export(tmp_path / "sentiment.tflite").output
     assert not (tmp_path / "sentiment_edgetpu.tflite").exists()
@@ -219,4 +218,4 @@ def test_a_folder_without_a_model_or_with_two(tmp_path: Path) -> None:
     model(tmp_path, "detector.tflite")
     assert "has detector.tflite and sentiment.tflite: name one" in export(tmp_path).output
     write_compiled(SENTIMENT, tmp_path / "c_edgetpu.tflite")
-    assert "is compiled already" in export(tmp_path / "c_edgetpu.tflite").output
+    assert "is already compiled" in export(tmp_path / "c_edgetpu.tflite").output

@@ -8,12 +8,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketsight.device.inference.model_file import read_model_file
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import SHIPPED_MODELS
 from pocketsight.export.edgetpu_ops import RULES, check_support
 from pocketsight.export.graph import Graph, GraphTensor, Operator, read_graph
 from tests.support.corals import become, graph, operator, packed
 
-SENTIMENT = MODELS_DIR / "sentiment.tflite"
+SENTIMENT = SHIPPED_MODELS["classifier"]
 
 
 def check(flatbuffer: bytes) -> list[str]:
@@ -23,7 +23,7 @@ def check(flatbuffer: bytes) -> list[str]:
 
 @pytest.mark.parametrize("task", ["detector", "classifier"])
 def test_nothing_speaks_against_the_shipped_models(task: str) -> None:
-    assert check(read_model_file(MODELS_DIR / f"{task}.tflite")[0]) == []
+    assert check(read_model_file(SHIPPED_MODELS[task])[0]) == []
 
 
 def changed(change: Callable[[Any], None]) -> bytes:
@@ -162,7 +162,7 @@ def test_versions_that_the_compiler_was_seen_to_refuse(name: str, version: int) 
 def test_what_the_list_leaves_open_is_said() -> None:
     notes = {
         v.operator.name: v.note
-        for v in check_support(read_graph(read_model_file(MODELS_DIR / "detector.tflite")[0]))
+        for v in check_support(read_graph(read_model_file(SHIPPED_MODELS["detector"])[0]))
         if v.note
     }
     assert set(notes) == {"RESHAPE", "RESIZE_BILINEAR"}

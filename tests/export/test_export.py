@@ -38,7 +38,7 @@ def noise(size: tuple[int, int], count: int = 8) -> list[Image]:
 def exported(request: pytest.FixtureRequest) -> tuple[ModelSpec, Model, bytes]:
     keras.utils.set_random_seed(0)
     net = build_network(request.param, batch=1)
-    return request.param, as_model(net, request.param), convert(net, "int8", noise(request.param.size))
+    return request.param, as_model(net, request.param), convert(net, "int8", noise(request.param.input_size))
 
 
 def test_our_nets_are_int8_throughout_in_one_piece(exported: tuple[ModelSpec, Model, bytes]) -> None:
@@ -59,7 +59,7 @@ def test_int8_says_what_the_net_says(exported: tuple[ModelSpec, Model, bytes]) -
     )
     limit = {"score": 0.02, "box": 0.2, "logits": 0.1}
     for name, gap in found.items():
-        assert gap["largest"] < limit[name.split("_")[0]], name
+        assert gap["max_abs"] < limit[name.split("_")[0]], name
 
 
 @pytest.mark.parametrize(("precision", "share"), [("float32", 1.0), ("float16", 0.6), ("dynamic", 0.4)])
@@ -71,7 +71,7 @@ def test_other_formats_take_and_give_real_numbers(precision: str, share: float) 
     found = parity.output_differences(
         as_model(net, SENTIMENT), Model(TfliteModel(flatbuffer, 1, Path("x")), SENTIMENT), noise((64, 64))
     )
-    assert found["logits"]["largest"] < 0.1
+    assert found["logits"]["max_abs"] < 0.1
 
 
 def net_of(layer: Callable[[Any], Any], batch: int | None = 1) -> Any:
@@ -87,7 +87,7 @@ def test_an_operator_that_stays_in_float_is_named() -> None:
 
 def test_a_dynamic_shape_is_named() -> None:
     net = net_of(lambda x: keras.layers.UpSampling2D(2, interpolation="bilinear")(x), batch=None)
-    with pytest.raises(ParityError, match="dynamic shape; build the net with a batch of 1"):
+    with pytest.raises(ParityError, match="dynamic shape; build the network with a batch size of 1"):
         require_clean_graph(convert(net, "float32", []), "float32")
 
 
@@ -95,13 +95,13 @@ def test_a_graph_in_several_pieces_is_refused() -> None:
     def split(x: Any) -> Any:
         return keras.layers.Conv2D(4, 3, padding="same")(keras.layers.UpSampling2D(2, interpolation="nearest")(x))
 
-    with pytest.raises(ParityError, match="pieces instead of one"):
+    with pytest.raises(ParityError, match="partitions instead of one"):
         require_clean_graph(convert(net_of(split), "int8", noise((16, 16))), "int8")
 
 
 def test_too_large_a_loss_is_refused() -> None:
-    facts = {"metric": "accuracy", "pictures": 1000, "trained": 0.9, "exported": 0.88, "loss": 0.02}
-    with pytest.raises(ParityError, match=r"loses 0\.0200 accuracy on 1000 held-out pictures"):
+    facts = {"metric": "accuracy", "images": 1000, "trained": 0.9, "exported": 0.88, "loss": 0.02}
+    with pytest.raises(ParityError, match=r"loses 0\.0200 accuracy on 1000 held-out images"):
         parity.require_parity(facts, None)
     with pytest.raises(ParityError, match=r"limit is 0\.01"):
         parity.require_parity(facts, 0.01)
@@ -110,7 +110,7 @@ def test_too_large_a_loss_is_refused() -> None:
 
 
 def test_a_single_picture_is_forgiven_unless_a_limit_is_given() -> None:
-    facts = {"metric": "accuracy", "pictures": 50, "trained": 1.0, "exported": 0.98, "loss": 0.02}
+    facts = {"metric": "accuracy", "images": 50, "trained": 1.0, "exported": 0.98, "loss": 0.02}
     parity.require_parity(facts, None)
     with pytest.raises(ParityError):
         parity.require_parity(facts, 0.005)
@@ -120,7 +120,7 @@ def test_differences_are_of_real_numbers() -> None:
     a = Model(lambda image: {"score_8": QuantizedTensor(np.array([0.5], np.float32))}, DETECTOR)
     b = Model(lambda image: {"score_8": QuantizedTensor(np.array([0], np.int8), 1 / 256, -120)}, DETECTOR)
     found = parity.output_differences(a, b, [np.zeros((1, 1, 3), np.uint8)])
-    assert found["score_8"]["largest"] == pytest.approx(0.5 - 120 / 256, abs=1e-4)
+    assert found["score_8"]["max_abs"] == pytest.approx(0.5 - 120 / 256, abs=1e-4)
 
 
 def test_calibration_is_the_same_every_time_and_knows_its_pictures(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_calibration_is_the_same_every_time_and_knows_its_pictures(tmp_path: Pat
             picture(tmp_path / name / f"{number}.png", (48, 48), seed=number)
     first, again = (read_calibration(SENTIMENT, [tmp_path], count=20) for _ in range(2))
     assert first.facts == again.facts
-    assert first.facts["balance"] == {"happy": 10, "sad": 10}
+    assert first.facts["class_counts"] == {"happy": 10, "sad": 10}
     assert len(first.samples) == 22
     assert first.samples[-2].max() == 0 and first.samples[-1].min() == 255
     assert len(first.parity_samples) == 40
@@ -140,24 +140,24 @@ def test_calibration_is_the_same_every_time_and_knows_its_pictures(tmp_path: Pat
 def test_a_detector_calibrates_on_any_folder_but_proves_itself_on_labels_only(tmp_path: Path) -> None:
     picture(tmp_path / "loose" / "a.png")
     loose = read_calibration(DETECTOR, [tmp_path / "loose"])
-    assert loose.facts["balance"] == {"not labelled": 1} and not loose.parity_samples
+    assert loose.facts["class_counts"] == {"unlabeled": 1} and not loose.parity_samples
     for name in "abcd":
         labelme(tmp_path / "labelled", name, [[10, 10], [30, 40]])
     labelled = read_calibration(DETECTOR, [tmp_path / "labelled"])
-    assert labelled.facts["balance"] == {"with faces": 2} and len(labelled.parity_samples) == 2
+    assert labelled.facts["class_counts"] == {"with faces": 2} and len(labelled.parity_samples) == 2
 
 
 def test_a_classifier_is_proved_on_what_its_training_held_out(tmp_path: Path) -> None:
     for name in ("happy", "sad", "neutral"):
         for number in range(200):
             picture(tmp_path / name / f"{number}.png", (16, 16), seed=number)
-    spec = replace(SENTIMENT, labels=("happy", "sad", "_neutral"), training={"recipe": {"held_out": 0.2}})
+    spec = replace(SENTIMENT, labels=("happy", "sad", "_neutral"), training={"recipe": {"val_fraction": 0.2}})
     found = read_calibration(spec, [tmp_path], count=50)
     held = hold_out_classification(read_classification_dataset([tmp_path], [], ("happy", "sad"), ("neutral",)), 0.2)[1]
     assert found.heldout == held and {p.label for p in held} == {0, 1, 2}
     assert sorted(found.parity_samples, key=str) == sorted((p for p in held if p.label < 2), key=str)
-    assert found.facts["balance"] == {"happy": 25, "sad": 25}
-    few = read_calibration(replace(spec, training={"recipe": {"held_out": 0.01}}), [tmp_path], count=50)
+    assert found.facts["class_counts"] == {"happy": 25, "sad": 25}
+    few = read_calibration(replace(spec, training={"recipe": {"val_fraction": 0.01}}), [tmp_path], count=50)
     assert few.heldout == [] and len(few.parity_samples) == 300
     (tmp_path / "all").mkdir()
     for name in ("happy", "sad", "neutral"):
@@ -168,7 +168,7 @@ def test_a_classifier_is_proved_on_what_its_training_held_out(tmp_path: Path) ->
 
 def test_nothing_to_calibrate_with_is_an_error(tmp_path: Path) -> None:
     picture(tmp_path / "a.png").write_bytes(b"broken")
-    with pytest.raises(DataError, match="holds no picture to calibrate with"):
+    with pytest.raises(DataError, match="has no image to calibrate with"):
         read_calibration(DETECTOR, [tmp_path])
 
 
@@ -176,11 +176,11 @@ def test_faces_of_no_answer_do_not_calibrate(tmp_path: Path) -> None:
     for name in ("happy", "sad", "_neutral"):
         for number in range(4):
             picture(tmp_path / name / f"{number}.png", (48, 48), seed=number)
-    assert set(read_calibration(SENTIMENT, [tmp_path]).facts["balance"]) == {"happy", "sad"}
+    assert set(read_calibration(SENTIMENT, [tmp_path]).facts["class_counts"]) == {"happy", "sad"}
 
 
 def test_a_net_that_this_version_does_not_know_is_named() -> None:
     from pocketsight.device.errors import ModelError
 
-    with pytest.raises(ModelError, match="no detector net 'x'; it has: grid133k"):
+    with pytest.raises(ModelError, match="unknown detector architecture 'x'; this pocketsight has: grid133k"):
         build_network(replace(DETECTOR, architecture="x"))

@@ -136,7 +136,7 @@ def test_the_board_scores_as_was_promised(faces: tuple[FloatArray, list[Classifi
     logits, portraits = faces
     trained = knowing(logits, SPEC)
     spec, lines = fit_calibration(trained, portraits, None, by_soft_labels=False)
-    facts, picked = spec.calibration["certainty"], spec.training["threshold_choice"]
+    facts, picked = spec.calibration["temperature_scaling"], spec.training["threshold_choice"]
     assert spec.temperature == facts["temperature"] == pytest.approx(2, abs=0.3)
     before, after = (evaluate_classifier(Model(trained.infer, one), portraits) for one in (SPEC, spec))
     assert [before["ece"], after["ece"]] == pytest.approx(facts["ece"], abs=2e-3)
@@ -147,9 +147,9 @@ def test_the_board_scores_as_was_promised(faces: tuple[FloatArray, list[Classifi
     assert after["accuracy"] == before["accuracy"]
     assert lines == [
         f"temperature {spec.temperature:.2f}: calibration error {facts['ece'][0]:.3f} -> {facts['ece'][1]:.3f} on 400 "
-        "pictures held out",
-        f"threshold {spec.score_threshold:g} keeps reject_label_rate<=0.1 and answers "
-        f"{picked['figures']['label_rate']:.0%} of happy and sad",
+        "held-out images",
+        f"threshold {spec.score_threshold:g} meets reject_label_rate<=0.1; "
+        f"{picked['metrics']['label_rate']:.0%} of happy and sad get a label",
     ]
     assert ModelSpec.from_json(spec.to_json(), Path("x")) == spec
 
@@ -168,7 +168,7 @@ def test_what_is_asked_wins_over_what_was_asked_before(faces: tuple[FloatArray, 
     logits, portraits = faces
 
     def asked(now: str | None, before: str) -> dict[str, Any]:
-        facts = {"val_images": 400, "threshold_choice": {"asked": before}}
+        facts = {"val_images": 400, "threshold_choice": {"target": before}}
         spec, _ = fit_calibration(knowing(logits, replace(SPEC, training=facts)), portraits, now, by_soft_labels=False)
         return dict(spec.training["threshold_choice"])
 
@@ -177,7 +177,7 @@ def test_what_is_asked_wins_over_what_was_asked_before(faces: tuple[FloatArray, 
     then = asked(None, "labeled_accuracy>=0.9")
     assert then["target"] == "labeled_accuracy>=0.9" and then["metrics"]["labeled_accuracy"] >= 0.9
     assert asked(None, "false promises")["target"] == "reject_label_rate<=0.1"  # cannot be kept
-    with pytest.raises(DataError, match="no threshold keeps it"):
+    with pytest.raises(DataError, match="no threshold meets it"):
         fit_calibration(
             knowing(-logits, SPEC), portraits, "labeled_accuracy>=0.99", by_soft_labels=False
         )  # always wrong
@@ -187,9 +187,9 @@ def test_without_other_faces_nothing_is_promised(faces: tuple[FloatArray, list[C
     logits, portraits = faces
     ours = [p for p in portraits if p.label < 2]
     spec, lines = fit_calibration(knowing(logits, SPEC), ours, None, by_soft_labels=False)
-    assert "threshold_choice" not in spec.training and "serves best" in lines[1]
-    assert f"training held out 400 pictures, and here are {len(ours)}" in lines[2]
-    with pytest.raises(DataError, match="no folder of other faces"):
+    assert "threshold_choice" not in spec.training and "is the default" in lines[1]
+    assert f"training held out 400 images, but here are {len(ours)}" in lines[2]
+    with pytest.raises(DataError, match="has no reject folder"):
         fit_calibration(knowing(logits, SPEC), ours, "reject_label_rate<=0.1", by_soft_labels=False)
 
 
@@ -199,7 +199,7 @@ def test_a_class_that_the_net_has_not_got_counts_for_the_threshold_alone(
     logits, portraits = faces
     two = replace(SPEC, labels=LABELS[:2])
     spec, _ = fit_calibration(knowing(logits[:, :2], two), portraits, "reject_label_rate<=0.3", by_soft_labels=False)
-    assert spec.calibration["certainty"]["pictures"] == sum(p.label < 2 for p in portraits)
+    assert spec.calibration["temperature_scaling"]["images"] == sum(p.label < 2 for p in portraits)
     assert 0 < spec.training["threshold_choice"]["metrics"]["reject_label_rate"] <= 0.3
 
 
@@ -210,8 +210,8 @@ def test_labels_of_another_kind_are_noticed(faces: tuple[FloatArray, list[Classi
     odds = np.array([[1.0, 0, 0] if n % 8 else [0, 0, 1.0] for n in range(400)])
     changed = [replace(p, label=int(o.argmax()), soft_label=tuple(o)) for p, o in zip(portraits, odds, strict=True)]
     spec, lines = fit_calibration(knowing(rows, SPEC), changed, None, by_soft_labels=False)
-    before, after = spec.calibration["certainty"]["ece"]
-    assert after > before > 0.2 and lines[-1].startswith("no temperature mends that")
+    before, after = spec.calibration["temperature_scaling"]["ece"]
+    assert after > before > 0.2 and lines[-1].startswith("no temperature fixes that")
 
 
 def test_damaged_pictures_are_named_and_none_at_all_is_an_error(tmp_path: Path) -> None:
@@ -219,23 +219,23 @@ def test_damaged_pictures_are_named_and_none_at_all_is_an_error(tmp_path: Path) 
     portraits = numbered(tmp_path, odds)
     portraits[7].path.write_bytes(b"broken")
     spec, lines = fit_calibration(knowing(logits, SPEC), portraits, None, by_soft_labels=False)
-    assert spec.calibration["certainty"]["pictures"] == 59 and "7.png" in lines[0]
-    with pytest.raises(DataError, match="none of 1 pictures that training held out can be read"):
+    assert spec.calibration["temperature_scaling"]["images"] == 59 and "7.png" in lines[0]
+    with pytest.raises(DataError, match="none of 1 images that training held out can be read"):
         fit_calibration(knowing(logits, SPEC), portraits[7:8], None, by_soft_labels=False)
 
 
 def test_with_too_few_pictures_all_stays_as_trained(capsys: pytest.CaptureFixture[str]) -> None:
     trained = knowing(np.eye(3), SPEC)
     assert calibrate(trained, [], None, ()) == SPEC
-    assert "fewer than 30 pictures of happy and sad are held out" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"--threshold-for label_rate>=0.9: fewer than 30 .* Nothing was written"):
+    assert "training held out fewer than 30 images of happy and sad" in capsys.readouterr().err
+    with pytest.raises(DataError, match=r"label_rate>=0.9: training held out fewer than 30 .* Nothing was written"):
         calibrate(trained, [], "label_rate>=0.9", ())
 
 
 def test_what_a_detector_or_nobody_can_promise_is_refused_at_once() -> None:
-    with pytest.raises(DataError, match="are for a classifier; choose a detector's threshold by: pocketsight evaluate"):
+    with pytest.raises(DataError, match="are for a classifier; choose a detector's threshold with: pocketsight"):
         prepare_spec(DETECTOR, "precision>=0.9", ())
-    with pytest.raises(DataError, match="is not what a sentiment can promise"):
+    with pytest.raises(DataError, match="is not a target for a classifier"):
         prepare_spec(SPEC, "precision>=0.9", ())
     assert calibrate(Model(lambda image: {}, DETECTOR), [], None, ()) == DETECTOR
 
@@ -272,9 +272,9 @@ def test_an_export_writes_them_and_does_not_heap_them_up(run: Path) -> None:
     done = export(*words, "--max-loss", 1, "--out", run / "a.tflite")
     assert done.exit_code == 0, done.output
     _, spec = read_model_file(run / "a.tflite")
-    facts = spec.calibration["certainty"]
-    assert facts["pictures"] == 120 and facts["temperature"] == spec.temperature != 1
-    assert spec.parity["pictures"] == 80  # of the answers, held out too
+    facts = spec.calibration["temperature_scaling"]
+    assert facts["images"] == 120 and facts["temperature"] == spec.temperature != 1
+    assert spec.parity["images"] == 80  # of the answers, held out too
     assert f"temperature {spec.temperature:.2f}: calibration error" in done.output.replace("\n", " ")
     before = (run / "run" / MANIFEST_NAME).read_text()
     assert ModelSpec.from_json(before, run).temperature == 1
@@ -300,9 +300,9 @@ def test_an_export_keeps_what_was_asked(run: Path) -> None:
         run / "c.tflite",
     )
     done = export(*words, "--threshold-for", "label_rate>=0.5")
-    assert done.exit_code == 0 and "keeps label_rate>=0.5" in done.output
+    assert done.exit_code == 0 and "meets label_rate>=0.5" in done.output
     assert read_model_file(run / "c.tflite")[1].training["threshold_choice"]["metrics"]["label_rate"] >= 0.5
     refused = export(*words, "--threshold-for", "recall>=0.5")
-    assert refused.exit_code == 1 and "is not what a sentiment can promise" in refused.output
+    assert refused.exit_code == 1 and "is not a target for a classifier" in refused.output
     lacking = export(run / "run", "--threshold-for", "label_rate>=0.5", "--format", "float32")
-    assert lacking.exit_code == 1 and "need pictures: --calibration-data DATA" in lacking.output
+    assert lacking.exit_code == 1 and "need images: give --calibration-data DATA" in lacking.output

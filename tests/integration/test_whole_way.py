@@ -25,7 +25,7 @@ SENTIMENT = "--samples", 24000, "--batch-size", 32
 
 
 def pocketsight(*words: object) -> str:
-    program = "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"
+    program = "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"
     done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -55,7 +55,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     (train / "labels" / "broken.json").write_text((train / "labels" / "0000.json").read_text())
     said = pocketsight("train", "detector", "--data", folder / "faces", "--out", folder / "detector", *DETECTOR)
     assert said.startswith("training on ")
-    assert "broken.jpg is not an image" in said and "1 pictures were skipped" in said
+    assert "broken.jpg is not an image" in said and "1 images were skipped" in said
     pocketsight("train", "classifier", "--data", folder / "moods", "--out", folder / "classifier", *SENTIMENT)
     for task, data in (("detector", "faces"), ("classifier", "moods")):
         said = pocketsight("export", "tflite", folder / task, "--calibration-data", folder / data)
@@ -78,7 +78,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
             if best and overlap(box, best["box"]) >= 0.5:
                 left.remove(best)
                 found += 1
-                right += best["classifier"] == mood
+                right += best["label"] == mood
         false += len(left)
     assert found >= 0.9 * drawn, f"{found} of {drawn} found"
     assert right >= 0.9 * found, f"{right} of {found} named right"
@@ -101,25 +101,25 @@ def test_the_file_scores_like_the_run(way: Way, task: str, data: str, metric: st
 def test_a_run_folder_holds_pictures_and_facts(way: Way, task: str) -> None:
     run = way.folder / task
     pictures = {"curves.png", "samples.png"} | {
-        "detector": {"found.png", "precision_recall.png"},
-        "classifier": {"named.png", "confusion.png"},
+        "detector": {"detections.png", "precision_recall.png"},
+        "classifier": {"predictions.png", "confusion.png"},
     }[task]
     assert pictures <= {path.name for path in run.iterdir()}
     assert {"scores.json", "history.csv", MANIFEST_NAME} <= {path.name for path in run.iterdir()}
     _, spec = read_model_file(run / f"{task}.tflite")
     assert spec.precision == "int8"
-    assert spec.calibration["pictures"] > 100 and len(spec.calibration["sha256"]) == 64
+    assert spec.calibration["images"] > 100 and len(spec.calibration["sha256"]) == 64
     assert spec.parity["loss"] <= 0.02
-    assert spec.training["recipe"]["batch"]
+    assert spec.training["recipe"]["batch_size"]
     if task == "classifier":
-        assert spec.calibration["certainty"]["pictures"] == spec.training["val_images"] >= 80
-        assert spec.temperature == spec.calibration["certainty"]["temperature"]
+        assert spec.calibration["temperature_scaling"]["images"] == spec.training["val_images"] >= 80
+        assert spec.temperature == spec.calibration["temperature_scaling"]["temperature"]
 
 
 def test_a_training_is_not_overwritten_and_a_finished_one_resumes_to_the_same(way: Way) -> None:
     words = "train", "classifier", "--data", way.folder / "moods", "--out", way.folder / "classifier", *SENTIMENT
     weights = (way.folder / "classifier" / "model.weights.h5").read_bytes()
-    with pytest.raises(AssertionError, match="holds a training"):
+    with pytest.raises(AssertionError, match="has a training"):
         pocketsight(*words)
     pocketsight(*words, "--resume")
     assert (way.folder / "classifier" / "model.weights.h5").read_bytes() == weights
@@ -134,7 +134,7 @@ def test_an_export_that_loses_too_much_writes_nothing(
     from pocketsight.device.cli.main import main
     from pocketsight.export import parity
 
-    lost = {"difference": {}, "metric": "accuracy", "pictures": 1000, "trained": 0.9, "exported": 0.8, "loss": 0.1}
+    lost = {"output_difference": {}, "metric": "accuracy", "images": 1000, "trained": 0.9, "exported": 0.8, "loss": 0.1}
     monkeypatch.setattr(parity, "compare_models", lambda *_: lost)
     words = (
         "export",

@@ -17,7 +17,8 @@ from pocketsight.device.sinks.video import open_video_file
 from pocketsight.device.synthetic.faces import write_detection_dataset
 from pocketsight.device.vision.image import read_image
 from tests.support import ROOT
-from tests.support.brokers import broker, face, fault, sending
+from tests.support.brokers import broker, sending
+from tests.support.entries import face, fault
 from tests.support.processes import until
 
 EXAMPLES = ROOT / "scripts" / "examples"
@@ -109,7 +110,7 @@ def test_mqtt_listener(tmp_path: Path) -> None:
     with broker(tmp_path) as running, started("mqtt_listener", f"127.0.0.1:{running.port}", "home/door") as listener:
         until(lambda: running.log.read_text().count("New client connected") >= 1)
         with sending(running.port, tmp_path) as sent:
-            sent.sink.write([face(1), fault(2, "camera stalled", True)])
+            sent.sink.write([face(1), fault(2)])
             assert listener.stdout
             lines = [listener.stdout.readline() for _ in range(2)]
-    assert lines[0].endswith(" face 1 appeared: happy\n") and lines[1].endswith(" camera stalled begins\n")
+    assert lines[0].endswith(" face 7 appeared: happy\n") and lines[1].endswith(" camera lost begins\n")

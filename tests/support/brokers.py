@@ -19,8 +19,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pocketsight.device.inference.classifier import Classification
 from pocketsight.device.results import FaceResult, FrameResult
 from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.sinks.mqtt.config import MqttConfig
 from pocketsight.device.sinks.mqtt.sink import MqttSink, open_mqtt
 from pocketsight.device.vision.boxes import Box
+from tests.support.entries import face
 from tests.support.processes import until
 
 LABELS = "happy", "sad"
@@ -125,11 +127,7 @@ class Sending:
         self.told: list[tuple[str, bool, str]] = []
         self.state = RunStatus("20261122T041500Z-a3f2", LABELS)
         self.sink: MqttSink = open_mqtt(
-            target,
-            **{"password_file": None, "ca_file": None, **options},
-            state=self.state,
-            folder=folder,
-            report_fault=lambda *words: self.told.append(words),
+            target, MqttConfig(**options), self.state, folder, lambda *words: self.told.append(words)
         )
 
     def names(self) -> list[tuple[str, bool]]:
@@ -137,7 +135,7 @@ class Sending:
 
     def sees(self, *labels: str) -> None:
         faces = [FaceResult(Box(0, 0, 9, 9), 0.9, Classification(label, 0.8, 0)) for label in labels]
-        self.state.add_frame(FrameResult(time.time(), time.monotonic(), 1, None, faces, {"whole": 9.0}), 0.01)
+        self.state.add_frame(FrameResult(time.time(), time.monotonic(), 1, None, faces, {"total": 9.0}), 0.01)
 
 
 @contextmanager
@@ -151,26 +149,6 @@ def sending(
         sent.sink.close()
 
 
-def face(number: int, what: str = "appeared", sentiment: str = "happy") -> dict[str, Any]:
-    return {
-        "v": 1,
-        "kind": "face",
-        "id": f"20261122T041500Z-a3f2-{number}",
-        "time": "2026-11-22T04:15:00.123+00:00",
-        "synced": True,
-        "what": what,
-        "track": number,
-        "sentiment": sentiment,
-        "start": "2026-11-22T04:15:00.001+00:00",
-        "seconds": 0.12,
-        "score": 0.91,
-        "box": [114.2, 32.9, 165.0, 101.7],
-    }
-
-
-def fault(number: int, what: str, begun: bool) -> dict[str, Any]:
-    return {**face(number), "kind": "fault", "what": what, "begun": begun}
-
-
 def ids(first: int, last: int) -> list[str]:
+    """Ids of the faces with these numbers."""
     return [str(face(number)["id"]) for number in range(first, last)]

@@ -1,4 +1,4 @@
-"""A Coral that is none: files as its compiler makes them, and a library in the place of libedgetpu."""
+"""A fake Coral: files as its compiler makes them, and a stand-in for libedgetpu."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def names(flatbuffer: bytes) -> dict[str, str]:
 
 
 def write_compiled(plain: Path, path: Path, signature: bool = True, origin: str = "") -> Path:
-    """The compiled file of a plain one, with its manifest; `origin` in the place of the sum of the plain one."""
+    """The compiled file of a plain one, with its manifest; `origin` replaces the checksum of the plain one."""
     flatbuffer, spec = read_model_file(plain)
     found = compiled(flatbuffer, signature)
-    told = {"source_sha256": origin or spec.sha256, "outputs": names(flatbuffer)}
-    path.write_bytes(pack_model_file(found, replace(spec, sha256=sha256(found).hexdigest(), edgetpu=told)))
+    facts = {"source_sha256": origin or spec.sha256, "outputs": names(flatbuffer)}
+    path.write_bytes(pack_model_file(found, replace(spec, sha256=sha256(found).hexdigest(), edgetpu=facts)))
     return path
 
 
@@ -111,7 +111,7 @@ def library() -> Path:
 
 
 def write_pairs(folder: Path) -> Path:
-    """Both shipped models with their compiled files beside; that of the classifier has lost its signature."""
+    """Both shipped models and their compiled files; that of the classifier has lost its signature."""
     folder.mkdir()
     for task in ("detector", "classifier"):
         plain = Path(shutil.copy(SHIPPED_MODELS[task], folder))
@@ -120,7 +120,7 @@ def write_pairs(folder: Path) -> Path:
 
 
 def plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put the stand-in in the place of libedgetpu, with its device plugged in; the folder that steers it."""
+    """Replace libedgetpu by the stand-in, with its device plugged in; returns the folder that controls it."""
     gc.collect()  # what an earlier test left would be closed later, and counted in this one
     monkeypatch.setattr(coral_fallback, "LIBEDGETPU", str(library()))
     monkeypatch.setattr(coral_devices, "find_corals", list)

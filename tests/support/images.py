@@ -101,7 +101,7 @@ def toy_batch(step: int) -> Batch:
 
 
 def broken_batch(step: int) -> Batch:
-    """A feed that gives up at its fifth step."""
+    """Batches that fail at the fifth step."""
     if step == 4:
-        raise DataError("hardly any picture can be read; the last: x.png")
+        raise DataError("almost no image can be read; the last error: x.png")
     return toy_batch(step)

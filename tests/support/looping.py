@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from pocketsight.device.inference.classifier import UNSURE, Classification
-from pocketsight.device.results import FaceResult, FrameResult, LogEntry, iso_timestamp
+from pocketsight.device.results import LOG_SCHEMA_VERSION, FaceResult, FrameResult, LogEntry, iso_timestamp
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
@@ -23,17 +23,17 @@ from pocketsight.device.web.server import WebServer, serve
 
 LABELS = "happy", "sad"
 NAMES = "happy", "sad", UNSURE, "happy", "sad"
-MS = {
+STAGES_MS = {
     "wait": 20.0,
-    "fit": 0.4,
+    "preprocess": 0.4,
     "detect": 14.2,
-    "decode": 0.8,
+    "postprocess": 0.8,
     "track": 0.2,
     "crop": 0.3,
     "classify": 2.9,
-    "whole": 18.9,
+    "total": 18.9,
 }
-Answer = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], bytes]
 
 
 @dataclass
@@ -60,15 +60,15 @@ class Loop:
                 self.took.append(time.perf_counter() - begun)
                 self.frames += 1
 
-    def tell(self, what: str, kind: str = "face", **more: object) -> None:
+    def publish(self, event: str, kind: str = "face", **more: object) -> None:
         """An event."""
         entry: LogEntry = {
-            "v": 1,
+            "v": LOG_SCHEMA_VERSION,
             "kind": kind,
             "id": f"{self.state.run_id}-{self.frames}",
             "time": iso_timestamp(time.time()),
         }
-        self.state.add_event({**entry, "what": what, **more})
+        self.state.add_event({**entry, "event": event, **more})
 
 
 def boxes(count: int) -> list[Box]:
@@ -82,7 +82,7 @@ def seen(number: int, faces: int = 1, born: float | None = None, source: str | N
         FaceResult(box, 0.9 - n / 20, Classification(NAMES[n % 5], 0.97 - n / 10, 0), None if source else n + 1)
         for n, box in enumerate(boxes(faces))
     ]
-    return FrameResult(time.time(), time.monotonic() if born is None else born, number, source, found, dict(MS))
+    return FrameResult(time.time(), time.monotonic() if born is None else born, number, source, found, dict(STAGES_MS))
 
 
 def frame(number: int, size: tuple[int, int] = (480, 640)) -> Image:
@@ -116,7 +116,7 @@ def looping(
             thread.join()
 
 
-def ask(web: WebServer, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
+def ask(web: WebServer, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Response:
     """One request as it is written, and the whole answer; names of headers in small letters."""
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=20)
     try:

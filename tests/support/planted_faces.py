@@ -1,4 +1,4 @@
-"""Detections and labels written down by hand, so that every figure of them is known."""
+"""Detections and labels made by hand, so that every metric of them is known."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seen(
     scale: float = 1.0,
     ignore: Sequence[Sides] = (),
 ) -> ImageResult:
-    """A picture with labelled faces, and what was found in it with which score."""
+    """An image with labeled faces, and the detections with their scores."""
     boxes, ignored = (np.array(some, np.float32).reshape(-1, 4) for some in (faces, ignore))
     best_first = sorted((Face(Box(*box), score) for box, score in found), key=lambda face: -face.score)
     return ImageResult(

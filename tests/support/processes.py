@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -9,18 +10,25 @@ from contextlib import contextmanager
 from typing import Any
 
 CAPTURE = (  # pocketsight data capture without a countdown: source, folder, count, seconds
-    "import sys; from pathlib import Path; from pocketsight.device.capture import capture, last_line\n"
+    "import sys; from pathlib import Path; from pocketsight.device.runtime.collect import capture_images, describe_result\n"
     "from pocketsight.device.errors import PocketsightError\n"
     "source, out, count, every = sys.argv[1:]\n"
-    "try: print(last_line(capture(source, (480, 640), Path(out), int(count), float(every), 0, False)))\n"
+    "try: print(describe_result(capture_images(source, (480, 640), Path(out), int(count), float(every), 0, False)))\n"
     "except PocketsightError as error: sys.exit(f'Error: {error}')\n"
 )
 
 
 @contextmanager
 def running(words: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process that does not outlive its test."""
-    with subprocess.Popen(words, **options) as process:
+    """A process that does not outlive its test. It gets SIGHUP even if these tests run under nohup, which ignores it."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:  # a process inherits this
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(words, **options)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with process:
         try:
             yield process
         finally:

@@ -20,7 +20,7 @@ OBJECT = """<object><name>face</name><difficult>{difficult}</difficult>
 
 
 def imported(source: Path, out: Path, **options: Any) -> list[DetectionSample]:
-    """What `bring_in` made of a source, as training reads it."""
+    """What `convert_dataset` made of a source, as training reads it."""
     nothing: dict[str, Any] = dict.fromkeys(("source_format", "target_format", "images", "label", "max_boxes", "votes"))
     convert_dataset(source, out, **(nothing | options))
     (examples,) = read_detection_dataset(out).splits.values()
@@ -28,7 +28,7 @@ def imported(source: Path, out: Path, **options: Any) -> list[DetectionSample]:
 
 
 def fails(source: Path, out: Path, says: str, **options: Any) -> None:
-    """`bring_in` must refuse in one line that says so, and leave nothing behind."""
+    """`convert_dataset` must refuse in one line that matches, and leave nothing behind."""
     there = sorted(out.parent.iterdir())
     with pytest.raises(DataError, match=says) as raised:
         imported(source, out, **options)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pocketsight.device.bench.statistics import summarize_stages
 
-MACHINE = {
+ENVIRONMENT = {
     "board": "Raspberry Pi 5 Model B",
     "cores": 4,
     "architecture": "aarch64",
@@ -23,12 +23,12 @@ MACHINE = {
 }
 
 
-def noisy(seed: int, ms: float, sittings: int = 10, frames: int = 50) -> list[list[float]]:
-    """Frame times as boards have them: each sitting at a level of its own, frames that follow each other alike, and now
+def noisy(seed: int, ms: float, sessions: int = 10, frames: int = 50) -> list[list[float]]:
+    """Frame times as boards have them: each session at a level of its own, frames that follow each other alike, and now
     and then one that had to wait. Their median is about `ms`."""
     rng = np.random.default_rng(seed)
     found = []
-    for _ in range(sittings):
+    for _ in range(sessions):
         level, drift, times = ms * np.exp(rng.normal(0, 0.006)), 0.0, []
         for _ in range(frames):
             drift = 0.5 * drift + rng.normal(0, 0.03)
@@ -51,31 +51,34 @@ def model(task: str = "detector", arch: str = "net", precision: str = "int8", **
     }
 
 
-def run_report(stages: dict[str, list[list[float]]], **more: Any) -> dict[str, Any]:
-    """A report "run" with these samples."""
+def run_report(stages: dict[str, list[list[float]]], **more: Any) -> Any:
+    """A report "run" with these samples, as its JSON is read."""
     return {
-        "v": 1,
+        "schema_version": 2,
         "kind": "run",
-        "machine": MACHINE,
-        "load": 0.5,
+        "environment": ENVIRONMENT,
+        "load_average_1m": 0.5,
         "source": "face.jpg",
         "source_sha256": "abc",
         "models": [model(), model("classifier")],
         "stages": summarize_stages(stages),
-        "samples": stages,
+        "telemetry": [],
+        "operators": [],
+        "samples_ms": stages,
         **more,
     }
 
 
-def models_report(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A report "models"; each row has its "samples"."""
+def models_report(*rows: dict[str, Any], **more: Any) -> Any:
+    """A report "models"; each row has its "samples_ms"."""
     return {
-        "v": 1,
+        "schema_version": 2,
         "kind": "models",
-        "machine": MACHINE,
-        "load": 0.5,
+        "environment": ENVIRONMENT,
+        "load_average_1m": 0.5,
         "source": "face.jpg",
         "source_sha256": "abc",
         "models": list(rows),
+        "operators": [],
         **more,
     }

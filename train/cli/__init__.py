@@ -1,0 +1,1 @@
+"""Commands of the workstation: train, evaluate, data, demo, bench plot."""

@@ -1,4 +1,7 @@
-"""The tour: the shipped models on a real photograph, then the whole way in quick, by the commands a user would type."""
+"""The tour of `pocketsight demo`: shipped models on a photograph, then small models from training to benchmark.
+
+Every step is a command that is shown before it runs.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,15 @@ from pocketsight.device.synthetic.faces import (
     write_detection_dataset,
     write_frame_folder,
 )
+from pocketsight.device.system.install_hint import install_command
 from pocketsight.device.vision.crop import crop_window
 from pocketsight.device.vision.image import Image, read_image, to_rgb
 from pocketsight.device.vision.resize import resize
 
 FRAME_SIZE = 240, 320
 FPS = 15
-PAN_ZOOM_STEPS = [  # centre x, centre y and height of the view, in shares of the photograph, at the start and the end of 2 s
+# Photograph, and center x, center y and height of the view, in fractions of it, at the start and the end of 2 s.
+PAN_ZOOM_STEPS = [
     ("astronaut", (0.5, 0.38, 0.75), (0.44, 0.25, 0.42)),
     ("astronaut", (0.44, 0.25, 0.42), (0.62, 0.5, 0.6)),
     ("coffee", (0.4, 0.5, 0.8), (0.6, 0.5, 0.6)),
@@ -40,7 +45,7 @@ PAN_ZOOM_STEPS = [  # centre x, centre y and height of the view, in shares of th
 
 
 def run_demo(folder: Path, skip_training: bool) -> None:
-    """Both halves of the tour, into `folder`; `quick` leaves out training. Raises PocketsightError if a step fails."""
+    """Run both parts of the tour into `folder`, or only the first one. Raises PocketsightError when a step fails."""
     start = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     done = [("the shipped models on a photograph", *run_shipped_models(folder))]
@@ -49,22 +54,20 @@ def run_demo(folder: Path, skip_training: bool) -> None:
     elif all(find_spec(name) for name in ("tensorflow", "keras", "albumentations")):
         done += train_and_run(folder)
     else:
-        click.echo("\nThe second half, training, needs: pip install 'pocketsight[demo]'")
+        click.echo(f"\nThe second part, training, needs: {install_command('demo')}")
     _print_heading(f"Done in {time.monotonic() - start:.0f} s")
-    wide = max(len(what) for what, *_ in done)
-    for what, result, path in done:
-        click.echo(f"{what:{wide}}  {result:44} {path}")
+    width = max(len(name) for name, *_ in done)
+    for name, result, path in done:
+        click.echo(f"{name:{width}}  {result:44} {path}")
     click.echo(
         "\nNext: pocketsight run --camera 0 --show      your own face"
-        "\n      pocketsight train detector --help      your own pictures"
+        "\n      pocketsight train detector --help      your own images"
     )
 
 
 def run_shipped_models(folder: Path) -> tuple[str, Path]:
-    """Pan and zoom over a portrait and over pictures without a face; log and annotate what the shipped models see."""
-    _print_heading(
-        "1. The models that ship with pocketsight, on a photograph (the astronaut Eileen Collins; NASA, public domain)"
-    )
+    """Pan and zoom over a portrait and over photographs without a face; log and annotate the predictions."""
+    _print_heading("1. The shipped models on a photograph (the astronaut Eileen Collins; NASA, public domain)")
     clip, log, video = (folder / name for name in ("photograph.mp4", "photograph.jsonl", "photograph-annotated.mp4"))
     _write_video(clip, _pan_zoom_frames())
     log.unlink(missing_ok=True)
@@ -77,31 +80,30 @@ def run_shipped_models(folder: Path) -> tuple[str, Path]:
 
 
 def _read_frame_entries(log: Path) -> list[dict[str, Any]]:
-    """The lines of a log that speak of a frame; a clip has events of its followed faces, too."""
+    """The frame entries of a log; it also has the events of tracks."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     return [line for line in lines if line["kind"] == "frame"]
 
 
 def _format_faces(faces: list[dict[str, object]]) -> str:
-    return ", ".join(f"{f['sentiment']} at {f['box']}, score {f['score']}" for f in faces) or "no face"
+    return ", ".join(f"{f['label']} at {f['box']}, score {f['score']}" for f in faces) or "no face"
 
 
 def _pan_zoom_frames() -> Iterator[Image]:
     spec = find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        raise DataError("the photograph comes with scikit-image; get it with: pip install 'pocketsight[demo]'")
+        raise DataError(f"the photographs come with scikit-image; install it with: {install_command('demo')}")
     photos = Path(spec.submodule_search_locations[0]) / "data"
     for name, first, last in PAN_ZOOM_STEPS:
         (path,) = sorted(photos.glob(f"{name}.*"))
         image = read_image(path)
         for share in np.linspace(0, 1, 2 * FPS):
-            x, y, high = (a + (b - a) * share for a, b in zip(first, last, strict=True))
-            half = high * image.shape[0] / 2
-            wide = half * FRAME_SIZE[1] / FRAME_SIZE[0]
+            x, y, height = (a + (b - a) * share for a, b in zip(first, last, strict=True))
+            half_height = height * image.shape[0] / 2
+            half_width = half_height * FRAME_SIZE[1] / FRAME_SIZE[0]
             cx, cy = x * image.shape[1], y * image.shape[0]
-            yield resize(
-                crop_window(image, round(cx - wide), round(cy - half), round(cx + wide), round(cy + half)), FRAME_SIZE
-            )
+            window = cx - half_width, cy - half_height, cx + half_width, cy + half_height
+            yield resize(crop_window(image, *map(round, window)), FRAME_SIZE)
 
 
 def _write_video(path: Path, images: Iterator[Image]) -> None:
@@ -112,16 +114,14 @@ def _write_video(path: Path, images: Iterator[Image]) -> None:
 
 
 def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
-    """Draw pictures, train both models, export, score, run and bench, each by its command."""
-    _print_heading("2. The whole way in quick: drawn happy and sad faces")
+    """Draw images, train both models, export, evaluate, run and benchmark them."""
+    _print_heading("2. All steps in small: drawn happy and sad faces")
     faces, moods, clip = folder / "faces", folder / "moods", folder / "clip"
-    for number, (part, count) in enumerate((("train", 400), ("val", 60), ("test", 60))):
-        write_detection_dataset(faces / part, count, seed=number)
-        write_classification_dataset(moods / part, 2 * count, seed=10 + number)
+    for number, (split, count) in enumerate((("train", 400), ("val", 60), ("test", 60))):
+        write_detection_dataset(faces / split, count, seed=number)
+        write_classification_dataset(moods / split, 2 * count, seed=10 + number)
     scenes = write_frame_folder(clip, 60, seed=20)
-    click.echo(
-        f"  drew {520} pictures for the detector, {1040} crops for the classifier, a clip of {len(scenes)} frames"
-    )
+    click.echo(f"  drew 520 images for the detector, 1040 crops for the classifier, a clip of {len(scenes)} frames")
     detector, classifier = _unused_run_folder(folder, "detector"), _unused_run_folder(folder, "classifier")
     log, video = folder / "drawn.jsonl", folder / "drawn-annotated.mp4"
     log.unlink(missing_ok=True)
@@ -136,21 +136,18 @@ def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
     run_command("bench", "--camera", clip / "0000.png", *models)
     logged = [line["faces"] for line in _read_frame_entries(log)]
     drawn = sum(len(scene.boxes) for scene in scenes)
-    named = sum(face["classifier"] in EXPRESSIONS for found in logged for face in found)
+    labeled = sum(face["label"] in EXPRESSIONS for faces_of_frame in logged for face in faces_of_frame)
+    detected = f"detected {sum(map(len, logged))} of {drawn} drawn faces"
     return [
-        (
-            "a detector of drawn faces",
-            f"found {sum(map(len, logged))} where {drawn} were drawn",
-            detector / "detector.tflite",
-        ),
-        ("a classifier of drawn faces", f"named {named} of them", classifier / "classifier.tflite"),
+        ("a detector of drawn faces", detected, detector / "detector.tflite"),
+        ("a classifier of drawn faces", f"labeled {labeled} of them", classifier / "classifier.tflite"),
         ("both on a clip", f"{len(logged)} frames logged", video),
-        ("what training saw and found", "curves.png, samples.png, found.png, named.png", detector.parent),
+        ("plots and images of the trainings", "curves.png, samples.png, errors.html", detector.parent),
     ]
 
 
 def _unused_run_folder(folder: Path, task: str) -> Path:
-    """A run folder that no earlier tour has used."""
+    """The first free run folder: runs/TASK, runs/TASK-2, ..."""
     names = (folder / "runs" / (task if n == 1 else f"{task}-{n}") for n in range(1, 10_000))
     return next(path for path in names if not path.exists())
 
@@ -160,9 +157,9 @@ def run_command(*words: object) -> None:
     line = [str(word) for word in words]
     click.echo(f"\n$ pocketsight {shlex.join(line)}")
     sys.stdout.flush()
-    program = "import sys; from pocketsight.device.cli import main; sys.exit(main(prog_name='pocketsight'))"
+    program = "import sys; from pocketsight.device.cli.main import main; sys.exit(main(prog_name='pocketsight'))"
     if subprocess.run([sys.executable, "-c", program, *line], check=False).returncode:
-        raise PocketsightError(f"pocketsight {words[0]} failed; its message stands above")
+        raise PocketsightError(f"pocketsight {words[0]} failed; see its message above")
 
 
 def _print_heading(text: str) -> None:

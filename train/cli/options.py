@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Option types that several commands share."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ PATH = click.Path(path_type=Path)
 
 
 def parse_comma_list(text: str | None) -> tuple[str, ...]:
-    """A comma list."""
+    """The names in "a, b, c", without empty ones."""
     return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()

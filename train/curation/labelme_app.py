@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import click
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.system.display import has_display
+from pocketsight.device.system.desktop import has_display
 from pocketsight.device.system.install_hint import install_command
 from pocketsight.device.vision.image import list_images
 from pocketsight.train.datasets.formats.layout import index_by_label_name

@@ -1,0 +1,1 @@
+"""Evaluate detectors, classifiers and both together: metrics, thresholds, plots, error pages."""

@@ -1,4 +1,4 @@
-"""The classifier of faces: its net and its loss. Softmax is not in the graph: there it would split the int8 model."""
+"""The classifier networks. Softmax is not part of the graph: it would split the int8 model in two."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pocketsight.train.networks.layers import conv, separable_conv
 
 layers, ops = keras.layers, keras.ops
 
-INITIAL_THRESHOLD = 0.7  # below it the board says "unsure"; replaced by one chosen on the validation part
+# Lower scores are reported as "unsure"; replaced by a threshold chosen on the validation split.
+INITIAL_THRESHOLD = 0.7
 
 
 def crop71k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """The default net, 71 k parameters, 8 million multiply-adds: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
+    """The default: 71 k parameters, 8 million multiply-adds. Images (B, H, W, 3) 0..255 to logits (B, classes)."""
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     x = layers.Rescaling(1 / 255)(pixels)  # no offset: it folds into the first convolution
     x = _residual_stage(conv(x, 24, 3, 2), 32, 1, 2)
@@ -24,7 +25,7 @@ def crop71k(size: tuple[int, int], classes: int, batch: int | None = None) -> ke
 
 
 def crop870k(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """A teacher, 870 k parameters, too slow for a board: (B, H, W, 3) 0..255 in; logits (B, classes) out."""
+    """A teacher for distillation: 870 k parameters. Images (B, H, W, 3) 0..255 to logits (B, classes)."""
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     x = conv(layers.Rescaling(1 / 255)(pixels), 24, 3, 2)
     for filters, stride in ((24, 1), (48, 2), (96, 2), (160, 2)):
@@ -35,7 +36,7 @@ def crop870k(size: tuple[int, int], classes: int, batch: int | None = None) -> k
 
 
 def _residual_stage(x: Any, filters: int, stride: int, blocks: int) -> Any:
-    """Blocks of one size; those that keep their shape add to their input."""
+    """Blocks of one grid size; all but the first add their input."""
     x = separable_conv(x, filters, stride)
     for _ in range(blocks - 1):
         x = layers.Add()([x, separable_conv(x, filters)])

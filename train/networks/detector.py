@@ -1,8 +1,7 @@
-"""The detector: its nets and its loss.
+"""The detector network.
 
-Anchor-free, one score and four distances a cell, on three grids, and only operators that stay int8 in one XNNPACK
-partition. The score learns how well the box will fit (quality, as in arXiv 2006.04388),
-so that it also ranks boxes for suppression.
+It is anchor-free: one score and four distances per cell, on three grids. Its operators stay int8 in one XNNPACK
+partition. The score learns the IoU of the box (quality, as in arXiv 2006.04388), so that NMS keeps the best boxes.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ STRIDES = 8, 16, 32
 
 
 def prediction_head(x: Any, stride: int) -> dict[str, Any]:
-    """The two outputs of one grid. ReLU6 bounds the distances; they start at 2 strides, where its slope is not 0."""
-    score = layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(-4.6))(x)  # 1 % of the cells at first
+    """The two outputs of one grid. ReLU6 bounds the distances; they start at 2 strides, where its gradient is not 0."""
+    score = layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(-4.6))(x)  # score 0.01 at the start
     box = layers.Conv2D(4, 1, bias_initializer=keras.initializers.Constant(2.0))(x)
     return {
         f"score_{stride}": layers.Activation("sigmoid", name=f"score_{stride}", dtype="float32")(score),
@@ -29,13 +28,13 @@ def prediction_head(x: Any, stride: int) -> dict[str, Any]:
 
 
 class GridConfig(NamedTuple):
-    """Filters of a net: of its patches, and of its convolutions on grids of 8, 16 and 32 pixels."""
+    """Numbers of filters: of the stem, and of the convolutions on grids of 8, 16 and 32 pixels."""
 
-    stem: int  # of 4x4 pixels
-    fine: tuple[int, ...]  # full convolutions: where the grid is fine they cost no more time than separable ones
-    middle: tuple[int, ...]  # the first is full
+    stem: int  # patches of 4x4 pixels
+    fine: tuple[int, ...]  # full convolutions: on a fine grid they take no more time than separable ones
+    middle: tuple[int, ...]  # the first one is a full convolution
     coarse: tuple[int, ...]
-    neck: int  # where the grids meet
+    neck: int  # of all three grids before the heads
 
 
 GRID133K = GridConfig(32, (48, 48), (64, 96, 96), (128, 128), 48)
@@ -44,9 +43,9 @@ GRID133K = GridConfig(32, (48, 48), (64, 96, 96), (128, 128), 48)
 def grid_detector(
     size: tuple[int | None, int | None], batch: int | None = None, config: GridConfig = GRID133K
 ) -> keras.Model:
-    """(B, H, W, 3) 0..255 in; score_S (B, h, w, 1), box_S (B, h, w, 4) out for each of STRIDES.
+    """Images (B, H, W, 3) 0..255 to score_S (B, h, w, 1) and box_S (B, h, w, 4) for each stride S.
 
-    A size of None takes pictures of any size whose sides the last stride divides.
+    With a size of None it takes images of any size that the last stride divides.
     """
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     fine = patch_stem(pixels, config.stem)

@@ -1,8 +1,8 @@
-"""Batch normalization in one pass.
+"""Layers that several networks share, and a fused batch normalization.
 
-Keras 3 computes it as mean, variance, difference, product and sum, each a walk through memory; what TensorFlow and
-PyTorch have built in trains a small net a quarter faster on a CPU. Outside training, and so in an export, it is Keras'
-own. The class keeps Keras' name, since files of weights go by it.
+Keras 3 computes batch normalization as mean, variance, difference, product and sum, each a pass over memory. The fused
+operators of TensorFlow and PyTorch train a small network a quarter faster on a CPU. Outside training, and so in an
+export, Keras' own code runs. The class keeps Keras' name, since weights files refer to layers by class name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BACKEND = keras.backend.backend()
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Over the last axis of (B, H, W, C)."""
+    """Normalizes the last axis of (B, H, W, C)."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if not training or not self.trainable or BACKEND not in _FUSED_BATCH_NORM or inputs.dtype != self.gamma.dtype:
@@ -40,7 +40,7 @@ def _batch_norm_tensorflow(x: Any, gamma: Any, beta: Any, epsilon: float) -> tup
 def _batch_norm_torch(x: Any, gamma: Any, beta: Any, epsilon: float) -> tuple[Any, Any, Any]:
     import torch
 
-    mean, variance = torch.zeros_like(gamma), torch.zeros_like(gamma)  # a momentum of 1 leaves those of this batch
+    mean, variance = torch.zeros_like(gamma), torch.zeros_like(gamma)  # momentum 1: those of this batch
     y = torch.nn.functional.batch_norm(x.permute(0, 3, 1, 2), mean, variance, gamma, beta, True, 1.0, epsilon)
     return y.permute(0, 2, 3, 1), mean, variance
 
@@ -49,29 +49,31 @@ _FUSED_BATCH_NORM = {"tensorflow": _batch_norm_tensorflow, "torch": _batch_norm_
 
 
 def conv(x: Any, filters: int, kernel: int, stride: int = 1) -> Any:
+    """Convolution, batch normalization, ReLU6."""
     x = layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(x)
     return layers.ReLU(6.0)(BatchNormalization(momentum=0.97)(x))
 
 
 def separable_conv(x: Any, filters: int, stride: int = 1) -> Any:
-    """A depthwise and a pointwise convolution with nothing between them (as in arXiv 1610.02357): half the memory
-    traffic in training, the same speed on the board."""
+    """A depthwise and a pointwise convolution without normalization between them (as in arXiv 1610.02357).
+
+    That halves the memory traffic in training; the speed on the board is the same.
+    """
     return conv(layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(x), filters, 1)
 
 
 def patch_stem(x: Any, filters: int, patch_size: int = 4) -> Any:
-    """A convolution of 0..255 with windows of `side` x `side` pixels that do not overlap.
+    """A convolution of patches of `patch_size` x `patch_size` pixels (0..255) that do not overlap.
 
-    Pixels beside each other become channels by a reshape, which moves nothing: with 12 channels instead of 3 the
-    board's kernels take a third of the time. The normalization that follows also brings 255 to 1, so that the board
-    need not multiply every pixel.
+    A reshape, which moves no data, turns neighboring pixels into channels: with 12 channels instead of 3 the board's
+    kernels take a third of the time. The batch normalization also scales 0..255, so no pixel is multiplied on its own.
     """
     x = layers.Conv2D(filters, (patch_size, 1), (patch_size, 1), use_bias=False)(SpaceToWidth(patch_size)(x))
     return layers.ReLU(6.0)(BatchNormalization(momentum=0.97)(x))
 
 
 class SpaceToWidth(keras.layers.Layer):
-    """(B, H, W, C) -> (B, H, W / side, side * C), of any height and width."""
+    """(B, H, W, C) to (B, H, W / block_size, block_size * C), of any height and width."""
 
     def __init__(self, block_size: int, **options: Any) -> None:
         super().__init__(**options)

@@ -1,4 +1,4 @@
-"""Every net that can be trained, with its loss and the facts that its manifest needs."""
+"""All network architectures, with their losses. `train --arch` names one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pocketsight.train.networks import classifier, detector, losses, tutorials
 
 
 class Architecture(NamedTuple):
-    """One net. `recipe.RECIPES` has its numbers, under the same name."""
+    """One architecture. `recipe.RECIPES` has its hyperparameters, under the same name."""
 
-    build: Callable[..., keras.Model]  # size, number of classes (not for a detector), batch
-    loss: Callable[..., Any]  # targets, outputs, recipe
-    strides: tuple[int, ...] = ()  # of a detector with grids
-    shipped_model: str = ""  # the model in models/ that is this net
-    load_pretrained: Callable[[keras.Model, Path | None], bool] | None = None  # gives the net weights to begin with
+    build: Callable[..., keras.Model]  # input size, number of classes (classifier only), batch size
+    loss: Callable[..., Any]  # targets, outputs, recipe -> a scalar
+    strides: tuple[int, ...] = ()  # of the grids of a detector; (): it finds one box
+    shipped_model: str = ""  # the model in models/ with this architecture
+    load_pretrained: Callable[[keras.Model, Path | None], bool] | None = None  # from a file, or downloaded
 
 
 def grid_architecture(shipped_model: str) -> Architecture:
-    """A detector with three grids; the recipe says for how large a picture."""
+    """A detector with three grids; its input size is in the recipe."""
     return Architecture(detector.grid_detector, losses.detector_loss, detector.STRIDES, shipped_model)
 
 

@@ -1,6 +1,6 @@
-"""The nets of the two tutorials that this project grew from: `cnn256` tells happy from sad, `vgg16` finds one face.
+"""The networks of two well-known tutorials: `cnn256` classifies happy and sad, `vgg16` finds one face.
 
-What each tutorial chose beside its net stands in its recipe; README.md walks both.
+The other choices of each tutorial are in its recipe. TUTORIALS.md walks through both.
 """
 
 from __future__ import annotations
@@ -15,17 +15,14 @@ from pocketsight.train.keras_backend import keras
 
 layers, ops = keras.layers, keras.ops
 
-IMAGENET_BGR_MEAN = (
-    103.939,
-    116.779,
-    123.68,
-)  # of ImageNet's pixels in B, G, R: what VGG16's weights expect to be subtracted
+# Mean pixel of ImageNet in B, G, R, which the weights of VGG16 expect to be subtracted.
+IMAGENET_BGR_MEAN = 103.939, 116.779, 123.68
 
 
 def cnn256(size: tuple[int, int], classes: int, batch: int | None = None) -> keras.Model:
-    """3,696,625 parameters: (B, 256, 256, 3) 0..255 in; score (B, 1) of the second of two classes out."""
+    """3,696,625 parameters. Images (B, 256, 256, 3) 0..255 to the score (B, 1) of the second of two classes."""
     if classes != 2:
-        raise DataError(f"cnn256 tells two classes apart, not {classes}; choose two by --classes, or another --arch")
+        raise DataError(f"cnn256 has two classes, not {classes}; choose two with --classes, or another --arch")
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     x = layers.Rescaling(1 / 255)(pixels)
     for filters in (16, 32, 16):
@@ -35,9 +32,9 @@ def cnn256(size: tuple[int, int], classes: int, batch: int | None = None) -> ker
 
 
 def vgg16(size: tuple[int, int], batch: int | None = None) -> keras.Model:
-    """16,826,181 parameters: (B, 120, 120, 3) 0..255 in; score (B, 1), and box (B, 4) in shares of the input, out.
+    """16,826,181 parameters. Images (B, 120, 120, 3) 0..255 to score (B, 1) and box (B, 4) in fractions of the input.
 
-    The convolutions of VGG16 (arXiv 1409.1556), the largest value of each map, and two heads.
+    The convolutions of VGG16 (arXiv 1409.1556), global max pooling, and two heads.
     """
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     x = layers.Rescaling(1 / 255)(pixels)
@@ -52,7 +49,7 @@ def vgg16(size: tuple[int, int], batch: int | None = None) -> keras.Model:
                 name=f"block{block}_conv{number}",
             )(x)
         x = layers.MaxPooling2D()(x)
-    x = layers.Flatten()(layers.MaxPooling2D(x.shape[1:3])(x))  # as GlobalMaxPooling2D, but int8 has this operator
+    x = layers.Flatten()(layers.MaxPooling2D(x.shape[1:3])(x))  # GlobalMaxPooling2D has no int8 operator
     outputs = {
         name: layers.Dense(count, activation="sigmoid", name=name, dtype="float32")(
             layers.Dense(2048, activation="relu")(x)
@@ -63,15 +60,15 @@ def vgg16(size: tuple[int, int], batch: int | None = None) -> keras.Model:
 
 
 def load_imagenet_weights(net: keras.Model, weights: Path | None) -> bool:
-    """Give `vgg16` the convolutions of VGG16 as trained on ImageNet, from a file or by Keras' download.
+    """Load the convolutions of VGG16 trained on ImageNet, from a file or by Keras' download.
 
-    Returns False where there is no network. Raises DataError when the file is not of VGG16 without its top.
+    Returns False when the download fails. Raises DataError when the file has no weights of VGG16 without its top.
     """
     try:
         trained = keras.applications.VGG16(include_top=False, weights=weights or "imagenet")
-    except Exception as error:  # Keras raises plain ones
+    except Exception as error:  # Keras raises Exception itself
         if weights:
-            raise DataError(f"{weights} does not hold the weights of VGG16 without its top: {error}") from error
+            raise DataError(f"{weights} has no weights of VGG16 without its top: {error}") from error
         return False
     for layer in trained.layers:
         if layer.weights:
@@ -82,9 +79,9 @@ def load_imagenet_weights(net: keras.Model, weights: Path | None) -> bool:
 
 
 def _adapt_first_convolution(kernel: Any, bias: Any) -> tuple[Any, Any]:
-    """The first convolution for R, G, B in 0..1 instead of B, G, R in 0..255 less MEAN.
+    """The first convolution for R, G, B in 0..1 instead of B, G, R in 0..255 minus the mean.
 
-    Only at the outermost pixels does it differ: beyond the edge lies black, where it was the mean.
+    Results differ at the outermost pixels only: padding is black instead of the mean.
     """
     mean = np.array(IMAGENET_BGR_MEAN, np.float32)[:, np.newaxis]
     return kernel[:, :, ::-1] * np.float32(255), bias - (kernel * mean).sum((0, 1, 2))

@@ -1,0 +1,1 @@
+"""The training loop, and what happens before and after it."""

@@ -1,22 +1,24 @@
-"""TODO docstring."""
+"""Keras callbacks of a training: a checkpoint and a log line after each epoch."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pocketsight.device.system.atomic_files import atomic_path, atomic_write
 from pocketsight.train.console import log_message
 from pocketsight.train.datasets.loader import BatchLoader
 from pocketsight.train.keras_backend import keras
-from pocketsight.train.run_folder import CHECKPOINT_FILE, HISTORY_FILE
+from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, HISTORY_FILE
+
+WEIGHTS_ENDING = ".weights.h5"  # Keras chooses the format by it
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Weights, optimizer and losses after each epoch, so that a killed training goes on where it was."""
+    """Write weights, optimizer state and losses after each epoch, so that a killed training can be resumed."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -28,16 +30,13 @@ class Checkpoint(keras.callbacks.Callback):
             if not epoch:
                 history.write("epoch,loss,val_loss\n")
             history.write(f"{epoch},{logs.get('loss', 0)},{logs.get('val_loss', 0)}\n")
-        part = self.folder / f"part.{CHECKPOINT_FILE}"
-        self.model.save_weights(part)
-        os.replace(part, self.folder / CHECKPOINT_FILE)
-        state = self.folder / "part.checkpoint.json"
-        state.write_text(json.dumps({"epochs": epoch + 1}))
-        os.replace(state, self.folder / "checkpoint.json")
+        with atomic_path(self.folder / CHECKPOINT_FILE, WEIGHTS_ENDING) as part:
+            self.model.save_weights(part)
+        atomic_write(self.folder / CHECKPOINT_STATE_FILE, json.dumps({"epochs": epoch + 1}))
 
 
 class EpochReporter(keras.callbacks.Callback):
-    """A line an epoch that says how the loss goes and how well the workers keep up; skipped pictures as they come."""
+    """Log the losses and the waiting time of each epoch, and the images that were skipped."""
 
     def __init__(self, loader: BatchLoader, epochs: int, advance: Callable[[], None]) -> None:
         super().__init__()
@@ -52,11 +51,11 @@ class EpochReporter(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
-        took = time.perf_counter() - self.start
-        waited = (self.loader.wait_seconds - self.waited_before) / took
+        duration = time.perf_counter() - self.start
+        waiting = (self.loader.wait_seconds - self.waited_before) / duration
         log_message(
             f"epoch {epoch + 1}/{self.epochs}  loss {logs.get('loss', 0):.4f}  validation {logs.get('val_loss', 0):.4f}"
-            f"  {took:.1f} s, {waited:.0%} of it waiting for pictures"
+            f"  {duration:.1f} s, {waiting:.0%} of it waiting for images"
         )
         for line in list(self.loader.skipped)[self.reported_skips :]:
             log_message(f"skipped: {line}")

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Distillation: a small network learns from the probabilities of a larger one, its teacher (Hinton et al. 2015)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,32 @@ from pocketsight.train.recipe import Recipe
 from pocketsight.train.run_folder import load_run
 
 ops = keras.ops
-TargetFn = Callable[[Any, Any], Any]  # (targets, pixels) -> targets
+TargetFn = Callable[[Any, Any], Any]  # targets (B, classes), images (B, H, W, 3) -> targets (B, classes)
+SHARED_FACTS = "task", "input_size", "labels", "crop_margin"  # of teacher and student
 
 
-def distillation_targets(teacher: keras.Model, recipe: Recipe) -> Any:
-    """Targets (B, classes) that a teacher makes: its odds, mixed with those of the data where they say something."""
+def distillation_targets(teacher: keras.Model, recipe: Recipe) -> TargetFn:
+    """A function that mixes the targets with the teacher's probabilities, by the recipe's `distill_weight`.
 
-    def teach(targets: Any, pixels: Any) -> Any:
-        odds = ops.stop_gradient(ops.softmax(teacher(pixels, training=False)["logits"]))
-        known = ops.sum(targets, axis=-1, keepdims=True)  # 1, or 0 where nobody knows
-        return known * ((1 - recipe.distill_weight) * targets + recipe.distill_weight * odds) + (1 - known) * odds
+    Rows of zeros are unlabeled images; they take the teacher's probabilities alone.
+    """
 
-    return teach
+    def mix(targets: Any, images: Any) -> Any:
+        predicted = ops.stop_gradient(ops.softmax(teacher(images, training=False)["logits"]))
+        known = ops.sum(targets, axis=-1, keepdims=True)  # 1, or 0 for an unlabeled image
+        weight = recipe.distill_weight
+        return known * ((1 - weight) * targets + weight * predicted) + (1 - known) * predicted
+
+    return mix
 
 
 def load_teacher(spec: ModelSpec, folder: Path) -> keras.Model:
-    """The net of a run folder that one of `spec` learns from. Raises DataError when it sees or says something else."""
+    """The network of a run folder, as the teacher of one of `spec`. Raises DataError when they do not match."""
     net, its = load_run(folder)
-    for fact in ("task", "input_size", "labels", "crop_margin"):
-        if getattr(its, fact) != getattr(spec, fact):
+    for name in SHARED_FACTS:
+        if getattr(its, name) != getattr(spec, name):
             raise DataError(
-                f"{folder} is no teacher here: its {fact} is {getattr(its, fact)}, not {getattr(spec, fact)}"
+                f"{folder} cannot be the teacher: {name} differs ({getattr(its, name)}, not {getattr(spec, name)})"
             )
     net.trainable = False
     return net

@@ -1,8 +1,7 @@
-"""TODO docstring."""
+"""After a training: choose the threshold, score the validation split, draw, and suggest the next command."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,62 +9,71 @@ from typing import Any
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import MANIFEST_NAME
+from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.console import log_message, scoring_progress, suggest_next
 from pocketsight.train.evaluation import classifier, detector, evaluate, plots, threshold_choice
-from pocketsight.train.run_folder import HISTORY_FILE, as_model, load_run
+from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores
+from pocketsight.train.run_folder import HISTORY_FILE, SCORES_FILE, as_model, load_run
+
+SPLIT = "val"
 
 
 def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
-    """Choose the threshold with the best F1 on the validation part, score at it, draw, say what comes next."""
+    """Choose the threshold with the best F1 on the validation split, and write scores and images into the run folder.
+
+    `batches` are the DetectionBatches of the training, `val` the DetectionSamples of the validation split.
+    """
     net, spec = load_run(folder)
+    plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
+    plots.draw_detection_batch(batches, folder / "samples.png")
     try:
         results = detector.run_detector(as_model(net, spec), val, progress=scoring_progress)
-    except DataError as error:  # a validation part without a face that counts
+    except DataError as error:  # no face in the validation split counts
         log_message(f"not scored: {error}")
-        plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
-        plots.draw_detection_batch(batches, folder / "samples.png")
         return _suggest_export(folder)
-    spec = replace(
-        spec,
-        score_threshold=threshold_choice.best_f1_threshold(
-            detector.compute_detector_metrics(results, spec.score_threshold)["curve"]
-        ),
-    )
-    (folder / MANIFEST_NAME).write_text(spec.to_json())
-    scores = evaluate.detector_scores(results, spec.score_threshold)
+    curve = detector.compute_detector_metrics(results, spec.score_threshold)["curve"]
+    threshold = threshold_choice.best_f1_threshold(curve)
+    (folder / MANIFEST_NAME).write_text(replace(spec, score_threshold=threshold).to_json())
+    scores = evaluate.detector_scores(results, threshold)
     _write_scores(folder, scores)
-    plots.draw_detection_batch(batches, folder / "samples.png")
     evaluate.write_detector_plots(results, scores, folder)
-    at = (
-        f"at threshold {spec.score_threshold:.2f} precision {scores['precision']:.3f} and recall {scores['recall']:.3f}"
+    log_message(
+        f"validation: AP50 {scores['ap50']:.3f}, at threshold {threshold:.2f} precision {scores['precision']:.3f} and "
+        f"recall {scores['recall']:.3f}"
     )
-    log_message(f"validation: AP50 {scores['ap50']:.3f}, {at}")
     _suggest_export(folder)
 
 
 def finish_classifier(folder: Path, batches: Any, val: Sequence[Any]) -> None:
-    """Choose the threshold that serves best on the validation part, score at it, draw, say what comes next."""
+    """Choose the default threshold on the validation split, and write scores and images into the run folder.
+
+    `batches` are the ClassificationBatches of the training, `val` the ClassificationSamples of the validation split.
+    """
     net, spec = load_run(folder)
+    plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
+    plots.draw_classification_batch(batches, folder / "samples.png")
     skipped: list[str] = []
     predictions = list(classifier.iter_predictions(as_model(net, spec), scoring_progress(val), skipped))
     outcomes = classifier.compare_with_truth(predictions, len(spec.reported_labels))
     spec = replace(spec, score_threshold=threshold_choice.auto_threshold(outcomes, spec.score_threshold)["threshold"])
     (folder / MANIFEST_NAME).write_text(spec.to_json())
-    scores = evaluate.classifier_scores(predictions, outcomes, spec) | {"skipped": skipped}
+    scores = evaluate.classifier_scores(predictions, outcomes, spec)
+    scores["skipped"] = skipped
     _write_scores(folder, scores)
-    plots.draw_classification_batch(batches, folder / "samples.png")
     evaluate.write_classifier_plots(predictions, outcomes, scores, folder)
-    unsure = f"unsure {scores['unsure_rate']:.1%}"
-    log_message(f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, {unsure}")
+    log_message(
+        f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, "
+        f"unsure {scores['unsure_rate']:.1%}"
+    )
     _suggest_export(folder)
 
 
-def _write_scores(folder: Path, scores: dict[str, Any]) -> None:
-    (folder / "scores.json").write_text(json.dumps(scores, indent=2) + "\n")
-    plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
+def _write_scores(folder: Path, scores: DetectorScores | ClassifierScores) -> None:
+    scores["split"] = SPLIT
+    write_json(folder / SCORES_FILE, scores)
 
 
 def _suggest_export(folder: Path) -> None:
-    drawn = ", ".join(sorted(path.name for path in folder.glob("*.png")))
-    log_message(f"look at {drawn} and {evaluate.ERRORS_PAGE} in {folder}")
+    images = ", ".join(sorted(path.name for path in folder.glob("*.png")))
+    log_message(f"see {images} and {evaluate.ERRORS_PAGE} in {folder}")
     suggest_next("export", "tflite", folder, "--calibration-data", "DATA")

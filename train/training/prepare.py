@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Before a training: its facts for the manifest, the run folder, the network and its initial weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,24 @@ import numpy as np
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
+from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.train.console import log_message
 from pocketsight.train.keras_backend import describe_backend, keras
 from pocketsight.train.networks.registry import ARCHITECTURES
 from pocketsight.train.recipe import Recipe
 from pocketsight.train.run_folder import WEIGHTS_FILE, build_network
 
+# Chosen at the end of a training, or free to change when it is resumed.
+RESUMABLE_FACTS = "score_threshold", "smoothing", "training keras", "training backend", "training initial_weights"
+MAX_VALIDATION_BYTES = 64_000_000  # the validation images stay in memory
+
 
 def training_provenance(
     data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: Sequence[Any]
 ) -> dict[str, Any]:
-    """What the manifest says of the training. Warns when there were too few pictures to hold any out."""
+    """The entry `training` of the manifest. Warns when there are too few images to hold any out."""
     if train is val:
-        log_message("too few pictures to hold any out: the validation scores are of pictures it learned from")
+        log_message("too few images to hold any out: the validation scores are those of training images")
     return {
         "data": [path.name for path in data],
         "train_images": len(train),
@@ -38,20 +42,20 @@ def training_provenance(
 
 
 def prepare_run_folder(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
-    """The run folder, made, with its manifest; prints where and on what the training runs.
+    """Make the run folder with its manifest, and log where and on which hardware the training runs.
 
-    Without `out` the first free of runs/TASK, runs/TASK-2, ... Raises DataError when `out` holds another training.
+    Without `out` it is the first free of runs/TASK, runs/TASK-2, ... Raises DataError when `out` has another training.
     """
     if resume and out is None:
-        raise DataError("--resume needs --out FOLDER, the run folder to go on with")
+        raise DataError("--resume needs --out FOLDER, the run folder to continue")
     folder = out or _next_run_path(spec.task)
     manifest = folder / MANIFEST_NAME
     if resume and not manifest.exists():
-        raise DataError(f"{folder} holds no training to go on with")
+        raise DataError(f"no training to resume in {folder}")
     if not resume and manifest.exists():
-        raise DataError(f"{folder} holds a training; go on with it by --resume, or choose another --out")
+        raise DataError(f"{folder} has a training; continue it with --resume, or choose another --out")
     if resume and (changed := _changed_settings(ModelSpec.from_json(manifest.read_text(), manifest), spec)):
-        raise DataError(f"{folder} was trained with other settings: {', '.join(changed)} differ; resume with the same")
+        raise DataError(f"{folder} was trained with other settings: {', '.join(changed)}; resume with the same ones")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not resume:
@@ -63,12 +67,12 @@ def prepare_run_folder(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
 
 
 def _changed_settings(before: ModelSpec, now: ModelSpec) -> list[str]:
-    """Names of the facts that keep a checkpoint from being gone on with."""
+    """Names of the facts that differ and so prevent resuming."""
     old, new = (json.loads(spec.to_json()) for spec in (before, now))
     for facts in (old, new):
         facts |= {f"training {key}": value for key, value in facts.pop("training").items()}
-        for free in ("score_threshold", "smoothing", "training keras", "training backend", "training initial_weights"):
-            facts.pop(free, None)  # chosen at the end, or free to change
+        for name in RESUMABLE_FACTS:
+            facts.pop(name, None)
     return [key for key in new if old.get(key) != new[key]]
 
 
@@ -78,20 +82,21 @@ def _next_run_path(task: str) -> Path:
 
 
 def create_network(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[keras.Model, ModelSpec]:
-    """A net to train, and its spec, which says where the weights are from that it begins with.
+    """A network to train, and its spec with the origin of its initial weights.
 
-    `weights` is a file, a run folder, or "shipped"; without them they are random. Layers of another shape, as the last
-    one for other classes, begin anew. Raises DataError when hardly anything fits.
+    `weights` is a file, a run folder, or "shipped"; None: random. Layers of another shape, such as the last one for
+    other classes, stay random. Raises DataError when hardly any layer matches.
     """
     keras.utils.set_random_seed(spec.training["recipe"]["seed"])
-    net, arch = build_network(spec, any_size=True), ARCHITECTURES[spec.task][spec.architecture]
-    if not weights and (resume or not arch.load_pretrained):  # killed before its first checkpoint, it needs them again
+    net, architecture = build_network(spec, any_size=True), ARCHITECTURES[spec.task][spec.architecture]
+    # A training that was killed before its first checkpoint needs its pretrained weights again.
+    if not weights and (resume or not architecture.load_pretrained):
         return net, spec
-    if weights == "shipped" and not arch.shipped_model:
-        raise DataError(f"no weights of {spec.architecture} are shipped; give a file or a run folder by --weights")
-    if arch.load_pretrained and not (weights and Path(weights).is_dir()):
-        if not arch.load_pretrained(net, Path(weights) if weights else None):
-            log_message("begins without ImageNet's weights: Keras cannot fetch them here; give them by --weights FILE")
+    if weights == "shipped" and not architecture.shipped_model:
+        raise DataError(f"no weights of {spec.architecture} are shipped; give a file or a run folder with --weights")
+    if architecture.load_pretrained and not (weights and Path(weights).is_dir()):
+        if not architecture.load_pretrained(net, Path(weights) if weights else None):
+            log_message("starting without ImageNet weights: Keras cannot download them; give a file with --weights")
             return net, spec
     elif weights:
         load_matching_weights(net, _weights_file(spec, weights))
@@ -101,29 +106,27 @@ def create_network(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[
 
 def _weights_file(spec: ModelSpec, weights: str) -> Path:
     if weights == "shipped":
-        return (
-            Path(str(files("pocketsight.models")))
-            / f"{ARCHITECTURES[spec.task][spec.architecture].shipped_model}.weights.h5"
-        )
+        return MODELS_DIR / f"{ARCHITECTURES[spec.task][spec.architecture].shipped_model}.weights.h5"
     path = Path(weights)
     return path / WEIGHTS_FILE if path.is_dir() else path
 
 
 def load_matching_weights(net: keras.Model, path: Path) -> None:
-    """Load the weights of every layer that has the same shape. Raises DataError when less than half of them has."""
+    """Load the weights of every layer of the same shape. Raises DataError when less than half of the layers match."""
     before = net.get_weights()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it names each layer that it leaves out
+            warnings.simplefilter("ignore")  # Keras names each layer that it leaves out
             net.load_weights(path, skip_mismatch=True)
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path} does not hold weights of this net: {str(error).splitlines()[0]}") from error
-    pairs = [(a, b) for a, b in zip(before, net.get_weights(), strict=True) if a.ndim > 1]  # kernels begin at random
+        raise DataError(f"{path} has no weights for this network: {str(error).splitlines()[0]}") from error
+    # Kernels (more than one dimension) start at random, so an unchanged one was not loaded.
+    pairs = [(a, b) for a, b in zip(before, net.get_weights(), strict=True) if a.ndim > 1]
     if sum(bool(np.array_equal(a, b)) for a, b in pairs) > len(pairs) / 2:
-        raise DataError(f"{path} holds weights of another net; hardly a layer fits")
+        raise DataError(f"{path} has the weights of another network; hardly any layer matches")
 
 
 def validation_subset(val: Sequence[Any], spec: ModelSpec) -> list[Any]:
-    """Pictures from all over the validation part, no more than fit into 64 MB: they stay in memory all the time."""
-    most = max(16, 64_000_000 // (3 * spec.input_size[0] * spec.input_size[1]))
-    return list(val[:: -(-len(val) // most) or 1])
+    """Evenly spaced images of the validation split, as many as fit into MAX_VALIDATION_BYTES."""
+    limit = max(16, MAX_VALIDATION_BYTES // (3 * spec.input_size[0] * spec.input_size[1]))
+    return list(val[:: -(-len(val) // limit) or 1])

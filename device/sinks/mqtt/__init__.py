@@ -1,0 +1,1 @@
+"""The MQTT sink: events, state and Home Assistant discovery."""

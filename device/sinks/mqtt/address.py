@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""The address of an MQTT broker, as in --log."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from urllib.parse import unquote, urlsplit
 
 from pocketsight.device.errors import ServeError
 
-ADDRESS_FORMAT = "mqtt://HOST/TOPIC or mqtts://HOST/TOPIC, with NAME@ before HOST where the broker knows users"
+ADDRESS_FORMAT = "mqtt://HOST/TOPIC or mqtts://HOST/TOPIC, with NAME@ before HOST if the broker has users"
 
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """Where a broker is, and below which topic we speak."""
+    """Host, user and topic prefix of a broker."""
 
     host: str
     port: int
@@ -27,19 +27,20 @@ class BrokerAddress:
 
 
 def parse_broker_address(target: str) -> BrokerAddress:
-    """What `mqtt://host:1883/topic/prefix` says; the prefix may be left out. Raises ServeError."""
-    shown = target.rpartition("@")[2]  # a password must not be shown
+    """Parse `mqtt://host:1883/topic/prefix`; port and prefix are optional. Raises ServeError."""
+    redacted = target.rpartition("@")[2]  # without a password
+    invalid = f"{redacted} is not the address of a broker; use {ADDRESS_FORMAT}"
     try:
         parts = urlsplit(target)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ServeError(f"{shown} is no address of a broker; write {ADDRESS_FORMAT}") from error
+        raise ServeError(invalid) from error
     if parts.password is not None:
-        raise ServeError(f"others can read the password in the address of {shown}; give it by --mqtt-password-file")
+        raise ServeError(f"other users can read the password in the address of {redacted}; use --mqtt-password-file")
     if parts.scheme not in ("mqtt", "mqtts") or not host or parts.query:
-        raise ServeError(f"{shown} is no address of a broker; write {ADDRESS_FORMAT}")
+        raise ServeError(invalid)
     prefix = unquote(parts.path).strip("/") or f"pocketsight/{socket.gethostname()}"
     if "#" in target or set(prefix) & {"#", "+", "\0"}:
-        raise ServeError(f"a topic cannot hold # or +, as that of {shown} does")
+        raise ServeError(f"a topic cannot contain # or +: {redacted}")
     tls = parts.scheme == "mqtts"
     return BrokerAddress(host, port or (8883 if tls else 1883), tls, unquote(parts.username or "") or None, prefix)

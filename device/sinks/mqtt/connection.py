@@ -1,4 +1,4 @@
-"""One connection to an MQTT broker. Each attempt is a new one, so that nothing of an old one is carried over."""
+"""One connection to an MQTT broker. Each attempt uses a new one, so that no state of an old one remains."""
 
 from __future__ import annotations
 
@@ -16,62 +16,66 @@ from paho.mqtt.enums import CallbackAPIVersion
 from pocketsight.device.errors import ServeError
 from pocketsight.device.sinks.mqtt.address import BrokerAddress
 
-MAX_INFLIGHT = 20  # events that may be on their way; mosquitto's own figure
-CONNACK_TIMEOUT = 10.0  # seconds for the broker to say yes
-PUBACK_TIMEOUT = 30.0  # seconds for it to acknowledge an event; then the connection counts as lost
-DISCONNECT_TIMEOUT = 0.3  # seconds for the broker to take our last word
-KEEPALIVE = 30  # seconds without a word before we ask whether it is there; half as long again before it gives us up
-CERTIFICATE_HINTS = {  # of OpenSSL's reasons to refuse a certificate
+MAX_INFLIGHT = 20  # events without an acknowledgment; the default of mosquitto
+CONNACK_TIMEOUT = 10.0  # seconds for the broker to accept the connection
+PUBACK_TIMEOUT = 30.0  # seconds for the broker to acknowledge an event; then the connection counts as lost
+DISCONNECT_TIMEOUT = 0.3  # seconds for the broker to accept the last message
+KEEPALIVE = 30  # seconds without traffic before a ping; the broker drops us after half as long again
+# By OpenSSL's codes for an invalid certificate, X509_V_ERR_*.
+CERTIFICATE_HINTS = {
     9: "is the clock of this machine right?",
     10: "it must be renewed",
-    62: "the host must be called as it is in there",
-    64: "the host must be called as it is in there",
+    62: "use the host name in the certificate",
+    64: "use the host name in the certificate",
 }
 
 
 class BrokerLost(Exception):
-    """The broker is not there, for now."""
+    """The broker cannot be reached at the moment."""
 
 
 class BrokerRefused(Exception):
-    """The broker is there, and somebody must mend something."""
+    """The broker answers, but the settings are wrong."""
 
 
 def read_password(path: Path) -> str:
-    """The first line of a file. Raises ServeError."""
+    """The password in the first line of a file. Raises ServeError."""
     try:
         line = path.read_text().partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
-        raise ServeError(f"the password in {path} cannot be read: {why}") from error
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise ServeError(f"the password in {path} cannot be read: {reason}") from error
     if not line:
-        raise ServeError(f"{path} holds no password in its first line")
+        raise ServeError(f"{path} contains no password in its first line")
     return line
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Trusts `ca_file`, or what the system trusts; certificates and names are always checked. Raises ServeError."""
+    """A context that trusts `ca_file`, or else the system's authorities, and checks host names. Raises ServeError."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
-        why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-        raise ServeError(f"{ca_file} cannot be used as --mqtt-ca-file: {why}") from error
+        reason = "it contains no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ServeError(f"{ca_file} cannot be used as --mqtt-ca-file: {reason}") from error
 
 
 class MqttConnection:
-    """A connection. Only one thread uses it; nothing happens but in `connect` and `turn`."""
+    """A connection for a single thread. Network traffic happens only in `connect`, `poll` and `close`."""
 
     def __init__(
         self, address: BrokerAddress, client_id: str, will: tuple[str, str], wake_socket: socket.socket
     ) -> None:
-        """`name` is ours to the broker; `will`: topic and text that it sends for us when we are gone; a byte in
-        `wake` ends a wait early."""
+        """Prepare a connection.
+
+        `will` is the topic and text that the broker publishes if the connection breaks. A byte in `wake_socket` ends a
+        wait in `poll` early.
+        """
         self.address, self.wake_socket = address, wake_socket
         self.acknowledged = 0  # all events up to this number were acknowledged
-        self.received: list[tuple[str, bytes]] = []  # topics and texts that were not retained, for the caller to take
+        self.received: list[tuple[str, bytes]] = []  # topics and texts of new messages; the caller clears it
         self._inflight: dict[int, int] = {}  # event number by message id, in order
         self._last_sent, self._last_progress = 0, time.monotonic()
-        self._connack: Any = None  # the broker's, once it has said yes or no
+        self._connack: Any = None  # reason code of the broker
         self.client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, reconnect_on_failure=False)
         self.client.will_set(*will, qos=1, retain=True)
         self.client.on_connect = self._on_connect
@@ -79,7 +83,7 @@ class MqttConnection:
         self.client.on_message = self._on_message
 
     def connect(self, password: str | None, context: ssl.SSLContext | None) -> None:
-        """Blocks for up to 15 s, longer where the name server does not answer. Raises Lost or Refused."""
+        """Connect. Blocks for up to 15 s, or longer if the name server hangs. Raises BrokerLost or BrokerRefused."""
         if self.address.user:
             self.client.username_pw_set(self.address.user, password)
         if context:
@@ -87,26 +91,28 @@ class MqttConnection:
         try:
             self.client.connect(self.address.host, self.address.port, KEEPALIVE)
         except ssl.SSLCertVerificationError as error:
-            cure = CERTIFICATE_HINTS.get(error.verify_code, "give the authority that signed it by --mqtt-ca-file")
-            raise BrokerRefused(
-                f"the broker's certificate is not trusted: {error.verify_message.rstrip('.')}; {cure}"
-            ) from error
+            hint = CERTIFICATE_HINTS.get(error.verify_code, "set its certificate authority by --mqtt-ca-file")
+            reason = error.verify_message.rstrip(".")
+            raise BrokerRefused(f"the broker's certificate is not trusted: {reason}; {hint}") from error
         except ssl.SSLError as error:
-            raise BrokerRefused(
-                f"the broker does not speak TLS on port {self.address.port}: {error.reason or error}"
-            ) from error
+            reason = error.reason or str(error)
+            raise BrokerRefused(f"the broker has no TLS on port {self.address.port}: {reason}") from error
         except OSError as error:
             raise BrokerLost(error.strerror or str(error) or "no answer") from error
+        self._wait_for_connack()
+
+    def _wait_for_connack(self) -> None:
         end = time.monotonic() + CONNACK_TIMEOUT
         while self._connack is None:
             if time.monotonic() > end:
-                raise BrokerLost(f"it does not speak MQTT on port {self.address.port}")
+                raise BrokerLost(f"no answer to MQTT on port {self.address.port}")
             self.poll(0.5)
         if self._connack == "Server unavailable":
             raise BrokerLost("it is not ready")
         if self._connack.is_failure:
-            who = f"user {self.address.user}" if self.address.user else "those without a user name"
-            raise BrokerRefused(f"the broker refuses {who} ({self._connack}); mend the address or --mqtt-password-file")
+            user = f"user {self.address.user}" if self.address.user else "clients without a user name"
+            hint = "correct the address or --mqtt-password-file"
+            raise BrokerRefused(f"the broker refuses {user} ({self._connack}); {hint}")
 
     @property
     def capacity(self) -> int:
@@ -114,23 +120,23 @@ class MqttConnection:
         return MAX_INFLIGHT - len(self._inflight)
 
     def send(self, topic: str, number: int, text: str) -> None:
-        """Send an event that is to be acknowledged. Numbers count up."""
+        """Send an event, not retained, that the broker must acknowledge. Numbers must increase."""
         if not self._inflight:
             self._last_progress = time.monotonic()
         self._last_sent = number
         self._inflight[self.client.publish(topic, text, qos=1).mid] = number
 
     def publish(self, topic: str, text: str, qos: int = 0) -> None:
-        """Send what stays with the broker as the last word on its topic."""
+        """Publish a retained message: the broker passes the last one on a topic to new subscribers."""
         self.client.publish(topic, text, qos=qos, retain=True)
 
     def poll(self, timeout: float) -> None:
-        """Wait for the broker or a wake-up, for up to `timeout` seconds, and do what is due. Raises Lost."""
+        """Wait up to `timeout` seconds for the broker or a wake-up, and handle messages. Raises BrokerLost."""
         sock: Any = self.client.socket()
         if sock is None:
             raise BrokerLost("it closed the connection")
-        pending = self.address.tls and sock.pending() > 0  # decrypted already, so poll does not see it
-        poll = select.poll()  # not select: that fails with a thousand files open
+        pending = self.address.tls and sock.pending() > 0  # already decrypted: poll does not report it
+        poll = select.poll()  # select fails with file descriptors above 1023
         poll.register(sock, select.POLLIN | (select.POLLOUT if self.client.want_write() else 0))
         poll.register(self.wake_socket, select.POLLIN)
         ready = dict(poll.poll(0 if pending else int(1000 * timeout)))
@@ -144,20 +150,20 @@ class MqttConnection:
             self.client.loop_write()
         self.client.loop_misc()
         if self._inflight and time.monotonic() - self._last_progress > PUBACK_TIMEOUT:
-            raise BrokerLost("it does not acknowledge what it gets")
+            raise BrokerLost("it does not acknowledge events")
 
     def close(self, topic: str, text: str) -> None:
-        """Leave a last word on a topic, and say goodbye, so that the will is not sent."""
+        """Publish a last retained message and disconnect, so that the broker does not publish the will."""
         last = self.client.publish(topic, text, qos=1, retain=True)
         end = time.monotonic() + DISCONNECT_TIMEOUT
         with suppress(BrokerLost):
-            while not last.is_published() and time.monotonic() < end:  # what was unread would make the goodbye a reset
+            while not last.is_published() and time.monotonic() < end:  # unread data would reset the connection
                 self.poll(0.05)
             self.client.disconnect()
             self.poll(0.05)
 
     def abort(self) -> None:
-        """Close the socket without a word."""
+        """Close the socket without a disconnect message."""
         sock: Any = self.client.socket()
         if sock is not None:
             with suppress(OSError):

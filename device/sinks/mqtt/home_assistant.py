@@ -1,7 +1,7 @@
-"""What Home Assistant is told so that it shows our numbers without being configured.
+"""Home Assistant discovery: messages that make it show our sensors without configuration.
 
-One configuration a sensor, with keys written out: the form that every version understands. Identities are made of the
-topic only, so they outlive runs, addresses and boards.
+One message per sensor, with unabbreviated keys, which every version understands. Identifiers depend on the topic
+only, so that a sensor keeps its history over runs, addresses and boards.
 """
 
 from __future__ import annotations
@@ -10,58 +10,60 @@ import json
 from typing import Any
 
 from pocketsight.device.inference.classifier import UNSURE
-from pocketsight.device.sinks.mqtt.topics import slugify, topic_id
+from pocketsight.device.sinks.mqtt.topics import Topics, slugify
 
-BIRTH_TOPIC = "status"  # below the discovery prefix; Home Assistant says "online" there when it starts
 ORIGIN = "pocketsight"
+FACES = {"unit_of_measurement": "faces", "state_class": "measurement"}
+DIAGNOSTIC = {"state_class": "measurement", "entity_category": "diagnostic"}
 
 
 def build_discovery_messages(
-    discovery_prefix: str, prefix: str, labels: tuple[str, ...], temperature: bool, version: str
+    topics: Topics, labels: tuple[str, ...], has_temperature: bool, version: str
 ) -> dict[str, str]:
-    """Texts by topic, to be retained. `discovery`: Home Assistant's prefix; `temperature`: whether it is known."""
-    name = topic_id(prefix)
+    """Retained messages by topic, one per sensor.
+
+    `labels` are those of the classifier, `has_temperature` is whether the board has a sensor for it, and `version` is
+    that of pocketsight.
+    """
     shared = {
-        "state_topic": f"{prefix}/state",
-        "availability_topic": f"{prefix}/status",
+        "state_topic": topics.state,
+        "availability_topic": topics.status,
         "device": {
-            "identifiers": [name],
-            "name": prefix.replace("/", " "),
+            "identifiers": [topics.device_id],
+            "name": topics.prefix.replace("/", " "),
             "manufacturer": ORIGIN,
-            "model": "faces and sentiment",
+            "model": "face detector and classifier",
             "sw_version": version,
         },
         "origin": {"name": ORIGIN, "sw_version": version},
     }
-    found = {}
-    for key, sensor in _sensors(labels, temperature).items():
+    messages = {}
+    for key, sensor in _sensors(labels, has_temperature).items():
         kind = "binary_sensor" if key == "problem" else "sensor"
-        config = {"unique_id": f"{name}_{key}", **sensor, **shared}
+        config = {"unique_id": f"{topics.device_id}_{key}", **sensor, **shared}
         if key == "problem":
-            config["json_attributes_topic"] = f"{prefix}/state"
-        found[f"{discovery_prefix}/{kind}/{name}/{key}/config"] = json.dumps(config, ensure_ascii=False)
-    return found
+            config["json_attributes_topic"] = topics.state
+        messages[topics.sensor_config(kind, key)] = json.dumps(config, ensure_ascii=False)
+    return messages
 
 
-def _sensors(labels: tuple[str, ...], temperature: bool) -> dict[str, dict[str, Any]]:
-    counted = {"unit_of_measurement": "faces", "state_class": "measurement"}
+def _sensors(labels: tuple[str, ...], has_temperature: bool) -> dict[str, dict[str, Any]]:
     sensors: dict[str, dict[str, Any]] = {
-        "faces": {"name": "Faces", "icon": "mdi:face-recognition", **_value_template("faces"), **counted},
-        "seen": {
+        "faces": {"name": "Faces", "icon": "mdi:face-recognition", **_template("faces"), **FACES},
+        "faces_total": {
             "name": "Faces seen",
             "icon": "mdi:counter",
-            **_value_template("seen"),
-            **counted,
+            **_template("faces_total"),
+            **FACES,
             "state_class": "total_increasing",
         },
-        "sentiment": {"name": "Last sentiment", "icon": "mdi:emoticon-outline", **_value_template("sentiment")},
+        "label": {"name": "Last label", "icon": "mdi:emoticon-outline", **_template("label")},
         "fps": {
             "name": "Frame rate",
             "icon": "mdi:speedometer",
-            **_value_template("fps"),
+            **_template("fps"),
             "unit_of_measurement": "fps",
-            "state_class": "measurement",
-            "entity_category": "diagnostic",
+            **DIAGNOSTIC,
         },
         "problem": {
             "name": "Problem",
@@ -71,25 +73,27 @@ def _sensors(labels: tuple[str, ...], temperature: bool) -> dict[str, dict[str, 
             "json_attributes_template": "{{ {'faults': value_json.faults} | tojson }}",
         },
     }
-    for label in (*labels, UNSURE):
-        quoted = json.dumps(label, ensure_ascii=False)
-        sensors[f"label_{slugify(label)}"] = {
-            "name": f"{label.capitalize()} faces",
-            "icon": "mdi:emoticon-outline",
-            "value_template": f"{{{{ value_json.labels[{quoted}] }}}}",
-            **counted,
-        }
-    if temperature:
+    sensors |= {f"label_{slugify(label)}": _label_sensor(label) for label in (*labels, UNSURE)}
+    if has_temperature:
         sensors["temperature"] = {
             "name": "Temperature",
             "device_class": "temperature",
             "unit_of_measurement": "°C",
-            "state_class": "measurement",
-            "entity_category": "diagnostic",
-            **_value_template("temperature"),
+            **_template("temperature"),
+            **DIAGNOSTIC,
         }
     return sensors
 
 
-def _value_template(key: str) -> dict[str, str]:
+def _label_sensor(label: str) -> dict[str, Any]:
+    quoted = json.dumps(label, ensure_ascii=False)
+    return {
+        "name": f"{label.capitalize()} faces",
+        "icon": "mdi:emoticon-outline",
+        "value_template": f"{{{{ value_json.labels[{quoted}] }}}}",
+        **FACES,
+    }
+
+
+def _template(key: str) -> dict[str, str]:
     return {"value_template": f"{{{{ value_json.{key} }}}}"}

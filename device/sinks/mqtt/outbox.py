@@ -1,8 +1,8 @@
-"""Lines that wait until somebody has taken them: in order, over restarts, up to a size.
+"""A queue of lines that survives restarts: in order, with a size limit.
 
-While lines are taken about as fast as they come they stay in memory and no card is worn; those that wait longer than a
-moment go to an SQLite file. Such a line survives the end of the process, however it comes; a power cut can cost what
-the kernel had not yet written, half a minute or so, and never breaks the file.
+Lines that are acknowledged about as fast as they come stay in memory, which spares an SD card; others go to an SQLite
+file after a moment. A line in the file survives a killed process. A power cut can cost what the kernel had not yet
+written, about half a minute, and does not corrupt the file.
 """
 
 from __future__ import annotations
@@ -18,34 +18,30 @@ from pocketsight.device.errors import LogError
 from pocketsight.device.sinks.base import DiskFull
 
 SCHEMA_VERSION = 1  # of the file
-PAGE_SIZE = (
-    1024  # bytes; every commit writes whole pages, so small ones wear a card less (measured: 2 KB a line, not 5)
-)
+PAGE_SIZE = 1024  # bytes: a commit writes whole pages, so small ones wear a card less (measured: 2 KB per line, not 5)
 MAX_IN_MEMORY = 100  # lines that may be in memory only
-DELETE_BATCH_SIZE = 500  # lines that were taken are deleted in such batches; after a kill -9 so many may go out again
-VACUUM_THRESHOLD_BYTES = 2**20  # bytes; an empty file is made small again above this
+DELETE_BATCH_SIZE = 500  # acknowledged lines are deleted in batches; after kill -9 as many may be sent again
+VACUUM_THRESHOLD_BYTES = 2**20  # an empty file that is larger than this is shrunk
 
-QueuedLine = tuple[int, str]  # its number, counting up; its text
+QueuedLine = tuple[int, str]  # number, which increases; text
 
 
 class Outbox:
-    """First in, first out. Numbers go on counting for as long as it is open. Any thread may call anything."""
+    """First in, first out. Numbers increase while it is open. All methods are thread-safe."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
-        """Open or make `path`, which may take `limit` bytes of the disk. Raises LogError.
+        """Open or create `path`, with a limit of `max_bytes` on the disk. Raises LogError.
 
-        A broken file is set aside as `<path>.broken` and a new one begun; `set_aside` then tells why.
+        A corrupt file is renamed to `<path>.broken` and a new one is started; `quarantine_reason` has the reason.
         """
         self.path, self.max_bytes = path, max_bytes
-        self.dropped = 0  # lines that had to go, unsent, since it was opened
-        self.bytes_written = 0  # written to the disk, about
+        self.dropped = 0  # lines that were dropped, unsent, since it was opened
+        self.bytes_written = 0  # estimated
         self.quarantine_reason = ""
-        self.has_consumer = False  # set by whoever takes lines as they come: then they may wait in memory for a moment
-        self.last_number = self.acknowledged = 0  # numbers: of the newest line, and of the last one that was taken
-        self._last_stored = self._last_deleted = (
-            0  # numbers: of the newest line in the file, and of the last one gone from it
-        )
-        self._in_memory: deque[QueuedLine] = deque()  # lines that are in memory only, all newer than those in the file
+        self.has_consumer = False  # the consumer sets it while it reads lines: new ones may wait in memory
+        self.last_number = self.acknowledged = 0  # numbers of the newest line and of the last acknowledged one
+        self._last_stored = self._last_deleted = 0  # numbers of the newest line in the file and the last deleted one
+        self._in_memory: deque[QueuedLine] = deque()  # lines that are not in the file; all are newer than those in it
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,30 +55,30 @@ class Outbox:
             raise LogError(f"{path} cannot be opened: {_describe_error(error)}") from error
 
     def put(self, lines: Sequence[str]) -> None:
-        """Add all lines or none. Raises LogError when the disk takes no more and memory should not."""
+        """Add all lines or none. Raises LogError when they fit neither on the disk nor in memory."""
         with self._lock:
             new = list(enumerate(lines, self.last_number + 1))
-            room = self.has_consumer and len(self._in_memory) + len(new) <= MAX_IN_MEMORY
-            if not room or self.acknowledged < self._last_stored:
+            fits_in_memory = self.has_consumer and len(self._in_memory) + len(new) <= MAX_IN_MEMORY
+            if not fits_in_memory or self.acknowledged < self._last_stored:
                 try:
                     self._write_lines([*self._in_memory, *new])
                 except sqlite3.Error as error:
-                    if not room:
-                        kind = DiskFull if "full" in str(error) else LogError
-                        raise kind(f"{self.path} cannot be written: {_describe_error(error)}") from error
+                    if not fits_in_memory:
+                        error_type = DiskFull if "full" in str(error) else LogError
+                        raise error_type(f"{self.path} cannot be written: {_describe_error(error)}") from error
                     self._in_memory.extend(new)
             else:
                 self._in_memory.extend(new)
             self.last_number += len(new)
 
     def flush(self) -> None:
-        """Bring to the disk what is in memory only, if the disk takes it."""
+        """Write the lines that are in memory only to the file, if the disk accepts them."""
         with self._lock, suppress(sqlite3.Error):
             if self._in_memory:
                 self._write_lines(list(self._in_memory))
 
     def peek(self, number: int, count: int) -> list[QueuedLine]:
-        """Up to `count` lines that come after number `number` and were not taken yet, oldest first."""
+        """Up to `count` unacknowledged lines after number `number`, oldest first."""
         with self._lock:
             number, lines = max(number, self.acknowledged), []
             if number < self._last_stored:
@@ -90,14 +86,14 @@ class Outbox:
                 try:
                     lines = self._db.execute(query, (number, count)).fetchall()
                 except (sqlite3.OperationalError, sqlite3.ProgrammingError):
-                    return []  # unreadable for now, or closed; what is in memory must not overtake what is not
+                    return []  # locked, or closed; lines in memory must not overtake those in the file
                 except sqlite3.DatabaseError as error:
                     self._recover(error)
             lines += [line for line in self._in_memory if line[0] > number][: count - len(lines)]
             return lines
 
     def acknowledge(self, number: int) -> None:
-        """All lines up to `number` were taken."""
+        """Mark all lines up to `number` as done."""
         with self._lock:
             self.acknowledged = max(self.acknowledged, number)
             while self._in_memory and self._in_memory[0][0] <= self.acknowledged:
@@ -105,21 +101,21 @@ class Outbox:
             if self._last_deleted < self._last_stored and (
                 self.acknowledged >= self._last_stored or self.acknowledged - self._last_deleted >= DELETE_BATCH_SIZE
             ):
-                with suppress(sqlite3.Error):  # the disk may be full; they are deleted another time
+                with suppress(sqlite3.Error):  # the disk may be full; they are deleted later
                     self._delete_acknowledged()
 
     def __len__(self) -> int:
-        """Lines that wait."""
+        """Unacknowledged lines."""
         return self.last_number - self.acknowledged
 
     @property
     def is_full(self) -> bool:
-        """Whether the next lines may cost the oldest."""
+        """Whether the next lines may replace the oldest."""
         with self._lock:
             return bool(len(self)) and self._used_bytes() > 0.98 * self.max_bytes
 
     def close(self) -> None:
-        """Bring everything to the disk. Raises LogError when it takes no more; what was in memory is lost then."""
+        """Write everything to the file and close it. Raises LogError when the lines in memory cannot be written."""
         with self._lock:
             self.flush()
             with suppress(sqlite3.Error):
@@ -134,7 +130,7 @@ class Outbox:
         try:
             for setting in (f"page_size = {PAGE_SIZE}", "locking_mode = EXCLUSIVE", "journal_mode = WAL"):
                 self._db.execute(f"PRAGMA {setting}")
-            self._db.execute("PRAGMA synchronous = NORMAL")  # with WAL: whole after a power cut, and few forced writes
+            self._db.execute("PRAGMA synchronous = NORMAL")  # with WAL: survives power cuts, with few flushes
             self._check_schema()
             first, last, count = self._db.execute("SELECT min(number), max(number), count(*) FROM line").fetchone()
         except BaseException:
@@ -147,11 +143,13 @@ class Outbox:
                 self._db.execute("VACUUM")
 
     def _check_schema(self) -> None:
-        """Make the table in a new file. Raises DatabaseError when an old one is broken or not ours."""
-        (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        """Create the table in a new file. Raises DatabaseError when an old one is corrupt or of another version."""
+        (result,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if found != "ok" or version not in (0, SCHEMA_VERSION):
-            raise sqlite3.DatabaseError(found if found != "ok" else f"it is of version {version}, not {SCHEMA_VERSION}")
+        if result != "ok":
+            raise sqlite3.DatabaseError(result)
+        if version not in (0, SCHEMA_VERSION):
+            raise sqlite3.DatabaseError(f"version {version}, expected {SCHEMA_VERSION}")
         if version == 0:
             with self._transaction():
                 self._db.execute("CREATE TABLE IF NOT EXISTS line (number INTEGER PRIMARY KEY, text TEXT NOT NULL)")
@@ -164,41 +162,41 @@ class Outbox:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            with suppress(sqlite3.Error):  # a full disk may have rolled it back already
+            with suppress(sqlite3.Error):  # a full disk may have rolled back already
                 self._db.execute("ROLLBACK")
             raise
 
     def _write_lines(self, lines: list[QueuedLine]) -> None:
-        """Write lines, and forget what is in memory. Raises sqlite3.Error; then nothing has changed."""
+        """Write lines to the file, which include those in memory. Raises sqlite3.Error; then nothing has changed."""
         if not lines:
             return
         try:
-            gone = self._insert(lines)
-        except (sqlite3.OperationalError, sqlite3.ProgrammingError):  # full, read-only, away, closed: not broken
+            last_dropped = self._insert(lines)
+        except (sqlite3.OperationalError, sqlite3.ProgrammingError):  # full, read-only, missing, closed: not corrupt
             raise
         except sqlite3.DatabaseError as error:
             self._recover(error)
-            gone = self._insert(lines)
+            last_dropped = self._insert(lines)
         self._last_stored = lines[-1][0]
         self._in_memory.clear()
         self.bytes_written += sum(len(text) for _, text in lines) + 2 * PAGE_SIZE
-        if gone > self.acknowledged:
-            self.dropped += gone - self.acknowledged
-            self.acknowledged = gone
-        self._last_deleted = max(self._last_deleted, gone)
+        if last_dropped > self.acknowledged:
+            self.dropped += last_dropped - self.acknowledged
+            self.acknowledged = last_dropped
+        self._last_deleted = max(self._last_deleted, last_dropped)
 
     def _insert(self, lines: list[QueuedLine]) -> int:
-        """The number of the last line that had to go for them, 0 if none."""
+        """Insert lines, and delete the oldest if the limit is exceeded: returns the last deleted number, or 0."""
         with self._transaction():
             self._db.executemany("INSERT INTO line VALUES (?, ?)", lines)
-            gone = 0
+            last_dropped = 0
             while self._used_bytes() > self.max_bytes:
                 first, last = self._db.execute("SELECT min(number), max(number) FROM line").fetchone()
                 if first is None or first == last:
                     break
-                gone = first + (last - first) // 100  # a hundredth at a time, so that not every line pays for it
-                self._db.execute("DELETE FROM line WHERE number <= ?", (gone,))
-            return gone
+                last_dropped = first + (last - first) // 100  # a hundredth at a time: deleting is slow
+                self._db.execute("DELETE FROM line WHERE number <= ?", (last_dropped,))
+            return last_dropped
 
     def _delete_acknowledged(self) -> None:
         with self._transaction():
@@ -207,7 +205,7 @@ class Outbox:
         self.bytes_written += 2 * PAGE_SIZE
 
     def _used_bytes(self) -> int:
-        """Bytes of the file that hold something."""
+        """Bytes of the pages of the file that are in use."""
         try:
             (pages,), (free,) = (
                 self._db.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "freelist_count")
@@ -217,31 +215,31 @@ class Outbox:
         return int(pages - free) * PAGE_SIZE
 
     def _recover(self, error: sqlite3.DatabaseError) -> None:
-        """Go on with a new file, as this one is broken. Lines that were only in it are counted as dropped."""
+        """Replace the corrupt file by a new one. Lines that were in it are counted as dropped."""
         self.dropped += max(0, self._last_stored - self.acknowledged)
         last = self.last_number
         self._db.close()
         with suppress(OSError, sqlite3.Error):
             self._start_new_file(error)
-        self.last_number, self.acknowledged = (
-            last,
-            max(self.acknowledged, self._in_memory[0][0] - 1 if self._in_memory else last),
-        )
+        before_memory = self._in_memory[0][0] - 1 if self._in_memory else last
+        self.last_number, self.acknowledged = last, max(self.acknowledged, before_memory)
         self._last_stored = self._last_deleted = self.acknowledged
 
     def _start_new_file(self, error: sqlite3.DatabaseError) -> None:
-        aside = self.path.with_name(f"{self.path.name}.broken")
-        for end in ("", "-wal"):
+        kept = self.path.with_name(f"{self.path.name}.broken")
+        for suffix in ("", "-wal"):
             with suppress(FileNotFoundError):
-                self.path.with_name(f"{self.path.name}{end}").replace(aside.with_name(f"{aside.name}{end}"))
-        self.quarantine_reason = f"{self.path} was broken ({error}); it is now {aside.name}, and a new one was begun"
+                self.path.with_name(f"{self.path.name}{suffix}").replace(kept.with_name(f"{kept.name}{suffix}"))
+        self.quarantine_reason = (
+            f"{self.path} was corrupt ({error}); it was renamed to {kept.name}, and a new one was started"
+        )
         self._open()
 
 
 def _describe_error(error: OSError | sqlite3.Error) -> str:
-    """One clause for people."""
+    """The reason, without the path."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if "locked" in str(error):
-        return "another run uses it; give one of them another topic"
+        return "another run uses it; use another topic for one of them"
     return str(error)

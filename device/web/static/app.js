@@ -1,31 +1,35 @@
-// The numbers beside the picture. Asks once a second while somebody looks, and says when nobody answers.
+// The numbers of the page: fetched once a second while the page is visible.
 "use strict";
 
-const EVERY = 1000, LONGEST = 10000, PATIENCE = 5000; // milliseconds
-const MINUTES = 60, HEIGHT = 120, SHOWN = 12;
-const UNKNOWN = "Not known at the moment.";
+const POLL_MS = 1000, MAX_POLL_MS = 10000, TIMEOUT_MS = 5000;
+const HISTORY_MINUTES = 60, CHART_WIDTH = 600, CHART_HEIGHT = 120, MAX_EVENTS = 12;
+const UNKNOWN = "Unknown at the moment.";
 const STAGES = {
-  fit: "resize", detect: "find faces", decode: "read boxes", track: "follow", crop: "cut out", classify: "classify",
+  preprocess: "resize", detect: "detect faces", postprocess: "decode boxes", track: "track", crop: "crop faces",
+  classify: "classify",
 };
 
 const $ = (id) => document.getElementById(id);
 let run = null, newest = 0, events = [], failures = 0, paused = false, timer = 0, labels = [];
 
 function element(tag, attributes = {}, ...children) {
-  const made = tag === "rect" ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const node = tag === "rect" ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 }
 
-function say(id, text) { // only what is new, so that a screen reader is not made to repeat itself
+function setText(id, text) { // only if it changed, so that a screen reader does not repeat it
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
-const tone = (label) => "tone-" + (labels.includes(label) ? labels.indexOf(label) % 5 : "unsure");
-const number = (value, digits = 0) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const labelClass = (label) => "label-" + (labels.includes(label) ? labels.indexOf(label) % 5 : "unsure");
 
-function span(seconds) {
+function formatNumber(value, digits = 0) {
+  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+function formatDuration(seconds) {
   if (seconds < 1) return "less than a second";
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
@@ -33,185 +37,188 @@ function span(seconds) {
   return `${Math.floor(seconds / 86400)} d ${Math.floor((seconds % 86400) / 3600)} h`;
 }
 
-function bytes(count) {
+function formatBytes(count) { // [number, unit]
   const power = Math.min(4, Math.max(0, Math.floor(Math.log10(Math.max(1, count)) / 3)));
-  return [number(count / 1000 ** power, power && count / 1000 ** power < 10 ? 1 : 0), ["B", "kB", "MB", "GB", "TB"][power]];
+  const value = count / 1000 ** power;
+  return [formatNumber(value, power && value < 10 ? 1 : 0), ["B", "kB", "MB", "GB", "TB"][power]];
 }
 
-// What is shown
-
-function showMood(mood, text, cover) {
-  document.body.dataset.mood = mood;
-  say("status", text);
-  say("cover", cover);
-  $("cover").hidden = !cover;
+function formatShare(part, total) {
+  return total && part ? `${formatNumber(100 * part / total, part / total < 0.1 ? 1 : 0)} %` : "";
 }
 
-function showFaces(faces, none = "Nobody is in view.") {
-  const made = faces.map((face) => element("li", { class: tone(face.sentiment) }, face.sentiment + " ",
-    element("small", {}, `${Math.round(100 * face.sentiment_score)} %` + (face.track ? ` · face ${face.track}` : ""))));
-  $("faces-now").replaceChildren(...(made.length ? made : [element("li", { class: "nobody" }, none)]));
-}
-
-function showFaults(faults) {
-  const text = JSON.stringify(faults);
-  if ($("faults").dataset.shown === text) return;
-  $("faults").dataset.shown = text;
-  $("faults").hidden = !Object.keys(faults).length;
-  $("faults").replaceChildren(...Object.entries(faults).map(([name, detail]) =>
-    element("p", {}, element("strong", {}, name), detail ? ": " + detail : "")));
-}
-
-function showNumbers(state) {
-  const rows = [
-    ["frames a second", number(state.fps, 1)],
-    ["old when logged", number(state.age), "ms"],
-    ["frames dropped", number(state.dropped), share(state.dropped, state.frames + state.dropped)],
-    ["running for", span(state.uptime)],
-  ];
-  if (typeof state.temperature === "number") rows.splice(2, 0, ["temperature", number(state.temperature, 1), "°C"]);
-  if (typeof state.disk_free === "number") rows.push(["free on the disk", ...bytes(state.disk_free)]);
-  if (typeof state.bytes_a_day === "number") rows.push(["logged a day", ...bytes(state.bytes_a_day)]);
-  if (state.waiting) rows.push(["wait for the broker", number(state.waiting)]);
-  if (state.slowed < 1) rows.push(["slowed to stay cool", number(100 * state.slowed), "%"]);
-  $("numbers").replaceChildren(...rows.map(([name, value, unit]) =>
-    element("div", {}, element("dt", {}, name), element("dd", {}, value, unit ? " " : "", element("small", {}, unit || "")))));
-}
-
-function share(part, whole) {
-  return whole && part ? `${number(100 * part / whole, part / whole < 0.1 ? 1 : 0)} %` : "";
-}
-
-function showStages(ms) {
-  const whole = ms.whole || 0;
-  const rows = Object.keys(STAGES).filter((name) => name in ms).map((name) => {
-    const bar = element("div", { class: "bar" });
-    bar.style.width = `${Math.min(100, 100 * ms[name] / (whole || 1))}%`;
-    return element("tr", {}, element("th", { scope: "row" }, STAGES[name]), element("td", {}, bar),
-      element("td", {}, number(ms[name], 2) + " ms"));
-  });
-  rows.push(element("tr", { class: "whole" }, element("th", { scope: "row" }, "whole"), element("td"),
-    element("td", {}, number(whole, 2) + " ms")));
-  $("stages").replaceChildren(...rows);
-}
-
-function showHour(minutes, now) {
-  const last = Math.floor(now / 60) * 60, all = [...labels, "unsure"], total = {};
-  const bars = minutes.filter(({ minute }) => minute > last - 60 * MINUTES && minute <= last);
-  const sum = (seconds) => Object.values(seconds).reduce((a, b) => a + b, 0);
-  const most = Math.max(60, ...bars.map(({ seconds }) => sum(seconds)));
-  const rects = [];
-  for (const { minute, seconds } of bars) {
-    let y = HEIGHT;
-    for (const label of all) {
-      const height = (seconds[label] || 0) / most * (HEIGHT - 4);
-      if (!height) continue;
-      y -= height;
-      total[label] = (total[label] || 0) + seconds[label];
-      const x = 600 - (1 + (last - minute) / 60) * (600 / MINUTES);
-      rects.push(element("rect", { class: tone(label), x: x + 1, y, width: 600 / MINUTES - 2, height }));
-    }
-  }
-  $("hour").replaceChildren(...rects);
-  $("legend").replaceChildren(...all.map((label) => element("li", {}, element("span", { class: "swatch " + tone(label) }),
-    `${label} ${total[label] ? span(total[label]) : "–"}`)));
-}
-
-function told(event) {
-  if (event.kind === "fault") return event.begun ? `${event.what}: ${event.detail}`
-    : event.seconds === undefined ? `${event.what}: ${event.detail}` : `${event.what} is over after ${span(event.seconds)}`;
-  if (event.what === "appeared") return `Face ${event.track} appeared: ${event.sentiment}`;
-  if (event.what === "changed") return `Face ${event.track} changed from ${event.was} to ${event.sentiment}`;
-  if (event.what === "left") return `Face ${event.track} left after ${span(event.seconds)}: ${event.sentiment}`;
-  return event.what;
-}
-
-function when(time) {
+function formatTime(time) {
   const date = new Date(time);
   const clock = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   return date.toDateString() === new Date().toDateString() ? clock
     : date.toLocaleDateString([], { day: "numeric", month: "short" }) + " " + clock;
 }
 
+// Sections of the page
+
+function showStatus(kind, text, cover) {
+  document.body.dataset.status = kind;
+  setText("status", text);
+  setText("cover", cover);
+  $("cover").hidden = !cover;
+}
+
+function showFaces(faces, empty = "No face in view.") {
+  const items = faces.map((face) => element("li", { class: labelClass(face.label) }, face.label + " ",
+    element("small", {}, `${Math.round(100 * face.label_score)} %` + (face.track_id ? ` · face ${face.track_id}` : ""))));
+  $("faces-now").replaceChildren(...(items.length ? items : [element("li", { class: "empty" }, empty)]));
+}
+
+function showFaults(faults) {
+  const text = JSON.stringify(faults);
+  if ($("faults").dataset.text === text) return;
+  $("faults").dataset.text = text;
+  $("faults").hidden = !Object.keys(faults).length;
+  $("faults").replaceChildren(...Object.entries(faults).map(([name, detail]) =>
+    element("p", {}, element("strong", {}, name), detail ? ": " + detail : "")));
+}
+
+function showNumbers(status) {
+  const rows = [
+    ["frames per second", formatNumber(status.fps, 1)],
+    ["latency", formatNumber(status.latency_ms), "ms"],
+    ["dropped frames", formatNumber(status.dropped), formatShare(status.dropped, status.frames + status.dropped)],
+    ["uptime", formatDuration(status.uptime_s)],
+  ];
+  if (typeof status.temperature === "number") rows.splice(2, 0, ["temperature", formatNumber(status.temperature, 1), "°C"]);
+  if (typeof status.disk_free === "number") rows.push(["free disk space", ...formatBytes(status.disk_free)]);
+  if (typeof status.bytes_per_day === "number") rows.push(["log per day", ...formatBytes(status.bytes_per_day)]);
+  if (status.queued) rows.push(["queued for the broker", formatNumber(status.queued)]);
+  if (status.duty < 1) rows.push(["speed limit (temperature)", formatNumber(100 * status.duty), "%"]);
+  $("numbers").replaceChildren(...rows.map(([name, value, unit]) =>
+    element("div", {}, element("dt", {}, name), element("dd", {}, value, unit ? " " : "", element("small", {}, unit || "")))));
+}
+
+function showStages(stages) {
+  const total = stages.total || 0;
+  const rows = Object.keys(STAGES).filter((stage) => stage in stages).map((stage) => {
+    const bar = element("div", { class: "bar" });
+    bar.style.width = `${Math.min(100, 100 * stages[stage] / (total || 1))}%`;
+    return element("tr", {}, element("th", { scope: "row" }, STAGES[stage]), element("td", {}, bar),
+      element("td", {}, formatNumber(stages[stage], 2) + " ms"));
+  });
+  rows.push(element("tr", { class: "total" }, element("th", { scope: "row" }, "total"), element("td"),
+    element("td", {}, formatNumber(total, 2) + " ms")));
+  $("stages").replaceChildren(...rows);
+}
+
+function showHistory(history, now) { // a bar for each minute, stacked by label
+  const last = Math.floor(now / 60) * 60, allLabels = [...labels, "unsure"], totals = {};
+  const minutes = history.filter(({ minute }) => minute > last - 60 * HISTORY_MINUTES && minute <= last);
+  const sum = (seconds) => Object.values(seconds).reduce((a, b) => a + b, 0);
+  const highest = Math.max(60, ...minutes.map(({ seconds }) => sum(seconds)));
+  const barWidth = CHART_WIDTH / HISTORY_MINUTES, rects = [];
+  for (const { minute, seconds } of minutes) {
+    let y = CHART_HEIGHT;
+    for (const label of allLabels) {
+      const height = (seconds[label] || 0) / highest * (CHART_HEIGHT - 4);
+      if (!height) continue;
+      y -= height;
+      totals[label] = (totals[label] || 0) + seconds[label];
+      const x = CHART_WIDTH - (1 + (last - minute) / 60) * barWidth;
+      rects.push(element("rect", { class: labelClass(label), x: x + 1, y, width: barWidth - 2, height }));
+    }
+  }
+  $("history").replaceChildren(...rects);
+  $("legend").replaceChildren(...allLabels.map((label) => element("li", {},
+    element("span", { class: "swatch " + labelClass(label) }), `${label} ${totals[label] ? formatDuration(totals[label]) : "–"}`)));
+}
+
+function describeEvent(entry) {
+  if (entry.kind === "fault") {
+    const isOver = !entry.active && entry.duration_s !== undefined;
+    return isOver ? `${entry.event} ended after ${formatDuration(entry.duration_s)}` : `${entry.event}: ${entry.detail}`;
+  }
+  if (entry.event === "appeared") return `Face ${entry.track_id} appeared: ${entry.label}`;
+  if (entry.event === "changed") return `Face ${entry.track_id} changed from ${entry.previous} to ${entry.label}`;
+  if (entry.event === "left") return `Face ${entry.track_id} left after ${formatDuration(entry.duration_s)}: ${entry.label}`;
+  return entry.event;
+}
+
 function showEvents() {
-  const rows = events.map((event) => element("li", { class: event.kind },
-    element("time", { datetime: event.time }, when(event.time)), element("span", {}, told(event))));
-  $("events").replaceChildren(...(rows.length ? rows : [element("li", {}, "Nothing yet.")]));
+  const items = events.map((entry) => element("li", { class: entry.kind },
+    element("time", { datetime: entry.time }, formatTime(entry.time)), element("span", {}, describeEvent(entry))));
+  $("events").replaceChildren(...(items.length ? items : [element("li", {}, "No events yet.")]));
 }
 
-function show(state) {
-  labels = state.labels;
-  const old = state.last_frame > 3 && !state.resting;
-  if (!state.health.ok) showMood("bad", "No picture", state.health.why);
-  else if (old) showMood("bad", "No picture", `no frame for ${span(state.last_frame)}`);
-  else if (state.resting) showMood("resting", "Resting, nothing moves", "");
-  else showMood("live", paused ? "Live, picture paused" : "Live", "");
-  if (document.body.dataset.mood === "bad") showFaces([], UNKNOWN);
-  else showFaces(state.faces);
-  showFaults(state.faults || {});
-  showNumbers(state);
-  showStages(state.ms);
-  showHour(state.minutes, state.now);
-  say("run", state.run);
+function show(status) {
+  labels = status.labels;
+  const isStale = status.last_frame_age_s > 3 && !status.idle;
+  if (!status.health.ok) showStatus("bad", "No image", status.health.reason);
+  else if (isStale) showStatus("bad", "No image", `no frame for ${formatDuration(status.last_frame_age_s)}`);
+  else if (status.idle) showStatus("idle", "Idle: nothing moves", "");
+  else showStatus("live", paused ? "Live, image paused" : "Live", "");
+  if (document.body.dataset.status === "bad") showFaces([], UNKNOWN);
+  else showFaces(status.faces);
+  showFaults(status.faults || {});
+  showNumbers(status);
+  showStages(status.stages_ms);
+  showHistory(status.history, status.now);
+  setText("run", status.run);
 }
 
-// Asking
+// Requests
 
-async function ask(path) {
-  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
-  if (answer.status === 401) location.reload(); // to the page that asks for the token
-  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-  return answer.json();
+async function fetchJson(path) {
+  const response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (response.status === 401) location.reload(); // to the sign-in page
+  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  return response.json();
 }
 
-async function askEvents(state) {
-  if (state.run !== run) [run, newest, events] = [state.run, 0, []];
-  if (state.newest === newest && newest) return;
-  const found = await ask(`/api/events?since=${newest}`);
-  newest = found.newest;
-  events = [...found.events.reverse(), ...events].slice(0, SHOWN);
+async function fetchEvents(status) {
+  if (status.run !== run) [run, newest, events] = [status.run, 0, []];
+  if (status.newest === newest && newest) return;
+  const body = await fetchJson(`/api/events?since=${newest}`);
+  newest = body.newest;
+  events = [...body.events.reverse(), ...events].slice(0, MAX_EVENTS);
   showEvents();
 }
 
-async function round() {
+async function refresh() {
   clearTimeout(timer);
   try {
-    const state = await ask("/api/state");
-    show(state);
-    await askEvents(state);
-    if (failures) startPicture();
+    const status = await fetchJson("/api/status");
+    show(status);
+    await fetchEvents(status);
+    if (failures) startStream();
     failures = 0;
   } catch {
     failures += 1;
     if (failures > 1) {
-      showMood("bad", "Connection lost, trying again", "Connection lost");
+      showStatus("bad", "Connection lost, reconnecting", "Connection lost");
       showFaces([], UNKNOWN);
     }
   }
   clearTimeout(timer);
-  if (!document.hidden) timer = setTimeout(round, Math.min(LONGEST, EVERY * 2 ** Math.min(failures, 5)));
+  if (!document.hidden) timer = setTimeout(refresh, Math.min(MAX_POLL_MS, POLL_MS * 2 ** Math.min(failures, 5)));
 }
 
-// The picture
+// The live image
 
-function startPicture() {
-  if (!document.hidden) $("picture").src = (paused ? "/snapshot.jpg?" : "/stream.mjpg?") + Date.now();
+function startStream() {
+  if (!document.hidden) $("image").src = (paused ? "/snapshot.jpg?" : "/stream.mjpg?") + Date.now();
 }
 
 $("pause").hidden = false;
 $("pause").addEventListener("click", () => {
   paused = !paused;
   $("pause").setAttribute("aria-pressed", String(paused));
-  startPicture();
-  round();
+  startStream();
+  refresh();
 });
-document.addEventListener("visibilitychange", () => { // nobody looks: let the board rest
+document.addEventListener("visibilitychange", () => { // a hidden page requests nothing
   if (document.hidden) {
     clearTimeout(timer);
-    $("picture").removeAttribute("src");
+    $("image").removeAttribute("src");
   } else {
-    startPicture();
-    round();
+    startStream();
+    refresh();
   }
 });
-round();
+refresh();

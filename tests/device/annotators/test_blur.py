@@ -1,4 +1,4 @@
-"""Faces in pictures that leave the process."""
+"""Faces in images that leave the process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.processes import until
 
 
 def detail(image: Image, box: Box) -> float:
-    """How much neighbours differ inside a box."""
+    """How much neighboring pixels differ inside a box."""
     part = image[int(box.top) : int(box.bottom), int(box.left) : int(box.right)].astype(float)
     return float(np.abs(np.diff(part, axis=1)).mean())
 
@@ -43,8 +43,10 @@ def test_blur_covers_a_face_that_is_missed_for_a_moment_and_one_found_a_moment_l
 
     assert covered(45)  # missed for a quarter of a second
     assert covered(18)  # found a tenth of a second later
-    assert not covered(50 + 11)  # long gone
-    assert np.array_equal(blur.blur(image, seen(45, 0, born=2.25, source="b.jpg")), image)  # a picture stands alone
+    assert not covered(50 + 11)  # it left long ago
+    assert np.array_equal(
+        blur.blur(image, seen(45, 0, born=2.25, source="b.jpg")), image
+    )  # image files are independent
 
 
 def test_blur_reaches_over_the_edges_and_survives_odd_boxes() -> None:

@@ -12,7 +12,7 @@ from pocketsight.device.bench.peak_macs import MACS, build_convolution, measure_
 from pocketsight.device.bench.subgraph import extract_subgraph
 from pocketsight.device.inference.interpreter import TfliteModel, import_runtime
 from pocketsight.device.inference.model_file import read_model_file
-from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.device.inference.shipped import MODELS_DIR, SHIPPED_MODELS
 from tests.device.cli.test_cli import pocketsight
 
 TASKS = "detector", "classifier"
@@ -25,7 +25,7 @@ def opened(flatbuffer: bytes) -> Any:
 
 
 def shipped(task: str) -> tuple[bytes, TfliteModel]:
-    path = MODELS_DIR / f"{task}.tflite"
+    path = SHIPPED_MODELS[task]
     return read_model_file(path)[0], TfliteModel(read_model_file(path)[0], 1, path)
 
 
@@ -101,12 +101,12 @@ def test_the_net_of_the_peak_does_its_multiply_adds(kind: str, off: float) -> No
 
 
 def test_a_float_model_has_the_peak_of_floats() -> None:
-    assert [measure_peak_macs(kind, 1)["kind"] for kind in ("int8", "float16", "dynamic")] == [
+    assert [measure_peak_macs(kind, 1)["dtype"] for kind in ("int8", "float16", "dynamic")] == [
         "int8",
         "float32",
         "float32",
     ]
-    assert measure_peak_macs("int8", 1)["macs_a_second"] > 1e8
+    assert measure_peak_macs("int8", 1)["macs_per_second"] > 1e8
 
 
 def step(index: int) -> Cost:
@@ -124,13 +124,13 @@ def planted(us: list[float], alone: list[float], whole: float, rounds: int = 50)
 
 def test_operators_get_what_they_take_by_the_way_that_agrees_with_the_whole() -> None:
     found = attribute_time([step(n) for n in range(3)], planted([10.0, 30.0, 60.0], [14.0, 35.0, 66.0], 100.0))
-    assert found["way"] == "difference"
-    assert found["sum_of_whole"]["difference"] == pytest.approx(1.0, abs=0.02)
-    assert found["sum_of_whole"]["alone"] == pytest.approx(1.15, abs=0.02)
+    assert found["method"] == "prefix_difference"
+    assert found["sum_ratio"]["prefix_difference"] == pytest.approx(1.0, abs=0.02)
+    assert found["sum_ratio"]["isolated"] == pytest.approx(1.15, abs=0.02)
     assert [row["us"] for row in found["rows"]] == pytest.approx([10, 30, 60], abs=0.5)
     assert [row["share"] for row in found["rows"]] == pytest.approx([0.1, 0.3, 0.6], abs=0.01)
     other = attribute_time([step(n) for n in range(2)], planted([10.0, 70.0], [30.0, 71.0], 100.0))
-    assert other["way"] == "alone" and [row["us"] for row in other["rows"]] == pytest.approx([30, 71], abs=0.5)
+    assert other["method"] == "isolated" and [row["us"] for row in other["rows"]] == pytest.approx([30, 71], abs=0.5)
 
 
 def test_calls_are_timed_in_turn() -> None:
@@ -144,16 +144,18 @@ def test_a_profile_has_every_operator() -> None:
     assert [row["op"] for row in found["rows"]] == [
         step.op for step in count_costs(shipped("classifier")[1].interpreter)
     ]
-    assert found["rounds"] >= 15 and set(found["sum_of_whole"]) == {"difference", "alone"} and found["whole_us"] > 0
+    assert (
+        found["rounds"] >= 15 and set(found["sum_ratio"]) == {"prefix_difference", "isolated"} and found["total_us"] > 0
+    )
 
 
 def test_info_tells_how_far_from_the_floor_a_model_is() -> None:
     path = MODELS_DIR / "detector.tflite"
     found = json.loads(pocketsight("info", path, "--macs", "--threads", 1, "--json").output)["costs"]
-    assert sum(step["macs"] for step in found["operators"]) == found["total"]["macs"] == 75_019_520
-    floor = 1000 * found["total"]["macs"] / found["peak"]["macs_a_second"]
-    assert found["floor_ms"] == pytest.approx(floor, rel=0.01) and found["peak"]["kind"] == "int8"
-    assert found["times_floor"] == pytest.approx(found["ms"] / floor, rel=0.02)
+    assert sum(step["macs"] for step in found["operators"]) == found["totals"]["macs"] == 75_019_520
+    floor = 1000 * found["totals"]["macs"] / found["peak"]["macs_per_second"]
+    assert found["roofline_ms"] == pytest.approx(floor, rel=0.01) and found["peak"]["dtype"] == "int8"
+    assert found["times_roofline"] == pytest.approx(found["median_ms"] / floor, rel=0.02)
     text = pocketsight("info", path, "--macs", "--threads", 1).output
-    assert "75,019,520" in text and "multiply-adds a second" in text and "times as long" in text
+    assert "75,019,520" in text and "multiply-adds per second" in text and "times as long" in text
     assert "costs" not in json.loads(pocketsight("info", path, "--json").output)

@@ -61,10 +61,10 @@ def test_a_damaged_picture_is_an_error(tmp_path: Path) -> None:
         ("99", "no camera '99'"),
         ("nowhere", "no camera 'nowhere'; a source is"),
         ("http://127.0.0.1:9/x", "cannot be opened"),
-        ("pi", "picamera2 is not visible"),
-        ("pi:x", "the Pi's own are pi and pi:1"),
+        ("pi", "picamera2 is not available"),
+        ("pi:x", "Pi cameras are pi and pi:1"),
         ("auto", "no camera found"),
-        ("synthetic:64", "it is like synthetic"),
+        ("synthetic:64", "use synthetic"),
         ("synthetic:8x8", "32 to 4096 pixels"),
     ],
 )
@@ -75,7 +75,7 @@ def test_no_camera_is_one_line_with_a_cure(source: str, says: str) -> None:
 
 
 def test_a_folder_without_pictures_and_a_file_that_is_no_video(tmp_path: Path) -> None:
-    with pytest.raises(CameraError, match="holds no pictures"):
+    with pytest.raises(CameraError, match="contains no images"):
         frames(str(tmp_path))
     (tmp_path / "x.mp4").write_bytes(b"no video")
     with pytest.raises(CameraError, match="cannot be opened as a video"):
@@ -145,7 +145,7 @@ def hang(until: threading.Event) -> Callable[[], Image | None]:
 
 def test_a_camera_that_hangs_is_an_error_after_its_deadline() -> None:
     never = threading.Event()
-    camera = live_camera(hang(never), threading.Event(), limits=QUICK)
+    camera = live_camera(hang(never), threading.Event(), config=QUICK)
     with pytest.raises(CameraError, match="gave no frame"):
         list(camera)
     never.set()

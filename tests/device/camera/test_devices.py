@@ -91,7 +91,7 @@ def test_auto_takes_the_pi_camera_first(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_auto_tells_what_it_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in_for_picamera2(tmp_path, monkeypatch, cameras=0)
-    with pytest.raises(CameraError, match=r"no camera found \(tried pi: picamera2 sees no camera.*\); a source is"):
+    with pytest.raises(CameraError, match=r"no camera found \(tried pi: picamera2 finds no camera.*\); a source is"):
         frames("auto")
     stand_in_for_picamera2(tmp_path, monkeypatch, frames=0)
     with pytest.raises(CameraError, match="pi: opens, but gives no frame"):
@@ -101,13 +101,13 @@ def test_auto_tells_what_it_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_who_holds_a_device_is_named(tmp_path: Path) -> None:
     path = tmp_path / "video0"
     path.touch()
-    assert find_holders(path) == []
+    assert find_holders([path]) == []
     code = "import sys; file = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     words = [sys.executable, "-c", code, str(path)]
     with running(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stdout.readline() == "open\n"
-        (line,) = find_holders(tmp_path / "other", path)
-        assert line.endswith(f" (pid {process.pid})") and line[0] != " "
+        (holder,) = find_holders([tmp_path / "other", path])
+        assert holder.pid == process.pid and str(holder) == f"{holder.name} (pid {process.pid})" and holder.name
 
 
 def machine(root: Path, monkeypatch: pytest.MonkeyPatch, **drivers: tuple[str, int, int]) -> None:
@@ -170,11 +170,14 @@ def test_a_list_and_a_test_of_cameras_for_people_and_programs(tmp_path: Path, mo
     stand_in_for_picamera2(tmp_path, monkeypatch)
     done = CliRunner().invoke(command, ["list"])
     assert done.exit_code == 0 and done.output.startswith("--camera pi    imx219 (Pi camera)")
-    assert json.loads(CliRunner().invoke(command, ["list", "--json"]).output)[0]["source"] == "pi"
-    done = CliRunner().invoke(command, ["test", "pi", "--seconds", "0.5", "-o", str(tmp_path / "sheet.png")])
-    assert done.exit_code == 0 and "since its exposure" in done.output, done.output
-    done = CliRunner().invoke(command, ["test", "synthetic", "--seconds", "1", "--json"])
+    devices = json.loads(CliRunner().invoke(command, ["list", "--json"]).output)
+    assert list(devices[0]) == ["source", "name", "is_capture_device", "note", "holders"]
+    assert devices[0]["source"] == "pi"
+    done = CliRunner().invoke(command, ["test", "pi", "--duration", "0.5", "-o", str(tmp_path / "sheet.png")])
+    assert done.exit_code == 0 and "since exposure" in done.output, done.output
+    done = CliRunner().invoke(command, ["test", "synthetic", "--duration", "1", "--json"])
     trial = json.loads(done.stdout)
+    assert {"duration_s", "latency_ms", "has_timestamps", "repeated_frames", "warnings"} < set(trial)
     assert (trial["width"], trial["height"], trial["frozen"], trial["faces"]) == (640, 480, False, 2)
 
 

@@ -23,7 +23,7 @@ SIZE = 480, 640
 MODES = {  # what the stand-in for picamera2 can be told to do, and what it is called
     "stale": "camera frozen",
     "nothing": "camera lost",
-    "blocks": "camera late",
+    "blocks": "camera stalled",
     "gone": "camera lost",
 }
 
@@ -65,8 +65,9 @@ def test_an_rtsp_server_that_is_killed_and_started_again() -> None:
 
 
 RUN = (  # pocketsight run with little patience
-    "from pocketsight.device.camera import live, pi; from pocketsight.device.cli import main\n"
-    "live.LIMITS = live.Limits(late=1.0, opening=2.0, pause=0.05, longest=0.5, grace=0.2); pi.STILL = 0.5; main()"
+    "from pocketsight.device.camera import live, picamera2; from pocketsight.device.cli.main import main\n"
+    "live.DEFAULT_RECONNECT_CONFIG = live.ReconnectConfig(frame_timeout=1.0, open_timeout=2.0, first_delay=0.05,"
+    " max_delay=0.5, release_timeout=0.2); picamera2.FREEZE_TIMEOUT = 0.5; main()"
 )
 
 
@@ -76,14 +77,15 @@ def test_a_run_lives_through_all_of_it(tmp_path: Path) -> None:
     (tmp_path / "picamera2.py").write_text(PICAMERA2)
     state.write_text("well")
     words = [sys.executable, "-c", RUN, "run", "--camera", "pi", "--log", str(log), "--log-level", "frames"]
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    search_path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": search_path}
 
     def entries() -> list[dict[str, Any]]:
         lines = log.read_text().split("\n")[:-1] if log.exists() else []
         return [json.loads(line) for line in lines]
 
     def faults() -> list[tuple[str, bool]]:
-        told = [(entry["what"], entry["begun"]) for entry in entries() if entry["kind"] == "fault"]
+        told = [(entry["event"], entry["active"]) for entry in entries() if entry["kind"] == "fault"]
         return [fault for fault in told if fault[0].startswith("camera")]
 
     def goes_on(before: int) -> bool:

@@ -1,23 +1,25 @@
 """Settings of a run: the command line over a TOML file over the defaults."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli.config import config
-from pocketsight.device.cli.run import config_from_options, run
+from pocketsight.device.cli.config_file import Setting, to_toml
+from pocketsight.device.cli.run import read_config, run
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import MODELS_DIR
-from pocketsight.device.runtime.config import RunConfig
+from pocketsight.device.runtime.config import OPTIONS, RELOADABLE, RunConfig
 from pocketsight.device.sinks.base import RotationConfig
+from pocketsight.device.tracking.zones import parse_zone
 
 
 def plan(*words: str) -> RunConfig:
-    found = config_from_options(run.make_context("run", list(words)).params)
-    assert isinstance(found, RunConfig)
-    return found
+    return read_config(run, list(words))
 
 
 def written(folder: Path, text: str) -> str:
@@ -27,15 +29,22 @@ def written(folder: Path, text: str) -> str:
 
 
 GOOD = """
-camera = "rtsp://door/1"
+[camera]
+source = "rtsp://door/1"
 fps = 5            # frames a second
-size = "320x240"
-log = ["-", "/var/log/pocketsight/faces.jsonl"]
-log-level = "events"
-log-size = "1.5MB"
+resolution = "320x240"
+
+[detect]
+zones = ["0,0.5 1,1"]
+
+[log]
+targets = ["-", "/var/log/pocketsight/faces.jsonl"]
+level = "events"
+max_bytes = "1.5MB"
+
+[run]
 blur = true
-zone = ["0,0.5 1,1"]
-cool = 75
+max_temperature = 75
 """
 
 
@@ -70,27 +79,37 @@ def test_without_a_file_there_are_defaults() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("fsp = 5", "there is no setting 'fsp'; did you mean 'fps'?"),
-        ("qqq = 5", "there is no setting 'qqq'; it may hold: blur, camera"),
+        ("fsp = 5", "there is no setting 'fsp'; did you mean fps under [camera]?"),
+        ("qqq = 5", "there is no setting 'qqq'; possible: [camera], [models], [detect]"),
         ("config = 'x'", "there is no setting 'config'"),
-        ("fps = '5'", "fps = '5' must be a number above 0"),
-        ("fps = 0", "fps = 0 must be a number above 0"),
-        ("fps = true", "fps = true must be a number above 0"),
-        ("every = 1.5", "every = 1.5 must be a whole number from 1"),
-        ("blur = 1", "blur = 1 must be true or false"),
-        ("blur = 'yes'", "blur = 'yes' must be true or false"),
-        ("camera = 0", "camera = 0 must be a text in quotes, as '0'"),
-        ("log = [1]", "log = 1 must be a text or a list of texts"),
-        ("log-level = 'all'", "log-level = 'all' must be one of 'frames', 'events'"),
-        ("size = '320'", "size = '320' must be a text: '320' is not like 640x480"),
-        ("log-size = '10 apples'", "'10 apples' is not like 500kB"),
-        ("[camera]\nsource = 1", "camera = {'source': 1} must be a text"),
+        ("fps = 5", "fps must be in a table: write fps under [camera]"),
+        ("log-level = 'events'", "log-level must be in a table: write level under [log]"),
+        ("camera = 'pi'", "camera must be in a table: write source under [camera]"),
+        ("log = ['-']", "log must be in a table: write targets under [log]"),
+        ("[camra]\nfps = 5", "there is no table [camra]; did you mean [camera]?"),
+        ("[camera]\nfsp = 5", "there is no setting 'camera.fsp'; did you mean camera.fps?"),
+        ("[camera]\nqqqqqq = 5", "there is no setting 'camera.qqqqqq'; possible: camera.source, camera.resolution"),
+        ("[camera]\nblur = true", "there is no setting 'camera.blur'; did you mean run.blur?"),
+        ("[[mqtt]]\nca_file = 'x'", "[mqtt] must be one table, not a list of tables"),
+        ("[camera]\nfps = '5'", "camera.fps = '5' must be a number above 0"),
+        ("[camera]\nfps = 0", "camera.fps = 0 must be a number above 0"),
+        ("[camera]\nfps = true", "camera.fps = true must be a number above 0"),
+        ("[detect]\ninterval = 1.5", "detect.interval = 1.5 must be a whole number from 1"),
+        ("[run]\nblur = 1", "run.blur = 1 must be true or false"),
+        ("[run]\nblur = 'yes'", "run.blur = 'yes' must be true or false"),
+        ("[camera]\nsource = 0", "camera.source = 0 must be a text in quotes, as '0'"),
+        ("[log]\ntargets = [1]", "log.targets = 1 must be a text or a list of texts"),
+        ("[log]\nlevel = 'all'", "log.level = 'all' must be one of 'frames', 'events'"),
+        ("[camera]\nresolution = '320'", "camera.resolution = '320' must be a text: '320' is not like 640x480"),
+        ("[log]\nmax_bytes = '10 apples'", "'10 apples' is not like 500kB"),
+        ("[camera.source]\na = 1", "camera.source = {'a': 1} must be a text"),
         ("fps = ", "is not TOML"),
-        ("fps = nan", "fps = nan must be a number above 0: nan is no number"),
-        ("watchdog = inf", "watchdog = inf must be a number from 0"),
-        ("snapshots = ''", "snapshots = '' must be a text: an empty text is no path"),
+        ("[camera]\nfps = nan", "camera.fps = nan must be a number above 0: nan is not a finite number"),
+        ("[run]\nwatchdog = inf", "run.watchdog = inf must be a number from 0"),
+        ("[snapshots]\nfolder = ''", "snapshots.folder = '' must be a text: a path must not be empty"),
         ("json = true", "there is no setting 'json'"),
-        ("cool = 500", "cool = 500 must be a number from 30 to 100"),
+        ("[run]\nmax_temperature = 500", "run.max_temperature = 500 must be a number from 30 to 100"),
+        ("[detect]\nzones = '1'", "zone '1' is not two or more points"),
     ],
 )
 def test_what_cannot_be_names_file_key_and_what_it_may_be(tmp_path: Path, text: str, says: str) -> None:
@@ -112,9 +131,9 @@ def test_one_limit_brings_no_others() -> None:
 
 
 def test_a_watchdog_that_the_loop_cannot_satisfy_and_a_camera_without_a_name_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"watchdog = 0\.5 must be 0 or from 2"):
+    with pytest.raises(SettingsError, match=r"--watchdog 0\.5 is too short: give 0, or 2 seconds or more"):
         plan("--watchdog", "0.5")
-    with pytest.raises(SettingsError, match="camera = '' is nothing"):
+    with pytest.raises(SettingsError, match="--camera must not be empty"):
         plan("--camera", "")
 
 
@@ -134,15 +153,64 @@ def test_config_show_tells_where_each_setting_comes_from(tmp_path: Path) -> None
     done = CliRunner().invoke(config, ["show", "--config", file, "--fps", "9", "--json"])
     assert done.exit_code == 0, done.output
     rows = {row["setting"]: row for row in json.loads(done.output)}
-    assert rows["fps"] == {"setting": "fps", "value": 9.0, "from": "command line"}
-    assert rows["camera"]["from"] == file and rows["idle"]["from"] == "default"
-    assert "json" not in rows and "config" not in rows
+    assert rows["camera.fps"] == {"setting": "camera.fps", "option": "--fps", "value": 9.0, "origin": "command line"}
+    assert rows["camera.source"]["origin"] == file and rows["detect.idle_fps"]["origin"] == "default"
+    assert list(rows) == [spec.setting for spec in OPTIONS.values()]
     text = CliRunner().invoke(config, ["show", "--config", file]).output
-    assert [line.split()[:2] for line in text.splitlines() if line.startswith("fps")] == [["fps", "5.0"]]
-    assert len(text.splitlines()) == len(rows)
+    shown = [line.split() for line in text.splitlines()]
+    assert ["camera.fps", "--fps", "5", file] in shown and len(shown) == len(rows)
 
 
 def test_detectors_that_ship_go_by_their_names() -> None:
     for word in ("tiny", "large"):
-        plan = config_from_options(run.make_context("run", ["--detector", word]).params)
-        assert plan.detector == MODELS_DIR / f"detector-{word}.tflite" and plan.detector.exists()
+        found = plan("--detector", word)
+        assert found.detector == MODELS_DIR / f"detector-{word}.tflite" and found.detector.exists()
+
+
+def test_every_field_is_an_option_and_the_defaults_are_the_same() -> None:
+    assert [field.name for field in fields(RunConfig)] == list(OPTIONS)
+    assert {parameter.name for parameter in run.params} == {*OPTIONS, "config"}
+    assert plan() == RunConfig()
+    assert (
+        len({spec.setting for spec in OPTIONS.values()})
+        == len({spec.flag for spec in OPTIONS.values()})
+        == len(OPTIONS)
+    )
+    assert {"fps", "zones", "detector", "log_level"} <= set(RELOADABLE) and "camera" not in RELOADABLE
+
+
+def test_the_old_word_for_the_classifier_works_and_is_not_shown() -> None:
+    assert plan("--sentiment", "x.tflite").classifier == Path("x.tflite")
+    shown = CliRunner().invoke(run, ["--help"]).output
+    assert "--classifier" in shown and "--sentiment" not in shown
+
+
+OTHER_VALUES: dict[str, Any] = {
+    "bytes": 1_234_567,
+    "choice": "events",
+    "delegate": "edgetpu:usb:1",
+    "detector": Path("/a b/x.tflite"),
+    "integer": 3,
+    "log_target": ("-", 'mqtt://host/a"b'),
+    "number": 42.1,
+    "path": Path("/tmp/ä\x7f"),
+    "resolution": (240, 320),
+    "text": "a = [b]",
+    "zone": (parse_zone("0,0.1 1,1"), parse_zone("0,0 1,0 0.3,1e-5")),
+}
+
+
+def test_every_setting_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> None:
+    values: dict[str, Any] = {
+        name: not getattr(RunConfig, name) if spec.kind == "flag" else OTHER_VALUES[spec.kind]
+        for name, spec in OPTIONS.items()
+    }
+    other = RunConfig(**values)
+    text = to_toml([Setting(name, value, "command line") for name, value in vars(other).items()])
+    assert plan("--config", written(tmp_path, text)) == other
+    words = ["show", "--toml", "--config", written(tmp_path, text)]
+    assert CliRunner().invoke(config, words).output == text + "\n"
+    defaults = CliRunner().invoke(config, ["show", "--toml"]).output
+    assert plan("--config", written(tmp_path, defaults)) == RunConfig()
+    spelled_out = "\n".join(line.removeprefix("# ") for line in defaults.splitlines() if "is not set" not in line)
+    assert plan("--config", written(tmp_path, spelled_out)) == RunConfig()

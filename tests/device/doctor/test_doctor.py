@@ -13,9 +13,9 @@ from pocketsight.device.cli.doctor import check_config
 from pocketsight.device.doctor import packages
 from pocketsight.device.doctor.probe import ProbeResult, run_probe
 from pocketsight.device.doctor.report import Finding, as_json, as_text, has_failures, run_checks
-from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
+from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR, EXAMPLE_IMAGE
+from pocketsight.device.system.install_hint import install_command
 
-DETECTOR, SENTIMENT = MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.tflite"
 DOCTOR = "from pocketsight.device.cli.doctor import doctor; doctor(prog_name='pocketsight doctor')"
 
 
@@ -34,7 +34,7 @@ def found(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
 
 
 def test_this_machine_is_looked_at_on_one_screen(tmp_path: Path) -> None:
-    done = doctor("--folder", str(tmp_path))
+    done = doctor("--log-dir", str(tmp_path))
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
     assert len(lines) < 45
@@ -45,10 +45,10 @@ def test_this_machine_is_looked_at_on_one_screen(tmp_path: Path) -> None:
 
 
 def test_json_says_the_same(tmp_path: Path) -> None:
-    done = doctor("--folder", str(tmp_path), "--json")
+    done = doctor("--log-dir", str(tmp_path), "--json")
     told = json.loads(done.stdout)
-    assert (told["v"], told["ok"]) == (1, True)
-    assert all(set(finding) == {"name", "level", "says", "cure"} for finding in told["findings"])
+    assert (told["schema_version"], told["ok"]) == (2, True)
+    assert all(set(finding) == {"name", "level", "message", "fix"} for finding in told["findings"])
     assert all(finding["fix"] for finding in told["findings"] if finding["level"] != "ok")
 
 
@@ -65,28 +65,29 @@ def test_a_check_that_breaks_is_a_line_and_hides_nothing() -> None:
 
     findings = run_checks([("odd", broken), ("none", lambda: None), ("even", lambda: Finding("even", "ok", "fine"))])
     assert [(finding.name, finding.level) for finding in findings] == [("odd", "warn"), ("even", "ok")]
-    assert findings[0].message.startswith("this check is broken: IndexError: list index out of range (test_doctor.py:")
+    assert findings[0].message.startswith("this check failed: IndexError: list index out of range (test_doctor.py:")
     assert not has_failures(findings)
 
 
 def test_the_screen_can_be_read_without_colour() -> None:
     findings = [
         Finding("disk", "fail", "full", "make room"),
-        Finding("heat", "warn", "hot", "a fan"),
+        Finding("power", "warn", "weak", "a supply"),
         Finding("a", "ok", "b"),
     ]
     assert click.unstyle(as_text(findings)).splitlines() == [
-        "fail  disk  full",
-        "            -> make room",
-        "warn  heat  hot",
-        "            -> a fan",
-        "ok    a     b",
+        "fail  disk   full",
+        "             -> make room",
+        "warn  power  weak",
+        "             -> a supply",
+        "ok    a      b",
         "",
-        "1 to mend, 1 to know",
+        "1 error, 1 warning",
     ]
     assert "\x1b[31m" in as_text(findings)
     assert as_json(findings)["ok"] is False
-    assert as_text([]).endswith("all is well")
+    assert as_text([*findings, *findings]).endswith("2 errors, 2 warnings")
+    assert as_text([]).endswith("no problems found")
 
 
 # Python and what is installed
@@ -110,7 +111,7 @@ def broken_package(folder: Path, name: str, body: str) -> str:
 )
 def test_an_interpreter_that_fails_or_crashes_is_one_line(tmp_path: Path, body: str, says: str, cure: str) -> None:
     code = broken_package(tmp_path / "site", "ai_edge_litert", body)
-    done = doctor("--folder", str(tmp_path), "--json", code=code)
+    done = doctor("--log-dir", str(tmp_path), "--json", code=code)
     finding = found(done)["interpreter"]
     assert done.returncode == 1
     assert finding["level"] == "fail"
@@ -122,26 +123,26 @@ def test_no_interpreter(tmp_path: Path) -> None:
     body = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)"
     broken_package(tmp_path / "site", "tflite_runtime", body)
     code = broken_package(tmp_path / "site", "ai_edge_litert", body)
-    done = doctor("--folder", str(tmp_path), "--json", code=code)
+    done = doctor("--log-dir", str(tmp_path), "--json", code=code)
     assert done.returncode == 1
-    assert found(done)["interpreter"]["fix"] == "pip install 'pocketsight[board]'"
+    assert found(done)["interpreter"]["fix"] == install_command("board")
     assert "no TFLite interpreter is installed" in found(done)["models"]["message"]
 
 
 def test_no_opencv(tmp_path: Path) -> None:
     body = "raise ModuleNotFoundError(\"No module named 'cv2'\", name='cv2')"
-    done = doctor("--folder", str(tmp_path), "--json", code=broken_package(tmp_path / "site", "cv2", body))
+    done = doctor("--log-dir", str(tmp_path), "--json", code=broken_package(tmp_path / "site", "cv2", body))
     findings = found(done)
     assert done.returncode == 1
     assert findings["OpenCV"]["level"] == "fail"
-    assert "pocketsight[opencv]" in findings["OpenCV"]["fix"]
+    assert install_command("opencv") in findings["OpenCV"]["fix"]
     assert "python3-opencv" in findings["models"]["fix"]
     assert findings["interpreter"]["level"] == "ok"
 
 
 def test_no_numpy_still_gives_a_screen(tmp_path: Path) -> None:
     body = "raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')"
-    done = doctor("--folder", str(tmp_path), "--json", code=broken_package(tmp_path / "site", "numpy", body))
+    done = doctor("--log-dir", str(tmp_path), "--json", code=broken_package(tmp_path / "site", "numpy", body))
     assert "numpy" in found(done)["interpreter"]["fix"]
 
 
@@ -195,23 +196,23 @@ def test_picamera2_built_for_another_numpy(tmp_path: Path) -> None:
 def test_a_model_cut_short(tmp_path: Path) -> None:
     cut = tmp_path / "cut.tflite"
     cut.write_bytes(DETECTOR.read_bytes()[:100_000])
-    done = doctor("--detector", str(cut), "--folder", str(tmp_path), "--json")
+    done = doctor("--detector", str(cut), "--log-dir", str(tmp_path), "--json")
     assert done.returncode == 1
     assert f"{cut} is cut short" in found(done)["models"]["message"]
     assert found(done)["interpreter"]["level"] == "ok"
 
 
 def test_a_model_with_one_bit_turned(tmp_path: Path) -> None:
-    data = bytearray(SENTIMENT.read_bytes())
+    data = bytearray(CLASSIFIER.read_bytes())
     data[5000] ^= 1
     (tmp_path / "turned.tflite").write_bytes(data)
     finding = packages.check_models(DETECTOR, tmp_path / "turned.tflite")
     assert finding.level == "fail"
-    assert "was changed or damaged" in finding.message
+    assert "is damaged" in finding.message
 
 
 def test_models_that_were_swapped_and_one_that_is_missing(tmp_path: Path) -> None:
-    swapped = packages.check_models(SENTIMENT, DETECTOR)
+    swapped = packages.check_models(CLASSIFIER, DETECTOR)
     assert (swapped.level, swapped.fix) == ("fail", "give --detector a detector model")
     missing = packages.check_models(DETECTOR, tmp_path / "none.tflite")
     assert missing.level == "fail"
@@ -219,22 +220,22 @@ def test_models_that_were_swapped_and_one_that_is_missing(tmp_path: Path) -> Non
 
 
 def test_the_shipped_models_run() -> None:
-    finding = packages.check_models(DETECTOR, SENTIMENT)
+    finding = packages.check_models(DETECTOR, CLASSIFIER)
     assert finding.level == "ok"
     assert "happy or sad" in finding.message
 
 
 def test_a_file_of_settings(tmp_path: Path) -> None:
     path = tmp_path / "pocketsight.toml"
-    path.write_text("fps = 5\n")
+    path.write_text("[camera]\nfps = 5\n")
     assert check_config(path).message == f"1 in {path}"
-    path.write_text("fsp = 5\n")
+    path.write_text("[camera]\nfsp = 5\n")
     finding = check_config(path)
     assert finding.level == "fail"
-    assert "'fsp'" in finding.message and "'fps'" in finding.message
-    done = doctor("--folder", str(tmp_path), "--json", "--config", str(path))
+    assert "'camera.fsp'" in finding.message and "camera.fps" in finding.message
+    done = doctor("--log-dir", str(tmp_path), "--json", "--config", str(path))
     assert (done.returncode, found(done)["settings"]["level"]) == (1, "fail")
 
 
 def test_the_example_picture_is_no_model() -> None:
-    assert packages.check_models(EXAMPLE_IMAGE, SENTIMENT).message.startswith(f"{EXAMPLE_IMAGE} is not a model file")
+    assert packages.check_models(EXAMPLE_IMAGE, CLASSIFIER).message.startswith(f"{EXAMPLE_IMAGE} is not a model file")

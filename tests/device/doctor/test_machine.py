@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pocketsight.device.camera.devices import find_holders
 from pocketsight.device.doctor import hardware, system
 from pocketsight.device.doctor.report import Finding
 from pocketsight.device.system.sensors import BoardInfo, SensorReading
@@ -33,7 +34,7 @@ def test_no_camera(tmp_path: Path) -> None:
 def test_the_codecs_of_a_pi_are_no_cameras(tmp_path: Path) -> None:
     for number, name in [(10, "bcm2835-codec-decode"), (13, "bcm2835-isp-output0"), (19, "rpi-hevc-dec")]:
         camera(tmp_path, number, name)
-    assert hardware.check_camera(True, tmp_path).message.startswith("none")
+    assert hardware.check_camera(True, tmp_path).message.startswith("no camera")
     camera(tmp_path, 0, "unicam-image")
     camera(tmp_path, 2, "HD Webcam: HD Webcam")
     camera(tmp_path, 3, "HD Webcam: HD Webcam")  # its metadata
@@ -47,14 +48,16 @@ def test_who_holds_the_camera_is_named(tmp_path: Path) -> None:
         (tmp_path / "proc" / number / "fd").mkdir()
         (tmp_path / "proc" / number / "fd" / "3").symlink_to(target)
     finding = hardware.check_camera(False, tmp_path)
-    assert (finding.level, finding.message) == ("warn", "video0 (HD Webcam), held by cheese (4711)")
+    assert (finding.level, finding.message) == ("warn", "video0 (HD Webcam), used by cheese (pid 4711)")
     plant(tmp_path, **{"proc/4711/comm": "pocketsight"})
     assert hardware.check_camera(False, tmp_path).level == "ok"  # it is meant to
 
 
 def test_a_real_holder_of_a_real_file_is_found(tmp_path: Path) -> None:
     with open(tmp_path / "video0", "w") as file, running(["sleep", "60"], stdin=file) as other:  # ours does not count
-        assert hardware.find_holders([tmp_path / "video0"]) == [f"sleep ({other.pid})"]
+        assert [(each.name, each.pid) for each in find_holders([tmp_path / "video0"]) if each.pid != os.getpid()] == [
+            ("sleep", other.pid)
+        ]
 
 
 def test_a_camera_that_this_user_may_not_use(tmp_path: Path) -> None:
@@ -64,7 +67,7 @@ def test_a_camera_that_this_user_may_not_use(tmp_path: Path) -> None:
     refused = hardware.check_permissions(tmp_path, can_access=lambda path: False)
     assert allowed and allowed.level == "ok"
     assert refused and refused.level == "fail"
-    assert refused.message.startswith("/dev/video0 may not be used")
+    assert refused.message == "this user may not open /dev/video0"
     assert "usermod -aG" in refused.fix or "log out" in refused.fix
 
 
@@ -137,10 +140,10 @@ def test_a_coral_that_is_awaited_and_not_plugged_in(tmp_path: Path) -> None:
     assert hardware.check_coral(tmp_path, compiled=[compiled]) is None
     plant(tmp_path, **{"usr/lib/x86_64-linux-gnu/libedgetpu.so.1": ""})
     library = hardware.check_coral(tmp_path, compiled=[compiled])
-    assert library and library.message == "none is plugged in, though libedgetpu.so.1 is here; the CPU does the work"
+    assert library and library.message == "no Coral is connected, although libedgetpu.so.1 exists; the CPU is used"
     compiled.touch()
     awaited = hardware.check_coral(tmp_path, compiled=[compiled])
-    assert awaited and (awaited.level, "detector_edgetpu.tflite is here" in awaited.message) == ("warn", True)
+    assert awaited and (awaited.level, "detector_edgetpu.tflite exists" in awaited.message) == ("warn", True)
     assert "1a6e:089a or 18d1:9302" in awaited.fix
 
 
@@ -159,7 +162,9 @@ QUIET = SensorReading(temperature=48.0, throttled=False, under_voltage=False)
         (hardware.check_power, SensorReading(under_voltage=True), "warn"),
     ],
 )
-def test_heat_and_power(check: Callable[[SensorReading], Finding | None], board: SensorReading, level: str) -> None:
+def test_temperature_and_power(
+    check: Callable[[SensorReading], Finding | None], board: SensorReading, level: str
+) -> None:
     finding = check(board)
     assert finding and finding.level == level
     assert bool(finding.fix) == (level == "warn")
@@ -203,7 +208,7 @@ def test_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
         (begin, "only 0.0 GB free", "make room"),
     ):
         command = [*unshare, "sh", "-c", script + 'shift; exec "$@"', "sh", str(disk)]
-        ours = [sys.executable, "-c", DOCTOR, "--folder", str(disk), "--json"]
+        ours = [sys.executable, "-c", DOCTOR, "--log-dir", str(disk), "--json"]
         done = subprocess.run([*command, *ours], capture_output=True, text=True, timeout=120)
         finding = found(done)["disk"]
         assert (done.returncode, finding["level"]) == (1, "fail")
@@ -253,5 +258,5 @@ def test_a_port_that_is_taken_names_who_took_it() -> None:
         number = taken.getsockname()[1]
         finding = system.check_port(number)
         assert finding.level == "warn"
-        assert f"({os.getpid()})" in finding.message
+        assert f"(pid {os.getpid()})" in finding.message
     assert system.check_port(number).level == "ok"

@@ -1,4 +1,4 @@
-"""Models on a Coral: the real interpreter with a library in the place of libedgetpu, and the errors of the field."""
+"""Models on a Coral: the real interpreter with a stand-in for libedgetpu, and the errors that users see."""
 
 import shutil
 from dataclasses import replace
@@ -111,7 +111,7 @@ def test_info_needs_no_coral(models: Path) -> None:
     assert found["operators"] == {"edgetpu-custom-op": 1}
     assert found["outputs"]["logits"]["shape"] == [1, 6]
     assert found["interpreter"].endswith(" and a Coral")
-    assert "compiled" in CliRunner().invoke(main, ["info", str(models / "detector_edgetpu.tflite")]).output
+    assert "source_sha256" in CliRunner().invoke(main, ["info", str(models / "detector_edgetpu.tflite")]).output
 
 
 # What keeps it from running
@@ -141,21 +141,21 @@ FIELD = [
 ]
 
 
-@pytest.mark.parametrize(("error", "plugged", "says"), FIELD)
+@pytest.mark.parametrize(("error", "plugged", "message"), FIELD)
 def test_each_error_of_the_field_has_its_cure(
-    models: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, plugged: list[tuple[str, str]], says: str
+    models: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, plugged: list[tuple[str, str]], message: str
 ) -> None:
     def fails(library: str, options: dict[str, str]) -> None:
         raise error
 
-    def trouble(found: coral_devices.CoralDevice) -> tuple[str, str] | None:
+    def access_problem(found: coral_devices.CoralDevice) -> tuple[str, str] | None:
         there = str(found.device) in ("/dev/null", "/proc/1/mem")
         root = Path("/") if there else Path("/nowhere")
         device = found.device if there else root / found.device.relative_to("/")
         return seen(coral_devices.CoralDevice(found.bus, device), root, lambda path: path == Path("/dev/null"))
 
     seen = coral_devices.find_access_problem
-    monkeypatch.setattr(coral_devices, "find_access_problem", trouble)
+    monkeypatch.setattr(coral_devices, "find_access_problem", access_problem)
     monkeypatch.setattr(
         coral_devices,
         "find_corals",
@@ -165,9 +165,9 @@ def test_each_error_of_the_field_has_its_cure(
     monkeypatch.setattr(coral_fallback, "Delegate", fails)
     with pytest.raises(ModelError) as raised:
         load_model(models / "detector.tflite", threads=1, delegate="edgetpu")
-    assert says in str(raised.value) and "\n" not in str(raised.value)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
     loaded = load_model(models / "detector.tflite", threads=1)
-    assert isinstance(loaded.infer, FallbackModel) and says in loaded.infer.fallback_reason
+    assert isinstance(loaded.infer, FallbackModel) and message in loaded.infer.fallback_reason
     assert loaded.infer.fallback_reason.endswith("; the CPU runs detector.tflite")
     assert active_delegate(loaded) == "cpu" and not on_coral(loaded)
 
@@ -186,13 +186,13 @@ def test_a_library_that_is_missing_or_no_delegate(
 ) -> None:
     broken = tmp_path / "broken.so"
     broken.write_text("no library")
-    for name, says in [
+    for name, message in [
         ("libpocketsight-no-such.so.1", "is not installed"),
         (str(broken), "does not load"),
         ("libc.so.6", "is not the library of a delegate"),
     ]:
         monkeypatch.setattr(coral_fallback, "LIBEDGETPU", name)
-        with pytest.raises(ModelError, match=says):
+        with pytest.raises(ModelError, match=message):
             load_model(models / "detector.tflite", threads=1, delegate="edgetpu")
     assert capfd.readouterr().err == ""  # the runtime's own class complains from its destructor
 

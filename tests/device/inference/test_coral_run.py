@@ -1,4 +1,4 @@
-"""A whole run, and a measurement, on a Coral that goes and comes."""
+"""A run and a benchmark on a Coral that is unplugged and comes back."""
 
 import json
 import time
@@ -48,7 +48,7 @@ def step(run: Run, times: int = 3) -> list[int]:
 
 def test_a_run_goes_on_while_the_coral_goes_and_comes(models: Path, device: Path, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    plan = RunConfig(
+    config = RunConfig(
         "x",
         (240, 320),
         models / "detector.tflite",
@@ -58,8 +58,8 @@ def test_a_run_goes_on_while_the_coral_goes_and_comes(models: Path, device: Path
         log=(str(log),),
         verify=False,
     )
-    with open_run(plan, Camera(frames(), "x")) as run:
-        assert step(run) == [0, 0, 0]  # the stand-in sees nobody
+    with open_run(config, Camera(frames(), "x")) as run:
+        assert step(run) == [0, 0, 0]  # the stand-in finds no face
         unplug(device)
         assert step(run) == [1, 1, 1]
         (device / "plugged").touch()
@@ -73,12 +73,12 @@ def test_a_run_goes_on_while_the_coral_goes_and_comes(models: Path, device: Path
         ]
         run.finish()
     faults = [entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault"]
-    assert [(entry["what"], entry["begun"]) for entry in faults] == [("edgetpu lost", True), ("edgetpu lost", False)]
+    assert [(entry["event"], entry["active"]) for entry in faults] == [("edgetpu lost", True), ("edgetpu lost", False)]
 
 
 def test_the_loop_itself_sees_to_it_that_the_coral_is_tried_again(models: Path, device: Path, tmp_path: Path) -> None:
     unplug(device)
-    plan = RunConfig(
+    config = RunConfig(
         "x",
         (240, 320),
         models / "detector.tflite",
@@ -88,7 +88,7 @@ def test_the_loop_itself_sees_to_it_that_the_coral_is_tried_again(models: Path, 
         log=(str(tmp_path / "l.jsonl"),),
         verify=False,
     )
-    with open_run(plan, Camera(frames(), "x")) as run:
+    with open_run(config, Camera(frames(), "x")) as run:
         assert step(run, 1) == [1]
         assert list(run.faults.active) == ["edgetpu lost"]
         (device / "plugged").touch()
@@ -114,8 +114,9 @@ def test_the_command_tells_on_its_screen(
         "--log",
         str(tmp_path / "l.jsonl"),
     ]
-    assert CliRunner().invoke(main, words).exit_code == 0
-    screen = capfd.readouterr().err
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0
+    screen = done.stderr + capfd.readouterr().err
     assert screen.count("edgetpu lost") == 1 and "no Coral is plugged in" in screen
     done = CliRunner().invoke(main, [*words, "--delegate", "edgetpu"])
     assert done.exit_code == 1 and done.stderr.startswith("Error: no Coral is plugged in: plug it into")
@@ -126,11 +127,11 @@ def test_the_command_tells_on_its_screen(
 @pytest.mark.parametrize("word", ["tpu", "edgetpu:", "edgetpu:usb:", "edgetpu:firewire", "edgetpu:-1", "AUTO", ""])
 def test_a_delegate_that_is_none(word: str) -> None:
     done = CliRunner().invoke(main, ["bench", "--delegate", word])
-    assert done.exit_code == 2 and "is none of auto, cpu, edgetpu" in done.output
+    assert done.exit_code == 2 and "is not one of auto, cpu, edgetpu" in done.output
 
 
 def test_bench_says_what_ran(models: Path, device: Path) -> None:
-    plan = RunConfig(
+    config = RunConfig(
         str(EXAMPLE_IMAGE),
         (240, 320),
         models / "detector.tflite",
@@ -140,8 +141,8 @@ def test_bench_says_what_ran(models: Path, device: Path) -> None:
         idle_fps=0,
         verify=False,
     )
-    assert [model["delegate"] for model in run_benchmark(plan, 1)["models"]] == ["edgetpu", "edgetpu"]
-    assert run_benchmark(replace(plan, delegate="cpu"), 1)["models"][0]["delegate"] == "XNNPACK"
+    assert [model["delegate"] for model in run_benchmark(config, 1)["models"]] == ["edgetpu", "edgetpu"]
+    assert run_benchmark(replace(config, delegate="cpu"), 1)["models"][0]["delegate"] == "XNNPACK"
     paths = [models / "detector.tflite", models / "detector_edgetpu.tflite"]
     rows = benchmark_models(paths, str(EXAMPLE_IMAGE), (240, 320), 1, 2, 1)["models"]
     assert [row["delegate"] for row in rows] == ["XNNPACK", "edgetpu"]  # the very files
@@ -155,7 +156,7 @@ def test_bench_does_not_mix_two_machines(models: Path, device: Path, monkeypatch
             yield frame
 
     monkeypatch.setattr(module, "repeat_image", lambda source: Camera(unplugged_at_the_third(), source))
-    plan = RunConfig(
+    config = RunConfig(
         "x",
         (240, 320),
         models / "detector.tflite",
@@ -165,13 +166,13 @@ def test_bench_does_not_mix_two_machines(models: Path, device: Path, monkeypatch
         idle_fps=0,
         verify=False,
     )
-    with pytest.raises(ModelError, match="a Coral came or went while it was measured"):
-        run_benchmark(plan, 1)
+    with pytest.raises(ModelError, match="a Coral appeared or disappeared during the measurement"):
+        run_benchmark(config, 1)
 
 
 def test_a_coral_that_computes_something_else_is_an_error_if_it_was_asked_for(models: Path, device: Path) -> None:
     words = ["run", "--camera", str(EXAMPLE_IMAGE), "--detector", str(models / "detector.tflite"), "--threads", "1"]
-    done = CliRunner().invoke(main, [*words, "--delegate", "edgetpu"])  # the stand-in sees nobody, whatever it is shown
+    done = CliRunner().invoke(main, [*words, "--delegate", "edgetpu"])  # the stand-in finds no face in any image
     assert done.exit_code == 1 and "computes something else on this Coral than where it was exported" in done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.endswith("detector.tflite --delegate edgetpu\n")
     said = CliRunner().invoke(main, ["verify", str(models / "detector.tflite"), "--delegate", "edgetpu"])
@@ -181,10 +182,10 @@ def test_a_coral_that_computes_something_else_is_an_error_if_it_was_asked_for(mo
 
 def test_the_cpu_takes_over_from_a_coral_that_computes_otherwise(models: Path, device: Path, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
-    plan = RunConfig(
+    config = RunConfig(
         "x", (240, 320), models / "detector.tflite", models / "sentiment.tflite", 1, idle_fps=0, log=(str(log),)
     )
-    with open_run(plan, Camera(frames(), "x")) as run:
+    with open_run(config, Camera(frames(), "x")) as run:
         for _ in range(2):
             assert step(run) == [1, 1, 1]
             run.housekeeping.edgetpu_monitor.tick(time.monotonic() + 100)
@@ -195,7 +196,7 @@ def test_the_cpu_takes_over_from_a_coral_that_computes_otherwise(models: Path, d
         run.finish()
     assert len(opened(device)) == 4  # two at the start; then the first of the two fails
     (fault,) = (entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault")
-    assert fault["what"] == "edgetpu lost" and fault["begun"]
+    assert fault["event"] == "edgetpu lost" and fault["active"]
     assert "computes something else on this Coral" in fault["detail"]
     assert fault["detail"].endswith("the CPU runs detector.tflite")
 
@@ -229,7 +230,7 @@ def test_a_coral_that_vanishes_while_it_is_asked_for_its_golden_output(
 
 
 def test_bench_does_not_time_a_coral_that_computes_something_else(models: Path, device: Path) -> None:
-    plan = RunConfig(
+    config = RunConfig(
         str(EXAMPLE_IMAGE),
         (240, 320),
         models / "detector.tflite",
@@ -238,4 +239,4 @@ def test_bench_does_not_time_a_coral_that_computes_something_else(models: Path, 
         max_frames=2,
         idle_fps=0,
     )
-    assert [model["delegate"] for model in run_benchmark(plan, 1)["models"]] == ["XNNPACK", "XNNPACK"]
+    assert [model["delegate"] for model in run_benchmark(config, 1)["models"]] == ["XNNPACK", "XNNPACK"]

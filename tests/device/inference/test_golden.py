@@ -18,6 +18,7 @@ from pocketsight.device.inference import golden, interpreter
 from pocketsight.device.inference.golden import Golden, read, replay, zip_entries
 from pocketsight.device.inference.interpreter import Model, load_on_cpu
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
+from pocketsight.device.inference.model_loader import load_model
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR
 from pocketsight.device.vision.image import Image
@@ -75,27 +76,30 @@ def test_what_rounding_does_is_forgiven_and_more_is_not(tmp_path: Path, by: int,
     path = with_golden(tmp_path / "a.tflite", changed(goldens, by))
     said = run("verify", path, status=int(verdict == "FAILED"))
     assert f"a.tflite: {verdict}" in said and "in output box_8 of input 0 at (" in said
-    assert ("Error: not to be trusted here" in said) == (verdict == "FAILED")
+    assert ("Error: not reliable on this machine" in said) == (verdict == "FAILED")
     assert ("try another version of the interpreter" in said) == (verdict == "FAILED")
 
 
 def test_verify_of_what_never_ran_blames_no_interpreter(tmp_path: Path) -> None:
     said = run("verify", SHIPPED, tmp_path / "none.tflite", status=1)
-    assert said.count("FAILED") == 1 and said.rstrip().endswith("none.tflite; see why above")
+    assert said.count("FAILED") == 1 and said.rstrip().endswith("none.tflite; the reason is above")
 
 
 def test_a_run_refuses_a_model_that_computes_something_else_unless_told(tmp_path: Path) -> None:
     goldens = make_golden_inputs(load_on_cpu(SHIPPED, threads=1).infer, read_model_file(SHIPPED)[1].input_size)
     path = with_golden(tmp_path / "a.tflite", changed(goldens, 40))
+    with pytest.raises(ModelError, match="computes something else here"):
+        load_model(path, threads=1, verify=True)
+    assert load_model(path, threads=1).spec.task == "detector"
     words = "run", "--camera", EXAMPLE_IMAGE, "--detector", path, "--threads", 1
     assert "computes something else here than where it was exported: 40 steps apart" in run(*words, status=1)
-    assert "faces in them: 1 happy" in run(*words, "--no-verify")
+    assert "faces: 1 happy" in run(*words, "--no-verify")
 
 
 def test_a_model_without_golden_inputs_runs_and_says_so(tmp_path: Path) -> None:
     path = with_golden(tmp_path / "a.tflite", [])
     assert "has no golden inputs; export it again" in run("verify", path)
-    assert "faces in them: 1 happy" in run("run", "--camera", EXAMPLE_IMAGE, "--detector", path, "--threads", 1)
+    assert "faces: 1 happy" in run("run", "--camera", EXAMPLE_IMAGE, "--detector", path, "--threads", 1)
 
 
 def test_damaged_golden_inputs_are_one_line(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_flatbuffer_that_is_none_is_refused_in_one_line(tmp_path: Path) -> Non
         ("temperature", True),
         ("temperature", float("nan")),
         ("temperature", float("inf")),
-        ("colour", "red"),
+        ("color", "red"),
     ],
 )
 def test_a_manifest_that_cannot_be_true_is_refused(fact: str, value: object) -> None:
@@ -170,7 +170,7 @@ def test_a_detector_has_no_smoothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("smoothing", "says"),
+    ("smoothing", "message"),
     [
         ({"time_constant": -0.1}, "smoothing time_constant -0.1 is not seconds, 0 to 3600"),
         ({"time_constant": float("inf")}, "smoothing time_constant inf is not seconds"),
@@ -186,7 +186,7 @@ def test_a_detector_has_no_smoothing() -> None:
         ("calm", "does not name time_constant, hysteresis and min_duration"),
     ],
 )
-def test_a_smoothing_that_cannot_be_is_refused(smoothing: object, says: str) -> None:
+def test_a_smoothing_that_cannot_be_is_refused(smoothing: object, message: str) -> None:
     with pytest.raises(ModelError, match=r"here\.tflite") as raised:
         with_smoothing(CLASSIFIER, smoothing)
-    assert says in str(raised.value) and "\n" not in str(raised.value)
+    assert message in str(raised.value) and "\n" not in str(raised.value)

@@ -209,7 +209,7 @@ def test_a_black_picture_and_a_frozen_camera_are_told_once(
     found = take("0", tmp_path / "out", count=5, every=0, countdown=0)
     black, same = capsys.readouterr().err.splitlines()
     assert black.startswith(f"warning: {found.session}_0001.jpg is nearly black")
-    assert same.startswith(f"warning: {found.session}_0002.jpg is the same as the one before")
+    assert same.startswith(f"warning: {found.session}_0002.jpg is identical to the one before")
     live(monkeypatch, noise)
     take("0", tmp_path / "out", count=5, every=0, countdown=0)
     assert capsys.readouterr().err == ""
@@ -217,7 +217,7 @@ def test_a_black_picture_and_a_frozen_camera_are_told_once(
 
 def test_a_camera_that_vanishes_leaves_what_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     live(monkeypatch, lambda number: noise(number) if number < 30 else None)
-    with pytest.raises(CameraError, match=r"stopped giving frames after 30.*; \d+ pictures taken before stay in"):
+    with pytest.raises(CameraError, match=r"stopped giving frames after 30.*; \d+ pictures saved before are kept in"):
         take("0", tmp_path / "out", every=0, countdown=0)
     assert len(list_images(tmp_path / "out")) > 3
 
@@ -248,7 +248,7 @@ def test_a_disk_that_fills_up_keeps_whole_pictures(tmp_path: Path) -> None:
     assert {read_image(path).shape for path in whole} == {(100, 100, 3)}
     assert len(whole) == len(os.listdir(kept)) < 12
     (line,) = done.stderr.splitlines()
-    assert f"cannot be written: No space left on device; {len(whole)} pictures taken before stay in {disk}" in line
+    assert f"cannot be written: No space left on device; {len(whole)} pictures saved before are kept in {disk}" in line
 
 
 def test_what_the_viewer_sees_is_mirrored_and_written_on() -> None:

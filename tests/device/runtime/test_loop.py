@@ -18,9 +18,9 @@ import pytest
 from pocketsight.device.inference.shipped import MODELS_DIR
 from tests.support.processes import running, until
 
-POCKETSIGHT = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]
+POCKETSIGHT = [sys.executable, "-c", "import pocketsight.device.cli.main as c; c.main(prog_name='pocketsight')"]
 STUCK = (  # the detector hangs at its thirtieth frame, as a driver would: without a word
-    "import time, pocketsight.device.cli as c, pocketsight.device.interpreter as i\n"
+    "import time, pocketsight.device.cli.main as c, pocketsight.device.inference.interpreter as i\n"
     "call, count = i.TfliteModel.__call__, iter(range(10**9))\n"
     "def hang(self, image):\n"
     "    if next(count) == 30: time.sleep(1000)\n"
@@ -33,7 +33,7 @@ SET = (  # somebody sets the clock an hour on, and three seconds later back
     "import time\n"
     "wall, begun = time.time, time.monotonic()\n"
     "time.time = lambda: wall() + 3600 * (4 < time.monotonic() - begun < 7)\n"
-    "import pocketsight.device.cli as c\n"
+    "import pocketsight.device.cli.main as c\n"
     "c.main(prog_name='pocketsight')"
 )
 FULL = """
@@ -79,7 +79,7 @@ def test_each_sink_gets_the_same_events(tmp_path: Path) -> None:
     with run(tmp_path, "--camera", "synthetic", "--max-frames", "150", *words) as process:
         assert process.wait(timeout=60) == 0, said(tmp_path)
     lines = entries(places[0])
-    assert {entry["what"] for entry in lines} >= {"appeared", "left"}
+    assert {entry["event"] for entry in lines} >= {"appeared", "left"}
     assert len({entry["id"] for entry in lines}) == len(lines)
     with sqlite3.connect(places[1]) as database:
         rows = database.execute("select id from entries order by rowid").fetchall()
@@ -98,8 +98,8 @@ def test_a_file_is_logged_frame_by_frame_without_loss(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 0
     found = entries(tmp_path / "log.jsonl")
     assert [entry["frame"] for entry in found] == list(range(60))
-    assert all(len(entry["faces"]) == 1 and "track" not in entry["faces"][0] for entry in found)
-    assert all(entry["age"] >= 0 and entry["kind"] == "frame" for entry in found)
+    assert all(len(entry["faces"]) == 1 and "track_id" not in entry["faces"][0] for entry in found)
+    assert all(entry["latency_ms"] >= 0 and entry["kind"] == "frame" for entry in found)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -111,8 +111,8 @@ def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: signal.S
     found = entries(tmp_path / "log.jsonl")
     numbers = [entry["frame"] for entry in found if entry["kind"] == "frame"]
     assert numbers == sorted(numbers) and len(numbers) > 20
-    appeared = {entry["track"] for entry in found if entry.get("what") == "appeared"}
-    assert appeared == {entry["track"] for entry in found if entry.get("what") == "left"}
+    appeared = {entry["track_id"] for entry in found if entry.get("event") == "appeared"}
+    assert appeared == {entry["track_id"] for entry in found if entry.get("event") == "left"}
 
 
 def entries_so_far(folder: Path) -> list[str]:
@@ -145,18 +145,18 @@ def test_a_log_that_cannot_be_written_any_more_does_not_hold_up_the_end(tmp_path
 
 def test_settings_are_read_again_on_sighup_and_wrong_ones_change_nothing(tmp_path: Path) -> None:
     config = tmp_path / "pocketsight.toml"
-    config.write_text("log-level = 'events'\n")
+    config.write_text("[log]\nlevel = 'events'\n")
     with run(tmp_path, "--camera", "synthetic", "--config", str(config)) as process:
         until(lambda: "appeared" in "".join(entries_so_far(tmp_path)))
         assert '"kind":"frame"' not in "".join(entries_so_far(tmp_path))
-        config.write_text("log-level = 'everything'\n")
+        config.write_text("[log]\nlevel = 'everything'\n")
         process.send_signal(signal.SIGHUP)
         until(lambda: "settings refused" in said(tmp_path))
-        assert "log-level = 'everything' must be one of 'frames', 'events'" in said(tmp_path)
-        config.write_text("log-level = 'frames'\nblur = true\n")
+        assert "log.level = 'everything' must be one of 'frames', 'events'" in said(tmp_path)
+        config.write_text("[log]\nlevel = 'frames'\n[run]\nblur = true\n")
         process.send_signal(signal.SIGHUP)
         until(lambda: '"kind":"frame"' in "".join(entries_so_far(tmp_path)))
-        assert "taken over: log_level; only a restart changes blur" in said(tmp_path)
+        assert "applied: --log-level; restart to change --blur" in said(tmp_path)
         stop(process)
         assert process.returncode == 0
 
@@ -231,11 +231,11 @@ def test_a_clock_that_is_set_disturbs_no_duration_and_is_told(tmp_path: Path) ->
         stop(process)
         assert process.returncode == 0, said(tmp_path)
     found = entries(tmp_path / "log.jsonl")
-    jumps = [entry["detail"] for entry in found if entry["what"] == "clock set"]
+    jumps = [entry["detail"] for entry in found if entry["event"] == "clock set"]
     assert jumps[0].startswith("by +3600") and jumps[1].startswith("by -3600")
-    lasted = [entry["seconds"] for entry in found if entry["what"] == "left"]
+    lasted = [entry["duration_s"] for entry in found if entry["event"] == "left"]
     assert lasted and all(0 <= seconds < 60 for seconds in lasted)
-    assert {entry["what"] for entry in found} <= {"appeared", "changed", "left", "clock set"}  # no false alarm
+    assert {entry["event"] for entry in found} <= {"appeared", "changed", "left", "clock set"}  # no false alarm
 
 
 @pytest.mark.debian("unshare")

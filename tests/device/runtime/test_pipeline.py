@@ -30,26 +30,26 @@ def test_a_frame_becomes_a_line_in_frame_pixels() -> None:
     (_, first), (_, record) = process_frames(frames, FACE, HAPPY)
     assert first.faces == []  # a face is followed from its second sight
     line = entry_of(record)
-    assert (line["v"], line["kind"], line["frame"], line["age"], line["synced"]) == (1, "frame", 8, 12.3, True)
+    assert (line["v"], line["kind"], line["frame"], line["latency_ms"], line["clock_synced"]) == (2, "frame", 8, 12.3, True)
     assert datetime.fromisoformat(line["time"]).timestamp() == 1.5
     assert line["time"].endswith("+00:00")
     assert "source" not in line
     (face,) = line["faces"]
     assert face["box"] == [32, 32, 96, 96]  # the model saw half the size
-    assert (face["track"], face["score"], face["classifier"], face["sentiment_score"]) == (1, 1, "happy", 0.881)
-    assert list(line["ms"]) == ["wait", "fit", "detect", "decode", "track", "crop", "classify", "whole"]
+    assert (face["track_id"], face["score"], face["label"], face["label_score"]) == (1, 1, "happy", 0.881)
+    assert list(line["stages_ms"]) == ["wait", "preprocess", "detect", "postprocess", "track", "crop", "classify", "total"]
 
 
 def test_a_picture_is_named_in_its_line_and_its_faces_have_no_numbers() -> None:
     ((_, record),) = process_frames([Frame(FRAME, 0, 0.0, "a/b.jpg")], FACE, HAPPY)
     line = entry_of(record)
-    assert line["source"] == "a/b.jpg" and "track" not in line["faces"][0]
+    assert line["source"] == "a/b.jpg" and "track_id" not in line["faces"][0]
 
 
 def test_stages_add_up_to_the_whole() -> None:
     _, (_, record) = process_frames([Frame(FRAME, n, 0.0, captured_monotonic=n / 20) for n in (0, 1)], FACE, HAPPY)
-    parts = sum(ms for stage, ms in record.stages_ms.items() if stage not in ("wait", "whole"))
-    assert 0.8 * record.stages_ms["whole"] < parts <= record.stages_ms["whole"]
+    parts = sum(ms for stage, ms in record.stages_ms.items() if stage not in ("wait", "total"))
+    assert 0.8 * record.stages_ms["total"] < parts <= record.stages_ms["total"]
 
 
 def looked(pipeline: Pipeline, count: int) -> list[FrameResult]:
@@ -118,8 +118,8 @@ def test_a_face_that_is_neither_is_unsure() -> None:
 
 
 def test_a_temperature_makes_it_less_sure_or_more_but_not_of_another_label() -> None:
-    for heat, label, score in ((1, "happy", 0.731), (2, "unsure", 0.622), (0.5, "happy", 0.881)):
-        answer = classify(FRAME, Box(0, 0, 50, 50), answering([1.0, 0.0], temperature=heat, threshold=0.7))
+    for temperature, label, score in ((1, "happy", 0.731), (2, "unsure", 0.622), (0.5, "happy", 0.881)):
+        answer = classify(FRAME, Box(0, 0, 50, 50), answering([1.0, 0.0], temperature=temperature, score_threshold=0.7))
         assert (answer.label, answer.best_index) == (label, 0)
         assert answer.score == pytest.approx(score, abs=1e-3)
 

@@ -125,31 +125,14 @@ def test_signals_in_quick_succession_do_not_stop_who_waits() -> None:
     """A handler that set the event itself would, now and then, wait for the lock that it interrupted."""
     program = (
         "import os, signal, threading, time\n"
-        "from pocketsight.device.screen import noticed\n"
+        "from pocketsight.device.system.signals import signal_events\n"
         "asked = threading.Event()\n"
         "def send():\n"
         "    for _ in range(3000): os.kill(os.getpid(), signal.SIGHUP); time.sleep(0.0002)\n"
-        "with noticed({signal.SIGHUP: asked}):\n"
+        "with signal_events({signal.SIGHUP: asked}):\n"
         "    sender = threading.Thread(target=send); sender.start()\n"
         "    while sender.is_alive(): asked.wait(0.0005); asked.clear()\n"
         "print('done')"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout == "done\n", done.stderr
-
-
-def test_lines_for_a_pipe_that_nobody_empties_hold_up_nobody() -> None:
-    program = (
-        "from pocketsight.device.screen import Speaker\n"
-        "speaker = Speaker()\n"
-        "for number in range(5000): speaker.say(f'{number} ' + 'x' * 200)\n"
-        "speaker.hush()\n"
-        "print('done')"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout and process.stdout.readline() == "done\n"
-        finally:
-            process.kill()

@@ -26,7 +26,7 @@ from tests.support.processes import running
 
 KILLS = 200
 SCRIPT = [sys.executable, str(PROJECT / "tests" / "support" / "log_faults.py")]
-ROOT = {**os.environ, "PYTHONPATH": str(PROJECT)}
+ROOT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))}
 
 
 def killed(path: Path, kills: int, seed: int) -> list[int]:

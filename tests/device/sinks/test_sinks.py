@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import LogError
+from pocketsight.device.faults import ignore_fault
 from pocketsight.device.results import LogEntry
-from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.sinks.base import DiskFull, RotationConfig
 from pocketsight.device.sinks.csv_file import CSV_COLUMNS, open_csv
 from pocketsight.device.sinks.factory import open_sinks
 from pocketsight.device.sinks.group import SinkGroup
 from pocketsight.device.sinks.jsonl import open_jsonl
+from pocketsight.device.sinks.mqtt.config import MqttConfig
 from pocketsight.device.sinks.rotation import list_rotated_files
 from pocketsight.device.sinks.text_file import TextFileSink
 from tests.support.entries import face, fault, frame
@@ -46,13 +47,8 @@ def write(sink: TextFileSink, *entries: LogEntry) -> None:
     sink.close()
 
 
-def quiet(what: str, begun: bool, detail: str) -> None:
-    """Nobody listens."""
-
-
 def opened(*targets: str, limits: RotationConfig = NONE) -> SinkGroup:
-    plan = RunConfig("0", (480, 640), Path(), Path(), log=targets)
-    return open_sinks(plan, limits, RunStatus("run", ("happy", "sad")), quiet)
+    return open_sinks(targets, limits, MqttConfig(), RunStatus("run", ("happy", "sad")), ignore_fault)
 
 
 def test_lines_are_appended_to_what_is_there(tmp_path: Path) -> None:
@@ -247,9 +243,10 @@ def test_a_named_pipe_is_a_log_that_ends_with_its_reader(tmp_path: Path) -> None
 
 PRINT = """
 import sys
-from pocketsight.device.sinks.jsonl import Output
+from pocketsight.device.sinks.jsonl import StdoutSink
 from pocketsight.device.errors import LogError
-output = Output()
+from pocketsight.device.faults import ignore_fault
+output = StdoutSink()
 try:
     for number in range(int(sys.argv[1])): output.write([{"frame": number, "more": "x" * 3000}])
 except LogError as error: sys.exit(f"Error: {error}")
@@ -296,12 +293,12 @@ def test_a_reader_who_has_seen_enough_is_noticed() -> None:
 
 def test_a_table_has_a_row_a_face(tmp_path: Path) -> None:
     log = open_csv(tmp_path / "log.csv", NONE)
-    changed = face(1, "changed") | {"was": "sad"}
+    changed = face(1, "changed") | {"previous": "sad"}
     write(log, face(0), fault(9), changed, frame(5, faces=2, source='a, "b"\nc.jpg'), frame(6, faces=0))
     found = rows(tmp_path / "log.csv")
     assert [row["kind"] for row in found] == ["face", "face", "frame", "frame"]
-    assert found[1]["what"] == "changed" and found[1]["was"] == "sad" and found[1]["left"] == "1.0"
-    assert found[2]["source"] == 'a, "b" c.jpg' and found[2]["sentiment"] == "sad" and found[2]["synced"] == ""
+    assert found[1]["event"] == "changed" and found[1]["previous"] == "sad" and found[1]["left"] == "1.0"
+    assert found[2]["source"] == 'a, "b" c.jpg' and found[2]["label"] == "sad" and found[2]["clock_synced"] == ""
     assert (tmp_path / "log.csv").read_bytes().count(b"\r\n") == 5
 
 
@@ -310,7 +307,7 @@ def test_a_table_goes_on_only_where_its_columns_fit(tmp_path: Path) -> None:
     for number in range(2):
         write(open_csv(path, NONE), face(number))
     assert len(rows(path)) == 2 and not list_rotated_files(path)
-    text = path.read_text().replace("sentiment_score", "mood")
+    text = path.read_text().replace("label_score", "mood")
     path.write_text(text)
     write(open_csv(path, NONE), face(2))
     assert [row["id"][-2:] for row in rows(path)] == ["-2"]
@@ -325,7 +322,7 @@ def test_a_torn_row_swallows_nothing(tmp_path: Path, torn: str) -> None:
         file.write(torn)
     write(open_csv(path, NONE), face(1), face(2))
     found = rows(path)
-    assert len(found) == 4 and [row["id"][-2:] for row in found if row["what"]] == ["-0", "-1", "-2"]
+    assert len(found) == 4 and [row["id"][-2:] for row in found if row["event"]] == ["-0", "-1", "-2"]
 
 
 def test_every_piece_of_a_table_has_its_header(tmp_path: Path) -> None:
@@ -346,7 +343,7 @@ def test_several_targets_get_the_same(tmp_path: Path) -> None:
     assert logs.finish() == 0
     assert len(rows(tmp_path / "a.csv")) == len((tmp_path / "b.log").read_text().splitlines()) == 3
     facts = logs.stats()
-    assert facts["bytes_a_day"] > 0 and {one["written"] for one in facts["logs"].values()} == {3}
+    assert facts["bytes_per_day"] > 0 and {one["written"] for one in facts["sinks"].values()} == {3}
     assert (tmp_path / "a.db").read_bytes().startswith(b"SQLite format 3")
 
 
@@ -355,7 +352,7 @@ def test_a_target_that_cannot_be_is_an_error_at_once_and_leaves_nothing_open(tmp
     for bad, why in (
         (str(tmp_path / "no" / "b.jsonl"), "No such file"),
         (str(tmp_path / "no" / "b.db"), "cannot be written"),
-        ("http://x", "it may be -, a file, mqtt"),
+        ("http://x", "use -, a file, mqtt"),
         (str(tmp_path / "." / "a.jsonl"), "is given twice"),
     ):
         with pytest.raises(LogError, match=why):

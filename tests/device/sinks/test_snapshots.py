@@ -23,13 +23,13 @@ GENEROUS = 10**9
 
 def appeared(track: int, number: int = 1, second: int = 2) -> LogEntry:
     return {
-        "v": 1,
+        "v": 2,
         "kind": "face",
-        "what": "appeared",
+        "event": "appeared",
         "id": f"20261122T041500Z-a3f2-{number}",
-        "track": track,
+        "track_id": track,
         "time": f"2026-11-22T04:15:{second:02}.250+00:00",
-        "sentiment": "unsure",
+        "label": "unsure",
     }
 
 
@@ -59,8 +59,8 @@ def test_a_face_that_appears_gets_a_picture_that_only_its_owner_can_read(tmp_pat
     before = os.umask(0)
     try:
         snapshots.add_event(appeared(1), frame(0), seen(0))
-        snapshots.add_event({**appeared(1), "what": "left"}, frame(1), seen(1))
-        snapshots.add_event({"kind": "fault", "what": "appeared", "id": "x"}, frame(1), seen(1))
+        snapshots.add_event({**appeared(1), "event": "left"}, frame(1), seen(1))
+        snapshots.add_event({"kind": "fault", "event": "appeared", "id": "x"}, frame(1), seen(1))
         snapshots.close()
     finally:
         os.umask(before)
@@ -138,11 +138,11 @@ def test_a_disk_that_fails_is_a_fault_that_begins_and_ends(tmp_path: Path) -> No
     folder.rmdir()
     snapshots.add_event(appeared(1), frame(0), seen(0))
     until(lambda: bool(told))
-    assert told[0][:2] == ("snapshots lost", True)
+    assert told[0][:2] == ("snapshots failing", True)
     folder.mkdir()
     snapshots.add_event(appeared(2, 2), frame(0), seen(0))
     snapshots.close()
-    assert told[-1][:2] == ("snapshots lost", False)
+    assert told[-1][:2] == ("snapshots failing", False)
     assert [path.name[-6:] for path in folder.iterdir()] == ["-2.jpg"]
 
 

@@ -48,16 +48,18 @@ def numbers(path: Path) -> list[int]:
 def test_entries_become_rows_that_can_be_asked(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     log = opened(path)
-    log.write([face(0), fault(1), frame(2, faces=2), face(3, "changed") | {"was": "sad", "more": "kept"}])
-    found = asked(path, "SELECT kind, what, sentiment, was, score, seconds, box_right FROM entries ORDER BY time, n")
+    log.write([face(0), fault(1), frame(2, faces=2), face(3, "changed") | {"previous": "sad", "more": "kept"}])
+    found = asked(
+        path, "SELECT kind, event, label, previous, score, duration_s, box_right FROM entries ORDER BY time, n"
+    )
     assert found == [
         ("face", "appeared", "happy", None, 0.8, 1.5, 3.0),
         ("fault", "camera lost", None, None, None, None, None),
         ("frame", None, None, None, None, None, None),
         ("face", "changed", "happy", "sad", 0.8, 1.5, 3.0),
     ]
-    assert asked(path, "SELECT json ->> 'more' FROM entries WHERE what = 'changed'") == [("kept",)]
-    each = "SELECT value ->> 'sentiment' FROM entries, json_each(entries.json, '$.faces') WHERE kind = 'frame'"
+    assert asked(path, "SELECT json ->> 'more' FROM entries WHERE event = 'changed'") == [("kept",)]
+    each = "SELECT value ->> 'label' FROM entries, json_each(entries.json, '$.faces') WHERE kind = 'frame'"
     assert asked(path, each) == [("sad",), ("sad",)]
     assert json.loads(asked(path, "SELECT json FROM entries WHERE kind = 'fault'")[0][0]) == fault(1)
     plan = asked(path, "EXPLAIN QUERY PLAN SELECT * FROM entries WHERE time > '2026-11-22'")
@@ -156,7 +158,7 @@ def test_a_newer_version_and_a_foreign_database_are_left_alone(tmp_path: Path) -
 
 def test_an_older_version_is_brought_to_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "log.db", 0)
-    more = "ALTER TABLE entries ADD COLUMN mood TEXT", "UPDATE entries SET mood = sentiment"
+    more = "ALTER TABLE entries ADD COLUMN mood TEXT", "UPDATE entries SET mood = label"
     monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, more))
     for number in 1, 2:
         write(tmp_path / "log.db", number)
@@ -202,7 +204,7 @@ def test_a_broken_database_is_kept_under_another_name_and_told_once(tmp_path: Pa
     (kept,) = tmp_path.glob("log.broken-*.db")
     assert kept.read_bytes() == broken
     ((what, begun, detail),) = told
-    assert (what, begun) == ("log broken", True) and kept.name in detail and "\n" not in detail
+    assert (what, begun) == ("log corrupt", True) and kept.name in detail and "\n" not in detail
     write(path, 7001, told=told)
     assert numbers(path) == [7000, 7001] and len(told) == 1
 
@@ -274,7 +276,7 @@ def test_a_database_that_breaks_during_a_run_is_followed_by_a_new_one(tmp_path: 
     log.write([])
     log.close()
     assert tries > 1 and numbers(path) == list(range(10_000, 10_500))
-    assert [what for what, _, _ in told] == ["log broken"] and list(tmp_path.glob("log.broken-*.db"))
+    assert [what for what, _, _ in told] == ["log corrupt"] and list(tmp_path.glob("log.broken-*.db"))
 
 
 def test_broken_databases_together_stay_below_the_total(tmp_path: Path) -> None:

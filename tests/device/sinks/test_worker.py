@@ -128,11 +128,11 @@ def test_put_never_waits_and_when_too_much_waits_the_oldest_goes(kept: Kept, tol
     until(lambda: kept.tries == 1)  # the thread holds it, and stalls
     for entry in some(250):
         log.put(entry)
-    assert (log.lost, log.waiting) == (150, 101)
-    assert told[0][:2] == ("log lost", True)
+    assert (log.lost, log.queued) == (150, 101)
+    assert told[0][:2] == ("log failing", True)
     kept.free.set()
     until(lambda: len(told) == 2)
-    assert told[1] == ("log lost", False, "kept is written again; 149 entries were lost")  # after the first
+    assert told[1] == ("log failing", False, "kept is written again; 149 entries were lost")  # after the first
     assert log.close()
     assert kept.entries == [{"n": -1}, *some(100, 150)] and log.written == 101
 
@@ -155,7 +155,7 @@ def test_one_that_waits_loses_nothing(kept: Kept, told: Told) -> None:
     assert kept.entries == some(500) and log.lost == 0 and not told
 
 
-@pytest.mark.parametrize(("error", "what"), [(LogError("gone"), "log lost"), (DiskFull("no space"), "disk full")])
+@pytest.mark.parametrize(("error", "what"), [(LogError("gone"), "log failing"), (DiskFull("no space"), "disk full")])
 def test_a_fault_is_told_once_and_what_waited_is_written_when_it_is_over(
     kept: Kept, told: Told, error: Exception, what: str
 ) -> None:
@@ -227,7 +227,7 @@ def test_closing_a_faulty_sink_tries_once_more_and_says_no(kept: Kept, told: Tol
     log.put({})
     until(lambda: bool(log.fault))
     assert not log.close()
-    assert log.waiting == 1 and kept.closed == 1
+    assert log.queued == 1 and kept.closed == 1
 
 
 def test_an_error_that_nobody_foresaw_is_raised_where_it_is_seen(kept: Kept, told: Told) -> None:
@@ -266,14 +266,18 @@ def test_a_reader_who_has_seen_enough_ends_it_quietly(kept: Kept, told: Told) ->
 
 def test_a_fault_may_be_told_to_the_log_itself(kept: Kept) -> None:
     logs: list[SinkWorker] = []
-    log = SinkWorker(kept, lambda what, begun, detail: logs[0].put({"what": what, "begun": begun}))
+    log = SinkWorker(kept, lambda event, active, detail: logs[0].put({"event": event, "active": active}))
     logs.append(log)
     kept.error = LogError("gone")
     log.put({"n": 0})
     until(lambda: bool(log.fault))
     kept.error = None
     until(lambda: log.written == 3)
-    assert kept.entries == [{"n": 0}, {"what": "log lost", "begun": True}, {"what": "log lost", "begun": False}]
+    assert kept.entries == [
+        {"n": 0},
+        {"event": "log failing", "active": True},
+        {"event": "log failing", "active": False},
+    ]
     assert log.close()
 
 
@@ -310,7 +314,7 @@ def test_all_logs_are_closed_in_one_deadline(told: Told) -> None:
     start = time.monotonic()
     assert logs.finish(0.5) == 6  # each of the six holds one
     assert time.monotonic() - start < 2.5  # one after the other would take 3
-    assert sinks[6].entries == [{}] and "takes too long" in logs.failure_reason
+    assert sinks[6].entries == [{}] and "is too slow" in logs.failure_reason
     for sink in sinks:
         sink.free.set()
     for log in logs.workers:

@@ -103,18 +103,18 @@ def test_a_process_that_is_held_up_while_it_reads_the_clocks_does_not_take_it_fo
 
 SETS = """
 import select, sys, time
-from pocketsight.device.health.clock import Jumps
-from pocketsight.device.health.watchdog import Watchdog
+from pocketsight.device.system.clock import ClockStepDetector
+from pocketsight.device.system.watchdog import Watchdog
 name = sys.argv[1]
-jumps, found = Jumps(), []
-with Watchdog(limit=2.0) as dog:
+steps, found = ClockStepDetector(), []
+with Watchdog(timeout=2.0) as dog:
     begin, steady = time.time(), time.monotonic()
     for shift in ("+0", "+3600", "+0"):
         with open(name, "w") as file: file.write(shift)
         for _ in range(15):
             dog.beat("wait")
             select.select([], [], [], 0.02)  # Python's own sleep fails under faketime
-            if (jump := jumps.look()) is not None: found.append(round(jump))
+            if (step := steps.poll()) is not None: found.append(round(step))
 print(found, round(time.monotonic() - steady) < 10)
 """
 

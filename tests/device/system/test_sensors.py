@@ -2,11 +2,11 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pocketsight.device.runtime.board_monitor import BoardMonitor
-from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.system.sensors import SensorReading, Sensors, disk_free, read_board_info, read_sensors
 from pocketsight.device.system.thermal import ThermalController
 
@@ -103,18 +103,18 @@ class Told:
 
     def __init__(self) -> None:
         self.board, self.time = SensorReading(), 0.0
-        self.state = RunStatus("run", ("happy", "sad"))
+        self.info: dict[str, Any] = {}
         self.told: list[tuple[float, str, bool]] = []
-        self.watcher = BoardMonitor(self.tell, self.state, lambda: self.board, lambda: True, lambda: self.time)
+        self.monitor = BoardMonitor(self.report, self.info, lambda: self.board, lambda: True, lambda: self.time)
 
-    def tell(self, name: str, begun: bool, detail: str) -> None:
+    def report(self, name: str, active: bool, detail: str) -> None:
         assert "\n" not in detail
-        self.told.append((self.time, name, begun))
+        self.told.append((self.time, name, active))
 
     def play(self, *boards: SensorReading) -> None:
         """One look every ten seconds."""
         for self.board in boards:
-            self.watcher.poll()
+            self.monitor.poll()
             self.time += 10
 
 
@@ -156,19 +156,19 @@ def test_what_nobody_knows_is_no_fault_and_ends_none() -> None:
 def test_facts_go_into_the_state() -> None:
     played = Told()
     played.play(SensorReading(48.26, False, True, None, 12345))
-    assert played.state.info == {
+    assert played.info == {
         "temperature": 48.3,
         "throttled": False,
         "under_voltage": True,
         "disk_free": 12345,
-        "synced": True,
+        "clock_synced": True,
     }
 
 
 def test_this_very_machine_can_be_watched() -> None:
-    state = RunStatus("run", ("happy", "sad"))
-    BoardMonitor(lambda *_: None, state, Sensors(Path()).read).poll()
-    assert state.info["disk_free"] > 0
+    info: dict[str, Any] = {}
+    BoardMonitor(lambda *_: None, info, Sensors(Path()).read).poll()
+    assert info["disk_free"] > 0
 
 
 class Pi:

@@ -23,13 +23,13 @@ from tests.support.processes import running, until
 
 START = (
     "import ctypes, os, sys, time\n"
-    "from pocketsight.device.health.watchdog import Watchdog\n"
+    "from pocketsight.device.system.watchdog import Watchdog\n"
     "def say(word): print(word, flush=True)\n"
 )
 HANGS = "ctypes.CDLL(None).sleep(600)\n"  # in C, without Python's lock, as a driver does
 HOLDS = "ctypes.PyDLL(None).sleep(600)\n"  # in C, with Python's lock
-STUCK = "with Watchdog(limit=0.8) as dog:\n dog.beat('detect')\n say('stuck')\n "
-BEATS = "with Watchdog(limit=0.8) as dog:\n say('beats')\n while True:\n  dog.beat('capture')\n  time.sleep(0.05)\n"
+STUCK = "with Watchdog(timeout=0.8) as dog:\n dog.beat('detect')\n say('stuck')\n "
+BEATS = "with Watchdog(timeout=0.8) as dog:\n say('beats')\n while True:\n  dog.beat('capture')\n  time.sleep(0.05)\n"
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -62,20 +62,20 @@ def test_a_loop_stuck_in_c_ends_the_process_with_one_clear_line() -> None:
     assert done.returncode == 70
     (line,) = done.stderr.splitlines()
     assert line.startswith(
-        "pocketsight is stuck in detect for 1 s (<string>:7) and ends itself with status 70, so that sys"
+        "pocketsight is stuck in detect for 1 s (<string>:7) and ends with status 70, so that systemd res"
     )
 
 
 def test_what_was_seen_is_flushed_first(tmp_path: Path) -> None:
     path = tmp_path / "saved"
-    code = STUCK.replace("limit=0.8", f"limit=0.8, flush=lambda: open({str(path)!r}, 'w').write('all')")
+    code = STUCK.replace("timeout=0.8", f"timeout=0.8, flush=lambda: open({str(path)!r}, 'w').write('all')")
     assert python(code + HANGS).returncode == 70
     assert path.read_text() == "all"
 
 
 def test_flushing_that_hangs_or_fails_does_not_keep_the_process() -> None:
-    assert python(STUCK.replace("limit=0.8", "limit=0.8, flush=lambda: time.sleep(600)") + HANGS).returncode == 70
-    done = python(STUCK.replace("limit=0.8", "limit=0.8, flush=lambda: 1 / 0") + HANGS)
+    assert python(STUCK.replace("timeout=0.8", "timeout=0.8, flush=lambda: time.sleep(600)") + HANGS).returncode == 70
+    done = python(STUCK.replace("timeout=0.8", "timeout=0.8, flush=lambda: 1 / 0") + HANGS)
     assert done.returncode == 70
 
 
@@ -95,26 +95,26 @@ def test_nobody_who_reads_the_last_words_does_not_keep_the_process() -> None:
 
 def test_a_loop_that_goes_on_lives_and_ends_as_it_likes() -> None:
     done = python(
-        "with Watchdog(limit=0.4) as dog:\n for _ in range(40): dog.beat('wait'); time.sleep(0.05)\nsay('end')"
+        "with Watchdog(timeout=0.4) as dog:\n for _ in range(40): dog.beat('wait'); time.sleep(0.05)\nsay('end')"
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 
 def test_nothing_watches_after_the_loop() -> None:
-    done = python("with Watchdog(limit=0.4) as dog: dog.beat('wait')\ntime.sleep(1.5)\nsay('end')")
+    done = python("with Watchdog(timeout=0.4) as dog: dog.beat('wait')\ntime.sleep(1.5)\nsay('end')")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_models_may_take_longer_to_load_but_not_for_ever() -> None:
-    done = python("with Watchdog(limit=0.4, loading=4) as dog: time.sleep(1.5); dog.beat('wait')\nsay('end')")
+    done = python("with Watchdog(timeout=0.4, loading_timeout=4) as dog: time.sleep(1.5); dog.beat('wait')\nsay('end')")
     assert (done.returncode, done.stderr) == (0, "")
-    done = python("with Watchdog(limit=0.4, loading=1) as dog: " + HANGS)
+    done = python("with Watchdog(timeout=0.4, loading_timeout=1) as dog: " + HANGS)
     assert done.returncode == 70
     assert "stuck in load for 1 s" in done.stderr
 
 
 def test_no_limit_ends_nothing() -> None:
-    done = python("with Watchdog(limit=0) as dog: dog.beat('wait'); time.sleep(1.5)\nsay('end')")
+    done = python("with Watchdog(timeout=0) as dog: dog.beat('wait'); time.sleep(1.5)\nsay('end')")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -153,7 +153,7 @@ def test_a_machine_too_busy_to_run_the_watchdog_is_not_taken_for_a_loop_that_han
 
 def test_systemd_hears_a_sign_of_life_while_the_loop_lives(tmp_path: Path, manager: socket.socket) -> None:
     there = {**os.environ, "NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
-    code = BEATS.replace("limit=0.8", "limit=20")
+    code = BEATS.replace("timeout=0.8", "timeout=20")
     with running([sys.executable, "-c", START + code], env=there, stdout=subprocess.DEVNULL):
         manager.recv(64)
         words = told(manager, 3)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pocketsight.device.inference.detector import Face
-from pocketsight.device.tracking.tracker import Tracker, match_tracks
+from pocketsight.device.tracking.tracker import Tracker, TrackerConfig, match_tracks
 from pocketsight.device.vision.boxes import Box
 
 
@@ -77,11 +77,11 @@ def test_a_box_that_trembles_is_smoothed_and_one_that_jumps_is_followed() -> Non
 
 def test_who_left_is_told_once() -> None:
     tracker = Tracker()
-    gone = []
+    ended = []
     for n in range(40):
         tracker.update([face(10, 10)] if n < 5 else [], n / 10, n)
-        gone += [track.id for track in tracker.ended]
-    assert gone == [1] and not tracker.tracks
+        ended += [track.id for track in tracker.ended]
+    assert ended == [1] and not tracker.tracks
 
 
 def test_between_searches_a_track_moves_on_at_its_speed() -> None:
@@ -145,3 +145,21 @@ def test_each_box_goes_to_one_track_at_most() -> None:
 
 def test_a_box_of_another_size_nearby_is_not_taken() -> None:
     assert match_tracks([Box(0, 0, 10, 10)], [Box(12, 0, 60, 48)]) == {}
+
+
+def test_the_config_changes_when_a_track_begins_and_ends() -> None:
+    tracker = Tracker(TrackerConfig(min_hits=1, max_misses=1, max_age=0.0))
+    (track,) = tracker.update([face(10, 10)], 0.0, 0.0)
+    assert track.is_confirmed
+    tracker.update([], 0.1, 0.1)
+    assert tracker.ended == [track] and not tracker.tracks
+
+
+def test_the_config_changes_what_is_matched_and_how_fast_a_box_follows() -> None:
+    boxes = [Box(0, 0, 40, 40)], [Box(20, 0, 60, 40)]
+    assert match_tracks(*boxes) == {0: 0}
+    assert match_tracks(*boxes, TrackerConfig(min_iou=0.5, max_center_distance=0.4)) == {}
+    tracker = Tracker(TrackerConfig(min_hits=1, position_gain=1.0))
+    tracker.update([face(10, 10)], 0.0, 0.0)
+    (track,) = tracker.update([face(11, 10)], 0.1, 0.1)
+    assert track.box == face(11, 10).box

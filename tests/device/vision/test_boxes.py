@@ -9,7 +9,7 @@ from pocketsight.device.inference.nms import nms
 from pocketsight.device.inference.postprocess import decode
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.vision.box_encoding import IGNORE, NEGATIVE, POSITIVE, cell_centers, encode
-from pocketsight.device.vision.boxes import Boxes
+from pocketsight.device.vision.boxes import Box, Boxes, box_area, coverage_matrix, iou_matrix
 
 SIZE, STRIDES = (192, 256), (8, 16, 32)
 NONE = np.empty((0, 4), np.float32)
@@ -35,7 +35,7 @@ def outputs(
 
 @st.composite
 def box_lists(draw: st.DrawFn) -> Boxes:
-    """Up to 12 boxes anywhere, from 8 px to all of the picture, up to 5:1, also upon each other."""
+    """Up to 12 boxes anywhere, from 8 px to the whole image, up to 5:1, also overlapping."""
     boxes = []
     for _ in range(draw(st.integers(0, 12))):
         width = draw(st.floats(8.001, SIZE[1]))
@@ -122,3 +122,45 @@ def test_suppress_keeps_the_better_of_two() -> None:
 
 def test_suppress_of_nothing_is_nothing() -> None:
     assert nms(NONE, np.empty(0, np.float32), 0.4).tolist() == []
+
+
+SIDE = st.floats(-50, 300)
+ANY_BOX = st.tuples(SIDE, SIDE, st.floats(1, 200), st.floats(1, 200)).map(
+    lambda sides: Box(sides[0], sides[1], sides[0] + sides[2], sides[1] + sides[3])
+)
+
+
+def array(*boxes: Box) -> Boxes:
+    return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def test_a_box_knows_its_geometry() -> None:
+    box = Box(10, 20, 40, 60)
+    assert (box.width, box.height, box.area, box.longer_side, box.center) == (30, 40, 1200, 40, (25, 40))
+    assert box.expand(5) == (5, 15, 45, 65) and box.scale(0.5) == (5, 10, 20, 30)
+    assert box.intersection(Box(30, 50, 90, 90)) == 100 and box.union(Box(30, 50, 90, 90)) == (10, 20, 90, 90)
+    assert box.overlaps(Box(39, 59, 90, 90)) and not box.overlaps(Box(40, 20, 90, 60))
+
+
+def test_clipping_leaves_what_is_inside_the_image() -> None:
+    assert Box(-5, -5, 700, 30).clip(640, 480) == (0, 0, 640, 30)
+    assert Box(10, 10, 20, 20).clip(640, 480) == (10, 10, 20, 20)
+    for outside in (Box(650, 10, 700, 20), Box(-20, 10, -10, 20), Box(10, 500, 20, 600), Box(10, -20, 20, -10)):
+        clipped = outside.clip(640, 480)
+        assert clipped.right <= clipped.left or clipped.bottom <= clipped.top
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANY_BOX, ANY_BOX)
+def test_one_box_and_many_boxes_have_the_same_geometry(a: Box, b: Box) -> None:
+    assert_allclose(iou_matrix(array(a), array(b)), [[a.iou(b)]], atol=1e-4)
+    assert_allclose(iou_matrix(array(a, b), array(b, a, b)).diagonal(), [a.iou(b)] * 2, atol=1e-4)
+    assert_allclose(coverage_matrix(array(a), array(b)), [[a.intersection(b) / a.area]], atol=1e-3)
+    assert_allclose(box_area(array(a)), [a.area], rtol=1e-3)
+    assert (a.intersection(b) > 0) <= a.overlaps(b) and abs(a.iou(a) - 1) < 1e-9
+    assert a.union(b).area >= max(a.area, b.area) - 1e-9
+
+
+def test_no_boxes_are_no_rows() -> None:
+    assert iou_matrix(NONE, array(Box(0, 0, 1, 1))).shape == (0, 1)
+    assert coverage_matrix(array(Box(0, 0, 1, 1)), NONE).shape == (1, 0)

@@ -22,13 +22,13 @@ def test_a_file_is_read_as_red_green_blue(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(b"", "not an image"), (b"hello", "not an image"), (None, "cannot be read")]
+    ("content", "message"), [(b"", "not an image"), (b"hello", "not an image"), (None, "cannot be read")]
 )
-def test_what_is_no_image_is_named(tmp_path: Path, content: bytes | None, says: str) -> None:
+def test_what_is_no_image_is_named(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "a.jpg"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"a\.jpg.*{says}"):
+    with pytest.raises(DataError, match=rf"a\.jpg.*{message}"):
         read_image(path)
 
 

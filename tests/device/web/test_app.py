@@ -67,7 +67,7 @@ def test_nothing_is_encoded_while_nobody_looks() -> None:
     assert not encoder.thread.is_alive()
 
 
-def test_a_mistake_in_drawing_does_not_end_the_preview(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_in_drawing_does_not_end_the_preview(caplog: pytest.LogCaptureFixture) -> None:
     made: list[bytes] = []
 
     def labels() -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def test_a_mistake_in_drawing_does_not_end_the_preview(capsys: pytest.CaptureFix
     try:
         encoder.set_watched(True)
         encoder.update(frame(0), seen(0))
-        until(lambda: "ValueError" in capsys.readouterr().err)
+        until(lambda: "ValueError" in caplog.text)
         assert encoder.thread.is_alive()
     finally:
         encoder.close()
@@ -93,10 +93,10 @@ def test_viewers_are_counted_and_limited() -> None:
             callers.append(caller)
         assert ask(loop.web, "/stream.mjpg")[0] == 503
         assert ask(loop.web, "/snapshot.jpg")[0] == 503
-        assert json.loads(ask(loop.web, "/api/state")[2])["viewers"] == MAX_VIEWERS
+        assert json.loads(ask(loop.web, "/api/status")[2])["viewers"] == MAX_VIEWERS
         for caller in callers:
             caller.close()
-        until(lambda: json.loads(ask(loop.web, "/api/state")[2])["viewers"] == 0)
+        until(lambda: json.loads(ask(loop.web, "/api/status")[2])["viewers"] == 0)
         assert not loop.web.encoder.is_watched
         with watching(loop.web) as next_picture:
             assert next_picture()
@@ -105,29 +105,29 @@ def test_viewers_are_counted_and_limited() -> None:
 def test_the_state_and_the_events_are_told() -> None:
     with looping(faces=2) as loop:
         loop.state.info["temperature"] = 48.2
-        loop.tell("appeared", track=1, sentiment="happy")
-        loop.tell("left", track=1, sentiment="happy", seconds=3.0)
+        loop.publish("appeared", track_id=1, label="happy")
+        loop.publish("left", track_id=1, label="happy", duration_s=3.0)
         until(lambda: loop.frames > 3)
-        state = json.loads(ask(loop.web, "/api/state")[2])
+        state = json.loads(ask(loop.web, "/api/status")[2])
         everything = json.loads(ask(loop.web, "/api/events")[2])
         later = json.loads(ask(loop.web, "/api/events?since=1")[2])
         wrong = [ask(loop.web, f"/api/events?since={word}")[0] for word in ("x", "-1", "9" * 5000, "%b2", "")]
     assert state["run"] == loop.state.run_id
-    assert [face["sentiment"] for face in state["faces"]] == ["happy", "sad"]
+    assert [face["label"] for face in state["faces"]] == ["happy", "sad"]
     assert (state["temperature"], state["newest"], state["health"]["ok"]) == (48.2, 2, True)
-    assert [event["what"] for event in everything["events"]] == ["appeared", "left"]
-    assert (later["newest"], [event["what"] for event in later["events"]]) == (2, ["left"])
+    assert [event["event"] for event in everything["events"]] == ["appeared", "left"]
+    assert (later["newest"], [event["event"] for event in later["events"]]) == (2, ["left"])
     assert wrong == [400] * 5
 
 
 def test_health_follows_the_frames_and_an_idle_run_is_well() -> None:
-    flowing = {"last_frame": 0.1, "faults": {"broker lost": "away"}}
-    assert check_health(flowing) == {"ok": True, "why": ""}
-    assert check_health({"last_frame": 30.0, "resting": True})["ok"]
-    assert check_health({"last_frame": 30.0})["why"] == "no frame for 30 s"
-    assert check_health({"last_frame": None})["why"] == "no frame yet"
-    lost = {"last_frame": 0.1, "resting": True, "faults": {"camera lost": "unplugged"}}
-    assert check_health(lost) == {"ok": False, "why": "camera lost: unplugged"}
+    flowing = {"last_frame_age_s": 0.1, "faults": {"broker lost": "away"}}
+    assert check_health(flowing) == {"ok": True, "reason": ""}
+    assert check_health({"last_frame_age_s": 30.0, "idle": True})["ok"]
+    assert check_health({"last_frame_age_s": 30.0})["reason"] == "no frame for 30 s"
+    assert check_health({"last_frame_age_s": None})["reason"] == "no frame yet"
+    lost = {"last_frame_age_s": 0.1, "idle": True, "faults": {"camera lost": "unplugged"}}
+    assert check_health(lost) == {"ok": False, "reason": "camera lost: unplugged"}
 
 
 def test_healthz_tells_why() -> None:
@@ -142,8 +142,8 @@ def test_healthz_tells_why() -> None:
 def test_prometheus_can_read_the_metrics() -> None:
     with looping(faces=2) as loop:
         loop.state.info |= {"temperature": 48.2, "throttled": False, "worn": None, "faults": {"hot": "83 °C"}}
-        loop.tell("hot", "fault", begun=True, detail="83 °C")
-        loop.tell("appeared", track=1, sentiment="happy")
+        loop.publish("hot", "fault", active=True, detail="83 °C")
+        loop.publish("appeared", track_id=1, label="happy")
         loop.state.dropped = 7
         until(lambda: loop.frames > 3)
         status, headers, body = ask(loop.web, "/metrics")
@@ -203,7 +203,7 @@ def test_all_threads_and_sockets_are_gone_afterwards() -> None:
 
 
 def test_a_port_that_is_taken_is_told_in_one_line() -> None:
-    with looping() as loop, pytest.raises(ServeError, match="another program has this port") as caught:
+    with looping() as loop, pytest.raises(ServeError, match="another program uses this port") as caught:
         loop_again(loop)
     assert "\n" not in str(caught.value)
 
@@ -217,7 +217,7 @@ def loop_again(loop: Loop) -> None:
     "address", ["", "8080x", "127.0.0.1", "127.0.0.1:", ":8080", "127.0.0.1:99999", "a:b:c", "²:²"]
 )
 def test_what_is_no_address_is_told(address: str) -> None:
-    with pytest.raises(ServeError, match=r"is not like 127\.0\.0\.1:8080"):
+    with pytest.raises(ServeError, match=r"must look like 127\.0\.0\.1:8080"):
         parse_bind_address(address)
 
 

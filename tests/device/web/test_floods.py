@@ -47,7 +47,7 @@ def test_no_file_but_its_own_is_ever_served(token_file: Path) -> None:
 )
 def test_nothing_can_be_done_but_looking(method: str) -> None:
     with looping() as loop:
-        for path in ("/", "/api/state", "/stream.mjpg"):
+        for path in ("/", "/api/status", "/stream.mjpg"):
             assert ask(loop.web, path, method=method)[0] == 405
         assert ask(loop.web, "/stream.mjpg", method="HEAD")[::2] == (200, b"")
 
@@ -61,7 +61,7 @@ def test_bodies_are_refused() -> None:
 
 def garbage(chance: random.Random) -> bytes:
     """A request with something wrong, or nothing like a request."""
-    whole = b"GET /api/state HTTP/1.1\r\nHost: localhost\r\nX: y\r\n\r\n"
+    whole = b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nX: y\r\n\r\n"
     kind = chance.randrange(7)
     if kind == 0:
         return chance.randbytes(chance.randrange(1, 4000))
@@ -86,7 +86,7 @@ def test_garbage_costs_nothing_but_its_own_connection(caplog: pytest.LogCaptureF
             raw(loop, garbage(chance), 2)
         raw(loop, b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
         raw(loop, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        assert ask(loop.web, "/api/state")[0] == 200
+        assert ask(loop.web, "/api/status")[0] == 200
         before = loop.frames
         until(lambda: loop.frames > before + 5)
     assert not caplog.records  # nobody can fill the journal
@@ -101,7 +101,7 @@ def test_500_at_once_stop_neither_the_loop_nor_the_server() -> None:
         while not over.is_set():
             try:
                 with socket.create_connection(("127.0.0.1", port), timeout=5) as caller:
-                    caller.sendall(b"GET /api/state HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
+                    caller.sendall(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\n\r\n" * 3)
                     answered.append(len(caller.recv(4096)))
             except OSError:
                 over.wait(0.05)
@@ -241,4 +241,4 @@ def test_memory_is_bounded_whatever_is_sent() -> None:
         flood(36)
         until(lambda: len(loop.web.server.server_state.connections) == 0, 30)
         assert memory() - before < 20
-        assert json.loads(ask(loop.web, "/api/state")[2])["labels"] == list(LABELS)
+        assert json.loads(ask(loop.web, "/api/status")[2])["labels"] == list(LABELS)

@@ -54,8 +54,8 @@ def test_the_page_shows_everything_without_a_complaint_or_a_foreign_address(
 ) -> None:
     with looping(faces=5) as loop:
         loop.state.info |= {"temperature": 48.2, "faults": {"broker lost": "mqtt://pi.local: " + "refused" * 12}}
-        loop.tell("appeared", track=3, sentiment="happy")
-        loop.tell("broker lost", "fault", begun=True, detail="refused")
+        loop.publish("appeared", track_id=3, label="happy")
+        loop.publish("broker lost", "fault", active=True, detail="refused")
         live(page, loop, size, dark)
         page.until("document.querySelectorAll('#faces-now li').length === 5")
         page.until("document.querySelectorAll('#events li').length === 2")
@@ -63,7 +63,7 @@ def test_the_page_shows_everything_without_a_complaint_or_a_foreign_address(
         assert "Face 3 appeared: happy" in text(page, "events")
         assert "broker lost: mqtt://pi.local" in text(page, "faults")
         assert "14.20 ms" in text(page, "stages")
-        page.until("document.querySelectorAll('#hour rect').length > 0")
+        page.until("document.querySelectorAll('#history rect').length > 0")
         assert page.value("document.documentElement.scrollWidth <= innerWidth")
         ground = page.value("getComputedStyle(document.body).backgroundColor")
         assert (ground == "rgb(16, 20, 18)") is dark
@@ -79,7 +79,7 @@ def test_the_picture_lives_and_can_be_paused(page: Browser) -> None:
         pictures = set()
         until(lambda: len(pictures.add(seen(page)) or pictures) > 3)  # type: ignore[func-returns-value]
         page.value("document.getElementById('pause').click()")
-        page.until("document.getElementById('status').textContent === 'Live, picture paused'")
+        page.until("document.getElementById('status').textContent === 'Live, image paused'")
         until(lambda: loop.web.broadcaster.viewers == 0)
         time.sleep(0.5)
         still = seen(page)
@@ -97,7 +97,7 @@ def seen(page: Browser) -> str:
         page.value("""(() => {
             const canvas = document.createElement('canvas');
             [canvas.width, canvas.height] = [64, 48];
-            canvas.getContext('2d').drawImage(document.getElementById('picture'), 0, 0, 64, 48);
+            canvas.getContext('2d').drawImage(document.getElementById('image'), 0, 0, 64, 48);
             return canvas.toDataURL();
         })()""")
     )
@@ -117,7 +117,7 @@ def test_everything_can_be_reached_and_used_by_keyboard(page: Browser) -> None:
             if reached[-1] == "Pause":
                 page.press(" ")
                 page.until("document.getElementById('pause').getAttribute('aria-pressed') === 'true'")
-        assert reached == ["Skip the picture", "Pause", "Save this picture", "State", "Events", "Metrics", "Health"]
+        assert reached == ["Skip the image", "Pause", "Save image", "Status", "Events", "Metrics", "Health"]
         page.value("document.querySelector('.skip').focus()")
         page.press("Enter")
         page.until("location.hash === '#faces'")
@@ -135,18 +135,18 @@ def test_a_screen_reader_finds_its_way_and_is_not_talked_to_all_the_time(page: B
             ("contentinfo", ""),
             ("heading", "pocketsight"),
             ("heading", "Faces now"),
-            ("region", "The last hour"),
+            ("region", "Last hour"),
             ("button", "Pause"),
             ("status", ""),
-            ("rowheader", "find faces"),
+            ("rowheader", "detect faces"),
         ):
             assert (role, name) in found
-        assert any(role == "image" and name.startswith("The last hour") for role, name in found)
+        assert any(role == "image" and name.startswith("Last hour") for role, name in found)
         page.value("""window.said = 0;
             for (const live of document.querySelectorAll('[aria-live], [role=status]'))
                 new MutationObserver(() => window.said++).observe(live, {childList: true, subtree: true})""")
-        asked = sum(url.endswith("/api/state") for url in page.asked_for())
-        until(lambda: sum(url.endswith("/api/state") for url in page.asked_for()) > asked + 2)
+        asked = sum(url.endswith("/api/status") for url in page.asked_for())
+        until(lambda: sum(url.endswith("/api/status") for url in page.asked_for()) > asked + 2)
         assert page.value("window.said") == 0
         loop.state.info["faults"] = {"hot": "83 °C"}
         page.until("window.said > 0")
@@ -158,7 +158,7 @@ def test_a_lost_connection_is_told_and_found_again(page: Browser) -> None:
         live(page, loop)
         address = f"127.0.0.1:{loop.web.port}"
     page.until("document.getElementById('status').textContent.startsWith('Connection lost')")
-    assert "Not known" in text(page, "faces")
+    assert "Unknown" in text(page, "faces")
     with looping(address=address, faces=2) as again:
         page.until("document.getElementById('status').textContent === 'Live'", 30)
         until(lambda: again.web.broadcaster.viewers == 1)
@@ -172,12 +172,12 @@ def test_a_camera_that_is_lost_and_a_run_that_rests_are_told(page: Browser) -> N
     with looping() as loop:
         live(page, loop)
         loop.paused = True
-        loop.state.info["resting"] = True
-        page.until("document.getElementById('status').textContent.startsWith('Resting')")
+        loop.state.info["idle"] = True
+        page.until("document.getElementById('status').textContent.startsWith('Idle')")
         loop.state.info["faults"] = {"camera lost": "unplugged"}
-        page.until("document.getElementById('status').textContent === 'No picture'")
+        page.until("document.getElementById('status').textContent === 'No image'")
         assert text(page, "cover") == "camera lost: unplugged"
-        loop.state.info |= {"faults": {}, "resting": False}
+        loop.state.info |= {"faults": {}, "idle": False}
         loop.paused = False
         page.until("document.getElementById('status').textContent === 'Live'")
         assert page.value("document.getElementById('cover').hidden")
@@ -190,7 +190,7 @@ def test_what_others_wrote_is_shown_as_text(page: Browser) -> None:
     evil = "<img src=x onerror=document.title='bad'><script>document.title='bad'</script>"
     with looping() as loop:
         loop.state.info["faults"] = {evil: evil}
-        loop.tell("appeared", track=1, sentiment=evil)
+        loop.publish("appeared", track_id=1, label=evil)
         live(page, loop)
         page.until("document.querySelectorAll('#events li').length === 1")
         assert evil in text(page, "faults")
@@ -223,7 +223,7 @@ def test_without_javascript_there_is_still_the_picture(page: Browser) -> None:
         try:
             page.open(loop.web.url, PHONE)
             until(lambda: loop.web.broadcaster.viewers == 1)
-            page.until("document.getElementById('picture').naturalWidth === 640")
+            page.until("document.getElementById('image').naturalWidth === 640")
             assert "the numbers need it" in str(page.value("document.body.innerText"))
             assert page.value("document.getElementById('pause').hidden")
             leave(page)

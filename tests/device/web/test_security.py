@@ -13,7 +13,7 @@ from pocketsight.device.web.auth import MAX_TRACKED_ADDRESSES, LoginThrottle, To
 from tests.support.looping import ask, callers, looping, raw, watching
 from tests.support.processes import until
 
-ADDRESSES_SERVED = "/ /style.css /app.js /icon.svg /stream.mjpg /snapshot.jpg /api/state /api/events /metrics".split()
+ADDRESSES_SERVED = "/ /style.css /app.js /icon.svg /stream.mjpg /snapshot.jpg /api/status /api/events /metrics".split()
 SECRETS = b"20261122T041500Z", b"\xff\xd8", b"frames", b"pocketsight_", b"const ", b"--ground"  # what only insiders see
 
 
@@ -42,8 +42,9 @@ def test_beyond_this_machine_a_token_is_needed_and_the_cure_is_told() -> None:
 
 
 def test_a_token_is_made_once_for_its_owner_only_and_never_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG")
     path = tmp_path / "a" / "token"
     with looping(path):
         first = path.read_text().strip()
@@ -54,8 +55,8 @@ def test_a_token_is_made_once_for_its_owner_only_and_never_told(
     assert len(first) >= 32
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [path.name for path in path.parent.iterdir()] == ["token"]
-    said = "".join(capsys.readouterr())
-    assert f"was made and stands in {path}" in said
+    said = "".join(capsys.readouterr()) + caplog.text
+    assert f"its new token is in {path}" in said
     assert first not in said
 
 
@@ -64,7 +65,7 @@ def test_a_token_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "token"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(ServeError, match="holds no token of 16 characters"):
+    with pytest.raises(ServeError, match="must hold a token of 16 characters"):
         read_token(path)
 
 
@@ -72,7 +73,7 @@ def test_a_token_file_that_others_can_read_is_refused(token_file: Path) -> None:
     token_file.chmod(0o604)
     with pytest.raises(ServeError, match="chmod 600"):
         read_token(token_file)
-    with pytest.raises(ServeError, match="neither be read nor made"):
+    with pytest.raises(ServeError, match="cannot be read or created"):
         read_token(token_file / "below")
 
 
@@ -93,7 +94,7 @@ def test_nothing_is_served_without_the_token(token_file: Path, path: str) -> Non
     with looping(token_file) as loop:
         cookie = f"pocketsight-{loop.web.port}"
         wrong += [{"Cookie": f"{cookie}={word}"} for word in ("", token, "é", Token("other" * 8).cookie)]
-        loop.web.server.config.app.login_throttle.longest = 0.01  # type: ignore[union-attr]
+        loop.web.server.config.app.login_throttle.max_delay = 0.01  # type: ignore[union-attr]
         for headers in wrong:
             status, _, body = ask(
                 loop.web, path, {**headers, **{n: v.encode().decode("latin-1") for n, v in headers.items()}}
@@ -114,7 +115,7 @@ def test_a_browser_signs_in_once_and_keeps_a_cookie_that_is_not_the_token(token_
         secure = ask(loop.web, "/?token=" + token, {"X-Forwarded-Proto": "https"})[1]["set-cookie"]
         cookie = headers["set-cookie"]
         again = {"Cookie": cookie.split(";")[0]}
-        assert ask(loop.web, "/", again)[0] == ask(loop.web, "/api/state", again)[0] == 200
+        assert ask(loop.web, "/", again)[0] == ask(loop.web, "/api/status", again)[0] == 200
         assert ask(loop.web, "/metrics?token=" + token)[0] == 401  # only the page takes it
     assert (status, headers["location"]) == (303, "/")
     assert token not in cookie
@@ -122,7 +123,7 @@ def test_a_browser_signs_in_once_and_keeps_a_cookie_that_is_not_the_token(token_
     assert "Secure" not in cookie
     assert "Secure" in secure
     with looping(token_file, f"127.0.0.1:{loop.web.port}") as later:
-        assert ask(later.web, "/api/state", again)[0] == 200  # a restart signs nobody out
+        assert ask(later.web, "/api/status", again)[0] == 200  # a restart signs nobody out
 
 
 def test_health_is_open_but_tells_strangers_nothing(token_file: Path) -> None:
@@ -146,7 +147,7 @@ def test_on_this_machine_only_its_own_names_are_answered() -> None:
             f"[::1]:{port}",
             "localhost:9",
         ):
-            assert ask(loop.web, "/api/state", {"Host": name})[0] == 200, name
+            assert ask(loop.web, "/api/status", {"Host": name})[0] == 200, name
         for name in (
             "evil.example",
             f"evil.example:{port}",
@@ -155,13 +156,13 @@ def test_on_this_machine_only_its_own_names_are_answered() -> None:
             "",
             ":80",
         ):
-            assert ask(loop.web, "/api/state", {"Host": name})[0] == 403, name
-        assert raw(loop, b"GET /api/state HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 403")
+            assert ask(loop.web, "/api/status", {"Host": name})[0] == 403, name
+        assert raw(loop, b"GET /api/status HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 403")
 
 
 def test_every_answer_carries_the_headers_that_protect_it(token_file: Path) -> None:
     with looping(token_file) as loop:
-        for path, known in (("/", True), ("/", False), ("/nothing", True), ("/healthz", False), ("/api/state", True)):
+        for path, known in (("/", True), ("/", False), ("/nothing", True), ("/healthz", False), ("/api/status", True)):
             headers = ask(loop.web, path, bearer(token_file) if known else {})[1]
             assert headers["content-security-policy"].startswith("default-src 'self';")
             assert headers["x-content-type-options"] == "nosniff"
@@ -189,11 +190,11 @@ def test_wrong_tokens_wait_longer_each_time_and_are_forgotten() -> None:
 
 def test_who_guesses_slows_nobody_else(token_file: Path) -> None:
     with looping(token_file) as loop:
-        loop.web.server.config.app.login_throttle.longest = 1.0  # type: ignore[union-attr]
+        loop.web.server.config.app.login_throttle.max_delay = 1.0  # type: ignore[union-attr]
         guess = b"GET /?token=guess HTTP/1.1\r\nHost: x\r\n\r\n"
         with callers(loop, 20, guess) as guessing:
             begun = time.monotonic()
-            assert ask(loop.web, "/api/state", bearer(token_file))[0] == 200
+            assert ask(loop.web, "/api/status", bearer(token_file))[0] == 200
             passed = time.monotonic() - begun
             answers = [caller.recv(20) for caller in guessing]
     assert {answer[9:12] for answer in answers} == {b"401", b"429"}  # some waited, some were not let wait

@@ -146,7 +146,10 @@ def test_data_that_labelme_would_confuse_is_refused(tmp_path: Path, program: Pat
     [
         ("echo first >&2; printf '\\033[31mno such thing\\033[0m\\n\\n' >&2; exit 3", "status 3: no such thing$"),
         ("exit 4", "status 4: no error message"),
-        ("echo 'could not connect to display :0' >&2; exit 6", "cannot connect to the display :0; does it exist, and may you use it"),
+        (
+            "echo 'could not connect to display :0' >&2; exit 6",
+            "cannot connect to the display :0; does it exist, and may you use it",
+        ),
         ("echo 'Could not load the Qt platform plugin \"xcb\"' >&2; exit 6", "sudo apt install libxcb-icccm4"),
     ],
 )

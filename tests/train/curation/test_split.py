@@ -284,6 +284,22 @@ def test_a_plan_that_is_none_is_one_line(tmp_path: Path) -> None:
     assert "is not the plan of a split" in split(data, status=1)
 
 
+def test_the_plan_of_an_older_version_is_still_read(tmp_path: Path) -> None:
+    data = boxes(tmp_path / "data", 12)
+    split(data)
+    plan = json.loads((data / "split.json").read_text())
+    images = plan.pop("images")
+    plan["pictures"] = {name: {"part": row["split"], "sha256": row["sha256"]} for name, row in images.items()}
+    for folder in SHARES:
+        for path in (data / folder).rglob("*.*"):
+            target = data / path.relative_to(data / folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+    (data / "split.json").write_text(json.dumps(plan))  # only it knows the splits
+    split(data, "--seed", 9)
+    assert json.loads((data / "split.json").read_text())["images"] == images
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from("ab")), min_size=3, max_size=60), st.integers(0, 5))
 def test_every_group_gets_a_part_and_no_part_stays_empty(sizes: list[tuple[int, str]], seed: int) -> None:

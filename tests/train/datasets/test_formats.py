@@ -172,9 +172,7 @@ def test_parts_are_not_joined(tmp_path: Path) -> None:
     for folder in ("images", "labels"):
         (tmp_path / "train" / folder).rename(tmp_path / "pair" / folder / "train")
     assert len(imported(tmp_path / "pair" / "labels" / "train", tmp_path / "pair.json")) == 2
-    fails(
-        tmp_path / "pair" / "images", tmp_path / "no.json", r"images/train has no \.txt files", source_format="yolo"
-    )
+    fails(tmp_path / "pair" / "images", tmp_path / "no.json", r"images/train has no \.txt files", source_format="yolo")
     (tmp_path / "pair" / "images" / "val").mkdir()
     fails(tmp_path / "pair", tmp_path / "no.json", r"import one at a time: .*labels/train")
 

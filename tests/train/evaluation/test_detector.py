@@ -118,7 +118,7 @@ def test_what_other_thresholds_would_give() -> None:
     assert (found["precision"], found["recall"]) == (0.5, 0.5)
     table = {t: n for n, t in enumerate(found["tradeoff"]["threshold"])}
     at = {
-        t: [found["tradeoff"][key][table[t]] for key in ("precision", "recall", "alarms_a_picture")]
+        t: [found["tradeoff"][key][table[t]] for key in ("precision", "recall", "false_positives_per_image")]
         for t in (0.3, 0.61)
     }
     assert at[0.3] == [pytest.approx(2 / 3, abs=1e-4), 1, 0.5]
@@ -176,13 +176,13 @@ def test_scores_of_a_classifier_count_what_they_say(tmp_path: Path) -> None:
     assert found["accuracy"] == found["balanced_accuracy"] == 0.5
     assert found["unsure_rate"] == 0.25
     assert found["labeled_accuracy"] == pytest.approx(2 / 3, abs=1e-4)
-    assert (found["others"], found["reject_label_rate"]) == (1, 1)
+    assert (found["rejects"], found["reject_label_rate"]) == (1, 1)
 
 
 def test_the_voters_decide_when_asked(tmp_path: Path) -> None:
     portraits = [grey(tmp_path, 10, 0, voted=1), grey(tmp_path, 20, 0, voted=-1)]
     found = evaluate_classifier(classifier({10: 1, 20: 0}), portraits, use_soft_labels=True)
-    assert (found["images"], found["accuracy"], found["others"]) == (1, 1, 0)  # the other had no clear vote
+    assert (found["images"], found["accuracy"], found["rejects"]) == (1, 1, 0)  # the other had no clear vote
 
 
 def test_certainty_is_asked_where_wrong_answers_begin() -> None:
@@ -209,7 +209,7 @@ def judged(rows: list[tuple[int, int, float]]) -> Outcomes:
 def test_the_trade_off_of_a_classifier() -> None:
     faces = judged([(0, 0, 0.9), (0, 1, 0.6), (1, 1, 0.4), (1, 1, 0.8), (-1, 0, 0.7), (-1, 0, 0.2)])
     found = {key: values.tolist() for key, values in rates_at_thresholds(faces, np.array([0.3, 0.6, 0.85])).items()}
-    assert found == {"label_rate": [1, 0.75, 0.25], "wrong": [0.25, 0.25, 0], "reject_label_rate": [0.5, 0.5, 0]}
+    assert found == {"label_rate": [1, 0.75, 0.25], "error_rate": [0.25, 0.25, 0], "reject_label_rate": [0.5, 0.5, 0]}
 
 
 def test_calibration_is_the_gap_between_score_and_share_of_right_answers() -> None:

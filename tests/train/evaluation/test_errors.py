@@ -1,4 +1,4 @@
-"""The pages of failures: whole in one file, the worst first, boxes where they belong."""
+"""The pages of errors: whole in one file, the worst first, boxes where they belong."""
 
 import base64
 import re
@@ -60,23 +60,23 @@ def planted(folder: Path) -> DetectionResults:
 
 def test_each_kind_of_failure_stands_below_its_headline_the_worst_first(tmp_path: Path) -> None:
     some = planted(tmp_path)
-    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "a <title>", tmp_path / "failures.html")
-    page = (tmp_path / "failures.html").read_text()
+    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "a <title>", tmp_path / "errors.html")
+    page = (tmp_path / "errors.html").read_text()
     found = sections(page)
-    assert names(found["False alarms: 2"]) == ["alarm_high", "alarm_low"]
-    assert names(found["Boxes beside their face: 1"]) == ["beside"]
+    assert names(found["False positives: 2"]) == ["alarm_high", "alarm_low"]
+    assert names(found["Loose boxes: 1"]) == ["beside"]
     assert names(found["Missed faces: 3"]) == ["large_missed", "beside", "small_missed"]
     assert names(found["Worst boxes: 2"]) == ["loose", "tight"]
     assert "score 0.40, overlap 1.00, 40 px" in found["Missed faces: 3"]
-    assert "not found at any score, 20 px" in found["Missed faces: 3"]
-    assert "too few to say" in found["Where it fails"]
+    assert "not detected at any score, 20 px" in found["Missed faces: 3"]
+    assert "too few faces" in found["Where it fails"]
     assert "a &lt;title&gt;" in page and "a <title>" not in page
 
 
 def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
     some = planted(tmp_path)
-    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
-    page = (tmp_path / "failures.html").read_text()
+    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "errors.html")
+    page = (tmp_path / "errors.html").read_text()
     assert "http" not in page and "<script" not in page
     sources = re.findall(r'src="([^"]*)"', page)
     assert len(sources) == 8 and all(source.startswith("data:image/jpeg;base64,") for source in sources)
@@ -86,10 +86,12 @@ def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 def test_a_picture_that_went_away_leaves_a_gap(tmp_path: Path) -> None:
     some = planted(tmp_path)
     (tmp_path / "alarm_high.png").unlink()
-    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "failures.html")
-    assert '<div class="none">no picture</div>' in sections((tmp_path / "failures.html").read_text())["False alarms: 2"]
+    write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "errors.html")
+    assert (
+        '<div class="none">no picture</div>' in sections((tmp_path / "errors.html").read_text())["False positives: 2"]
+    )
     with pytest.raises(DataError, match="cannot be written"):
-        write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "tight.png" / "failures.html")
+        write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "tight.png" / "errors.html")
 
 
 def colours(tile: Image, at: tuple[int, int]) -> set[tuple[int, ...]]:
@@ -136,16 +138,16 @@ def portraits(folder: Path) -> list[Prediction]:
 def test_wrong_answers_are_shown_pair_by_pair_the_surest_first(tmp_path: Path) -> None:
     named = portraits(tmp_path)
     judged = compare_with_truth(named, 2)
-    scores = evaluate.classifier_scores(named, judged, SENTIMENT) | {"skipped": []}
-    classifier_errors.write_classifier_errors(named, judged, scores, "t", tmp_path / "failures.html")
-    found = sections((tmp_path / "failures.html").read_text())
-    assert names(found["happy, taken for sad: 2 said, 1 below the threshold"]) == ["grim", "grey", "faint"]
-    assert names(found["calm, taken for happy: 1 said, 1 below the threshold"]) == ["flat", "still"]
-    assert names(found["Perhaps in the wrong folder: 1"]) == ["grim"]  # surer than right answers are: 0.7
-    assert scores["advice"][0].startswith(
-        "Collect more happy faces, of the kind shown below: 2 of them are called sad, 67%"
+    scores = evaluate.classifier_scores(named, judged, SENTIMENT)
+    classifier_errors.write_classifier_errors(named, judged, scores, "t", tmp_path / "errors.html")
+    found = sections((tmp_path / "errors.html").read_text())
+    assert names(found["happy, labeled sad: 2, and 1 below the threshold"]) == ["grim", "grey", "faint"]
+    assert names(found["calm, labeled happy: 1, and 1 below the threshold"]) == ["flat", "still"]
+    assert names(found["Possibly in the wrong folder: 1"]) == ["grim"]  # surer than right answers are: 0.7
+    assert scores["recommendations"][0].startswith(
+        "Collect more happy faces of the kind shown below: 2 of them are labeled sad, 67%"
     )
-    assert [Path(one["file"]).name for one in scores["suspects"]] == ["grim.png"]
+    assert [Path(one["file"]).name for one in scores["likely_mislabeled"]] == ["grim.png"]
 
 
 def test_voters_must_agree_that_a_label_is_wrong(tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ def test_the_first_picture_of_a_page_is_its_own_file(tmp_path: Path) -> None:
     named = portraits(tmp_path)
     save(tmp_path / "happy" / "grim.png", np.full((48, 48, 3), (250, 10, 10), np.uint8))
     judged = compare_with_truth(named, 2)
-    scores = evaluate.classifier_scores(named, judged, SENTIMENT) | {"skipped": []}
-    classifier_errors.write_classifier_errors(named, judged, scores, "t", tmp_path / "failures.html")
-    source = re.findall(r'src="([^"]*)"', (tmp_path / "failures.html").read_text())[0]
+    scores = evaluate.classifier_scores(named, judged, SENTIMENT)
+    classifier_errors.write_classifier_errors(named, judged, scores, "t", tmp_path / "errors.html")
+    source = re.findall(r'src="([^"]*)"', (tmp_path / "errors.html").read_text())[0]
     assert np.abs(decoded(source).mean((0, 1)) - (250, 10, 10)).max() < 10

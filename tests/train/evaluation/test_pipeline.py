@@ -20,13 +20,9 @@ from pocketsight.device.vision.box_encoding import encode
 from pocketsight.device.vision.image import Image, read_image
 from pocketsight.device.vision.resize import resize
 from pocketsight.train.datasets.classification import ClassificationSample
-from pocketsight.train.evaluation.pipeline import (
-    PipelineResult,
-    compute_pipeline_metrics,
-    format_pipeline_scores,
-    iter_pipeline_results,
-    write_pipeline_errors,
-)
+from pocketsight.train.evaluation.formatting import format_scores
+from pocketsight.train.evaluation.pipeline import PipelineResult, compute_pipeline_metrics, iter_pipeline_results
+from pocketsight.train.evaluation.pipeline_errors import write_pipeline_errors
 from tests.support.images import FACE, SENTIMENT, one_face, picture, save
 
 
@@ -78,19 +74,19 @@ def test_every_photograph_has_one_outcome(tmp_path: Path) -> None:
     assert [one.outcome for one in found] == ["right", "wrong", "no face", "unsure", "wrong", "unsure"]
     assert len(skipped) == 1
     scores = compute_pipeline_metrics(found, ("happy", "sad"))
-    assert scores["all"] == {"photographs": 4, "right": 1, "wrong": 1, "unsure": 1, "no face": 1}
-    assert scores["classes"]["happy"] == {"photographs": 3, "right": 1, "wrong": 1, "unsure": 0, "no face": 1}
-    assert (scores["others"], scores["reject_label_rate"]) == (2, 0.5)
-    said = format_pipeline_scores(scores | {"part": "test", "frame": [128, 96], "skipped": skipped})
-    assert "a face was found in 3 (75.0%), 2 got a label, 50.0% of those the right one" in said
+    assert scores["all"] == {"images": 4, "right": 1, "wrong": 1, "unsure": 1, "no face": 1}
+    assert scores["classes"]["happy"] == {"images": 3, "right": 1, "wrong": 1, "unsure": 0, "no face": 1}
+    assert (scores["rejects"], scores["reject_label_rate"]) == (2, 0.5)
+    text = format_scores({"task": "pipeline", "frame": [128, 96], **scores})
+    assert "faces detected in 3 (75.0%), 2 got a label, 50.0% of the labels are right" in text
     with pytest.raises(DataError, match="none of 1 photographs"):
         compute_pipeline_metrics([found[4]], ("happy", "sad"))
 
 
 def test_the_page_shows_photograph_and_face(tmp_path: Path) -> None:
     found, _ = photos(tmp_path)
-    write_pipeline_errors(found, MOODS.spec, (96, 128), tmp_path / "failures.html")
-    page = (tmp_path / "failures.html").read_text()
+    write_pipeline_errors(found, MOODS.spec, (96, 128), tmp_path / "errors.html")
+    page = (tmp_path / "errors.html").read_text()
     assert re.findall(r"<h2>(.*?)</h2>", page) == ["wrong: 2", "no face: 1", "unsure: 1"]
     assert len(re.findall("<img", page)) == 7  # two each, but one where there is no face
     assert "http" not in page
@@ -123,14 +119,14 @@ def test_whole_photographs_from_the_command_line(tmp_path: Path) -> None:
     save(tmp_path / "happy" / "a.png", both)
     shutil.copy(EXAMPLE_IMAGE, tmp_path / "sad")
     picture(tmp_path / "calm" / "noise.png")
-    words = ["score", "pipeline", "--data", str(tmp_path), "--frame-size", "420x240"]
+    words = ["evaluate", "pipeline", "--data", str(tmp_path), "--frame-size", "420x240"]
     done = CliRunner().invoke(main, [*words, "--json", "--plots", str(tmp_path / "plots")])
     assert done.exit_code == 0, done.output
     scores = json.loads(done.output)
-    assert (scores["all"]["photographs"], scores["all"]["no face"], scores["others"]) == (2, 0, 1)
-    assert sum(scores["more_faces"].values()) == 1
+    assert (scores["all"]["images"], scores["all"]["no face"], scores["rejects"]) == (2, 0, 1)
+    assert sum(scores["other_faces"].values()) == 1
     assert scores["classes"]["happy"]["right"] == scores["classes"]["sad"]["wrong"] == 1  # she smiles
-    assert (tmp_path / "plots" / "failures.html").is_file()
+    assert (tmp_path / "plots" / "errors.html").is_file()
     assert "got a label" in CliRunner().invoke(main, words).output
 
 
@@ -145,5 +141,5 @@ def test_whole_photographs_from_the_command_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_go_together_is_said(tmp_path: Path, words: list[str], status: int, says: str) -> None:
-    done = CliRunner().invoke(main, ["score", *words, "--data", str(tmp_path)])
+    done = CliRunner().invoke(main, ["evaluate", *words, "--data", str(tmp_path)])
     assert (done.exit_code, says in done.output) == (status, True), done.output

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from pocketsight.device.vision.image import Image
 from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.evaluation.matching import PATCH_SIZE, collect_matches, measure_appearance
 from pocketsight.train.evaluation.metrics import wilson_interval
+from pocketsight.train.evaluation.reports import SliceRow
 from pocketsight.train.evaluation.slices import recommendations, slice_metrics, small_slices
 from tests.support.images import coco, labelme, picture
 from tests.support.planted_faces import looked, seen, square
@@ -18,7 +18,7 @@ from tests.support.planted_faces import looked, seen, square
 SMALL, MEDIUM, LARGE = square(10, 10, 20), square(60, 10, 40), square(150, 20, 100)
 
 
-def row(tables: dict[str, list[dict[str, Any]]], kind: str, name: str) -> dict[str, Any]:
+def row(tables: dict[str, list[SliceRow]], kind: str, name: str) -> SliceRow:
     return next(row for row in tables[kind] if row["slice"] == name)
 
 
@@ -27,10 +27,10 @@ def test_each_size_has_its_own_figures_and_ignores_the_other_sizes() -> None:
     tables = slice_metrics(looked([picture]), 0.5)
     small, medium, large = (row(tables, "size", n) for n in ("16 to 32 px", "32 to 64 px", "64 px and more"))
     assert (small["faces"], small["recall"], small["ap50"], small["missed"]) == (1, 0, 0, 1)
-    assert (small["false_alarms"], small["precision"]) == (1, 0)  # it is of 30 px, and burdens no other size
-    assert (medium["recall"], medium["ap50"], medium["precision"], medium["false_alarms"]) == (1, 1, 1, 0)
+    assert (small["false_positives"], small["precision"]) == (1, 0)  # it is of 30 px, and burdens no other size
+    assert (medium["recall"], medium["ap50"], medium["precision"], medium["false_positives"]) == (1, 1, 1, 0)
     assert (large["recall"], large["ap50"], large["share"]) == (1, 1, pytest.approx(1 / 3, abs=1e-4))
-    assert all(one["few"] for one in (small, medium, large))
+    assert all(one["too_small"] for one in (small, medium, large))
 
 
 def test_sizes_begin_at_the_smallest_face_that_counts() -> None:
@@ -46,10 +46,10 @@ def test_sources_keep_their_own_false_alarms_and_one_source_is_no_table() -> Non
     bad = seen([MEDIUM], [(LARGE, 0.9)], source="cellar")
     tables = slice_metrics(looked([good, bad]), 0.5)
     garden, cellar = row(tables, "source", "garden"), row(tables, "source", "cellar")
-    assert (garden["ap50"], garden["precision"], cellar["ap50"], cellar["false_alarms"]) == (1, 1, 0, 1)
+    assert (garden["ap50"], garden["precision"], cellar["ap50"], cellar["false_positives"]) == (1, 1, 0, 1)
     assert "source" not in slice_metrics(looked([good, good]), 0.5)
     rooms = row(slice_metrics(looked([good, seen([], [(LARGE, 0.9)], source="rooms")]), 0.5), "source", "rooms")
-    assert (rooms["faces"], rooms["false_alarms"], rooms["recall"]) == (0, 1, None)
+    assert (rooms["faces"], rooms["false_positives"], rooms["recall"]) == (0, 1, None)
 
 
 def test_many_sources_are_joined() -> None:
@@ -107,8 +107,8 @@ def test_the_advice_names_what_would_help_most() -> None:
     tables = slice_metrics(looked(pictures), 0.5)
     first = recommendations(looked(pictures), 0.5, tables)[0]
     assert first == (
-        "Collect more faces of 16 to 32 px: they are 38% of the faces and 89% of the missed; "
-        "0% of them are found, 92% of the others."
+        "Collect more faces of 16 to 32 px: 38% of all faces and 89% of the missed ones; "
+        "their recall is 0%, that of the other faces 92%."
     )
     assert small_slices(tables) == ["faces of 32 to 64 px (5)"]  # nothing is said about five faces
 
@@ -119,7 +119,7 @@ def test_where_nothing_stands_out_nothing_is_blamed_but_loose_boxes_are() -> Non
     lines = recommendations(looked(pictures), 0.5, slice_metrics(looked(pictures), 0.5))
     assert len(lines) == 1 and lines[0].startswith("No kind of face stands out")
     loose = [seen([MEDIUM], [(square(75, 10, 40), 0.9)])] * 10
-    assert "10 of the 10 false alarms lie on a labelled face" in recommendations(looked(loose), 0.5, {})[-1]
+    assert "10 of the 10 false positives overlap a labeled face" in recommendations(looked(loose), 0.5, {})[-1]
 
 
 def test_intervals() -> None:

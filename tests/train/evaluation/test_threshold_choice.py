@@ -1,4 +1,4 @@
-"""`pocketsight evaluate --threshold-for`: the threshold that keeps a promise, and the manifest that remembers it."""
+"""`pocketsight evaluate --threshold-for`: the threshold that meets a target, and the manifest that records it."""
 
 import shutil
 from dataclasses import replace
@@ -19,6 +19,7 @@ from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.evaluation import metrics, threshold_choice
 from pocketsight.train.evaluation.classifier import Outcomes, Prediction, compare_with_truth
 from pocketsight.train.evaluation.detector import DetectionResults
+from pocketsight.train.evaluation.reports import ThresholdChoice
 from pocketsight.train.evaluation.threshold_choice import default_threshold
 from tests.support.images import DETECTOR, coco
 from tests.support.planted_faces import looked, seen, square
@@ -32,7 +33,7 @@ def three_faces(empty: int = 0) -> DetectionResults:
     return looked([seen([A, B, C], [(A, 0.9), (B, 0.5), (C, 0.3), *alarms])] + [seen([], [])] * empty)
 
 
-def picked(promise: str, some: DetectionResults, was: float = 0.4) -> dict[str, object]:
+def picked(promise: str, some: DetectionResults, was: float = 0.4) -> ThresholdChoice:
     return threshold_choice.choose_detector_threshold(threshold_choice.parse_target(promise, "detector"), some, was)
 
 
@@ -55,7 +56,7 @@ def test_the_promise_is_kept_at_the_least_cost(promise: str, threshold: float, p
 
 def test_a_promise_that_no_threshold_keeps_is_refused_with_the_nearest() -> None:
     unfindable = looked([seen([A, B], [(A, 0.5), (C, 0.5)])])
-    with pytest.raises(DataError, match=r"precision>=0.9: no threshold keeps it .* the nearest is 0.5"):
+    with pytest.raises(DataError, match=r"precision>=0.9: no threshold meets it .* the nearest is 0.5"):
         picked("precision>=0.9", unfindable)
     with pytest.raises(DataError, match=r"recall>=0.9: .* the nearest is 0.5"):
         picked("recall>=0.9", unfindable)
@@ -71,18 +72,18 @@ def test_false_alarms_are_promised_by_the_upper_end_of_what_they_may_be() -> Non
         "recall": 1,
         "false_positives_per_hour": pytest.approx(2.9957 * hour, abs=0.1),
     }
-    assert (found["alarms"], found["images"]) == (0, 99)
+    assert (found["false_positives"], found["images"]) == (0, 99)
     few = picked("false_positives_per_hour<=3500 at 1 fps", three_faces(empty=3))  # too few: all four count
-    assert (few["threshold"], few["alarms"], few["images"]) == (0.9, 0, 4)
-    assert few["before"]["false_positives_per_hour"] == pytest.approx(4.7439 * 900, abs=1)  # type: ignore[index]
+    assert (few["threshold"], few["false_positives"], few["images"]) == (0.9, 0, 4)
+    assert few["before"]["false_positives_per_hour"] == pytest.approx(4.7439 * 900, abs=1)
 
 
 def test_too_few_pictures_cannot_promise_a_small_rate() -> None:
     with pytest.raises(
-        DataError, match=r"99 pictures cannot .* still be 1,089 an hour \(95 %\). It takes 107,846 pict"
+        DataError, match=r"99 images cannot .* still be 1,089 an hour \(95 %\). It takes 107,846 images"
     ):
         picked("false_positives_per_hour<=1 at 10 fps", three_faces(empty=99))
-    with pytest.raises(DataError, match="cannot show so small a rate"):
+    with pytest.raises(DataError, match="cannot prove so low a rate"):
         picked("false_positives_per_hour<=0 at 10 fps", three_faces(empty=99))
 
 
@@ -100,17 +101,17 @@ def test_a_threshold_is_short_and_parts_the_scores() -> None:
 @pytest.mark.parametrize(
     ("task", "text", "says"),
     [
-        ("detector", "precison>=0.9", "is not what a detector can promise; ask for"),
-        ("detector", "precision>0.9", "is not what a detector can promise"),
+        ("detector", "precison>=0.9", "is not a target for a detector; use"),
+        ("detector", "precision>0.9", "is not a target for a detector"),
         ("detector", "precision<=0.9", 'is not of the form "precision>=0.99"'),
-        ("detector", "precision>=99", "99 % is 0.99"),
-        ("detector", "precision>=0.9.9", "a number that is none"),
+        ("detector", "precision>=99", "write 99 % as 0.99"),
+        ("detector", "precision>=0.9.9", "has a malformed number"),
         ("detector", "precision>=0.9 at 10 fps", 'is not of the form "precision>=0.99"'),
         ("detector", "false_positives_per_hour<=1", 'is not of the form "false_positives_per_hour<=1 at 10 fps"'),
-        ("detector", "false_positives_per_hour<=1 at 0 fps", "0 frames a second"),
-        ("detector", "label_rate>=0.9", "is not what a detector can promise"),
-        ("classifier", "precision>=0.9", 'ask for "labeled_accuracy>=0.97" or "label_rate>=0.85"'),
-        ("classifier", "", "is not what a sentiment can promise"),
+        ("detector", "false_positives_per_hour<=1 at 0 fps", "must be above 0 fps"),
+        ("detector", "label_rate>=0.9", "is not a target for a detector"),
+        ("classifier", "precision>=0.9", 'use "labeled_accuracy>=0.97" or "label_rate>=0.85"'),
+        ("classifier", "", "is not a target for a classifier"),
     ],
 )
 def test_what_cannot_be_understood_is_one_clear_line(task: str, text: str, says: str) -> None:
@@ -152,7 +153,7 @@ def test_what_a_classifier_promises(
 
 def test_others_must_be_there_to_be_promised() -> None:
     ours = replace(answers(), rejects=np.zeros(6, bool))
-    with pytest.raises(DataError, match="no folder of other faces"):
+    with pytest.raises(DataError, match="has no reject folder"):
         threshold_choice.choose_classifier_threshold(
             threshold_choice.parse_target("reject_label_rate<=0.1", "classifier"), ours, 0.5
         )
@@ -173,7 +174,7 @@ def test_what_nobody_asked_for_serves_best_and_calls_few_others() -> None:
 def test_where_an_others_face_is_the_surest_nothing_is_promised() -> None:
     lost = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.5, 0.95, 0.95]))
     assert threshold_choice.auto_threshold(lost, 0.5)["target"] == ""
-    with pytest.raises(DataError, match="no threshold keeps it"):
+    with pytest.raises(DataError, match="no threshold meets it"):
         threshold_choice.choose_classifier_threshold(
             threshold_choice.parse_target("reject_label_rate<=0.1", "classifier"), lost, 0.5
         )
@@ -205,7 +206,7 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
 def test_a_run_folder_has_its_manifest_changed(tmp_path: Path) -> None:
     (tmp_path / MANIFEST_NAME).write_text(DETECTOR.to_json())
     threshold_choice.write_threshold(tmp_path, picked("recall>=0.3", three_faces()), ["a"])
-    assert '"threshold": 0.9' in (tmp_path / MANIFEST_NAME).read_text()
+    assert '"score_threshold": 0.9' in (tmp_path / MANIFEST_NAME).read_text()
 
 
 def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None
     model = Path(shutil.copy(MODELS_DIR / "detector.tflite", tmp_path / "m.tflite"))
 
     def score(*words: object, status: int = 0) -> str:
-        done = CliRunner().invoke(main, ["score", str(model), "--data", str(data), *map(str, words)])
+        done = CliRunner().invoke(main, ["evaluate", str(model), "--data", str(data), *map(str, words)])
         assert done.exit_code == status, done.output
         return done.output
 
@@ -226,10 +227,10 @@ def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None
     said = score("--threshold-for", "precision>=1")
     threshold = read_model_file(model)[1].score_threshold
     assert threshold != shipped
-    assert f"precision>=1: threshold {threshold:g}, it was {shipped:g}" in said
+    assert f"precision>=1: threshold {threshold:g}, before {shipped:g}" in said
     assert f"at threshold {threshold:.2f}: precision 1.000, recall 1.000" in said
     assert "wrote the threshold into" in said
     before = model.read_bytes()
-    assert "is not what a detector can promise" in score("--threshold-for", "nonsense", status=1)
-    assert "1 pictures cannot show" in score("--threshold-for", "false_positives_per_hour<=1 at 10 fps", status=1)
+    assert "is not a target for a detector" in score("--threshold-for", "nonsense", status=1)
+    assert "1 images cannot prove" in score("--threshold-for", "false_positives_per_hour<=1 at 10 fps", status=1)
     assert model.read_bytes() == before

@@ -40,7 +40,7 @@ def test_the_nets_have_the_tutorials_sizes() -> None:
     assert {task: list(nets) for task, nets in ARCHITECTURES.items()} == {
         task: list(nets) for task, nets in RECIPES.items()
     }
-    with pytest.raises(DataError, match="tells two classes apart, not 3"):
+    with pytest.raises(DataError, match="cnn256 has two classes, not 3"):
         ARCHITECTURES["classifier"]["cnn256"].build(CNN256_RECIPE.input_size, 3)
 
 
@@ -141,7 +141,7 @@ def test_no_network_is_no_error_and_a_wrong_file_is(tmp_path: Path, monkeypatch:
     assert not load_imagenet_weights(net, None)
     monkeypatch.undo()
     (tmp_path / "x.weights.h5").write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"x\.weights\.h5 does not hold the weights of VGG16"):
+    with pytest.raises(DataError, match=r"x\.weights\.h5 has no weights of VGG16"):
         load_imagenet_weights(net, tmp_path / "x.weights.h5")
 
 
@@ -161,7 +161,7 @@ def test_the_trackers_window_is_the_tutorials_square_or_the_whole_picture() -> N
 
 
 def pocketsight(*words: object) -> str:
-    program = "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"
+    program = "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"
     done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -194,15 +194,15 @@ def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
     pocketsight("train", "classifier", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6)
     for run, data in ((runs / "d", faces), (runs / "s", moods)):
         pocketsight("export", "tflite", run, "--calibration-data", data, "--max-loss", 1)
-    detector, sentiment = runs / "d" / "detector.tflite", runs / "s" / "sentiment.tflite"
+    detector, classifier = runs / "d" / "detector.tflite", runs / "s" / "classifier.tflite"
     _, spec = read_model_file(detector)
     assert spec.strides == () and spec.precision == "int8" and spec.training["initial_weights"] == "vgg.weights.h5"
-    assert spec.training["recipe"]["pictures"] == 160
-    _, spec = read_model_file(sentiment)
-    assert spec.training["recipe"]["pictures"] == 6 * spec.training["train_images"]
-    score = json.loads(pocketsight("evaluate", sentiment, "--data", moods, "--json"))
+    assert spec.training["recipe"]["samples"] == 160
+    _, spec = read_model_file(classifier)
+    assert spec.training["recipe"]["samples"] == 6 * spec.training["train_images"]
+    score = json.loads(pocketsight("evaluate", classifier, "--data", moods, "--json"))
     assert score["accuracy"] > 0.9
-    models = "--detector", detector, "--classifier", sentiment
+    models = "--detector", detector, "--classifier", classifier
     lines = pocketsight("run", "--camera", faces / "val" / "images", *models, "--log", tmp_path / "log.jsonl")
     assert "12 frames" in lines
     logged = [json.loads(line)["faces"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]

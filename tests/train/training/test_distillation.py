@@ -1,4 +1,4 @@
-"""A small net learns from a larger one: its odds become targets."""
+"""A small network learns from a larger one: its probabilities become targets."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from pocketsight.train.recipe import RECIPES
 from pocketsight.train.training.distillation import distillation_targets
 from tests.support.images import save
 
-PROGRAM = [sys.executable, "-c", "import pocketsight.device.cli as c; c.main(prog_name='pocketsight')"]
+PROGRAM = [sys.executable, "-c", "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"]
 
 
 def pocketsight(*words: object, status: int = 0) -> str:
@@ -49,13 +49,13 @@ def test_a_net_learns_from_a_teacher_and_from_faces_without_a_class(tmp_path: Pa
     said = pocketsight(*short, "--teacher", teacher, "--unlabeled", tmp_path / "more", "--out", student)
     assert "validation: accuracy" in said
     manifest = (student / "manifest.json").read_text()
-    assert '"teacher": "teacher"' in manifest and '"more"' in manifest and '"aligned": false' in manifest
+    assert '"teacher": "teacher"' in manifest and '"more"' in manifest and '"align_faces": false' in manifest
     said = pocketsight(*short, "--unlabeled", tmp_path / "more", status=2)
     assert "--unlabeled needs --teacher" in said
     (tmp_path / "data" / "third").mkdir()
     save(tmp_path / "data" / "third" / "a.png", np.full((40, 40, 3), 120, np.uint8))
     said = pocketsight(*short, "--teacher", teacher, "--out", tmp_path / "other", status=1)
-    assert "is no teacher here: its labels is" in said and "Traceback" not in said
+    assert "cannot be the teacher: labels differs" in said and "Traceback" not in said
     assert not (tmp_path / "other").exists()
 
 

@@ -50,7 +50,7 @@ def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cnn\.weights\.h5"):
         create_network(THREE, str(tmp_path / "cnn.weights.h5"), resume=False)
     for name in ("bad.weights.h5", "missing.weights.h5", "missing.txt"):
-        with pytest.raises(DataError, match=r"does not hold weights of this net"):
+        with pytest.raises(DataError, match=r"has no weights for this network"):
             create_network(THREE, str(tmp_path / name), resume=False)
     with pytest.raises(DataError, match="no weights of cnn256 are shipped"):
         create_network(CNN, "shipped", resume=False)

@@ -44,17 +44,17 @@ def test_it_learns_and_says_what_it_skipped(tmp_path: Path, capfd: pytest.Captur
     kernel, bias = train(tmp_path / "run")
     assert np.abs(kernel - 1).max() < 0.25 and abs(bias[0]) < 2
     said = capfd.readouterr().err
-    assert "skipped: a.png is broken" in said and "1 pictures were skipped" in said
-    assert "epoch 3/3" in said and "waiting for pictures" in said
+    assert "skipped: a.png is broken" in said and "1 images were skipped" in said
+    assert "epoch 3/3" in said and "waiting for images" in said
     assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 4
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(tmp_path / "whole")
-    told = callbacks.EpochReporter.on_epoch_end
+    report = callbacks.EpochReporter.on_epoch_end
 
     def kill(self: Any, epoch: int, logs: Any = None) -> None:
-        told(self, epoch, logs)
+        report(self, epoch, logs)
         if epoch == 1:
             raise KeyboardInterrupt
 
@@ -75,10 +75,10 @@ def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_chan
 ) -> None:
     recipe = replace(RECIPE, low_res_share=0.34)  # one epoch of three
     whole = train(tmp_path / "whole", toy_batch, other_batch, recipe)
-    told = callbacks.EpochReporter.on_epoch_end
+    report = callbacks.EpochReporter.on_epoch_end
 
     def kill(self: Any, epoch: int, logs: Any = None) -> None:
-        told(self, epoch, logs)
+        report(self, epoch, logs)
         if epoch == last:
             raise KeyboardInterrupt
 
@@ -93,5 +93,5 @@ def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_chan
 
 
 def test_what_ends_the_feed_is_told_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="hardly any picture can be read"):
+    with pytest.raises(DataError, match="almost no image can be read"):
         train(tmp_path / "run", broken_batch)

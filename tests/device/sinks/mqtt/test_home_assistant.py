@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pocketsight.device.sinks.mqtt import sink
-from tests.support.brokers import Listener, broker, face, listening, sending
+from pocketsight.device.sinks.mqtt import state
+from tests.support.brokers import Listener, broker, listening, sending
+from tests.support.entries import face
 from tests.support.processes import until
 
 pytestmark = pytest.mark.debian("mosquitto")
@@ -17,26 +18,26 @@ pytestmark = pytest.mark.debian("mosquitto")
 def test_the_state_shows_the_faces_of_now_and_stays_with_the_broker(tmp_path: Path) -> None:
     with broker(tmp_path) as found, sending(found.port, tmp_path) as sent:
         with listening(found.port) as heard:
-            sent.sink.write([face(0, sentiment="unsure")])
+            sent.sink.write([face(0, label="unsure")])
             sent.sees("happy", "unsure")
             until(lambda: heard.last("home/door").get("faces") == 2)
             now = heard.last("home/door")
-            assert now["labels"] == {"happy": 1, "sad": 0, "unsure": 1} and now["sentiment"] == "unsure"
-            assert now["kind"] == "state" and now["v"] == 1 and now["faults"] == [] and now["frames"] == 1
+            assert now["labels"] == {"happy": 1, "sad": 0, "unsure": 1} and now["label"] == "unsure"
+            assert now["kind"] == "state" and now["v"] == 2 and now["faults"] == [] and now["frames"] == 1
             sent.state.info["faults"] = {"hot": "82 degrees"}
             until(lambda: heard.last("home/door")["faults"] == ["hot"])
             sent.sees()
             until(lambda: heard.last("home/door")["faces"] == 0)
         with listening(found.port) as later:
             until(lambda: later.last("home/door") != {})
-            assert later.last("home/door")["sentiment"] == "unsure"
+            assert later.last("home/door")["label"] == "unsure"
             assert all(retained for topic, _, retained in later.heard)
 
 
 def test_faces_of_a_camera_that_fell_silent_are_not_faces_of_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sink, "FRAME_STALE_AFTER", 0.5)
+    monkeypatch.setattr(state, "FRAME_STALE_AFTER", 0.5)
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         sent.sees("sad")
         until(lambda: heard.last("home/door").get("faces") == 1)
@@ -84,20 +85,20 @@ def test_every_template_finds_its_value_in_the_state(tmp_path: Path) -> None:
     jinja2 = pytest.importorskip("jinja2")
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         sent.state.info |= {"temperature": 48.2, "faults": {"hot": "82 degrees"}}
-        sent.sink.write([face(0, sentiment="unsure")])
+        sent.sink.write([face(0, label="unsure")])
         sent.sees("happy", "unsure")
-        until(lambda: heard.last("home/door").get("faces") == 2 and heard.last("home/door")["sentiment"] == "unsure")
-        state = heard.last("home/door")
+        until(lambda: heard.last("home/door").get("faces") == 2 and heard.last("home/door")["label"] == "unsure")
+        values = heard.last("home/door")
     strict = jinja2.Environment(undefined=jinja2.StrictUndefined)
     said = {
-        config["name"]: strict.from_string(config["value_template"]).render(value_json=state)
+        config["name"]: strict.from_string(config["value_template"]).render(value_json=values)
         for config in configs(heard).values()
     }
     assert said == {
         "Faces": "2",
         "Faces seen": "0",
-        "Last sentiment": "unsure",
-        "Frame rate": str(state["fps"]),
+        "Last label": "unsure",
+        "Frame rate": str(values["fps"]),
         "Temperature": "48.2",
         "Problem": "ON",
         "Happy faces": "1",
@@ -136,8 +137,8 @@ def test_sensors_are_announced_again(tmp_path: Path, how: str) -> None:
 
 def test_discovery_can_be_left_out_or_go_elsewhere(tmp_path: Path) -> None:
     with broker(tmp_path) as found, listening(found.port) as heard:
-        with sending(found.port, tmp_path, discovery=""):
+        with sending(found.port, tmp_path, discovery_prefix=""):
             until(lambda: heard.last("home/door") != {})
         assert {topic.partition("/")[0] for topic, _, _ in heard.heard} == {"home"}
-        with sending(found.port, tmp_path, discovery="ha"):
+        with sending(found.port, tmp_path, discovery_prefix="ha"):
             until(lambda: any(topic.startswith("ha/sensor/") for topic, _, _ in heard.heard))

@@ -78,10 +78,10 @@ def test_lines_that_are_not_taken_at_once_are_on_the_disk_soon(tmp_path: Path) -
 @pytest.mark.parametrize("taken", [0, DELETE_BATCH_SIZE + 100])
 def test_a_killed_process_leaves_every_line_that_was_not_taken(tmp_path: Path, taken: int) -> None:
     code = (
-        "import os, signal; from tests.test_outbox import *\n"
+        "import os, signal; from tests.device.sinks.mqtt.test_outbox import *\n"
         f"outbox = opened(Path({str(tmp_path)!r}))\n"
         "for line in lines(0, 2000): outbox.put([line])\n"
-        f"outbox.forget({taken})\n"
+        f"outbox.acknowledge({taken})\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT)

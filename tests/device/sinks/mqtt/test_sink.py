@@ -13,13 +13,14 @@ import pytest
 
 from pocketsight.device.sinks.mqtt import sink
 from tests.support import ROOT
-from tests.support.brokers import broker, face, fault, ids, listening, sending
+from tests.support.brokers import broker, ids, listening, sending
+from tests.support.entries import face, fault
 from tests.support.processes import running, until
 
 pytestmark = pytest.mark.debian("mosquitto")
 
 SENDER = (  # writes so many events to the broker on a port, one a call, and says the number of each; then waits
-    "import sys, time; from tests.brokers import *\n"
+    "import sys, time; from tests.support.brokers import *\n"
     "port, folder, first, last, pause = sys.argv[1:]\n"
     "with sending(int(port), Path(folder)) as sent:\n"
     "    for number in range(int(first), int(last)):\n"
@@ -29,8 +30,8 @@ SENDER = (  # writes so many events to the broker on a port, one a call, and say
 
 
 def test_events_arrive_once_and_in_order_as_they_were_written(tmp_path: Path) -> None:
-    entries = [face(0), fault(1, "camera lost", True), face(2, "left")]
-    others = [{"v": 1, "kind": "frame", "faces": []}, {"v": 1, "kind": "state", "what": "state"}]
+    entries = [face(0), fault(1), face(2, "left")]
+    others = [{"v": 2, "kind": "frame", "faces": []}, {"v": 2, "kind": "state", "event": "state"}]
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         sent.sink.write([*entries[:1], *others])
         sent.sink.write(entries[1:])
@@ -188,7 +189,7 @@ def test_a_broker_that_cannot_be_found_or_does_not_answer_is_told_as_lost(
 def test_a_full_outbox_is_a_fault_and_the_newest_events_survive(tmp_path: Path) -> None:
     with broker(tmp_path) as found, listening(found.port) as heard:
         found.kill()
-        with sending(found.port, tmp_path, room=200_000) as sent:
+        with sending(found.port, tmp_path, queue_size=200_000) as sent:
             for number in range(0, 3000, 10):
                 sent.sink.write([face(more) for more in range(number, number + 10)])
             until(lambda: ("outbox full", True) in sent.names())
@@ -209,7 +210,9 @@ def test_a_broken_outbox_is_told(tmp_path: Path) -> None:
         with sending(found.port, tmp_path) as sent:
             sent.sink.write([face(1)])
             until(lambda: heard.events("home/door") == ids(1, 2))
-            assert sent.names() == [("outbox broken", True), ("outbox broken", False)] and "broken" in sent.told[0][2]
+            assert (
+                sent.names() == [("outbox corrupt", True), ("outbox corrupt", False)] and "corrupt" in sent.told[0][2]
+            )
 
 
 def test_a_clean_end_says_offline_and_sends_what_waits(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""TODO docstring."""
+"""Whether this session has a display."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import sys
 
 
 def has_display() -> bool:
-    """Whether a window could be opened, as far as the environment tells."""
+    """Whether a window can be opened, as far as the environment says."""
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

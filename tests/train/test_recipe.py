@@ -1,0 +1,26 @@
+"""Recipes, and those of version 0.1 in old manifests."""
+
+from dataclasses import fields
+
+from pocketsight.device.inference.manifest_format1 import RECIPE
+from pocketsight.train.cli.data import FORMATS
+from pocketsight.train.datasets.formats.convert import FORMAT_NAMES, READERS
+from pocketsight.train.recipe import RECIPES, Recipe
+
+
+def test_every_name_of_an_old_recipe_becomes_a_field() -> None:
+    names = {field.name for field in fields(Recipe)}
+    assert set(RECIPE.values()) <= names
+    # Numbers of version 0.1 that kept their names: every field has a name of then.
+    kept = {"learning_rate", "epochs", "repeats", "warmup", "weight_decay", "seed"}
+    assert set(RECIPE.values()) | kept == names
+    assert not set(RECIPE) & names
+
+
+def test_the_formats_of_the_command_are_those_that_can_be_read() -> None:
+    assert tuple(FORMAT_NAMES) == FORMATS
+    assert {*READERS, "fer2013"} == set(FORMATS)
+
+
+def test_each_task_has_a_default_recipe() -> None:
+    assert [next(iter(recipes)) for recipes in RECIPES.values()] == ["grid133k", "crop71k"]
