@@ -64,7 +64,6 @@ ODD_VALUES = (
     {"a": []},
     "../../x",
 )
-<<<<<<< HEAD
 CONFIG = b"""[camera]
 source = "a.jpg"
 fps = 5.0
@@ -77,12 +76,6 @@ blur = true
 [log]
 targets = ["a.jsonl", "-"]
 """
-=======
-CONFIG = (
-    b'[camera]\nsource = "a.jpg"\nfps = 5.0\n[log]\ntargets = ["a.jsonl", "-"]\n[detect]\nzones = ["0,0.5 1,1 0,1"]\n'
-    b"[models]\nthreads = 2\n[run]\nblur = true\n"
-)
->>>>>>> main
 
 
 def corrupt(data: bytes, rng: Rng) -> bytes:

@@ -28,12 +28,8 @@ with atheris.instrument_imports(include=["pocketsight.device", "tomllib"]):
     from pocketsight.device.inference.shipped import MODELS_DIR
 
 CONFIG = (
-<<<<<<< HEAD
-    b'[camera]\nsource = "a.jpg"\nfps = 5.0\n[detect]\nzones = ["0,0.5 1,1 0,1"]\n[log]\ntargets = ["a.jsonl", "-"]\n'
-=======
     b'[camera]\nsource = "a.jpg"\nfps = 5.0\n[log]\ntargets = ["a.jsonl", "-"]\n[detect]\nzones = ["0,0.5 1,1 0,1"]\n'
     b"[models]\nthreads = 2\n[run]\nblur = true\n"
->>>>>>> main
 )
 WORDS = ["detector", "classifier", "int8", "happy", "box_8", "edgetpu", "../../x"]
 TryFn = Callable[[bytes, Path], None]  # writes a file made from the bytes to the path, and uses it as a user would
