@@ -1,4 +1,4 @@
-"""Figures of parts of the faces, from pictures in which all of them were planted."""
+"""Metrics of slices of the faces, from images with planted faces and detections."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_sizes_begin_at_the_smallest_face_that_counts() -> None:
     assert names == ["20 to 32 px", "32 to 64 px", "64 px and more"]
 
 
-def test_sources_keep_their_own_false_alarms_and_one_source_is_no_table() -> None:
+def test_sources_keep_their_own_false_positives_and_one_source_is_no_table() -> None:
     good = seen([MEDIUM], [(MEDIUM, 0.9)], source="garden")
     bad = seen([MEDIUM], [(LARGE, 0.9)], source="cellar")
     tables = slice_metrics(looked([good, bad]), 0.5)
@@ -58,7 +58,7 @@ def test_many_sources_are_joined() -> None:
     assert (len(rows), rows[-1]["slice"], rows[-1]["faces"]) == (13, "3 others", 3)
 
 
-def test_false_alarms_wear_no_mask_so_each_part_bears_its_share() -> None:
+def test_false_positives_have_no_mask_so_each_slice_gets_its_share() -> None:
     picture = seen(
         [SMALL, MEDIUM, LARGE, square(10, 100, 40)],
         [(SMALL, 0.9), (MEDIUM, 0.9), (LARGE, 0.9), (square(100, 130, 40), 0.95), (square(200, 130, 40), 0.95)],
@@ -94,14 +94,14 @@ def test_detail_is_measured_at_one_size() -> None:
     )  # less than a pixel, in the corner
 
 
-def test_a_false_alarm_knows_what_it_lies_beside() -> None:
+def test_a_false_positive_knows_what_it_is_next_to() -> None:
     picture = seen([MEDIUM], [(square(75, 10, 40), 0.9), (LARGE, 0.8)])
-    _, (beside, alone) = collect_matches(picture, np.zeros((240, 320, 3), np.uint8))
-    assert beside.iou == pytest.approx(25 / 55, abs=1e-3)
+    _, (near, alone) = collect_matches(picture, np.zeros((240, 320, 3), np.uint8))
+    assert near.iou == pytest.approx(25 / 55, abs=1e-3)
     assert alone.iou == 0
 
 
-def test_the_advice_names_what_would_help_most() -> None:
+def test_recommendations_name_what_would_help_most() -> None:
     found = seen([LARGE], [(LARGE, 0.9)])
     pictures = [found] * 60 + [seen([SMALL], [])] * 40 + [seen([MEDIUM], [])] * 5
     tables = slice_metrics(looked(pictures), 0.5)
