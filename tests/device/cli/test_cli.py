@@ -324,10 +324,10 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["train", "detector", "--data", "{}"], "holds no pictures"),
+        (["train", "detector", "--data", "{}"], "has no images"),
         (["train", "detector", "--data", "{}/none.json"], "none.json"),
         (["train", "classifier", "--data", "{}"], "needs at least two"),
-        (["train", "detector", "--data", "{}", "--out", "{}/run", "--resume"], "holds no pictures"),
+        (["train", "detector", "--data", "{}", "--out", "{}/run", "--resume"], "has no images"),
         (["train", "classifier", "--data", "{}/none"], "is not a folder"),
         (["evaluate", "{}", "--data", "{}"], "is not a run folder"),
         (["evaluate", "{}/none.tflite", "--data", "{}"], "No such file"),
