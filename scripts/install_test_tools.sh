@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# What some tests need beside Python: a broker, a browser, an RTSP server, a service manager, a clock that can be set,
-# a virtual screen, a mouse for it, processors of ARM boards, a packer, and what labelme's Qt loads from the system.
-# Installs it where it can, on Debian, Ubuntu or Raspberry Pi OS as root; elsewhere says what is left out.
-# Those tests are skipped without it.
+# Installs the programs that some tests need: a broker, a browser, an RTSP server, systemd, a fake clock, a virtual
+# screen and a mouse for it, emulated ARM processors, zip, and the system libraries of labelme's Qt.
+# Needs root on Debian, Ubuntu or Raspberry Pi OS. Elsewhere it prints what is missing; those tests are skipped.
 set -euo pipefail
 packages=(
   chromium debian-archive-keyring faketime mosquitto openssl qemu-user systemd unzip util-linux xdotool xvfb zip

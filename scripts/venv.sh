@@ -1,6 +1,12 @@
 # Sourced by the other scripts: makes .venv in the checkout with one extra of pocketsight, and activates it.
-# A second call reuses what is there, unless pyproject.toml has changed.
-#   . scripts/venv.sh dev
+# A second call reuses it, unless pyproject.toml or the lock file has changed, or the installation was interrupted.
+#   . scripts/venv.sh dev               # the versions of scripts/requirements/dev-MACHINE.txt, if there is such a file
+#   . scripts/venv.sh dev newest        # the newest versions that pyproject.toml allows, in .venv-newest
+
+extra=$1
+newest=${2:-}
+folder=.venv${newest:+-newest}
+lock=scripts/requirements/$extra-$(uname -m).txt
 
 python=""
 for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
@@ -13,19 +19,29 @@ if [ -z "$python" ]; then
   echo "pocketsight needs Python 3.11, 3.12 or 3.13; found: $(python3 --version 2>&1). Set PYTHON to another one." >&2
   exit 1
 fi
-if [ ! -x .venv/bin/python ]; then
-  rm -rf .venv
-  if ! "$python" -m venv .venv; then
-    rm -rf .venv
+# An interrupted `python -m venv` leaves a folder without pip; a second one completes it.
+if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
+  if ! "$python" -m venv "$folder"; then
     echo "cannot make a virtual environment with $python; on Debian: sudo apt install python3-venv" >&2
     exit 1
   fi
 fi
-. .venv/bin/activate
-wanted=$(sha256sum pyproject.toml | cut -c1-64)
-stamp=.venv/pocketsight-$1
-if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-  echo "installing pocketsight[$1] into .venv (TensorFlow is large: a minute or more)"
-  python -m pip install --quiet --disable-pip-version-check --editable ".[$1]" || exit 1
-  echo "$wanted" > "$stamp"
+. "$folder/bin/activate"
+
+options=()
+sources=(pyproject.toml)
+if [ "$newest" ]; then
+  options=(--upgrade --upgrade-strategy eager)
+elif [ -e "$lock" ]; then
+  options=(--constraint "$lock")
+  sources+=("$lock")
+fi
+wanted=$(cat "${sources[@]}" | sha256sum | cut -c1-64)
+stamp=$folder/pocketsight-$extra
+if [ "$newest" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+  echo "installing pocketsight[$extra] into $folder (TensorFlow is large: a minute or more)"
+  # While packages change no extra counts as installed: an interrupted installation is repeated.
+  rm -f "$folder"/pocketsight-*
+  python -m pip install --quiet --disable-pip-version-check "${options[@]}" --editable ".[$extra]" || exit 1
+  echo "$wanted" >"$stamp"
 fi

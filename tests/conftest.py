@@ -1,7 +1,4 @@
-"""Programs that come by apt, not by pip: a test names those it needs, and is skipped, with the cure, without them.
-
-And what tests of several files need.
-"""
+"""Tests that need programs from apt are skipped without them, with the command to install them. Shared fixtures."""
 
 import os
 import shutil
@@ -9,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))  # where Debian puts servers, and no user looks
+PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))  # Debian puts servers there
 GST = "gstreamer1.0-tools gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+# Packages whose name differs from the program.
 PACKAGES = {
     "Xvfb": "xvfb",
     "unshare": "util-linux",
@@ -18,7 +16,7 @@ PACKAGES = {
     "gst-launch-1.0": GST,
     "qemu-aarch64": "qemu-user",
     "qemu-arm": "qemu-user",
-}  # where the package has another name than the program
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -31,7 +29,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    """A folder with both models, plain and compiled."""
+    """A folder with both models, for the CPU and compiled for the Edge TPU."""
     from tests.support.corals import write_pairs
 
     return write_pairs(tmp_path / "models")
@@ -39,7 +37,7 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The stand-in's folder, with the device plugged in: see edgetpu.c."""
+    """The folder of the simulated Coral, with the device plugged in: see edgetpu.c."""
     from tests.support.corals import plug_in
 
     return plug_in(tmp_path / "device", monkeypatch)

@@ -1,7 +1,6 @@
-"""Our detector and classifier for a bench of other people's: one class each, without a base, fed OpenCV's B, G, R.
+"""Our detector as a plug-in of an external benchmark of face detectors, which passes images as B, G, R.
 
-The bench runs them in an interpreter that has pocketsight, and asks for `prepare`, `infer` and `finish` apart,
-so that the net's time is comparable with others'.
+The benchmark calls `prepare`, `infer` and `finish` separately, so that the time of the network alone is comparable.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from pocketsight.device.vision.letterbox import letterbox
 
 
 class Detector:
-    """A detector with grids. Boxes are [left, top, right, bottom, score], pixels of the frame."""
+    """A grid detector. Boxes are [left, top, right, bottom, score], pixels of the frame."""
 
-    filterable = True  # a higher threshold only leaves boxes out
+    filterable = True  # a higher threshold only removes boxes
 
     def __init__(self, path: str, params: int | None = None) -> None:
         self.loaded = load_on_cpu(Path(path), "detector", threads=1)

@@ -1,6 +1,6 @@
-"""Accuracy against latency, ours and other people's detectors: README.md's chart, from the result of a bench of peers.
+"""The chart of README.md: accuracy against latency of our detectors and others, from the result of a benchmark.
 
-python scripts/benchmarks/detector_comparison_chart.py RESULT.json scripts/images/detector_comparison.png [--size 320x240] [--reference yunet_ort]
+python scripts/benchmarks/detector_comparison_chart.py RESULT.json scripts/images/detector_comparison.png
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ NAMES = {
     "ultralight_slim320_litert": "Ultra-Light slim",
     "ultralight_rfb320_litert": "Ultra-Light RFB",
     "blazeface_short_litert": "BlazeFace short",
-    "haar_default": "Haar",
+    "haar_default": "Haar default",
     "haar_alt2": "Haar alt2",
     "dlib_hog": "dlib HOG",
     "dlib_hog_up1": "dlib HOG, doubled",
 }
-LABEL_OFFSETS = {  # of names that would lie on each other, in points from their mark
+# Offsets of names that would overlap, in points from their mark.
+LABEL_OFFSETS = {
     "pocketsight-tiny": (-20, -20),
-    "pocketsight": (-18, 12),
-    "pocketsight-large": (-36, 14),
+    "pocketsight": (-66, 6),
+    "pocketsight-large": (-62, 12),
     "yunet_ort": (-40, -4),
     "yunet_n_ort": (-44, 8),
     "ultralight_slim320_litert": (-30, -22),
@@ -45,26 +46,26 @@ OUR_COLOR, OTHER_COLOR = "#c2410c", "#475569"
 @click.command()
 @click.argument("result", type=PATH)
 @click.argument("target", type=PATH)
-@click.option("--size", default="320x240", show_default=True, help="Of the frames.")
-@click.option("--reference", default="yunet_ort", show_default=True, help="The peer whose time is 1.")
-def main(result: Path, target: Path, size: str, reference: str) -> None:
-    """Draw it, and print the table that it shows."""
+@click.option("--resolution", default="320x240", show_default=True, help="Frame size to plot.")
+@click.option("--reference", default="yunet_ort", show_default=True, help="Detector whose time is 1.")
+def main(result: Path, target: Path, resolution: str, reference: str) -> None:
+    """Draw the chart, and print its numbers as a table."""
     peers: dict[str, Any] = json.loads(result.read_text())["peers"]
-    unit = _network_ms(peers[reference]["sizes"][size])
+    unit = _network_ms(peers[reference]["sizes"][resolution])
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
-    for peer, facts in sorted(peers.items(), key=lambda item: _network_ms(item[1]["sizes"][size])):
-        found = facts["sizes"][size]
-        time, accuracy = _network_ms(found) / unit, found["accuracy"]["16"]
-        ours = peer.startswith("pocketsight")
+    for peer, facts in sorted(peers.items(), key=lambda item: _network_ms(item[1]["sizes"][resolution])):
+        measured = facts["sizes"][resolution]
+        time, accuracy = _network_ms(measured) / unit, measured["accuracy"]["16"]
+        is_ours = peer.startswith("pocketsight")
         low, high = accuracy["ap_ci"]
         axes.errorbar(
             time,
             accuracy["ap"],
             [[accuracy["ap"] - low], [high - accuracy["ap"]]],
-            fmt="o" if ours else "s",
-            color=OUR_COLOR if ours else OTHER_COLOR,
-            markersize=8 if ours else 5,
+            fmt="o" if is_ours else "s",
+            color=OUR_COLOR if is_ours else OTHER_COLOR,
+            markersize=8 if is_ours else 5,
             elinewidth=0.8,
         )
         name = NAMES.get(peer, peer)
@@ -73,20 +74,20 @@ def main(result: Path, target: Path, size: str, reference: str) -> None:
             (time, accuracy["ap"]),
             xytext=LABEL_OFFSETS.get(peer, (8, 4)),
             textcoords="offset points",
-            color=OUR_COLOR if ours else OTHER_COLOR,
-            fontweight="bold" if ours else "normal",
+            color=OUR_COLOR if is_ours else OTHER_COLOR,
+            fontweight="bold" if is_ours else "normal",
             fontsize=9,
         )
         kb = f"{facts['bytes'] / 1000:,.0f} kB" if facts["bytes"] else "-"
         span = f"AP50 {accuracy['ap']:.3f} [{low:.3f}, {high:.3f}]"
-        click.echo(f"{name:18} {_network_ms(found):7.3f} ms  x{time:6.2f}  {span}  {kb}")
+        click.echo(f"{name:18} {_network_ms(measured):7.3f} ms  x{time:6.2f}  {span}  {kb}")
     axes.set(
         xscale="log",
         xlim=(0.1, 90),
         ylim=(0, 1),
-        ylabel=f"AP50, faces of 16 px and more in {size}",
-        xlabel=f"time of the network on one core, in that of {NAMES.get(reference, reference)} ({unit:.2f} ms here)",
-        title="up and to the left is better; bars: 95 % of draws of the pictures",
+        ylabel=f"AP50, faces of 16 px and more in {resolution}",
+        xlabel=f"network time on one core, relative to {NAMES.get(reference, reference)} ({unit:.2f} ms here)",
+        title="up and to the left is better; bars: 95 % bootstrap interval",
     )
     ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -95,9 +96,9 @@ def main(result: Path, target: Path, size: str, reference: str) -> None:
     figure.savefig(target, dpi=110)
 
 
-def _network_ms(found: dict[str, Any]) -> float:
-    """Of the network alone, or of all where a detector does not tell them apart."""
-    return float(found.get("net", found["e2e"])["median"])
+def _network_ms(result: dict[str, Any]) -> float:
+    """The time of the network alone; of the whole call for a detector that does not separate them."""
+    return float((result["net"] if "net" in result else result["e2e"])["median"])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Every model in `models/` on every interpreter that it shall run on, each in an environment of its own.
+"""`pocketsight verify` of every shipped model on every supported interpreter, each in its own virtual environment.
 
-    python scripts/benchmarks/interpreter_matrix.py [FOLDER]        # environments are made in FOLDER (.venv-runtimes) and used again
+    python scripts/benchmarks/interpreter_matrix.py [FOLDER]    # the environments are kept in FOLDER (.venv-runtimes)
 
-Installs pocketsight from a wheel of this checkout, so it is also a test that the wheel is whole. Needs Python 3.11 for
-tflite-runtime, the last version of which knows no newer one; an environment that cannot be made is said to be missing.
+Installs pocketsight from a wheel of this checkout, so it also tests that the wheel is complete. tflite-runtime needs
+Python 3.11, the last version with wheels of it. An environment that cannot be made is reported as missing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ OPENCV = "opencv-python-headless"
 ENVIRONMENTS = {
     "ai-edge-litert, newest": ["ai-edge-litert", OPENCV],
     "ai-edge-litert, oldest allowed": ["ai-edge-litert==1.2.0", OPENCV],
-    "tflite-runtime, the last": ["tflite-runtime==2.14.0", "numpy<2", f"{OPENCV}<4.12"],
+    "tflite-runtime, last release": ["tflite-runtime==2.14.0", "numpy<2", f"{OPENCV}<4.12"],
     "tf.lite": ["tensorflow", OPENCV],
 }
-TFLITE_RUNTIME_SHIM = (
-    "from tensorflow.lite.python.interpreter import *\n"  # tf.lite under the name that pocketsight looks for
-)
+# tf.lite under a module name that pocketsight looks for.
+TFLITE_RUNTIME_SHIM = "from tensorflow.lite.python.interpreter import *\n"
 
 
 def run(*words: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -35,7 +34,7 @@ def run(*words: object, env: dict[str, str] | None = None) -> subprocess.Complet
 
 
 def make_environment(folder: Path, wheel: Path, packages: list[str]) -> str:
-    """Make it, or bring it up to date; what went wrong, or ""."""
+    """Make or update an environment. Returns the last line of the error, or an empty string."""
     python = folder / "bin" / "python"
     if not python.exists():
         venv.create(folder, with_pip=True)
@@ -51,14 +50,14 @@ def verify(folder: Path, shim: Path | None) -> list[dict[str, Any]]:
     text = done.stdout
     if "[" not in text:
         return [{"file": "all", "verdict": done.stderr.strip().splitlines()[-1], "interpreter": "-"}]
-    found: list[dict[str, Any]] = json.loads(text[text.index("[") : text.rindex("]") + 1])
-    return found
+    report: list[dict[str, Any]] = json.loads(text[text.index("[") : text.rindex("]") + 1])
+    return report
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=PROJECT / ".venv-runtimes")
 def main(folder: Path) -> None:
-    """Print the table; exit status 1 if a model does not verify somewhere."""
+    """Print the table. Exit status 1 if a model fails on any interpreter."""
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, PROJECT)
@@ -70,11 +69,11 @@ def main(folder: Path) -> None:
     (shim / "tflite_runtime" / "interpreter.py").write_text(TFLITE_RUNTIME_SHIM)
     failed = False
     for name, packages in ENVIRONMENTS.items():
-        place = folder / name.replace(", ", "-").replace(" ", "-")
-        if wrong := make_environment(place, wheel, packages):
-            click.echo(f"{name:32} not here: {wrong}")
+        environment = folder / name.replace(", ", "-").replace(" ", "-")
+        if error := make_environment(environment, wheel, packages):
+            click.echo(f"{name:32} missing: {error}")
             continue
-        for row in verify(place, shim if name == "tf.lite" else None):
+        for row in verify(environment, shim if name == "tf.lite" else None):
             unequal = f", {row['num_different']} of {row['num_values']} differ" if row.get("num_different") else ""
             click.echo(f"{name:32} {Path(row['file']).name:24} {row['verdict']}{unequal}")
             failed |= row["verdict"] != "bit-exact" and not row["verdict"].startswith("within")

@@ -1,6 +1,6 @@
-"""What a frame costs beside the two models: with a log, with people who watch the page, with many faces.
+"""The cost of a whole frame compared with the two model calls alone: with a log, with page viewers, with many faces.
 
-python scripts/benchmarks/overhead.py          # one thread; blocks of each kind in turn, so that what disturbs one disturbs all
+python scripts/benchmarks/overhead.py       # one thread; the cases are interleaved, so that noise affects all alike
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ VIEWER = (
 
 
 class RepeatedImage(Camera):
-    """One picture, again and again, each time as if it had just come."""
+    """A camera that shows one image, each time as a new frame."""
 
     def __init__(self, image: Image) -> None:
-        super().__init__(iter(()), "pictures")
+        super().__init__(iter(()), "images")
         self.image, self.count = image, 0
 
     def read(self, timeout: float) -> Frame:
@@ -46,17 +46,15 @@ class RepeatedImage(Camera):
 
 
 def tile_faces(image: Image, rows: int, columns: int) -> Image:
-    """So many copies of a portrait, side by side, in a frame of SIZE."""
-    portrait = resize(
-        crop_window(image, 85, 15, 195, 125), (SIZE[0] // rows, SIZE[1] // columns)
-    )  # around the example's face
+    """A frame of SIZE with rows x columns copies of the example's face."""
+    portrait = resize(crop_window(image, 85, 15, 195, 125), (SIZE[0] // rows, SIZE[1] // columns))
     return np.ascontiguousarray(np.tile(portrait, (rows, columns, 1)))
 
 
 def open_image_run(stack: ExitStack, image: Image, preview: str | None) -> Run:
-    """A run on one picture, with a log of events."""
+    """A run on one image, with an event log."""
     folder = stack.enter_context(tempfile.TemporaryDirectory())
-    plan = RunConfig(
+    config = RunConfig(
         "",
         SIZE,
         MODELS_DIR / "detector.tflite",
@@ -67,36 +65,36 @@ def open_image_run(stack: ExitStack, image: Image, preview: str | None) -> Run:
         log_level="events",
         preview=preview,
     )
-    return stack.enter_context(open_run(plan, RepeatedImage(image)))
+    return stack.enter_context(open_run(config, RepeatedImage(image)))
 
 
 def time_block(run: Run) -> list[dict[str, float]]:
-    """The stages of some frames, and the whole of their steps."""
+    """The stage times of BLOCK frames, and the time of their steps."""
     rows = []
     for _ in range(BLOCK):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         run.step(lambda doing: None)
-        took = 1000 * (time.perf_counter() - begun)
+        elapsed = 1000 * (time.perf_counter() - start)
         assert run.status.latest
-        rows.append({**run.status.latest.stages_ms, "step": took, "faces": float(len(run.status.latest.faces))})
+        rows.append({**run.status.latest.stages_ms, "step": elapsed, "faces": float(len(run.status.latest.faces))})
     return rows
 
 
-def time_invocations(models: tuple[Model, Model]) -> list[float]:
-    """Milliseconds of both models' bare invocations."""
+def time_model_calls(models: tuple[Model, Model]) -> list[float]:
+    """Milliseconds of both model calls alone, BLOCK times."""
     times = []
     for _ in range(BLOCK):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         for loaded in models:
             loaded.infer.interpreter.invoke()  # type: ignore[attr-defined]
-        times.append(1000 * (time.perf_counter() - begun))
+        times.append(1000 * (time.perf_counter() - start))
     return times
 
 
 @click.command()
-@click.option("--viewers", default=2, show_default=True)
+@click.option("--viewers", default=2, show_default=True, help="Number of page viewers.")
 def overhead(viewers: int) -> None:
-    """Compare bare invocations, whole frames, whole frames that are watched, and frames with twenty faces."""
+    """Compare model calls alone, whole frames, frames with page viewers, and frames with twenty faces."""
     face = read_image(EXAMPLE_IMAGE)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -112,35 +110,36 @@ def overhead(viewers: int) -> None:
             watch = [sys.executable, "-c", VIEWER, f"http://{address}/"]
             stack.callback(stack.enter_context(subprocess.Popen(watch, stderr=subprocess.DEVNULL)).kill)
         models = runs["one face"].pipeline.detector, runs["one face"].pipeline.classifier
-        bare: list[float] = []
+        model_calls: list[float] = []
         rows: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
         for number in range(ROUNDS + 1):
             for name, run in runs.items():
-                found = time_block(run)
-                rows[name] += found if number else []  # the first round warms up
-            bare += time_invocations(models) if number else []
-    click.echo(json.dumps(summarize(bare, rows), indent=1))
+                block = time_block(run)
+                rows[name] += block if number else []  # the first round warms up
+            model_calls += time_model_calls(models) if number else []
+    click.echo(json.dumps(summarize(model_calls, rows), indent=1))
 
 
-def summarize(bare: list[float], rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Medians, and each kind against the bare invocations of the same run."""
-    floor = float(np.median(bare))
-    kinds = {
+def summarize(model_calls: list[float], rows: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Medians, and the ratio of each case to the model calls of the same run."""
+    calls_ms = float(np.median(model_calls))
+    cases = {
         name: {
-            "faces": float(np.median([row["faces"] for row in found])),
-            "ms": round(float(np.median([row["step"] for row in found])), 3),
-            "of_invocations": round(float(np.median([row["step"] for row in found])) / floor, 3),
-            "stages": {k: round(float(np.median([r.get(k, 0.0) for r in found])), 3) for k in found[-1]},
+            "faces": float(np.median([row["faces"] for row in block])),
+            "ms": round(float(np.median([row["step"] for row in block])), 3),
+            "ratio_to_model_calls": round(float(np.median([row["step"] for row in block])) / calls_ms, 3),
+            "stages_ms": {k: round(float(np.median([r.get(k, 0.0) for r in block])), 3) for k in block[-1]},
         }
-        for name, found in rows.items()
+        for name, block in rows.items()
     }
-    none, one, many = (kinds[name] for name in ("no face", "one face", "crowd"))
-    each = (many["ms"] - none["ms"] + none["stages"]["fit"] - many["stages"]["fit"]) / max(1, many["faces"])
+    none, one, many = (cases[name] for name in ("no face", "one face", "crowd"))
+    preprocess = none["stages_ms"]["preprocess"] - many["stages_ms"]["preprocess"]
+    each = (many["ms"] - none["ms"] + preprocess) / max(1, many["faces"])
     return {
-        "invocations_ms": round(floor, 3),
-        "kinds": kinds,
-        "ms_a_face": {"one": round(one["ms"] - none["ms"], 3), "in the crowd": round(each, 3)},
-        "machine": describe_environment(),
+        "model_calls_ms": round(calls_ms, 3),
+        "cases": cases,
+        "ms_per_face": {"one": round(one["ms"] - none["ms"], 3), "in the crowd": round(each, 3)},
+        "environment": describe_environment(),
     }
 
 

@@ -1,4 +1,4 @@
-"""Draw the pictures of README.md: python scripts/benchmarks/readme_images.py"""
+"""Draw the photograph of README.md: python scripts/benchmarks/readme_images.py"""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ IMAGES = Path(__file__).parents[1] / "images"
 
 
 def main() -> None:
-    """The photograph that ships, as `pocketsight run --save-video` would draw it, at twice its size."""
-    detector, sentiment = (load_on_cpu(SHIPPED_MODELS[task], task) for task in ("detector", "classifier"))
+    """Write the example photograph as `pocketsight run --save-video` draws it, at twice its size."""
+    detector, classifier = (load_on_cpu(SHIPPED_MODELS[task], task) for task in ("detector", "classifier"))
     image = resize(read_image(EXAMPLE_IMAGE), (480, 640))
-    ((frame, record),) = process_frames([Frame(image, 0, 0.0, EXAMPLE_IMAGE.name)], detector, sentiment)
-    drawn = annotate(frame.image, record, sentiment.spec.reported_labels)
+    ((frame, result),) = process_frames([Frame(image, 0, 0.0, EXAMPLE_IMAGE.name)], detector, classifier)
+    drawn = annotate(frame.image, result, classifier.spec.reported_labels)
     cv2.imwrite(str(IMAGES / "astronaut.jpg"), to_rgb(drawn), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 

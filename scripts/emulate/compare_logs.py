@@ -1,8 +1,8 @@
-"""Lay the log of one machine beside that of another: python compare.py WANTED FOUND [--near]
+"""Compare the logs of two machines: python compare_logs.py EXPECTED ACTUAL [--tolerant]
 
-Lines must be equal byte for byte, apart from times and what is made of them. With `--near`, for another interpreter or
-another build of OpenCV, what is measured may differ a little, and the largest differences are told; what is counted or
-named may not. Prints the first line that differs and ends with status 1.
+Lines must be equal byte for byte, except for times and values derived from them. With `--tolerant`, for another
+interpreter or another build of OpenCV, measured values may differ a little, and the largest differences are printed;
+counts and names must still be equal. Prints the first line that differs, and ends with status 1.
 """
 
 from __future__ import annotations
@@ -14,55 +14,59 @@ from typing import Any
 
 import click
 
-TIMES = re.compile(r'"(time|start|id|age|synced|ms)":("[^"]*"|\{[^}]*\}|[^,}]*)')  # id begins with the time
-TOLERANCES = {"box": 4.0, "score": 0.03, "sentiment_score": 0.05}  # pixels, where a neighbouring cell may win; shares
+# Keys of times and durations. An ID begins with the time.
+TIMES = re.compile(r'"(time|first_seen|id|latency_ms|clock_synced|stages_ms)":("[^"]*"|\{[^}]*\}|[^,}]*)')
+# In pixels (a neighboring cell may win) and shares.
+TOLERANCES = {"box": 4.0, "score": 0.03, "label_score": 0.05}
 
 
 def without_times(line: str) -> str:
     return TIMES.sub(r'"\1":_', line)
 
 
-def differs(wanted: Any, found: Any, most: dict[str, float], key: str = "") -> bool:
-    """Does something differ that may not? `most` takes the largest difference of what may, by key."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        return list(wanted) != list(found) or any(differs(wanted[k], found[k], most, k) for k in wanted)
-    if isinstance(wanted, list) and isinstance(found, list):
-        return len(wanted) != len(found) or any(differs(w, f, most, key) for w, f in zip(wanted, found, strict=True))
-    if key in TOLERANCES and isinstance(wanted, float) and isinstance(found, float):
-        most[key] = max(most.get(key, 0.0), abs(wanted - found))
-        return most[key] > TOLERANCES[key]
-    return bool(wanted != found)
+def differs(expected: Any, actual: Any, largest: dict[str, float], key: str = "") -> bool:
+    """Whether a difference is beyond its tolerance. `largest` takes the largest difference by key."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return list(expected) != list(actual) or any(differs(expected[k], actual[k], largest, k) for k in expected)
+    if isinstance(expected, list) and isinstance(actual, list):
+        pairs = zip(expected, actual, strict=False)
+        return len(expected) != len(actual) or any(differs(e, a, largest, key) for e, a in pairs)
+    if key in TOLERANCES and isinstance(expected, float) and isinstance(actual, float):
+        largest[key] = max(largest.get(key, 0.0), abs(expected - actual))
+        return largest[key] > TOLERANCES[key]
+    return bool(expected != actual)
 
 
-def _entry(line: str) -> Any:
-    return json.loads(line.replace(":_", ":0"))  # where a time stood
+def _parse(line: str) -> Any:
+    return json.loads(line.replace(":_", ":0"))  # a replaced time
 
 
-def compare_logs(wanted: list[str], found: list[str], near: bool) -> tuple[int | None, int, dict[str, float]]:
-    """The first line that differs, counted from 0, if one does; how many are equal; the largest differences."""
-    equal, most = 0, dict[str, float]()
-    for number, (one, other) in enumerate(zip(wanted, found, strict=False)):
+def compare_logs(expected: list[str], actual: list[str], tolerant: bool) -> tuple[int | None, int, dict[str, float]]:
+    """The first line that differs, counted from 0, or None; the number of equal lines; the largest differences."""
+    equal, largest = 0, dict[str, float]()
+    for number, (one, other) in enumerate(zip(expected, actual, strict=False)):
         if one == other:
             equal += 1
-        elif not near or differs(_entry(one), _entry(other), most):
-            return number, equal, most
-    return (None if len(wanted) == len(found) else min(len(wanted), len(found))), equal, most
+        elif not tolerant or differs(_parse(one), _parse(other), largest):
+            return number, equal, largest
+    return (None if len(expected) == len(actual) else min(len(expected), len(actual))), equal, largest
 
 
 @click.command()
-@click.argument("wanted", type=click.Path(path_type=Path, exists=True))
-@click.argument("found", type=click.Path(path_type=Path, exists=True))
-@click.option("--near", is_flag=True, help="What is measured may differ a little.")
-def main(wanted: Path, found: Path, near: bool) -> None:
-    lines = [[without_times(line) for line in path.read_text().splitlines()] for path in (wanted, found)]
-    if not lines[0]:
-        raise click.ClickException(f"{wanted} is empty")
-    number, equal, most = compare_logs(lines[0], lines[1], near)
+@click.argument("expected", type=click.Path(path_type=Path, exists=True))
+@click.argument("actual", type=click.Path(path_type=Path, exists=True))
+@click.option("--tolerant", is_flag=True, help="Allow small differences of measured values.")
+def main(expected: Path, actual: Path, tolerant: bool) -> None:
+    """Compare two logs. Exit status 1 if they differ."""
+    logs = [[without_times(line) for line in path.read_text().splitlines()] for path in (expected, actual)]
+    if not logs[0]:
+        raise click.ClickException(f"{expected} is empty")
+    number, equal, largest = compare_logs(logs[0], logs[1], tolerant)
     if number is not None:
-        pair = [side[number] if number < len(side) else "(ends)" for side in lines]
-        raise click.ClickException(f"line {number + 1} differs\n  {wanted}: {pair[0]}\n  {found}: {pair[1]}")
-    differences = ", ".join(f"{key} by {value:.3g}" for key, value in most.items())
-    click.echo(f"{equal} of {len(lines[0])} lines equal" + (f"; at most {differences} apart" if most else ""))
+        pair = [log[number] if number < len(log) else "(end of log)" for log in logs]
+        raise click.ClickException(f"line {number + 1} differs\n  {expected}: {pair[0]}\n  {actual}: {pair[1]}")
+    differences = ", ".join(f"{key} {value:.3g}" for key, value in largest.items())
+    click.echo(f"{equal} of {len(logs[0])} lines equal" + (f"; largest differences: {differences}" if largest else ""))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The clip that every emulated board looks at: python clip.py FOLDER
+"""The clip for every emulated board: python make_clip.py FOLDER
 
-FOLDER/video.mkv is the photograph that ships, coming nearer, without loss: codecs with loss are decoded one grey level
-apart from build to build. FOLDER/pictures holds some of its frames, as PNG and as JPEG, which are decoded alike.
+FOLDER/video.mkv shows the shipped photograph, slowly enlarged. Its codec is lossless, because builds of lossy decoders
+differ by one gray level. FOLDER/images holds some of the frames as PNG and JPEG, which all builds decode alike.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ COUNT, FPS = 20, 10
 
 
 def main(folder: Path) -> None:
-    pictures = folder / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
+    images = folder / "images"
+    images.mkdir(parents=True, exist_ok=True)
     bgr = to_rgb(read_image(EXAMPLE_IMAGE))
     height, width = bgr.shape[:2]
     video = cv2.VideoWriter(str(folder / "video.mkv"), cv2.VideoWriter.fourcc(*"FFV1"), FPS, (width, height))
     if not video.isOpened():
-        sys.exit("this OpenCV writes no FFV1")
+        sys.exit("this build of OpenCV cannot write FFV1")
     for number in range(COUNT):
         scale = 1 + 0.02 * number
         matrix = np.array([[scale, 0, -3 * number], [0, scale, -1.5 * number]], np.float32)
@@ -33,7 +33,7 @@ def main(folder: Path) -> None:
         video.write(frame)
         if number % 5 == 0:
             for suffix in ("jpg", "png"):
-                cv2.imwrite(str(pictures / f"{number:02}.{suffix}"), frame)
+                cv2.imwrite(str(images / f"{number:02}.{suffix}"), frame)
     video.release()
 
 

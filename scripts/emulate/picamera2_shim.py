@@ -1,8 +1,8 @@
-"""`pocketsight` with the real picamera2 on libcamera's virtual camera; what the two lack is put in its place.
+"""`pocketsight` with the real picamera2 on libcamera's virtual camera; this shim replaces what the two lack.
 
-The camera has no raw stream and gives NV12 only; libcamera 0.4 leaves the number of bytes used at 0; the machine has no
-heap for DMA buffers. So this proves how frames are asked for, waited for, copied and given back, and not in which order
-a Pi's image processor gives red and blue.
+The camera has no raw stream and only gives NV12. libcamera 0.4 leaves the number of used bytes at 0. The machine has no
+heap for DMA buffers. So this tests how frames are requested, awaited, copied and released. It does not test in which
+order a Pi's image processor returns red and blue.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 from unittest.mock import MagicMock
 
 MISSING_MODULES = "PIL", "av", "jsonschema", "libarchive", "pidng", "piexif", "prctl", "pykms", "simplejpeg", "tqdm"
-SENSOR = 3280, 2464  # of the model that virtual.yaml names
+SENSOR = 3280, 2464  # of the sensor model in virtual.yaml
 
 
 class MissingModuleFinder(MetaPathFinder, Loader):
-    """Finds what picamera2 imports and does not need for this."""
+    """Finds the modules that picamera2 imports without using them here."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
         return ModuleSpec(name, self, is_package=True) if name.partition(".")[0] in MISSING_MODULES else None
@@ -34,7 +34,7 @@ class MissingModuleFinder(MetaPathFinder, Loader):
 
 
 class MappedBuffer:
-    """A buffer by the length of its planes."""
+    """A buffer with the length of its planes."""
 
     def __init__(self, allocator: Any, buffer: Any, write: bool) -> None:
         self.planes = buffer.planes
@@ -47,7 +47,7 @@ class MappedBuffer:
 
 
 class NoDmaAllocator:
-    """In the place of an allocator that wants /dev/dma_heap."""
+    """Replaces an allocator that needs /dev/dma_heap."""
 
     def buffers(self, stream: Any) -> list[Any]:
         return []
@@ -64,24 +64,28 @@ def patch_picamera2() -> None:
     from picamera2.allocators import LibcameraAllocator
     from picamera2.request import CompletedRequest
 
-    begin, configuration, array = Picamera2.__init__, Picamera2.create_video_configuration, CompletedRequest.make_array
+    original_init, original_configuration, original_array = (
+        Picamera2.__init__,
+        Picamera2.create_video_configuration,
+        CompletedRequest.make_array,
+    )
 
-    def begun(self: Any, *words: Any) -> None:
-        begin(self, *words)
+    def init(self: Any, *words: Any) -> None:
+        original_init(self, *words)
         self.allocator = LibcameraAllocator(self.camera)
         self.allocator.sync = MappedBuffer
 
-    def configured(self: Any, main: dict[str, Any] | None = None, raw: Any = None, **more: Any) -> Any:
+    def create_configuration(self: Any, main: dict[str, Any] | None = None, raw: Any = None, **more: Any) -> Any:
         if main is None:
-            return configuration(self, **more)
+            return original_configuration(self, **more)
         assert main["format"] == "BGR888" and raw["size"] == (SENSOR[0] // 2, SENSOR[1] // 2), (main, raw)
-        return configuration(self, main=main | {"format": "NV12"}, raw=None, display=None, encode=None, **more)
+        return original_configuration(self, main=main | {"format": "NV12"}, raw=None, display=None, encode=None, **more)
 
     module.DmaAllocator = NoDmaAllocator
     Picamera2._get_raw_modes = lambda self: [{"format": "SRGGB10_CSI2P", "size": SENSOR}]
-    Picamera2.__init__ = begun
-    Picamera2.create_video_configuration = configured
-    CompletedRequest.make_array = lambda self, name: cv2.cvtColor(array(self, name), cv2.COLOR_YUV2RGB_NV12)
+    Picamera2.__init__ = init
+    Picamera2.create_video_configuration = create_configuration
+    CompletedRequest.make_array = lambda self, name: cv2.cvtColor(original_array(self, name), cv2.COLOR_YUV2RGB_NV12)
 
 
 if __name__ == "__main__":

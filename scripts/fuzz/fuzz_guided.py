@@ -1,10 +1,10 @@
-"""Damaged manifests and settings, by atheris: coverage guides what scripts/fuzz/fuzz.py does by chance.
+"""Damaged manifests and settings by atheris: guided by coverage, where scripts/fuzz/fuzz.py is random.
 
     pip install atheris
-    python scripts/fuzz/fuzz_guided.py manifest -max_total_time=300      # or settings; the options are libFuzzer's
+    python scripts/fuzz/fuzz_guided.py manifest -max_total_time=300      # or: config. The options are libFuzzer's
 
-Each file ends in one line that says what is wrong, or is taken; all else is written to crash-... and ends the run. It
-is one process, so what an interpreter or a picture's decoder would crash on is left to scripts/fuzz/fuzz.py.
+Each file must be accepted or give a one-line error. Anything else is written to crash-... and ends the run. All files
+are tried in one process, so crashes of the interpreter or of an image decoder are left to scripts/fuzz/fuzz.py.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ CONFIG = (
     b"[models]\nthreads = 2\n[run]\nblur = true\n"
 )
 WORDS = ["detector", "classifier", "int8", "happy", "box_8", "edgetpu", "../../x"]
-TryFn = Callable[[bytes, Path], None]  # what a user would do with a file of these bytes, or made by them, at a place
+TryFn = Callable[[bytes, Path], None]  # writes a file made from the bytes to the path, and uses it as a user would
 
 
 def fuzz_manifest(data: bytes, path: Path) -> None:
-    """One to four facts of a good manifest missing or another."""
+    """A good manifest with one to four values missing or replaced."""
     choose = atheris.FuzzedDataProvider(data)
     facts = json.loads(REFERENCE[1].to_json())
     for _ in range(choose.ConsumeIntInRange(1, 4)):
@@ -53,7 +53,7 @@ def fuzz_manifest(data: bytes, path: Path) -> None:
 
 
 def _random_json(choose: Any, depth: int = 0) -> Any:
-    """Anything that JSON can say."""
+    """A random JSON value."""
     match choose.ConsumeIntInRange(0, 8 if depth < 3 else 6):
         case 0:
             return None
@@ -86,19 +86,19 @@ def fuzz_config(data: bytes, path: Path) -> None:
 
 def _require_clear_line(message: str) -> None:
     if not message or not message.isprintable():
-        raise RuntimeError(f"no clear line: {message!r}")
+        raise RuntimeError(f"not one clear line: {message!r}")
 
 
 REFERENCE = read_model_file(MODELS_DIR / "sentiment.tflite")
 TARGETS: dict[str, tuple[TryFn, bytes]] = {
     "manifest": (fuzz_manifest, bytes(range(256))),
-    "settings": (fuzz_config, CONFIG),
+    "config": (fuzz_config, CONFIG),
 }
 
 
 def main() -> None:
     if sys.argv[1:2] == [] or sys.argv[1] not in TARGETS:
-        sys.exit(f"say which: {' or '.join(TARGETS)}")
+        sys.exit(f"name what to fuzz: {' or '.join(TARGETS)}")
     attempt, seed = TARGETS[sys.argv[1]]
     folder = Path(tempfile.mkdtemp(prefix="pocketsight"))
     (folder / "corpus").mkdir()

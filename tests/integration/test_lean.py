@@ -43,7 +43,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (site / "pocketsight" / folder).symlink_to(ROOT / folder)
     info = site / "pocketsight-0.dist-info"  # what pip would write for the board
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pocketsight\nVersion: 0\n")
+    board = 'Provides-Extra: board\nRequires-Dist: ai-edge-litert>=1.2; extra == "board"\n'
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: pocketsight\nVersion: 0\n{board}")
     return site
 
 
@@ -59,7 +60,7 @@ def python(site: Path, code: str, *words: str) -> subprocess.CompletedProcess[st
 def test_run_bench_and_info_need_nothing_else(board: Path) -> None:
     for absent in ("tensorflow", "keras", "pocketsight.train", "pocketsight.export", "rich", "albumentations"):
         assert python(board, f"import {absent}").returncode == 1, absent
-    main = "from pocketsight.device.cli import main; main(prog_name='pocketsight')"
+    main = "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"
     example = str(ROOT / "models" / "example.jpg")
     done = python(board, main, "run", "--camera", example)
     assert done.returncode == 0, done.stderr
@@ -68,8 +69,9 @@ def test_run_bench_and_info_need_nothing_else(board: Path) -> None:
     assert "times as long" in python(board, main, "info", str(ROOT / "models" / "detector.tflite"), "--macs").stdout
 
 
-def test_no_interpreter_is_one_line_with_the_cure(board: Path) -> None:
+def test_no_interpreter_is_one_line_with_the_fix(board: Path) -> None:
     block = "sys.modules.update(dict.fromkeys(('ai_edge_litert', 'tflite_runtime')));"
-    done = python(board, block + "from pocketsight.device.cli import main; main()", "bench")
+    done = python(board, block + "from pocketsight.device.cli.main import main; main()", "bench")
     assert done.returncode == 1
-    assert done.stderr == "Error: no TFLite interpreter is installed; get one with: pip install 'pocketsight[board]'\n"
+    assert done.stderr.startswith("Error: no TFLite interpreter is installed")
+    assert done.stderr.endswith(" install 'ai-edge-litert>=1.2'\n") and done.stderr.count("\n") == 1

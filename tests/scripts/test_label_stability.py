@@ -49,25 +49,25 @@ def with_dwell(spec: ModelSpec, dwell: float) -> ModelSpec:
 
 
 def test_a_still_video_of_one_face_gives_one_label(script: ModuleType, detector: Model) -> None:
-    sentiment = load_on_cpu(MODELS_DIR / "sentiment.tflite", "classifier", threads=1)
-    (film,) = script.simulate_videos([(EXAMPLE_IMAGE,)], 10, 10, 0, (detector, sentiment))
-    assert film[0] is None  # a face is followed from its second sight
-    assert {glance.said for glance in film[1:]} == {"happy"}
-    assert {glance.track for glance in film[1:]} == {1}
-    assert len({glance.odds.tobytes() for glance in film[1:]}) > 20  # the frames do differ
-    assert [glance.said for glance in script.replay(film, sentiment.spec)[1:]] == ["happy"] * 99
+    classifier = load_on_cpu(MODELS_DIR / "sentiment.tflite", "classifier", threads=1)
+    (video,) = script.simulate_videos([(EXAMPLE_IMAGE,)], 10, 10, 0, (detector, classifier))
+    assert video[0] is None  # a face is followed from its second sight
+    assert {seen.label for seen in video[1:]} == {"happy"}
+    assert {seen.track_id for seen in video[1:]} == {1}
+    assert len({seen.probabilities.tobytes() for seen in video[1:]}) > 20  # the frames do differ
+    assert [seen.label for seen in script.replay(video, classifier.spec)[1:]] == ["happy"] * 99
 
 
 def test_a_classifier_in_two_minds_flickers_by_itself_and_not_over_time(script: ModuleType, detector: Model) -> None:
     shares = cycle([0.75, 0.57])
-    (film,) = script.simulate_videos([(EXAMPLE_IMAGE,)], 8, 10, 0, (detector, planted(lambda crop: next(shares))))
-    found = script.compute_metrics([film], [], SENTIMENT)
-    assert found["alone"]["changes_a_minute"] == found["alone"]["worst"] == pytest.approx(600, rel=0.03)
-    assert found["alone"]["one_label"] == 0
-    assert found["steady"] == {"changes_a_minute": 0, "worst": 0, "one_label": 1}
-    assert (found["missed"], found["never_found"], found["ids_changed"]) == (pytest.approx(1 / 80), 0, 0)
+    (video,) = script.simulate_videos([(EXAMPLE_IMAGE,)], 8, 10, 0, (detector, planted(lambda crop: next(shares))))
+    metrics = script.compute_metrics([video], [], SENTIMENT)
+    assert metrics["raw"]["changes_per_minute"] == metrics["raw"]["max"] == pytest.approx(600, rel=0.03)
+    assert metrics["raw"]["stable_share"] == 0
+    assert metrics["smoothed"] == {"changes_per_minute": 0, "max": 0, "stable_share": 1}
+    assert (metrics["miss_rate"], metrics["never_detected"], metrics["id_switches"]) == (pytest.approx(1 / 80), 0, 0)
     nervous = replace(SENTIMENT, smoothing=SmoothingConfig(time_constant=0, hysteresis=0, min_duration=0))
-    assert script.compute_metrics([script.replay(film, nervous)], [], nervous)["steady"] == found["alone"]
+    assert script.compute_metrics([script.replay(video, nervous)], [], nervous)["smoothed"] == metrics["raw"]
 
 
 def test_a_face_that_changes_is_followed_and_how_late_is_told(
@@ -78,21 +78,21 @@ def test_a_face_that_changes_is_followed_and_how_late_is_told(
     pairs = script.alternating_pairs([dark, bright], SENTIMENT.reported_labels, 5)
     assert pairs == [(dark, bright)]
     models = detector, planted(lambda crop: 0.9 if crop.mean() > 105 else 0.1)
-    films = script.simulate_videos(pairs, script.SECONDS_BEFORE_CHANGE + script.SECONDS_AFTER_CHANGE, 10, 0, models)
-    found = script.label_delays(films, SENTIMENT)
-    assert (found["films"], found["followed"]) == (1, 1)
-    assert 0.4 <= found["median"] == found["longest"] <= 1.5
+    videos = script.simulate_videos(pairs, script.SECONDS_BEFORE_CHANGE + script.SECONDS_AFTER_CHANGE, 10, 0, models)
+    found = script.label_delays(videos, SENTIMENT)
+    assert (found["videos"], found["followed"]) == (1, 1)
+    assert 0.4 <= found["median"] == found["max"] <= 1.5
     patient = with_dwell(SENTIMENT, 3.0)
-    later = script.label_delays([script.replay(film, patient) for film in films], patient)
+    later = script.label_delays([script.replay(video, patient) for video in videos], patient)
     assert later["median"] == pytest.approx(found["median"] + 3.0 - SENTIMENT.smoothing.min_duration)
     deaf = with_dwell(SENTIMENT, 60.0)
-    assert script.label_delays([script.replay(film, deaf) for film in films], deaf) == {"films": 1, "followed": 0}
+    assert script.label_delays([script.replay(video, deaf) for video in videos], deaf) == {"videos": 1, "followed": 0}
 
 
 def test_the_same_seed_gives_the_same_frames(script: ModuleType, detector: Model) -> None:
     still = script.make_scene(read_image(EXAMPLE_IMAGE), 90, detector)
     first, again, other = (script.SimulatedCamera(seed, 10) for seed in (0, 0, 1))
-    one, two, three = ([camera.take(still, n).image for n in range(3)] for camera in (first, again, other))
+    one, two, three = ([camera.capture(still, n).image for n in range(3)] for camera in (first, again, other))
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
     assert not (one[0] == one[1]).all() and not (one[0] == three[0]).all()
     assert all(image.shape == (240, 320, 3) and 1 < np.abs(one[0] - image.astype(float)).mean() < 20 for image in three)
@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_frames(script: ModuleType, detector: Model
 def test_a_scene_has_its_face_in_the_middle_at_the_size_that_was_asked(
     script: ModuleType, detector: Model, side: int
 ) -> None:
-    frame = script.SimulatedCamera(0, 10).take(script.make_scene(read_image(EXAMPLE_IMAGE), side, detector), 0)
+    frame = script.SimulatedCamera(0, 10).capture(script.make_scene(read_image(EXAMPLE_IMAGE), side, detector), 0)
     if side < 200:  # else the face is larger than the frame
         (face, *_) = detect(frame.image, detector)
         left, top, right, bottom = face.box
@@ -127,11 +127,13 @@ def run(*words: object, status: int = 0) -> str:
 
 def test_the_script_speaks_to_programs_and_to_people(tmp_path: Path) -> None:
     found = json.loads(run(EXAMPLE_IMAGE, "--seconds", 3, "--sweep", "--json"))
-    assert (found["faces"], found["steady"]["one_label"], found["delay"]) == (1, 1, {"films": 0, "followed": 0})
-    assert found["steadiness"] == vars(SmoothingConfig())
-    assert {(row["memory"], row["slack"], row["dwell"]) for row in found["sweep"]} >= {(0.6, 0.12, 0.4)}
-    said = run(EXAMPLE_IMAGE, "--seconds", 3)
-    assert "1 still faces, 3 s each at 10 fps" in said and "over time" in said
-    assert "there are no pictures in" in run(tmp_path, status=1)
+    assert (found["faces"], found["smoothed"]["stable_share"], found["delay"]) == (1, 1, {"videos": 0, "followed": 0})
+    assert found["smoothing"] == vars(SmoothingConfig())
+    assert {(row["time_constant"], row["hysteresis"], row["min_duration"]) for row in found["sweep"]} >= {
+        (0.6, 0.12, 0.4)
+    }
+    output = run(EXAMPLE_IMAGE, "--seconds", 3)
+    assert "1 still faces, 3 s each at 10 fps" in output and "smoothed over time" in output
+    assert "no images in" in run(tmp_path, status=1)
     save(tmp_path / "a.png", scene(0))
-    assert "found none of the faces" in run(tmp_path, "--seconds", 2, status=1)
+    assert "no face was detected" in run(tmp_path, "--seconds", 2, status=1)

@@ -1,4 +1,4 @@
-"""The table of what hinders the classifier, and faces cut from labelled pictures."""
+"""The table of corruptions, face crops from labeled images, and the agreement of voters."""
 
 import json
 from dataclasses import replace
@@ -22,14 +22,14 @@ BOX = Box(20, 30, 60, 70)
 
 
 def bright(image: Image) -> dict[str, QuantizedTensor]:
-    """Happy is what is bright; it is sure beyond 40 grey levels from the middle."""
+    """Happy means bright; the confidence is high beyond 40 gray levels from the middle."""
     return {"logits": QuantizedTensor(np.array([(image.mean() - 128) / 40, 0], np.float32))}
 
 
 MODEL = Model(bright, replace(SENTIMENT, crop_margin=0.14, temperature=2.0))
 
 
-def test_boxes_err_as_they_are_told_to() -> None:
+def test_boxes_are_shifted_and_scaled_as_asked() -> None:
     robustness, rng = script("benchmarks/robustness"), np.random.default_rng(0)
     moved = [robustness.shift_box(BOX, 0.1, rng) for _ in range(20)]
     assert np.allclose([np.hypot(b.left - BOX.left, b.top - BOX.top) for b in moved], 4)
@@ -37,29 +37,29 @@ def test_boxes_err_as_they_are_told_to() -> None:
     assert np.allclose(robustness.scale_box(BOX, 1.5), (10, 20, 70, 80))
 
 
-def test_each_hindrance_changes_the_crop_and_only_that() -> None:
+def test_each_corruption_changes_the_crop_and_only_that() -> None:
     robustness, rng = script("benchmarks/robustness"), np.random.default_rng(0)
     image = rng.integers(0, 256, (100, 100, 3)).astype(np.uint8)
     rows = list(robustness.corruptions(MODEL))
-    plain = rows[0].cut(image, BOX, rng)
+    plain = rows[0].crop(image, BOX, rng)
     for row in rows[1:]:
-        changed = row.cut(image, BOX, np.random.default_rng(1))
+        changed = row.crop(image, BOX, np.random.default_rng(1))
         assert changed.shape == plain.shape == (48, 48, 3) and changed.dtype == np.uint8
         assert (changed != plain).mean() > 0.1, row.name
     names = [f"{row.name} {row.severity}" for row in rows]
     assert len(set(names)) == len(names) > 20
 
 
-def test_the_first_row_is_what_score_says_and_darkness_shows(tmp_path: Path) -> None:
-    portraits = []
-    for n, (label, grey) in enumerate([(0, 250), (0, 200), (1, 20), (1, 230), (-1, 140)]):
-        save(tmp_path / f"{n}" / "a.png", np.full((50, 50, 3), grey, np.uint8))
-        portraits.append(ClassificationSample(tmp_path / f"{n}" / "a.png", label, (0.5, 0.5)))
+def test_the_first_row_is_what_evaluate_says_and_darkness_shows(tmp_path: Path) -> None:
+    samples = []
+    for n, (label, gray) in enumerate([(0, 250), (0, 200), (1, 20), (1, 230), (-1, 140)]):
+        save(tmp_path / f"{n}" / "a.png", np.full((50, 50, 3), gray, np.uint8))
+        samples.append(ClassificationSample(tmp_path / f"{n}" / "a.png", label, (0.5, 0.5)))
     rows = {
-        (r["what"], r["strength"]): r
-        for r in script("benchmarks/robustness").score_corruptions(MODEL, portraits, False)
+        (r["corruption"], r["severity"]): r
+        for r in script("benchmarks/robustness").score_corruptions(MODEL, samples, False)
     }
-    truth = evaluate_classifier(MODEL, portraits)
+    truth = evaluate_classifier(MODEL, samples)
     assert all(rows["none", ""][key] == truth[key] for key in script("benchmarks/robustness").METRICS)
     assert rows["none", ""]["accuracy"] == 0.75 and rows["low light", "12%, noise 6"]["accuracy"] == 0.5
 
@@ -81,25 +81,25 @@ def test_faces_are_cut_with_room_and_masked_ones_apart(tmp_path: Path) -> None:
     ]
     faces, crops = coco(tmp_path, annotations=notes), script("training/face_crops")
     done = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "out")], catch_exceptions=False)
-    assert "1 classes/_masked, 1 others" in done.output  # the third is too small
-    (masked,), (other,) = ((tmp_path / "out" / kind).glob("*.jpg") for kind in ("classes/_masked", "others"))
+    assert "1 classes/_masked, 1 unlabeled" in done.output  # the third is too small
+    (masked,), (other,) = ((tmp_path / "out" / kind).glob("*.jpg") for kind in ("classes/_masked", "unlabeled"))
     assert read_image(masked).shape == (48, 48, 3) and read_image(other).shape == (38, 38, 3)
     again = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "out")])
-    assert "holds files already" in str(again.exception)
+    assert "is not empty" in str(again.exception)
     few = CliRunner().invoke(crops.main, [str(faces), str(tmp_path / "few"), "--masked-every", "2"])
-    assert few.output.strip() == "1 others"
+    assert few.output.strip() == "1 unlabeled"
 
 
-def test_voters_are_asked_what_the_net_is_asked(tmp_path: Path) -> None:
+def test_voters_choose_among_the_classes_of_the_net(tmp_path: Path) -> None:
     for label, count in (("happy", 3), ("sad", 2)):
         for n in range(count):
             save(tmp_path / label / f"{n}.png", np.zeros((8, 8, 3), np.uint8))
     rows = ("happy/0", 9, 0, 1), ("happy/1", 2, 3, 5), ("happy/2", 3, 3, 4), ("sad/0", 0, 1, 9)
     lines = ["file,happy,sad,neutral", *(",".join([f"{name}.png", *map(str, votes)]) for name, *votes in rows)]
     (tmp_path / "votes.csv").write_text("\n".join(lines))
-    words = ["voters", str(tmp_path), str(tmp_path / "votes.csv")]
+    words = ["label-agreement", str(tmp_path), str(tmp_path / "votes.csv")]
     done = CliRunner().invoke(script("benchmarks/data_studies").main, words, catch_exceptions=False)
-    assert done.output.strip() == "4 pictures: 50.0% agree with the folder, 25.0% are split"
+    assert done.output.strip() == "4 images: 50.0% agree with the folder, 25.0% are split"
 
 
 @pytest.mark.parametrize("words", [["none.tflite", "--data", "none"]])

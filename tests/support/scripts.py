@@ -12,9 +12,9 @@ SCRIPTS = ROOT / "scripts"
 def script(name: str) -> ModuleType:
     """scripts/NAME.py, imported."""
     path = SCRIPTS / f"{name}.py"
-    found = spec_from_file_location(path.stem, path)
-    assert found and found.loader
-    module = module_from_spec(found)
-    sys.modules[path.stem] = module  # where its classes look for their module
-    found.loader.exec_module(module)
+    spec = spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look up their module there
+    spec.loader.exec_module(module)
     return module
