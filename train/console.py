@@ -13,7 +13,9 @@ from rich.progress import track
 console = Console(stderr=True)
 logger = logging.getLogger("pocketsight.train")
 
-ProgressFn = Callable[[Sequence[Any]], Iterable[Any]]  # wraps an iteration in a progress bar
+# Wrap an iteration in a progress bar. The second one is given the number of items too.
+ProgressFn = Callable[[Sequence[Any]], Iterable[Any]]
+SizedProgressFn = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 class _ConsoleHandler(logging.Handler):
@@ -30,10 +32,9 @@ def log_message(message: str) -> None:
     """Log a message at INFO level. It is shown by default; `pocketsight -q` hides it."""
     if not logger.handlers:
         logger.addHandler(_ConsoleHandler())
-        logger.propagate = False  # the handler of "pocketsight" would print into a progress bar
-    # "pocketsight" shows warnings by default, and errors with -q (system/logging_setup.py).
-    is_quiet = logging.getLogger("pocketsight").level >= logging.ERROR
-    logger.setLevel(logging.ERROR if is_quiet else logging.INFO)
+        logger.propagate = False  # the handler of the command line would print into a progress bar
+    if logger.level == logging.NOTSET:  # not run by the command `pocketsight`, which sets the level
+        logger.setLevel(logging.INFO)
     logger.info("%s", message)
 
 

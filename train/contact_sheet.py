@@ -8,9 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.device.vision.boxes import Boxes
-from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.image import Image, write_png
 
 GREEN, RED, BLUE, ORANGE = (60, 220, 90), (255, 60, 60), (80, 150, 255), (255, 170, 40)
 LEGEND_HEIGHT = 28  # px
@@ -29,8 +28,7 @@ def write_contact_sheet(tiles: Sequence[Image], columns: int, target: Path, lege
     for text, color in legend:
         cv2.putText(footer, text, (x, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
         x += cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 24
-    _, data = cv2.imencode(".png", to_rgb(np.vstack([grid, footer])))
-    atomic_write(target, data.tobytes())
+    write_png(target, np.vstack([grid, footer]))
 
 
 def draw_boxes(image: Image, groups: Sequence[tuple[Boxes, tuple[int, int, int]]]) -> Image:

@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pocketsight.device.vision.image import Image, to_rgb
+from pocketsight.device.vision.image import Image, encode_jpeg
 from pocketsight.device.vision.resize import resize
 
 JPEG_QUALITY = 80
@@ -35,8 +34,7 @@ def render_page(template: str, **values: Any) -> str:
 
 def jpeg_base64(image: Image) -> str:
     """An RGB image (H, W, 3) as a JPEG in base64, for the macro `image` of templates/macros.html.j2."""
-    _, data = cv2.imencode(".jpg", to_rgb(image), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return base64.b64encode(data.tobytes()).decode()
+    return base64.b64encode(encode_jpeg(image, JPEG_QUALITY)).decode()
 
 
 def shrink(image: Image, max_side: int) -> tuple[Image, float]:

@@ -81,7 +81,7 @@ def compare(old: MeasuredReport, new: MeasuredReport, force: bool = False) -> Co
     Raises DataError for reports of different kinds, and, without `force`, of different boards, threads or sources.
     """
     if old["kind"] != new["kind"]:
-        raise DataError(f"one report is of kind {old['kind']}, the other {new['kind']}: measure both in the same way")
+        raise DataError(f"one report is of kind {old['kind']}, the other {new['kind']}; measure both in the same way")
     warnings = list(_warnings(old, new))
     if warnings and not force:
         raise DataError(f"these reports cannot be compared: {'; '.join(warnings)}; --force compares them anyway")
@@ -100,8 +100,8 @@ def compare(old: MeasuredReport, new: MeasuredReport, force: bool = False) -> Co
         if is_busy(report["load_average_1m"], report["environment"]["cores"]):
             load = report["load_average_1m"]
             warnings.append(
-                f"the machine had other work during the {name} measurement (load average {load:.1f}), which may explain "
-                "the difference"
+                f"the machine had other work during the {name} measurement (load average {load:.1f}), "
+                "which may explain the difference"
             )
     return {
         "schema_version": SCHEMA_VERSION,

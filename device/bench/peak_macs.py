@@ -105,7 +105,7 @@ def _append(out: bytearray, value: Any) -> int:
 
 
 def _append_table(out: bytearray, fields: Fields) -> int:
-    """Append a vtable (the offset of each field), then the table: the offset of its vtable, and four bytes per field."""
+    """Append a vtable (the offset of each field), then the table: offset to its vtable, and four bytes per field."""
     slots = [0] * (max(fields, default=-1) + 1)
     for index, number in enumerate(fields):
         slots[number] = 4 + 4 * index

@@ -17,7 +17,7 @@ INPUTS, OUTPUTS, OPERATORS = 1, 2, 3  # fields of a subgraph
 def extract_subgraph(
     flatbuffer: bytes, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
 ) -> bytes:
-    """The model of some operators, with these input and output tensors; all by index, `operators` in ascending order."""
+    """The model of some operators with these input and output tensors, all by index; `operators` must ascend."""
     data = bytearray(flatbuffer)
     model = _read_uint32(data, 0)
     subgraph = _follow_offset(data, _follow_offset(data, _field_position(data, model, SUBGRAPHS)) + 4)

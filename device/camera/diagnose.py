@@ -6,7 +6,6 @@ import statistics
 import threading
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
@@ -18,7 +17,6 @@ from pocketsight.device.camera.freeze import sample_pixels
 from pocketsight.device.errors import CameraError
 from pocketsight.device.inference.detector import Face, detect
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.device.vision.image import Image, to_rgb
 from pocketsight.device.vision.resize import resize
 
@@ -151,9 +149,3 @@ def _add_caption(panel: Image, lines: tuple[str, ...], unit: float) -> Image:
         thickness = max(1, round(unit))
         cv2.putText(caption, line, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.7 * unit, (0, 0, 0), thickness, cv2.LINE_AA)
     return np.vstack([panel, caption])
-
-
-def write_test_sheet(path: Path, image: Image) -> None:
-    """Write an RGB image (H, W, 3) as PNG, whatever the suffix of `path`. Raises DataError."""
-    _, data = cv2.imencode(".png", to_rgb(image))
-    atomic_write(path, data.tobytes())

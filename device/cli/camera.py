@@ -62,12 +62,13 @@ def test(source: str, duration: float, resolution: tuple[int, int], out: Path | 
 
     The contact sheet shows frames, among others to check that red and blue are not swapped.
     """
-    from pocketsight.device.camera.diagnose import diagnose_camera, write_test_sheet
+    from pocketsight.device.camera.diagnose import diagnose_camera
+    from pocketsight.device.vision.image import write_png
 
     detector, load_error = _load_detector()
     report, sheet = diagnose_camera(source, resolution, duration, detector)
     if out:
-        write_test_sheet(out, sheet)
+        write_png(out, sheet)
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
     if load_error:
         click.echo(f"faces were not counted: {load_error}", err=True)

@@ -23,9 +23,8 @@ EXTRA_BY_MODULE = {
     "paho": "mqtt",
     **dict.fromkeys(("prometheus_client", "starlette", "uvicorn"), "web"),
     **dict.fromkeys(
-        (
-            "PIL albumentations defusedxml imagehash jinja2 keras matplotlib pycocotools rich scipy sklearn tensorflow yaml"
-        ).split(),
+        "PIL albumentations defusedxml imagehash jinja2 keras matplotlib".split()
+        + "pycocotools rich scipy sklearn tensorflow yaml".split(),
         "train",
     ),
     "skimage": "demo",

@@ -73,7 +73,7 @@ class LogTargetParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     name = "TARGET"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return os.path.expanduser(value)
+        return os.path.expanduser(str(value))
 
 
 class ZoneParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]

@@ -80,7 +80,7 @@ KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Failed to load delegate from libedgetpu",
-        f"sudo usermod -aG plugdev $USER, log in again, and replug the Coral; if lsusb does not show it: {USB_PORT_FIX}",
+        f"sudo usermod -aG plugdev $USER, log in again, replug the Coral; if lsusb does not show it: {USB_PORT_FIX}",
     ),
     # cameras
     (r"Could not open any (dmaHeap device|dma-buf provider)", VIDEO_GROUP_FIX),
@@ -105,7 +105,7 @@ KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
     (r"No space left on device|database or disk is full", DISK_FULL_FIX),
     (
         r"database disk image is malformed",
-        "a power cut damaged the database; pocketsight renames it and starts a new one; sqlite3 FILE .recover saves data",
+        "a power cut damaged it; pocketsight renames it and starts a new one; sqlite3 FILE .recover saves data",
     ),
     (r"database is locked", "two programs write to one database; give each run its own --log"),
 )

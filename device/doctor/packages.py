@@ -100,8 +100,8 @@ def check_models(detector: Path, classifier: Path, run_probe: ProbeFn = run_prob
     result = run_probe(probe.MODELS_PROBE, [detector, classifier])
     if not result.output:
         return _failed_probe("models", result, info_fix)
-    if error := result.output["error"]:
-        return Finding("models", "fail", error, known_errors.find_fix(error) or info_fix)
+    if message := result.output["error"]:
+        return Finding("models", "fail", message, known_errors.find_fix(message) or info_fix)
     height, width = specs[0].input_size
     labels = f"{specs[0].labels[0]} at {width}x{height}, {' or '.join(specs[1].reported_labels)}"
     return Finding("models", "ok", f"both are intact and run: {labels}")

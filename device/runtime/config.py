@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR
-from pocketsight.device.runtime.option_spec import OptionSpec, option, spec_of
+from pocketsight.device.runtime.option_spec import option, spec_of
 
 if TYPE_CHECKING:  # numpy and OpenCV come with these, and help texts need neither
     from pocketsight.device.sinks.base import RotationConfig
@@ -32,18 +32,16 @@ class RunConfig:
         "text",
         "camera.source",
         "pi, a camera number, an http or rtsp address, a video file, an image, a folder, or synthetic.",
-        "--camera",
         metavar="SOURCE",
     )
     resolution: tuple[int, int] = option(
-        (480, 640), "resolution", "camera.resolution", "Resolution to request from the camera.", "--resolution"
+        (480, 640), "resolution", "camera.resolution", "Resolution to request from the camera."
     )
     detector: Path = option(
         DETECTOR,
         "detector",
         "models.detector",
         "Detector model file; tiny and large name the other shipped ones.",
-        "--detector",
         metavar="FILE|tiny|large",
         default_text="the shipped one of medium size",
         reloadable=True,
@@ -53,7 +51,6 @@ class RunConfig:
         "path",
         "models.classifier",
         "Classifier model file.",
-        "--classifier",
         default_text="the shipped one",
         hidden_alias="--sentiment",
         metavar="FILE",
@@ -64,7 +61,6 @@ class RunConfig:
         "integer",
         "models.threads",
         "Threads for each model.",
-        "--threads",
         minimum=1,
         maximum=MAX_THREADS,
         metavar="N",
@@ -75,7 +71,6 @@ class RunConfig:
         "delegate",
         "models.delegate",
         "Hardware that runs the models; auto: a Coral if there is one and a model file compiled for it.",
-        "--delegate",
         metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
     )
     verify: bool = option(
@@ -83,7 +78,6 @@ class RunConfig:
         "flag",
         "models.verify",
         "Refuse a model whose results here differ from those at export.",
-        "--verify",
         negated_flag="--no-verify",
         default_text="verify",
     )
@@ -92,7 +86,6 @@ class RunConfig:
         "number",
         "camera.fps",
         "Maximum frames per second.",
-        "--fps",
         minimum=0,
         min_open=True,
         metavar="FPS",
@@ -104,7 +97,6 @@ class RunConfig:
         "integer",
         "detect.interval",
         "Run the detector on one frame in N; tracks predict the boxes in between.",
-        "--detect-interval",
         minimum=1,
         metavar="N",
         reloadable=True,
@@ -114,7 +106,6 @@ class RunConfig:
         "number",
         "detect.idle_fps",
         "Frames per second while nothing moves; 0 keeps the full rate.",
-        "--idle-fps",
         minimum=0,
         metavar="FPS",
         reloadable=True,
@@ -124,7 +115,7 @@ class RunConfig:
         "zone",
         "detect.zones",
         "Ignore faces outside this zone; x,y as fractions of the frame, '0,0.5 1,1' is its lower half.",
-        "--zone",
+        flag="--zone",
         metavar="'X,Y X,Y …'",
         multiple=True,
         reloadable=True,
@@ -134,7 +125,6 @@ class RunConfig:
         "number",
         "run.max_temperature",
         "Lower the frame rate before the board gets hotter than this, in degrees Celsius.",
-        "--max-temperature",
         minimum=30,
         maximum=100,
         metavar="DEGREES",
@@ -146,7 +136,6 @@ class RunConfig:
         "integer",
         "run.max_frames",
         "Stop after this many frames.",
-        "--max-frames",
         minimum=1,
         metavar="N",
         default_text="",
@@ -156,7 +145,6 @@ class RunConfig:
         "log_target",
         "log.targets",
         "FILE.jsonl, FILE.db, FILE.csv, mqtt://HOST/TOPIC, or - for standard output; repeat it for several.",
-        "--log",
         metavar="TARGET",
         multiple=True,
     )
@@ -165,7 +153,6 @@ class RunConfig:
         "choice",
         "log.level",
         "Log every frame, or events only.",
-        "--log-level",
         choices=("frames", "events"),
         default_text="frames for files, events for cameras",
         reloadable=True,
@@ -175,7 +162,6 @@ class RunConfig:
         "bytes",
         "log.max_bytes",
         "Rotate the log at this size.",
-        "--log-max-bytes",
         default_text="10MB for cameras",
     )
     log_rotate_days: float | None = option(
@@ -183,7 +169,6 @@ class RunConfig:
         "number",
         "log.rotate_days",
         "Rotate the log after this many days.",
-        "--log-rotate-days",
         minimum=0,
         min_open=True,
         metavar="DAYS",
@@ -194,19 +179,17 @@ class RunConfig:
         "bytes",
         "log.max_total",
         "Delete the oldest log files above this total size.",
-        "--log-max-total",
         default_text="200MB for cameras",
     )
     save_video: Path | None = option(
-        None, "path", "run.save_video", "Write an annotated video.", "--save-video", metavar="FILE.mp4", default_text=""
+        None, "path", "run.save_video", "Write an annotated video.", metavar="FILE.mp4", default_text=""
     )
-    show: bool = option(False, "flag", "run.show", "Open a window.", "--show")
+    show: bool = option(False, "flag", "run.show", "Open a window.")
     preview: str | None = option(
         None,
         "text",
         "preview.address",
         "Serve a web page with the live view, such as 127.0.0.1:8080.",
-        "--preview",
         metavar="HOST:PORT",
         default_text="",
     )
@@ -215,17 +198,15 @@ class RunConfig:
         "path",
         "preview.token_file",
         "File with the access token of the page; required beyond this machine, created if missing.",
-        "--token-file",
         metavar="FILE",
         default_text="",
     )
-    blur: bool = option(False, "flag", "run.blur", "Pixelate faces in every image that leaves this program.", "--blur")
+    blur: bool = option(False, "flag", "run.blur", "Pixelate faces in every image that leaves this program.")
     snapshots: Path | None = option(
         None,
         "path",
         "snapshots.folder",
         "Save an image of each new face in this folder.",
-        "--snapshots",
         metavar="FOLDER",
         default_text="",
     )
@@ -234,7 +215,6 @@ class RunConfig:
         "number",
         "snapshots.retain_days",
         "Delete snapshots after this many days.",
-        "--snapshots-retain-days",
         minimum=0,
         min_open=True,
         metavar="DAYS",
@@ -244,14 +224,12 @@ class RunConfig:
         "bytes",
         "snapshots.max_bytes",
         "Delete the oldest snapshots above this total size.",
-        "--snapshots-max-bytes",
     )
     mqtt_password_file: Path | None = option(
         None,
         "path",
         "mqtt.password_file",
         "File with the password for the broker.",
-        "--mqtt-password-file",
         metavar="FILE",
         default_text="",
     )
@@ -260,7 +238,6 @@ class RunConfig:
         "path",
         "mqtt.ca_file",
         "Certificate of the authority that signed the broker's certificate.",
-        "--mqtt-ca-file",
         metavar="FILE",
         default_text="those of the system",
     )
@@ -269,7 +246,6 @@ class RunConfig:
         "text",
         "mqtt.discovery_prefix",
         "Topic prefix of Home Assistant's discovery; '' turns discovery off.",
-        "--mqtt-discovery-prefix",
         metavar="PREFIX",
     )
     mqtt_queue_size: int = option(
@@ -277,14 +253,12 @@ class RunConfig:
         "bytes",
         "mqtt.queue_size",
         "Disk limit for events queued while the broker is unreachable; the oldest are dropped first.",
-        "--mqtt-queue-size",
     )
     watchdog: float = option(
         20.0,
         "number",
         "run.watchdog",
         "End the run when its loop hangs for this many seconds; 0 turns this off.",
-        "--watchdog",
         minimum=0,
         metavar="SECONDS",
     )
@@ -317,7 +291,7 @@ class RunConfig:
         return MqttConfig(self.mqtt_password_file, self.mqtt_ca_file, self.mqtt_discovery_prefix, self.mqtt_queue_size)
 
 
-OPTIONS: dict[str, OptionSpec] = {each.name: spec_of(each) for each in fields(RunConfig)}
+OPTIONS = {each.name: spec_of(each) for each in fields(RunConfig)}
 """The option of each field of RunConfig."""
 
 RELOADABLE = tuple(name for name, spec in OPTIONS.items() if spec.reloadable)

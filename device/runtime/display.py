@@ -21,7 +21,7 @@ ImageConsumer = Callable[[Image], bool]
 
 @contextmanager
 def open_display(config: RunConfig, fps: float, status: RunStatus) -> Iterator[Callable[[Image, FrameResult], bool]]:
-    """Yield a function that annotates a frame and passes it to the window and the video; it returns False to end the run.
+    """Yield a function that annotates a frame for the window and the video; it returns False to end the run.
 
     `fps` is the frame rate of the video. Raises LogError if the video cannot be opened.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, field
+from dataclasses import Field, dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal[
@@ -29,7 +29,7 @@ class OptionSpec:
     table: str  # of the settings file
     key: str  # in that table
     help: str
-    flag: str  # such as --detect-interval
+    flag: str = ""  # such as --detect-interval, which is also the default of the field detect_interval
     minimum: float | None = None
     maximum: float | None = None
     min_open: bool = False  # the minimum itself is not allowed
@@ -47,14 +47,14 @@ class OptionSpec:
         return f"{self.table}.{self.key}"
 
 
-def option(default: Any, kind: Kind, setting: str, help: str, flag: str, **more: Any) -> Any:
+def option(default: Any, kind: Kind, setting: str, help: str, **more: Any) -> Any:
     """A dataclass field with an OptionSpec. `setting` is table.key; `more` are other fields of OptionSpec."""
     table, key = setting.split(".")
-    return field(default=default, metadata={"option": OptionSpec(kind, table, key, help, flag, **more)})
+    return field(default=default, metadata={"option": OptionSpec(kind, table, key, help, **more)})
 
 
 def spec_of(config_field: Field[Any]) -> OptionSpec:
     """The OptionSpec of a field of RunConfig."""
     spec = config_field.metadata["option"]
     assert isinstance(spec, OptionSpec)
-    return spec
+    return replace(spec, flag=spec.flag or f"--{config_field.name.replace('_', '-')}")

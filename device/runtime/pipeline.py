@@ -97,7 +97,8 @@ class Pipeline:
         if not self.zones:
             return faces, []
         inside = [in_zones(face.box, frame.image.shape, self.zones) for face in faces]
-        return list(compress(faces, inside)), [f.box for f, is_inside in zip(faces, inside, strict=True) if not is_inside]
+        outside = [face.box for face, is_inside in zip(faces, inside, strict=True) if not is_inside]
+        return list(compress(faces, inside)), outside
 
     def _classify_track(self, track: Track, frame: Frame, timer: StageTimer) -> None:
         if track.smoother is None:

@@ -31,7 +31,8 @@ class FrameThrottle:
     def record(self, duration: float) -> None:
         """A frame took `duration` seconds to process; computes when the next one is due."""
         now, interval = time.monotonic(), 1 / self.fps if self.fps else 0.0
-        self._next_due = max(self._next_due, now - duration - interval) + interval  # frames missed in a pause are not made up for
+        # The maximum: frames that were missed in a pause are not made up for.
+        self._next_due = max(self._next_due, now - duration - interval) + interval
         self._next_due = max(self._next_due, now + (1 / self.duty - 1) * duration)
 
     def should_skip(self, image: Image, has_faces: bool) -> bool:

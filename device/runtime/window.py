@@ -35,7 +35,7 @@ def open_window() -> Iterator[ShowImage | None]:
     try:
         cv2.namedWindow(WINDOW_TITLE, cv2.WINDOW_NORMAL)
     except cv2.error:
-        logger.warning("no window: this OpenCV has no window support; on a Raspberry Pi: sudo apt install python3-opencv")
+        logger.warning("no window: this OpenCV has none; on a Raspberry Pi: sudo apt install python3-opencv")
         yield None
         return
 

@@ -83,7 +83,7 @@ def read_board_info(root: Path = ROOT) -> BoardInfo:
 
 
 def decode_throttled(bits: int) -> tuple[bool, bool]:
-    """Throttled and under-voltage from the bits of the firmware. Shift them by SINCE_BOOT_SHIFT for those since boot."""
+    """Throttled and under-voltage, from the bits of the firmware; shifted by SINCE_BOOT_SHIFT: since boot."""
     return bool(bits & (FREQUENCY_CAPPED | THROTTLED | SOFT_LIMIT)), bool(bits & UNDER_VOLTAGE)
 
 

@@ -98,8 +98,8 @@ class Watchdog:
         """Print the last message and flush in another thread, since a full pipe or a broken disk can block them."""
         prefix = syslog_prefix(logging.CRITICAL) if is_journal(os.environ.get("JOURNAL_STREAM")) else ""
         line = (
-            f"{prefix}pocketsight is stuck in {activity} for {seconds:.0f} s{self._loop_location()} and ends with status "
-            f"{EXIT_STATUS}, so that systemd restarts it; if this happens again, run: pocketsight doctor\n"
+            f"{prefix}pocketsight is stuck in {activity} for {seconds:.0f} s{self._loop_location()} and ends with "
+            f"status {EXIT_STATUS}, so that systemd restarts it; if this happens again, run: pocketsight doctor\n"
         )
 
         def report_and_flush() -> None:

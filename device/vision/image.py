@@ -73,3 +73,9 @@ def encode_jpeg(image: Image, quality: int = JPEG_QUALITY) -> bytes:
 def write_jpeg(path: Path, image: Image) -> None:
     """Write an RGB image (H, W, 3), uint8, as JPEG. Raises DataError for an empty image or when the disk refuses it."""
     atomic_write(path, encode_jpeg(image))
+
+
+def write_png(path: Path, image: Image) -> None:
+    """Write an RGB image (H, W, 3), uint8, as PNG, whatever the suffix of `path`. Raises DataError."""
+    _, data = cv2.imencode(".png", to_rgb(image))
+    atomic_write(path, data.tobytes())

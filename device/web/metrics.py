@@ -94,7 +94,7 @@ def _face_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
 
 def _fault_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
     totals, active = _with_prefix("fault ", snapshot["counters"]), snapshot.get("faults", {})
-    is_active = {name: int(name in active) for name in totals}
+    is_active = {name: float(name in active) for name in totals}
     yield _labeled(CounterMetricFamily, "faults", "Faults that began.", "name", totals)
     yield _labeled(GaugeMetricFamily, "fault_active", "1 while the fault lasts.", "name", is_active)
 

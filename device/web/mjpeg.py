@@ -14,7 +14,7 @@ STREAM_TYPE = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 
 
 class MjpegBroadcaster:
-    """Passes each published JPEG to all viewers. It calls `on_watched` when the first viewer comes or the last one leaves."""
+    """Passes each published JPEG to all viewers. Calls `on_watched` when the first one comes or the last one leaves."""
 
     def __init__(self, on_watched: Callable[[bool], None]) -> None:
         self.on_watched = on_watched

@@ -124,14 +124,14 @@ class Sending:
     """A sink, what it tells, and what it looks at."""
 
     def __init__(self, target: str, folder: Path, **options: Any) -> None:
-        self.told: list[tuple[str, bool, str]] = []
+        self.reports: list[tuple[str, bool, str]] = []
         self.state = RunStatus("20261122T041500Z-a3f2", LABELS)
         self.sink: MqttSink = open_mqtt(
-            target, MqttConfig(**options), self.state, folder, lambda *words: self.told.append(words)
+            target, MqttConfig(**options), self.state, folder, lambda *words: self.reports.append(words)
         )
 
     def names(self) -> list[tuple[str, bool]]:
-        return [(what, begun) for what, begun, _ in self.told]
+        return [(fault, active) for fault, active, _ in self.reports]
 
     def sees(self, *labels: str) -> None:
         faces = [FaceResult(Box(0, 0, 9, 9), 0.9, Classification(label, 0.8, 0)) for label in labels]

@@ -26,16 +26,16 @@ QUICK = ReconnectConfig(
 Read = Callable[[], Image | None]
 
 
-class Told:
-    """Faults in the order they were told."""
+class FaultRecorder:
+    """Faults in the order in which they were reported."""
 
     def __init__(self) -> None:
         self.faults: list[tuple[str, bool]] = []
         self.details: list[str] = []
 
-    def __call__(self, what: str, begun: bool, detail: str) -> None:
+    def __call__(self, fault: str, active: bool, detail: str) -> None:
         assert "\n" not in detail
-        self.faults.append((what, begun))
+        self.faults.append((fault, active))
         self.details.append(detail)
 
 
@@ -204,15 +204,15 @@ class Picamera2:
     def start(self): calls.append(("start",))
     def capture_request(self, wait=None):
         time.sleep(0.01)
-        told = mode()
-        if told == "blocks": time.sleep(3600)
-        if told == "nothing": raise TimeoutError()
-        if told == "gone": raise RuntimeError("the ribbon is out")
+        behavior = mode()
+        if behavior == "blocks": time.sleep(3600)
+        if behavior == "nothing": raise TimeoutError()
+        if behavior == "gone": raise RuntimeError("the ribbon is out")
         self.number += 1
         if self.number > state["frames"]:
             time.sleep(min(wait, 0.1))
             raise TimeoutError()
-        return Request(self.main["size"], self.main["format"], 7 if told == "stale" else self.number)
+        return Request(self.main["size"], self.main["format"], 7 if behavior == "stale" else self.number)
     def stop(self): calls.append(("stop",))
     def close(self): calls.append(("close",))
 '''

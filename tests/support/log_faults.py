@@ -2,7 +2,7 @@
 
 log_faults.py kill FILE KILLS SEED     children write FILE at full speed, one after the other, and are killed;
                                        prints a line a child: its number and that of its last finished batch
-log_faults.py full FOLDER              logs in FOLDER, a small disk that is filled, then freed; prints what was told
+log_faults.py full FOLDER              logs in FOLDER, a small disk that is filled, then freed; prints the faults
 log_faults.py loop FILE                writes until SIGTERM, then closes within the deadline
 """
 
@@ -71,26 +71,26 @@ def _write_on(path: Path, run: str, report: int) -> None:
 
 def full(folder: Path) -> None:
     """Write, fill the disk, write more than may wait, free the disk, write again."""
-    told: dict[str, list[Any]] = {}
+    reports: dict[str, list[Any]] = {}
     over = {name: threading.Event() for name in ("log.jsonl", "log.csv", "log.db")}
 
-    def teller(name: str) -> Any:
-        def tell(what: str, begun: bool, detail: str) -> None:
-            told[name].append([what, begun, detail])
-            (over[name].clear if begun else over[name].set)()
+    def reporter_for(name: str) -> Any:
+        def report(fault: str, active: bool, detail: str) -> None:
+            reports[name].append([fault, active, detail])
+            (over[name].clear if active else over[name].set)()
 
-        return tell
+        return report
 
     writers = {}
     for name in over:
-        told[name] = []
+        reports[name] = []
         writers[name] = SinkWorker(
-            opened(folder / name, RotationConfig(None, None, None)), teller(name), queue_size=200
+            opened(folder / name, RotationConfig(None, None, None)), reporter_for(name), queue_size=200
         )
     count = _put(writers, 0, 100)
     _until(lambda: all(writer.written == count for writer in writers.values()))
     _fill(folder / "ballast")
-    while not all(told.values()):
+    while not all(reports.values()):
         count = _put(writers, count, 10)
         time.sleep(0.02)
     count = _put(writers, count, 500)
@@ -101,7 +101,7 @@ def full(folder: Path) -> None:
     count = _put(writers, count, 100)
     closed = {name: writer.close(10) for name, writer in writers.items()}
     lost = {name: writer.lost for name, writer in writers.items()}
-    print(json.dumps({"put": count, "lost": lost, "closed": closed, "told": told}))
+    print(json.dumps({"put": count, "lost": lost, "closed": closed, "reports": reports}))
 
 
 def _put(writers: dict[str, SinkWorker], first: int, count: int) -> int:

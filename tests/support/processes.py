@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 CAPTURE = (  # pocketsight data capture without a countdown: source, folder, count, seconds
-    "import sys; from pathlib import Path; from pocketsight.device.runtime.collect import capture_images, describe_result\n"
+    "import sys; from pathlib import Path\n"
+    "from pocketsight.device.runtime.collect import capture_images, describe_result\n"
     "from pocketsight.device.errors import PocketsightError\n"
     "source, out, count, every = sys.argv[1:]\n"
     "try: print(describe_result(capture_images(source, (480, 640), Path(out), int(count), float(every), 0, False)))\n"
@@ -20,7 +21,7 @@ CAPTURE = (  # pocketsight data capture without a countdown: source, folder, cou
 
 @contextmanager
 def running(words: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process that does not outlive its test. It gets SIGHUP even if these tests run under nohup, which ignores it."""
+    """A process that does not outlive its test. It gets SIGHUP even if the tests run under nohup, which ignores it."""
     before = signal.getsignal(signal.SIGHUP)
     if before is signal.SIG_IGN:  # a process inherits this
         signal.signal(signal.SIGHUP, signal.SIG_DFL)

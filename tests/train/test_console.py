@@ -2,24 +2,33 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pocketsight.device.cli.main import main
 from pocketsight.train.console import log_message, progress_bar, suggest_next
+from tests.support.images import save, scene
 
 
 @pytest.fixture(autouse=True)
 def level() -> Iterator[None]:
-    logger = logging.getLogger("pocketsight")
+    logger = logging.getLogger("pocketsight.train")
     before = logger.level
+    logger.setLevel(logging.NOTSET)
     yield
     logger.setLevel(before)
 
 
 def test_messages_are_records_and_whole_lines(capsys: pytest.CaptureFixture[str]) -> None:
     records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
+
+    class Recorder(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = Recorder()
     logging.getLogger("pocketsight.train").addHandler(handler)
     try:
         log_message("a [b] 50% " + 200 * "x")
@@ -30,16 +39,14 @@ def test_messages_are_records_and_whole_lines(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.splitlines()[-1] == "a [b] 50% " + 200 * "x"
 
 
-@pytest.mark.parametrize(("level", "is_shown"), [(0, True), (logging.WARNING, True), (logging.ERROR, False)])
-def test_messages_are_shown_unless_the_log_is_quiet(
-    level: int, is_shown: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    logging.getLogger("pocketsight").setLevel(level)
-    log_message("hello")
-    assert (capsys.readouterr().err == "hello\n") == is_shown
-    logging.getLogger("pocketsight").setLevel(logging.NOTSET)
-    log_message("again")
-    assert capsys.readouterr().err == "again\n"
+@pytest.mark.parametrize(("options", "is_shown"), [([], True), (["-v"], True), (["-q"], False)])
+def test_messages_are_shown_unless_the_command_is_quiet(tmp_path: Path, options: list[str], is_shown: bool) -> None:
+    for n in range(6):
+        save(tmp_path / "data" / ("a" if n % 2 else "b") / f"{n}.jpg", scene(n))
+    words = [*options, "data", "check", str(tmp_path / "data"), "--html", str(tmp_path / "page.html")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0 and "6 images" in done.stdout
+    assert (f"look at {tmp_path / 'page.html'}" in done.stderr) == is_shown
 
 
 def test_the_next_command_can_be_pasted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
-from pocketsight.device.bench.reports import MeasuredReport, TelemetryRow
+from pocketsight.device.bench.reports import MeasuredReport, RunReport, TelemetryRow
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
 
@@ -41,7 +41,7 @@ def write_chart(path: Path, report: MeasuredReport) -> None:
 
     Raises DataError when the report has fewer than two telemetry rows, or the file cannot be written.
     """
-    rows: Sequence[TelemetryRow] = report["telemetry"] if "telemetry" in report else []
+    rows = cast(RunReport, report)["telemetry"] if report["kind"] == "run" else []
     if len(rows) < 2:
         raise DataError(
             f"{path} is not drawn: the report has too little telemetry; make one with: bench --duration 10min --json"
@@ -85,8 +85,9 @@ def draw_panel(panel: Any, rows: Sequence[TelemetryRow], name: str, curves: Sequ
             panel.axvspan(start, row["elapsed_s"], color=color, linewidth=0)
     values = []
     for key, label, color in curves:
-        points = [(row["elapsed_s"], value) for row in rows if (value := dict(row)[key]) is not None]
-        values += [value for _, value in points]
+        pairs = ((row["elapsed_s"], cast(dict[str, float | None], row)[key]) for row in rows)
+        points = [(x, y) for x, y in pairs if y is not None]
+        values += [y for _, y in points]
         panel.plot([x for x, _ in points], [y for _, y in points], color=color, label=label)
     if values:
         panel.set_ylim(axis_range(values))

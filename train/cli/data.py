@@ -24,7 +24,10 @@ ISSUES_STATUS = 3  # exit status of `data check` when issues remain
 @click.argument("data", type=PATH)
 @click.option("--labels", help="Comma-separated labels to allow.  [default: the labels in use, or else face]")
 def label(data: Path, labels: str | None) -> None:
-    """Label the images of DATA/images with labelme; the label files go to DATA/labels."""
+    """Draw boxes on images with labelme.
+
+    The images are in DATA/images; the label files go to DATA/labels.
+    """
     from pocketsight.train.curation.labelme_app import run_labelme
 
     run_labelme(data, parse_comma_list(labels))
@@ -127,7 +130,9 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, reassign:
 @click.argument("data", type=PATH)
 @click.option("--augment", is_flag=True, help="Add three augmented versions of each image.")
 @click.option(
-    "--arch", type=click.Choice(ARCH_NAMES), help="Augment by the recipe of this network.  [default: the first]"
+    "--arch",
+    type=click.Choice(ARCH_NAMES),
+    help="Augment by the recipe of this network.  [default: grid133k or crop71k]",
 )
 @click.option("--count", default=24, show_default=True, type=click.IntRange(1), help="Number of images.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the choice of images.")

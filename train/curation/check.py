@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from pocketsight.train.console import SizedProgressFn
 from pocketsight.train.curation.image_hash import (
     EXTENSIONS,
     NEAR_DUPLICATE_BITS,
@@ -98,7 +99,7 @@ def check(
     min_bytes: int,
     min_side: int,
     workers: int | None = None,
-    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda items, _: items,
+    progress: SizedProgressFn = lambda items, _: items,
 ) -> CheckReport:
     """Check every image and label.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, read_image, write_jpeg
 from pocketsight.device.vision.letterbox import letterbox
+from pocketsight.train.console import ProgressFn
 from pocketsight.train.contact_sheet import write_contact_sheet
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
 from pocketsight.train.datasets.formats.writers import next_free_path, require_disjoint
@@ -41,7 +42,7 @@ def crop_faces(
     detector: Model,
     out: Path,
     all_faces: bool,
-    progress: Callable[[Sequence[ScannedImage]], Iterable[ScannedImage]],
+    progress: ProgressFn,
 ) -> CropSummary:
     """Write the largest face of each image, or all faces, to OUT/[SPLIT/]CLASS/NAME.jpg, with a table and a sheet.
 
@@ -74,7 +75,7 @@ def _iter_crops(
     detector: Model,
     out: Path,
     all_faces: bool,
-    progress: Callable[[Sequence[ScannedImage]], Iterable[ScannedImage]],
+    progress: ProgressFn,
     summary: CropSummary,
 ) -> Iterator[tuple[ScannedImage, Path, Face, Image]]:
     """Image, target file, face and crop (side, side, 3). Images without a crop are added to `summary`."""

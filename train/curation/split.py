@@ -9,13 +9,14 @@ import errno
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_path, write_json
+from pocketsight.train.console import SizedProgressFn
 from pocketsight.train.curation.grouping import assign_splits, group_images, stratum
 from pocketsight.train.curation.image_hash import read_fingerprints
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
@@ -23,8 +24,6 @@ from pocketsight.train.curation.split_plan import PLAN_FILE, SplitPlan, read_spl
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.writers import require_disjoint
 from pocketsight.train.datasets.splits import SPLITS
-
-SizedProgressFn = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
 class SplitResult(NamedTuple):

@@ -74,9 +74,7 @@ def read_classification_dataset(
     if missing := [name for name in (*reported, *reject_classes) if name not in found]:
         raise DataError(f"{source} has no folder {', '.join(missing)}; it has: {', '.join(found) or 'none'}")
     if len(reported) < 2:
-        raise DataError(
-            f"{source} has {len(reported)} class folder(s) {', '.join(reported)}; a classifier needs at least two"
-        )
+        raise DataError(f"{source} has {len(reported)} class folder(s) {', '.join(reported)}; it needs at least two")
     votes = {path: counts for file in vote_files for path, counts in read_votes(file, names).items()}
     splits: dict[str, list[ClassificationSample]] = {}
     for split, tree in trees:
@@ -89,10 +87,9 @@ def read_classification_dataset(
     samples = [sample for split_samples in splits.values() for sample in split_samples]
     if vote_files and not {sample.path.resolve() for sample in samples} & set(votes):
         raise DataError(f"{', '.join(map(str, vote_files))} has no votes for the images of {source}")
-    labels = {sample.label for sample in samples}
-    for label, name in enumerate(names):
-        if name not in known_rejects and label not in labels:
-            raise DataError(f"{source}: the class folder {name} has no images")
+    used = {sample.label for sample in samples}
+    if empty := [name for n, name in enumerate(names) if n not in used and name not in known_rejects]:
+        raise DataError(f"{source}: the class folder {empty[0]} has no images")
     return ClassificationDataset(splits, names)
 
 
@@ -184,6 +181,7 @@ class ClassificationBatches:
 
     @cached_property
     def augmentation(self) -> Any:
+        """The albumentations pipeline of the recipe."""
         return build_augmentation(self.recipe, is_face_crop=True)
 
     @cached_property

@@ -215,6 +215,7 @@ class DetectionBatches:
 
     @cached_property
     def augmentation(self) -> Any:
+        """The albumentations pipeline of the recipe."""
         return build_augmentation(self.recipe)
 
     def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image, read_image
 from pocketsight.device.vision.letterbox import letterbox
-from pocketsight.train.console import log_message, progress_bar
+from pocketsight.train.console import ProgressFn, log_message, progress_bar
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.recipe import Recipe
 
@@ -37,7 +37,7 @@ def load_face_finder(path: Path | None) -> Model:
 def align_faces(
     samples: Sequence[ClassificationSample],
     detector: Model,
-    progress: Callable[[Sequence[ClassificationSample]], Iterable[ClassificationSample]] = iter,
+    progress: ProgressFn = iter,
 ) -> list[ClassificationSample]:
     """The samples with the box of their face, if one is found. An unreadable sample is returned unchanged."""
     return [_align_sample(sample, detector) for sample in progress(samples)]
@@ -58,7 +58,7 @@ def align_splits(
     total, found = sum(map(len, aligned)), sum(sample.box is not None for samples in aligned for sample in samples)
     if found < MIN_FOUND_SHARE * total:
         log_message(
-            f"faces were found in only {found} of {total} images: no image is aligned; choose another --detector"
+            f"faces were found in {found} of {total} images only: no image is aligned; choose another --detector"
         )
         return list(splits), replace(recipe, align_faces=False)
     if found < total:

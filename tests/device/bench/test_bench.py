@@ -240,7 +240,7 @@ def test_a_machine_that_tells_nothing_is_looked_at_all_the_same(tmp_path: Path) 
         looks.add_frame(5.0, n / 10)
     last = looks.rows[-1]
     assert [last["temperature_c"], last["throttled_bits"], last["throttled"]] == [None] * 3
-    assert sustained_verdict(looks.rows) == "it kept its speed; this machine does not report its temperature"
+    assert sustained_verdict(looks.rows) == "its speed did not change; this machine does not report its temperature"
 
 
 def test_the_machine_is_read_from_the_kernels_files(tmp_path: Path) -> None:

@@ -197,5 +197,5 @@ def test_a_camera_that_hangs_at_one_picture_is_told_by_its_test(
     monkeypatch.setattr(module.Request, "make_array", lambda self, name: np.full((480, 640, 3), 5, np.uint8))
     trial, _ = diagnose_camera("pi", SIZE, 0.5, None)
     assert trial.frozen and trial.faces is None
-    told = " ".join(trial.warnings())
-    assert "every frame is the same" in told and "dark" in told
+    reports = " ".join(trial.warnings())
+    assert "every frame is the same" in reports and "dark" in reports

@@ -16,11 +16,11 @@ import pytest
 
 from pocketsight.device.camera import open_camera
 from pocketsight.device.camera.live import LiveCamera
-from tests.support.cameras import PICAMERA2, RTSP, Told, free_port, mjpeg_server, rtsp_server, take
+from tests.support.cameras import PICAMERA2, RTSP, FaultRecorder, free_port, mjpeg_server, rtsp_server, take
 from tests.support.processes import running, until
 
 SIZE = 480, 640
-MODES = {  # what the stand-in for picamera2 can be told to do, and what it is called
+MODES = {  # modes of the stand-in for picamera2, and the fault of each
     "stale": "camera frozen",
     "nothing": "camera lost",
     "blocks": "camera stalled",
@@ -32,36 +32,36 @@ def some(frames: list[Any]) -> bool:
     return len(frames) >= 5
 
 
-def served(address: Callable[[int], Any], seconds: float) -> Told:
+def served(address: Callable[[int], Any], seconds: float) -> FaultRecorder:
     """Kill the server of a camera that is watched over, start it again after so many seconds; frames must resume."""
-    port, told = free_port(), Told()
+    port, reports = free_port(), FaultRecorder()
     with ExitStack() as stack:
         server = stack.enter_context(ExitStack())
         url = server.enter_context(address(port))
-        camera = stack.enter_context(open_camera(url, SIZE, threading.Event(), told, reconnect=True))
+        camera = stack.enter_context(open_camera(url, SIZE, threading.Event(), reports, reconnect=True))
         assert isinstance(camera, LiveCamera)
         first = take(camera, some)
         server.close()
-        take(camera, lambda frames: told.faults == [("camera lost", True)])
+        take(camera, lambda frames: reports.faults == [("camera lost", True)])
         end = time.monotonic() + seconds
         assert take(camera, lambda frames: time.monotonic() > end) == []
         server.enter_context(address(port))
         later = take(camera, some, seconds=40)
         assert later[0].index > first[-1].index and later[0].image.shape == first[0].image.shape
-    return told
+    return reports
 
 
 def test_an_mjpeg_server_that_is_killed_and_started_again() -> None:
-    told = served(mjpeg_server, 2)
-    assert told.faults == [("camera lost", True), ("camera lost", False)]
+    reports = served(mjpeg_server, 2)
+    assert reports.faults == [("camera lost", True), ("camera lost", False)]
 
 
 @pytest.mark.debian("gst-launch-1.0")
 def test_an_rtsp_server_that_is_killed_and_started_again() -> None:
     if subprocess.run(["/usr/bin/python3", "-c", RTSP.partition("server =")[0]], capture_output=True).returncode:
         pytest.skip("needs Debian's RTSP server: sudo apt install gir1.2-gst-rtsp-server-1.0 python3-gi")
-    told = served(rtsp_server, 2)
-    assert told.faults == [("camera lost", True), ("camera lost", False)]
+    reports = served(rtsp_server, 2)
+    assert reports.faults == [("camera lost", True), ("camera lost", False)]
 
 
 RUN = (  # pocketsight run with little patience
@@ -85,8 +85,8 @@ def test_a_run_lives_through_all_of_it(tmp_path: Path) -> None:
         return [json.loads(line) for line in lines]
 
     def faults() -> list[tuple[str, bool]]:
-        told = [(entry["event"], entry["active"]) for entry in entries() if entry["kind"] == "fault"]
-        return [fault for fault in told if fault[0].startswith("camera")]
+        reports = [(entry["event"], entry["active"]) for entry in entries() if entry["kind"] == "fault"]
+        return [fault for fault in reports if fault[0].startswith("camera")]
 
     def goes_on(before: int) -> bool:
         return len(entries()) > before + 3
@@ -105,4 +105,4 @@ def test_a_run_lives_through_all_of_it(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(timeout=10) == 0
         assert process.stderr and "Traceback" not in process.stderr.read()
-    assert faults() == expected  # each told once
+    assert faults() == expected  # each reported once

@@ -1,6 +1,7 @@
 """The command as a user meets it, with the models that ship."""
 
 import json
+import logging
 import re
 import shutil
 import signal
@@ -15,12 +16,13 @@ import cv2
 import pytest
 from click.testing import CliRunner, Result
 
-from pocketsight.device.cli.main import main
+from pocketsight.device.cli.main import EXTRA_BY_MODULE, install_hint, main
 from pocketsight.device.inference.manifest import MANIFEST_NAME
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODELS_DIR, SHIPPED_MODELS
 from pocketsight.device.runtime.pipeline import STAGES
 from pocketsight.device.system.install_hint import install_command
+from pocketsight.device.system.logging_setup import configure_logging
 from tests.support import ROOT
 from tests.support.images import coco, picture
 
@@ -275,7 +277,7 @@ def test_models_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
     for content, says in (
         (good[:-300], "cut short"),
         (good[: good.rindex(b"PK\3\4")], "no manifest"),
-        (good[:5000] + bytes([good[5000] ^ 1]) + good[5001:], "changed or damaged"),
+        (good[:5000] + bytes([good[5000] ^ 1]) + good[5001:], "is damaged"),
         (b"", "not a model file"),
     ):
         bad.write_bytes(content)
@@ -324,10 +326,10 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["train", "detector", "--data", "{}"], "holds no pictures"),
+        (["train", "detector", "--data", "{}"], "has no images"),
         (["train", "detector", "--data", "{}/none.json"], "none.json"),
         (["train", "classifier", "--data", "{}"], "needs at least two"),
-        (["train", "detector", "--data", "{}", "--out", "{}/run", "--resume"], "holds no pictures"),
+        (["train", "detector", "--data", "{}", "--out", "{}/run", "--resume"], "has no images"),
         (["train", "classifier", "--data", "{}/none"], "is not a folder"),
         (["evaluate", "{}", "--data", "{}"], "is not a run folder"),
         (["evaluate", "{}/none.tflite", "--data", "{}"], "No such file"),
@@ -339,13 +341,36 @@ def test_the_workstation_says_what_is_wrong_in_one_line(tmp_path: Path, words: l
     assert says in error(*(word.format(tmp_path) for word in words))
 
 
-def test_a_missing_package_is_one_line_with_the_cure(tmp_path: Path) -> None:
+def test_a_missing_package_is_one_line_with_the_fix(tmp_path: Path) -> None:
     block = f"import sys; sys.modules['cv2'] = None\n{program()[2]}"
     done = subprocess.run(
         [sys.executable, "-c", block, "run", "--camera", EXAMPLE_IMAGE], capture_output=True, text=True
     )
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: cv2 is not installed; get it with: {install_command('opencv')}")
+
+
+def test_every_extra_has_a_command_that_works_for_this_copy() -> None:
+    for module, extra in EXTRA_BY_MODULE.items():
+        assert install_hint(module).startswith(install_command(extra))
+        assert not re.search(r"install\s+'?pocketsight(\[|')", install_hint(module))
+
+
+@pytest.mark.parametrize(("words", "level"), [((), 30), (("-v",), 20), (("-vv",), 10), (("-q",), 40)])
+def test_more_and_fewer_messages(words: tuple[str, ...], level: int) -> None:
+    try:
+        assert pocketsight(*words, "info", EXAMPLE_IMAGE.parent / "sentiment.tflite").exit_code == 0
+        assert logging.getLogger("pocketsight").level == level
+    finally:
+        configure_logging(0)
+
+
+@pytest.mark.parametrize("command", ["run", "bench", "doctor"])
+def test_the_old_word_for_the_classifier_is_taken_and_not_shown(command: str) -> None:
+    shown = pocketsight(command, "--help").output
+    assert "--classifier" in shown and "--sentiment" not in shown
+    (line,) = pocketsight(command, "--sentiment", "x", "--no-such-option").output.splitlines()[-1:]
+    assert "No such option" in line and "--no-such-option" in line
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

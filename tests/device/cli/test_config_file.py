@@ -16,6 +16,7 @@ from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.device.runtime.config import OPTIONS, RELOADABLE, RunConfig
 from pocketsight.device.sinks.base import RotationConfig
 from pocketsight.device.tracking.zones import parse_zone
+from tests.support import ROOT
 
 
 def plan(*words: str) -> RunConfig:
@@ -214,3 +215,10 @@ def test_every_setting_can_be_written_to_a_file_and_read_back(tmp_path: Path) ->
     assert plan("--config", written(tmp_path, defaults)) == RunConfig()
     spelled_out = "\n".join(line.removeprefix("# ") for line in defaults.splitlines() if "is not set" not in line)
     assert plan("--config", written(tmp_path, spelled_out)) == RunConfig()
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    rows = (ROOT / "device" / "README.md").read_text().partition("## Options")[2].partition("\n## ")[0].splitlines()
+    for spec in OPTIONS.values():
+        (row,) = (row for row in rows if row.startswith(f"| `[{spec.table}]` |"))
+        assert f"`{spec.key}`" in row, spec.setting

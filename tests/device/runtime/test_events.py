@@ -6,7 +6,7 @@ import time
 from pocketsight.device.inference.classifier import Classification
 from pocketsight.device.inference.detector import Face
 from pocketsight.device.results import LogEntry
-from pocketsight.device.runtime.events import EventDetector, Faults, EntryFactory
+from pocketsight.device.runtime.events import EntryFactory, EventDetector, Faults
 from pocketsight.device.tracking.tracker import Tracker
 from pocketsight.device.vision.boxes import Box
 
@@ -31,7 +31,9 @@ def test_a_face_appears_changes_and_leaves() -> None:
     ]
     _, changed, left = entries
     assert changed["previous"] == "happy" and "previous" not in left
-    assert {e["track_id"] for e in entries} == {1} and {e["first_seen"] for e in entries} == {"1970-01-01T00:16:40.000+00:00"}
+    assert {e["track_id"] for e in entries} == {1} and {e["first_seen"] for e in entries} == {
+        "1970-01-01T00:16:40.000+00:00"
+    }
     assert left["duration_s"] == 1.9 and left["score"] == 0.9
     assert [e["id"].rsplit("-", 1)[1] for e in entries] == ["1", "2", "3"]
     assert left["v"] == 2 and left["kind"] == "face" and left["clock_synced"] is True

@@ -30,14 +30,29 @@ def test_a_frame_becomes_a_line_in_frame_pixels() -> None:
     (_, first), (_, record) = process_frames(frames, FACE, HAPPY)
     assert first.faces == []  # a face is followed from its second sight
     line = entry_of(record)
-    assert (line["v"], line["kind"], line["frame"], line["latency_ms"], line["clock_synced"]) == (2, "frame", 8, 12.3, True)
+    assert (line["v"], line["kind"], line["frame"], line["latency_ms"], line["clock_synced"]) == (
+        2,
+        "frame",
+        8,
+        12.3,
+        True,
+    )
     assert datetime.fromisoformat(line["time"]).timestamp() == 1.5
     assert line["time"].endswith("+00:00")
     assert "source" not in line
     (face,) = line["faces"]
     assert face["box"] == [32, 32, 96, 96]  # the model saw half the size
     assert (face["track_id"], face["score"], face["label"], face["label_score"]) == (1, 1, "happy", 0.881)
-    assert list(line["stages_ms"]) == ["wait", "preprocess", "detect", "postprocess", "track", "crop", "classify", "total"]
+    assert list(line["stages_ms"]) == [
+        "wait",
+        "preprocess",
+        "detect",
+        "postprocess",
+        "track",
+        "crop",
+        "classify",
+        "total",
+    ]
 
 
 def test_a_picture_is_named_in_its_line_and_its_faces_have_no_numbers() -> None:

@@ -68,11 +68,11 @@ def test_a_log_that_is_killed_200_times_has_all_that_was_written_and_goes_on_cle
 def test_a_database_that_is_killed_has_all_that_was_committed(tmp_path: Path, seed: int) -> None:
     path, kills = tmp_path / "log.db", KILLS // 5
     last = killed(path, kills, seed)
-    told: list[Any] = []
-    log = SqliteSink(path, RotationConfig(None, None, None), lambda *fault: told.append(fault))
+    reports: list[Any] = []
+    log = SqliteSink(path, RotationConfig(None, None, None), lambda *fault: reports.append(fault))
     log.write([face(0, run="end")])
     log.close()
-    assert not told and not list(tmp_path.glob("*broken*"))
+    assert not reports and not list(tmp_path.glob("*broken*"))
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         rows = [row[0].rpartition("-") for row in connection.execute("SELECT id FROM entries ORDER BY n")]
@@ -117,8 +117,8 @@ def test_a_disk_that_fills_up_and_is_freed_costs_only_what_was_counted(tmp_path:
         numbers = [int(id_.rpartition("-")[2]) for id_ in ids]
         assert numbers == sorted(set(numbers)) and len(numbers) + result["lost"][name] == result["put"]
         assert numbers[:100] == list(range(100)) and numbers[-100:] == list(range(result["put"] - 100, result["put"]))
-        (begun, over) = result["told"][name]
-        assert begun[:2] == ["disk full", True] and name in begun[2]
+        (first, over) = result["reports"][name]
+        assert first[:2] == ["disk full", True] and name in first[2]
         assert over == ["disk full", False, over[2]] and f"{result['lost'][name]} entries were lost" in over[2]
 
 

@@ -133,16 +133,16 @@ def test_more_faces_than_the_disk_can_take_are_counted_not_waited_for(tmp_path: 
 
 def test_a_disk_that_fails_is_a_fault_that_begins_and_ends(tmp_path: Path) -> None:
     folder = tmp_path / "faces"
-    told: list[tuple[str, bool, str]] = []
-    snapshots = Snapshots(folder, 7, GENEROUS, False, lambda *words: told.append(words))
+    reports: list[tuple[str, bool, str]] = []
+    snapshots = Snapshots(folder, 7, GENEROUS, False, lambda *words: reports.append(words))
     folder.rmdir()
     snapshots.add_event(appeared(1), frame(0), seen(0))
-    until(lambda: bool(told))
-    assert told[0][:2] == ("snapshots failing", True)
+    until(lambda: bool(reports))
+    assert reports[0][:2] == ("snapshots failing", True)
     folder.mkdir()
     snapshots.add_event(appeared(2, 2), frame(0), seen(0))
     snapshots.close()
-    assert told[-1][:2] == ("snapshots failing", False)
+    assert reports[-1][:2] == ("snapshots failing", False)
     assert [path.name[-6:] for path in folder.iterdir()] == ["-2.jpg"]
 
 

@@ -18,18 +18,18 @@ from pocketsight.device.sinks.sqlite import CHECKPOINT_BYTES, SqliteSink
 from pocketsight.device.sinks.worker import SinkWorker
 from tests.support.entries import face, fault, frame
 
-Told = list[tuple[str, bool, str]]
+Reports = list[tuple[str, bool, str]]
 
 
-def opened(path: Path, total: int | None = None, told: Told | None = None) -> SqliteSink:
+def opened(path: Path, total: int | None = None, reports: Reports | None = None) -> SqliteSink:
     return SqliteSink(
-        path, RotationConfig(None, None, total), lambda *fault: (told if told is not None else []).append(fault)
+        path, RotationConfig(None, None, total), lambda *fault: (reports if reports is not None else []).append(fault)
     )
 
 
-def write(path: Path, *numbers: int, told: Told | None = None) -> None:
+def write(path: Path, *numbers: int, reports: Reports | None = None) -> None:
     """One batch of faces, and the end."""
-    log = opened(path, told=told)
+    log = opened(path, reports=reports)
     log.write([face(number) for number in numbers])
     log.close()
 
@@ -198,15 +198,15 @@ def test_a_broken_database_is_kept_under_another_name_and_told_once(tmp_path: Pa
     write(path, *range(5000))
     harm(path)
     broken = path.read_bytes()
-    told: Told = []
-    write(path, 7000, told=told)
+    reports: Reports = []
+    write(path, 7000, reports=reports)
     assert numbers(path) == [7000]
     (kept,) = tmp_path.glob("log.broken-*.db")
     assert kept.read_bytes() == broken
-    ((what, begun, detail),) = told
-    assert (what, begun) == ("log corrupt", True) and kept.name in detail and "\n" not in detail
-    write(path, 7001, told=told)
-    assert numbers(path) == [7000, 7001] and len(told) == 1
+    ((fault_name, active, detail),) = reports
+    assert (fault_name, active) == ("log corrupt", True) and kept.name in detail and "\n" not in detail
+    write(path, 7001, reports=reports)
+    assert numbers(path) == [7000, 7001] and len(reports) == 1
 
 
 def killed(path: Path, count: int) -> None:
@@ -221,9 +221,9 @@ def killed(path: Path, count: int) -> None:
 
 def test_a_run_that_ends_at_once_tells_of_a_broken_database(tmp_path: Path) -> None:
     replace(tmp_path / "log.db")
-    told: Told = []
-    assert SinkWorker(opened(tmp_path / "log.db", told=told), lambda *fault: None).close(10)
-    assert len(told) == 1
+    reports: Reports = []
+    assert SinkWorker(opened(tmp_path / "log.db", reports=reports), lambda *fault: None).close(10)
+    assert len(reports) == 1
 
 
 def test_what_stands_in_a_write_ahead_log_is_not_lost(tmp_path: Path) -> None:
@@ -234,19 +234,19 @@ def test_what_stands_in_a_write_ahead_log_is_not_lost(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("garbage", ["all", "tail", "header"])
 def test_garbage_in_the_write_ahead_log_harms_no_later_entry(tmp_path: Path, garbage: str) -> None:
-    path, wal, told = tmp_path / "log.db", tmp_path / "log.db-wal", list[Any]()
+    path, wal, reports = tmp_path / "log.db", tmp_path / "log.db-wal", list[Any]()
     write(path, 0)
     killed(path, 50)
     whole = wal.read_bytes()
     noise = random.Random(0).randbytes(len(whole))
     bad = {"all": noise, "tail": whole[:-2000] + noise[:2000], "header": bytes(32) + whole[32:]}[garbage]
     wal.write_bytes(bad)
-    write(path, 100, told=told)
+    write(path, 100, reports=reports)
     found = numbers(path)
     assert found[0] == 0 and found[-1] == 100
     if garbage != "tail":  # a torn tail is what a power cut leaves, and SQLite leaves it out by itself
         (kept,) = tmp_path.glob("log.broken-*.db-wal")
-        assert kept.read_bytes() == bad and kept.name in told[0][2]
+        assert kept.read_bytes() == bad and kept.name in reports[0][2]
 
 
 def test_a_write_ahead_log_without_its_database_is_kept(tmp_path: Path) -> None:
@@ -258,9 +258,9 @@ def test_a_write_ahead_log_without_its_database_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_database_that_breaks_during_a_run_is_followed_by_a_new_one(tmp_path: Path) -> None:
-    path, told = tmp_path / "log.db", list[Any]()
+    path, reports = tmp_path / "log.db", list[Any]()
     write(path, *range(5000))
-    log = opened(path, told=told)
+    log = opened(path, reports=reports)
     log.write([face(5000)])
     with open(path, "r+b") as file:
         file.write(bytes(path.stat().st_size))
@@ -276,7 +276,7 @@ def test_a_database_that_breaks_during_a_run_is_followed_by_a_new_one(tmp_path: 
     log.write([])
     log.close()
     assert tries > 1 and numbers(path) == list(range(10_000, 10_500))
-    assert [what for what, _, _ in told] == ["log corrupt"] and list(tmp_path.glob("log.broken-*.db"))
+    assert [what for what, _, _ in reports] == ["log corrupt"] and list(tmp_path.glob("log.broken-*.db"))
 
 
 def test_broken_databases_together_stay_below_the_total(tmp_path: Path) -> None:

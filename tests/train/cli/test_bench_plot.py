@@ -74,4 +74,4 @@ def test_a_report_without_telemetry_is_one_line(tmp_path: Path) -> None:
     path.write_text(json.dumps(run_report({"total": noisy(1, 10.0)}, telemetry=telemetry())))
     assert "cannot be written" in error("bench", "plot", path, "-o", path / "a.png")
     with pytest.raises(DataError, match="too little telemetry"):
-        write_chart(tmp_path / "b.png", run_report({}, telemetry=telemetry()[:1]))  # type: ignore[arg-type]
+        write_chart(tmp_path / "b.png", run_report({}, telemetry=telemetry()[:1]))

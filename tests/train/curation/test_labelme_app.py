@@ -264,7 +264,10 @@ def test_boxes_drawn_with_the_mouse_in_labelme_are_those_that_are_read(tmp_path:
         image = np.full((240, 320, 3), 128, np.uint8)
         image[top:bottom, left:right] = colour[::-1]
         cv2.imwrite(str(data / "images" / f"{name}.png"), image)
-    code = "import sys, pathlib; from pocketsight.train.curation.labelme_app import run_labelme as run; run(pathlib.Path(sys.argv[1]), ())"
+    code = (
+        "import sys, pathlib; from pocketsight.train.curation.labelme_app import run_labelme; "
+        "run_labelme(pathlib.Path(sys.argv[1]), ())"
+    )
     with (
         desk(home) as at,
         running(

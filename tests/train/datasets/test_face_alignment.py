@@ -79,7 +79,7 @@ def test_where_hardly_any_face_is_found_pictures_are_taken_whole(
     others = [blank(tmp_path / f"blank{n}.png") for n in range(3)]
     (train, val), recipe = align_splits((faces, others), RECIPE, None)
     assert (train, val) == (faces, others) and not recipe.align_faces
-    assert "found in only 2 of 5 images" in capsys.readouterr().err
+    assert "found in 2 of 5 images only" in capsys.readouterr().err
     (train, val), recipe = align_splits((faces, others[:1]), RECIPE, None)
     assert all(p.box for p in train) and val == others[:1] and recipe.align_faces
     assert "found in 2 of 3 images; the others" in capsys.readouterr().err

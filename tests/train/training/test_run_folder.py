@@ -1,5 +1,7 @@
 """Run folders, and weights to begin a training with. Needs TensorFlow."""
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,14 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.train.run_folder import WEIGHTS_FILE, build_network
-from pocketsight.train.training.prepare import create_network, validation_subset
+from pocketsight.device.inference import manifest_format1
+from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
+from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.shipped import MODELS_DIR
+from pocketsight.train.networks.registry import ARCHITECTURES
+from pocketsight.train.recipe import CLASSIFIER_RECIPE
+from pocketsight.train.run_folder import WEIGHTS_FILE, as_model, build_network, load_run
+from pocketsight.train.training.prepare import create_network, prepare_run_folder, validation_subset
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
@@ -61,3 +68,85 @@ def test_a_large_validation_part_is_thinned_evenly() -> None:
     some = validation_subset(list(range(100_000)), THREE)
     assert len(some) * 64 * 64 * 3 <= 64e6 and some[1] - some[0] == some[-1] - some[-2] > 1
     assert validation_subset([], THREE) == []
+
+
+def format1_manifest() -> dict[str, Any]:
+    """The manifest of a small run folder as it was written before version 0.2.0."""
+    old_names = {new: old for old, new in manifest_format1.RECIPE.items()}
+    recipe = replace(CLASSIFIER_RECIPE, samples=640)
+    return {
+        "task": "sentiment",
+        "arch": "crop71k",
+        "size": [64, 64],
+        "labels": ["happy", "sad"],
+        "threshold": 0.3,
+        "strides": [],
+        "overlap": 0.0,
+        "margin": 0.04,
+        "temperature": 1.0,
+        "steadiness": {"memory": 0.6, "slack": 0.12, "dwell": 0.4},
+        "precision": "float32",
+        "licence": "",
+        "training": {
+            "data": ["moods"],
+            "train_pictures": 800,
+            "val_pictures": 120,
+            "recipe": {old_names.get(name, name): value for name, value in asdict(recipe).items()},
+            "votes": ["votes.csv"],
+            "picked": {"asked": "answered>=0.8", "data": ["moods"], "figures": {"answered": 0.9}},
+            "keras": "3.0",
+            "backend": "tensorflow",
+        },
+        "calibration": {},
+        "parity": {},
+        "compiled": {},
+        "sha256": "",
+        "needs": "",
+        "format": 1,
+    }
+
+
+def test_a_run_folder_from_before_0_2_0_loads_and_resumes(tmp_path: Path) -> None:
+    manifest = format1_manifest()
+    assert {"pictures", "batch", "turn", "trust"} <= set(manifest["training"]["recipe"])
+    (tmp_path / MANIFEST_NAME).write_text(json.dumps(manifest))
+    net = build_network(replace(THREE, labels=("happy", "sad")))
+    net.save_weights(tmp_path / WEIGHTS_FILE)
+    loaded, spec = load_run(tmp_path)
+    assert all(same(loaded.get_weights(), net.get_weights()))
+    assert (spec.task, spec.architecture, spec.input_size) == ("classifier", "crop71k", (64, 64))
+    assert (spec.score_threshold, spec.crop_margin, spec.smoothing.hysteresis) == (0.3, 0.04, 0.12)
+    assert (spec.training["val_images"], spec.training["soft_labels"]) == (120, ["votes.csv"])
+    assert spec.training["threshold_choice"]["target"] == "label_rate>=0.8"
+    facts = {name: fact for name, fact in spec.training.items() if name != "recipe"}
+    facts["recipe"] = asdict(replace(CLASSIFIER_RECIPE, samples=640))
+    now = replace(spec, score_threshold=0.7, training=facts)  # what `train classifier` makes of the same options
+    assert prepare_run_folder(tmp_path, True, now) == tmp_path
+    facts["recipe"]["seed"] = 1
+    with pytest.raises(DataError, match="trained with other settings: training recipe;"):
+        prepare_run_folder(tmp_path, True, now)
+
+
+SHIPPED = [
+    (task, name, architecture.shipped_model)
+    for task, architectures in ARCHITECTURES.items()
+    for name, architecture in architectures.items()
+    if architecture.shipped_model
+]
+
+
+@pytest.mark.parametrize(("task", "architecture", "model"), SHIPPED)
+def test_all_shipped_weights_load(task: str, architecture: str, model: str) -> None:
+    _, spec = read_model_file(MODELS_DIR / f"{model}.tflite")
+    assert (spec.task, spec.architecture) == (task, architecture)
+    net = build_network(spec)
+    fresh = net.get_weights()
+    net.load_weights(MODELS_DIR / f"{model}.weights.h5")
+    assert not any(np.array_equal(a, b) for a, b in zip(fresh, net.get_weights(), strict=True))
+    outputs = as_model(net, spec).infer(np.zeros((*spec.input_size, 3), np.uint8))
+    assert all(np.isfinite(out.values).all() for out in outputs.values())
+
+
+def test_each_shipped_weights_file_has_an_architecture() -> None:
+    names = {path.name for path in MODELS_DIR.glob("*.weights.h5")}
+    assert names == {f"{model}.weights.h5" for _, _, model in SHIPPED}

@@ -71,12 +71,7 @@ def convert_dataset(
     if source_format == "fer2013":
         _log_folder_summary(out, fer2013.write_class_folders(source, out, votes))
         return
-    if images and not images.is_dir():
-        raise DataError(f"--images {images} is not a folder")
-    annotated = READERS[source_format](source if source.is_file() else single_split_folder(source), images)
-    if not annotated:
-        raise DataError(f"{source} has no labeled images; is it {FORMAT_NAMES[source_format]}?")
-    require_images(annotated, source)
+    annotated = _read_annotated(source, source_format, images)
     annotated, label = filter_label(annotated, label, source)
     annotated, dropped = clip_boxes(annotated)
     annotated, removed = _filter_images(annotated, max_boxes, target_format)
@@ -87,6 +82,17 @@ def convert_dataset(
     else:
         write_labelme(out, annotated)
     _log_summary(out, annotated, label, dropped, removed)
+
+
+def _read_annotated(source: Path, source_format: str, images: Path | None) -> list[AnnotatedImage]:
+    """The images of a source with boxes. Raises DataError when there is none, or a file is missing."""
+    if images and not images.is_dir():
+        raise DataError(f"--images {images} is not a folder")
+    annotated = READERS[source_format](source if source.is_file() else single_split_folder(source), images)
+    if not annotated:
+        raise DataError(f"{source} has no labeled images; is it {FORMAT_NAMES[source_format]}?")
+    require_images(annotated, source)
+    return annotated
 
 
 def detect_format(source: Path) -> str | None:

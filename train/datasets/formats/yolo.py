@@ -41,7 +41,8 @@ def _parse_yolo_rows(file: Path, size: tuple[int, int], names: dict[int, str]) -
         if len(words) != 5 and (len(words) < 7 or len(words) % 2 == 0):
             raise DataError(f"{location}: {row!r} is not 'class cx cy w h'")
         if not (words[0].isascii() and words[0].isdecimal()) or (names and int(words[0]) not in names):
-            raise DataError(f"{location}: unknown class {words[0]!r}; there are {len(names) or 'only whole numbers'}")
+            hint = f"there are {len(names)} classes" if names else "a class is a whole number"
+            raise DataError(f"{location}: unknown class {words[0]!r}; {hint}")
         values = parse_finite_numbers(words[1:], location)
         if wrong := [value for value in values if not -0.01 <= value <= 1.01]:
             raise DataError(f"{location}: {wrong[0]:g} is not in 0..1; YOLO stores shares of the image, not pixels")

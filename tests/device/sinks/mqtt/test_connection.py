@@ -34,8 +34,8 @@ def test_a_wrong_password_is_a_fault_until_it_is_mended(tmp_path: Path, monkeypa
         target = "mqtt://door@127.0.0.1:{}/home/door"
         with sending(found.port, tmp_path, target, password_file=file) as sent:
             until(lambda: sent.names() == [("broker refused", True)])
-            assert "door" in sent.told[0][2] and "--mqtt-password-file" in sent.told[0][2]
-            assert not any(word in str(sent.told) for word in ("wrong", "right"))
+            assert "door" in sent.reports[0][2] and "--mqtt-password-file" in sent.reports[0][2]
+            assert not any(word in str(sent.reports) for word in ("wrong", "right"))
             sent.sink.write([face(0)])
             file.write_text("right\n")
             until(lambda: sent.names() == [("broker refused", True), ("broker refused", False)])
@@ -95,7 +95,7 @@ def test_tls_is_spoken_with_brokers_that_a_known_authority_vouches_for_and_no_ot
         with sending(found.port, tmp_path, target, ca_file=ca) as sent:
             sent.sink.write([face(number) for number in range(100)])
             until(lambda: not len(sent.sink.outbox))
-            assert sent.told == []
+            assert sent.reports == []
         for options, address, cure in (
             ({}, target, "--mqtt-ca-file"),
             ({"ca_file": ca}, "mqtts://127.0.0.1:{}/home/door", "use the host name in the certificate"),
@@ -103,10 +103,10 @@ def test_tls_is_spoken_with_brokers_that_a_known_authority_vouches_for_and_no_ot
             with sending(found.port, tmp_path, address, **options) as sent:
                 sent.sink.write([face(0)])
                 until(lambda: sent.names() == [("broker refused", True)])
-                assert cure in sent.told[0][2] and "\n" not in sent.told[0][2] and len(sent.sink.outbox)
+                assert cure in sent.reports[0][2] and "\n" not in sent.reports[0][2] and len(sent.sink.outbox)
     with broker(tmp_path) as plain, sending(plain.port, tmp_path, target, ca_file=ca) as sent:
         until(lambda: len(sent.names()) == 1)
-        assert sent.told[0][0] in ("broker refused", "broker lost")
+        assert sent.reports[0][0] in ("broker refused", "broker lost")
 
 
 @pytest.mark.parametrize(

@@ -65,19 +65,19 @@ def test_home_assistant_is_told_of_every_sensor(tmp_path: Path) -> None:
             assert not [topic for topic in first if "temperature" in topic]
             sent.state.info["temperature"] = 48.2
             until(lambda: heard.last("home/door")["temperature"] == 48.2)
-        told = configs(heard)
-        assert len(told) == 9 and set(first) < set(told)
-        for topic, config in told.items():
+        reports = configs(heard)
+        assert len(reports) == 9 and set(first) < set(reports)
+        for topic, config in reports.items():
             assert re.fullmatch(r"homeassistant/(binary_)?sensor/[a-zA-Z0-9_-]+/[a-zA-Z0-9_-]+/config", topic)
             assert config["state_topic"] == "home/door/state" and config["availability_topic"] == "home/door/status"
             assert config["name"] and config["value_template"] and config["origin"]["name"] == "pocketsight"
             assert config["device"]["identifiers"] and config["device"]["sw_version"]
-        assert len({config["unique_id"] for config in told.values()}) == len(told)
-        assert len({json.dumps(config["device"]) for config in told.values()}) == 1
-        heat = next(config for topic, config in told.items() if "temperature" in topic)
+        assert len({config["unique_id"] for config in reports.values()}) == len(reports)
+        assert len({json.dumps(config["device"]) for config in reports.values()}) == 1
+        heat = next(config for topic, config in reports.items() if "temperature" in topic)
         assert heat["unit_of_measurement"] == "°C" and heat["device_class"] == "temperature"
         with listening(found.port) as later:
-            until(lambda: configs(later) == told)
+            until(lambda: configs(later) == reports)
             assert all(retained for _, _, retained in later.heard)
 
 
@@ -108,19 +108,19 @@ def test_every_template_finds_its_value_in_the_state(tmp_path: Path) -> None:
 
 
 def test_sensors_keep_their_identity_over_runs_and_brokers(tmp_path: Path) -> None:
-    told = []
+    reports = []
     for _ in range(2):
         with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path):
             until(lambda: heard.last("home/door") != {})
-            told.append({topic: config["unique_id"] for topic, config in configs(heard).items()})
-    assert told[0] == told[1]
+            reports.append({topic: config["unique_id"] for topic, config in configs(heard).items()})
+    assert reports[0] == reports[1]
 
 
 @pytest.mark.parametrize("how", ["birth", "reconnect"])
 def test_sensors_are_announced_again(tmp_path: Path, how: str) -> None:
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path):
         until(lambda: heard.last("home/door") != {})
-        told = configs(heard)
+        reports = configs(heard)
         heard.heard.clear()
         if how == "birth":
             heard.say("homeassistant/status", "online")
@@ -128,11 +128,11 @@ def test_sensors_are_announced_again(tmp_path: Path, how: str) -> None:
             found.kill()
             found.start()
         until(lambda: heard.last("home/door") != {})
-        assert configs(heard) == told and heard.texts("home/door/status") == ["online"]
+        assert configs(heard) == reports and heard.texts("home/door/status") == ["online"]
         heard.heard.clear()
         heard.say("homeassistant/status", "online")  # the subscription is renewed, too
         until(lambda: heard.last("home/door") != {})
-        assert configs(heard) == told
+        assert configs(heard) == reports
 
 
 def test_discovery_can_be_left_out_or_go_elsewhere(tmp_path: Path) -> None:

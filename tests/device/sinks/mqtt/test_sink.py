@@ -40,7 +40,7 @@ def test_events_arrive_once_and_in_order_as_they_were_written(tmp_path: Path) ->
         assert [json.loads(text) for text in heard.texts("home/door/event")] == entries
         assert not [text for topic, text, retained in heard.heard if retained]
         until(lambda: not len(sent.sink.outbox))
-        assert sent.told == [] and sent.sink.entries_deleted == 0
+        assert sent.reports == [] and sent.sink.entries_deleted == 0
 
 
 def test_ten_thousand_events_written_while_the_broker_is_away_arrive_in_order(
@@ -93,7 +93,7 @@ def test_a_broker_that_freezes_is_lost_and_gets_everything_when_it_goes_on(
         found.process.send_signal(signal.SIGSTOP)
         sent.sink.write([face(number) for number in range(100)])
         until(lambda: sent.names() == [("broker lost", True)])
-        assert "does not acknowledge" in sent.told[0][2]
+        assert "does not acknowledge" in sent.reports[0][2]
         time.sleep(2)
         found.process.send_signal(signal.SIGCONT)
         until(lambda: sent.names() == [("broker lost", True), ("broker lost", False)])
@@ -164,9 +164,9 @@ def test_a_run_without_any_broker_is_not_disturbed_and_the_next_sends_everything
         port = free.getsockname()[1]
     with sending(port, tmp_path) as sent:
         sent.sink.write([face(number) for number in range(50)])
-        until(lambda: bool(sent.told))
+        until(lambda: bool(sent.reports))
         time.sleep(2)  # it tries again, and tells no more
-        assert sent.names() == [("broker lost", True)] and "Connection refused" in sent.told[0][2]
+        assert sent.names() == [("broker lost", True)] and "Connection refused" in sent.reports[0][2]
         start = time.monotonic()
     assert time.monotonic() - start < 1.5
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
@@ -211,7 +211,8 @@ def test_a_broken_outbox_is_told(tmp_path: Path) -> None:
             sent.sink.write([face(1)])
             until(lambda: heard.events("home/door") == ids(1, 2))
             assert (
-                sent.names() == [("outbox corrupt", True), ("outbox corrupt", False)] and "corrupt" in sent.told[0][2]
+                sent.names() == [("outbox corrupt", True), ("outbox corrupt", False)]
+                and "corrupt" in sent.reports[0][2]
             )
 
 
