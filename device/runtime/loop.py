@@ -23,13 +23,13 @@ from pocketsight.device.results import FrameResult, LogEntry, frame_entry
 from pocketsight.device.runtime.config import OPTIONS, RELOADABLE, RunConfig
 from pocketsight.device.runtime.display import open_display
 from pocketsight.device.runtime.events import EntryFactory, EventDetector, Faults, make_run_id
+from pocketsight.device.runtime.frame_rate import FrameThrottle
 from pocketsight.device.runtime.housekeeping import Housekeeping
 from pocketsight.device.runtime.outputs import FrameOutputs, open_outputs
 from pocketsight.device.runtime.pipeline import Pipeline
 from pocketsight.device.runtime.reload import ConfigReader, ConfigReloader, ModelPair, ReloadResult, load_models
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.runtime.terminal import FrameProgress
-from pocketsight.device.runtime.throttle import FrameThrottle
 from pocketsight.device.sinks.factory import open_sinks
 from pocketsight.device.sinks.group import SinkGroup
 from pocketsight.device.system.clock import clock_synced
