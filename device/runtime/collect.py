@@ -115,7 +115,7 @@ def describe_result(result: CaptureResult) -> str:
     """One line: the number of images, their folder, and the command to run next."""
     count = len(result.paths)
     if not count:
-        return "no picture was taken"
+        return "no picture was saved"
     images = _count_images(count) if count == result.requested else f"{count} of {_count_images(result.requested)}"
     command = "label" if result.out.name == "images" else "check"
     data = result.out.parent if result.out.parent.name or command == "label" else result.out

@@ -29,10 +29,10 @@ STUCK = (  # the detector hangs at its thirtieth frame, as a driver would: witho
     "c.main(prog_name='pocketsight')"
 )
 
-SET = (  # somebody sets the clock an hour on, and three seconds later back
-    "import time\n"
-    "wall, begun = time.time, time.monotonic()\n"
-    "time.time = lambda: wall() + 3600 * (4 < time.monotonic() - begun < 7)\n"
+SET = (  # the clock is an hour ahead while a file exists
+    "import os, time\n"
+    "wall = time.time\n"
+    "time.time = lambda: wall() + 3600 * os.path.exists({shift!r})\n"
     "import pocketsight.device.cli.main as c\n"
     "c.main(prog_name='pocketsight')"
 )
@@ -225,9 +225,15 @@ def iter_datagrams(link: Any) -> Iterator[bytes]:
 
 
 def test_a_clock_that_is_set_disturbs_no_duration_and_is_told(tmp_path: Path) -> None:
-    program = [sys.executable, "-c", SET]
+    shift = tmp_path / "shift"
+    program = [sys.executable, "-c", SET.format(shift=str(shift))]
     with run(tmp_path, "--camera", "synthetic@10", "--watchdog", "3", program=program) as process:
-        until(lambda: said(tmp_path).count("clock set") == 2, 60)
+        until(lambda: "appeared" in "".join(entries_so_far(tmp_path)))
+        shift.touch()
+        until(lambda: said(tmp_path).count("clock set") == 1)
+        time.sleep(4)  # longer than the watchdog waits
+        shift.unlink()
+        until(lambda: said(tmp_path).count("clock set") == 2)
         stop(process)
         assert process.returncode == 0, said(tmp_path)
     found = entries(tmp_path / "log.jsonl")
