@@ -1,1 +1,1 @@
-"""The models that `pocketsight run` uses unless told otherwise, and one example picture. Data only, no code."""
+"""The shipped models and an example image. Data only, no code."""

@@ -38,10 +38,12 @@ elif [ -e "$lock" ]; then
 fi
 wanted=$(cat "${sources[@]}" | sha256sum | cut -c1-64)
 stamp=$folder/pocketsight-$extra
-if [ "$newest" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+unfinished=$folder/pocketsight-unfinished  # exists while packages change: after an interruption no extra is complete
+if [ "$newest" ] || [ -e "$unfinished" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   echo "installing pocketsight[$extra] into $folder (TensorFlow is large: a minute or more)"
-  # While packages change no extra counts as installed: an interrupted installation is repeated.
-  rm -f "$folder"/pocketsight-*
+  rm -f "$stamp"
+  touch "$unfinished"
   python -m pip install --quiet --disable-pip-version-check "${options[@]}" --editable ".[$extra]" || exit 1
   echo "$wanted" >"$stamp"
+  rm "$unfinished"
 fi

@@ -1,1 +1,1 @@
-"""Training and scoring, on a workstation with Keras and TensorFlow."""
+"""Train and evaluate models on a workstation, with Keras and TensorFlow."""

@@ -57,7 +57,8 @@ def sustained_verdict(rows: Sequence[TelemetryRow]) -> str:
     tenth = max(1, len(rows) // 10)
     first, last = (float(np.median([row["p50"] for row in part])) for part in (rows[:tenth], rows[-tenth:]))
     slowdown = last / first - 1
-    text = f"it became {slowdown:.0%} slower from start to end" if slowdown > MIN_SLOWDOWN else "its speed did not change"
+    is_slower = slowdown > MIN_SLOWDOWN
+    text = f"it became {slowdown:.0%} slower from start to end" if is_slower else "its speed did not change"
     throttled = sum(bool(row["throttled"]) for row in rows)
     weak = sum(bool(row["under_voltage"]) for row in rows)
     temperatures = [row["temperature_c"] for row in rows if row["temperature_c"] is not None]

@@ -34,7 +34,8 @@ class BenchCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)
         with formatter.section("Commands"):
-            formatter.write_dl([(name, _subcommand(name).get_short_help_str()) for name in _subcommand_names()])
+            commands = {name: _subcommand(name) for name in _subcommand_names()}
+            formatter.write_dl([(name, each.get_short_help_str(formatter.width)) for name, each in commands.items()])
 
 
 def _subcommand_names() -> list[str]:

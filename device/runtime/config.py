@@ -31,7 +31,7 @@ class RunConfig:
         "auto",
         "text",
         "camera.source",
-        "pi, a camera number, an http or rtsp address, a video file, an image, a folder, or synthetic.",
+        "Source: pi, a camera number, an http or rtsp address, a video file, an image, a folder, or synthetic.",
         metavar="SOURCE",
     )
     resolution: tuple[int, int] = option(

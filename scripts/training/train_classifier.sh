@@ -26,6 +26,6 @@ train() {  # ARCH RUN [options]
 
 train crop870k "$out/teacher" "$@"
 train crop71k "$out/sentiment" --teacher "$out/teacher" --unlabeled "$out/faces/unlabeled" "$@"
-[ -e "$out/sentiment/sentiment.tflite" ] ||
+[ -e "$out/sentiment/classifier.tflite" ] ||
   pocketsight export tflite "$out/sentiment" "${folders[@]/#/--calibration-data=}" "${votes[@]}" \
     --threshold-for 'reject_label_rate<=0.06'

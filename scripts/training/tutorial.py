@@ -56,7 +56,7 @@ def count_correct(folder: Path) -> dict[str, Count]:
     with_crop = {(p.path.parent.name, p.path.stem) for p in faces}
     with_face = [p for p in whole if (p.path.parent.name, p.path.stem) in with_crop]
     cnn, scratch, finetuned = (
-        open_model(folder / run / "sentiment.tflite") for run in ("cnn256", "scratch", "finetuned")
+        open_model(folder / run / "classifier.tflite") for run in ("cnn256", "scratch", "finetuned")
     )
     return {
         "cnn256, whole photographs": score_model(cnn, whole),

@@ -1,4 +1,4 @@
-"""A slim file computes what the fat one did, and every buffer in it stands where the schema demands."""
+"""A compacted file computes the same as the original, and each of its buffers is aligned as the schema requires."""
 
 from pathlib import Path
 

@@ -246,7 +246,7 @@ def export(*words: object) -> Result:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder of a net that has learned nothing, and beside it data: 180 faces and their votes."""
+    """A run folder of an untrained network, and data: 180 faces and their votes."""
     from pocketsight.train.keras_backend import keras
     from pocketsight.train.run_folder import build_network
 

@@ -1,4 +1,4 @@
-"""Train, export and run in small, on drawn faces, by the commands a user types: the alarm for train/serve skew."""
+"""Train, export and run in small, on drawn faces, with the commands a user types: a check for train/serve skew."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Way:
-    """Where everything lies after the whole way."""
+    """The files after the whole way."""
 
     folder: Path
     scenes: list[Scene]
@@ -82,7 +82,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
         false += len(left)
     assert found >= 0.9 * drawn, f"{found} of {drawn} found"
     assert right >= 0.9 * found, f"{right} of {found} named right"
-    assert false <= 0.1 * drawn, f"{false} false alarms"
+    assert false <= 0.1 * drawn, f"{false} false positives"
 
 
 @pytest.mark.parametrize(

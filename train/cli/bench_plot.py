@@ -26,9 +26,14 @@ PANELS: tuple[tuple[str, tuple[Curve, ...]], ...] = (
 
 @click.command()
 @click.argument("report", metavar="REPORT.json", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE.png", help="[default: REPORT.png]")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE.png", help="Image to write.  [default: REPORT.png]"
+)
 def plot(report: Path, out: Path | None) -> None:
-    """Draw speed, temperature and throttling over time, from REPORT.json of `pocketsight bench --duration … --json`."""
+    """Draw the speed, temperature and throttling of a sustained run.
+
+    REPORT.json is the output of `pocketsight bench --duration TIME --json`.
+    """
     from pocketsight.device.bench.compare import read_report
 
     target = out or report.with_suffix(".png")

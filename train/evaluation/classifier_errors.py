@@ -82,8 +82,8 @@ def write_classifier_errors(
 ) -> None:
     """Write the page. Raises DataError when it cannot be written."""
     summary = (
-        f"{scores['images']} faces: accuracy {scores['accuracy']:.1%}; {scores['unsure_rate']:.1%} are unsure at threshold "
-        f"{scores['threshold']:.2f}."
+        f"{scores['images']} faces: accuracy {scores['accuracy']:.1%}; {scores['unsure_rate']:.1%} are unsure at "
+        f"threshold {scores['threshold']:.2f}."
     )
     if scores["rejects"]:
         summary += f" {scores['rejects']} rejects: {scores['reject_label_rate']:.1%} got a label."

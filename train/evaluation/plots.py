@@ -16,6 +16,8 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image import Image, read_image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.contact_sheet import BLUE, GREEN, ORANGE, RED, draw_boxes, write_contact_sheet
+from pocketsight.train.datasets.classification import ClassificationBatches
+from pocketsight.train.datasets.detection import DetectionBatches
 from pocketsight.train.evaluation.classifier import Outcomes, Prediction
 from pocketsight.train.evaluation.matching import ImageResult, partition_detections
 from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores
@@ -124,8 +126,8 @@ def plot_confusion_matrix(scores: ClassifierScores, target: Path) -> None:
         axes.set(xlabel="predicted", ylabel="truth", title=f"accuracy {scores['accuracy']:.1%}")
 
 
-def draw_detection_batch(batches: Any, target: Path, count: int = 24) -> None:
-    """Augmented images as the detector gets them in training. `batches` are DetectionBatches."""
+def draw_detection_batch(batches: DetectionBatches, target: Path, count: int = 24) -> None:
+    """Augmented images as the detector gets them in training."""
     rng = np.random.default_rng(0)
     with_faces, _ = batches.positives_and_negatives
     tiles: list[Image] = []
@@ -133,15 +135,15 @@ def draw_detection_batch(batches: Any, target: Path, count: int = 24) -> None:
         if len(tiles) == count:
             break
         try:
-            image, boxes, ignore = batches.sample(with_faces[int(number)], rng)
+            image, boxes, ignore = batches.augment(with_faces[int(number)], rng)
         except DataError:
             continue  # unreadable; training has logged it
         tiles.append(letterbox(draw_boxes(image, [(ignore, ORANGE), (boxes, GREEN)]), TILE_SIZE)[0])
     write_contact_sheet(tiles, 6, target, [("face", GREEN), ("ignored", ORANGE)])
 
 
-def draw_classification_batch(batches: Any, target: Path) -> None:
-    """Augmented crops as the classifier gets them in training. `batches` are ClassificationBatches."""
+def draw_classification_batch(batches: ClassificationBatches, target: Path) -> None:
+    """Augmented crops as the classifier gets them in training."""
     tiles = [letterbox(image, (96, 96))[0] for image in batches(0).images[:48]]
     write_contact_sheet(tiles, 12, target, [("crops as training sees them", GRAY)])
 

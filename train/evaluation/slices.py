@@ -25,7 +25,7 @@ SLICE_NOTES = {
 }
 SLICE_PHRASES = {"size": "faces of {}", "source": "images like those of {}"}  # a row in a sentence
 NO_WEAK_SLICE = (
-    "No kind of face stands out: collect more of everything, from places and people that are not in the data yet."
+    "No kind of face is clearly worse: collect more of all, from places and people that are not in the data yet."
 )
 
 SliceTables = Mapping[str, Sequence[SliceRow]]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import MANIFEST_NAME
 from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.console import log_message, scoring_progress, suggest_next
+from pocketsight.train.datasets.classification import ClassificationBatches, ClassificationSample
+from pocketsight.train.datasets.detection import DetectionBatches, DetectionSample
 from pocketsight.train.evaluation import classifier, detector, evaluate, plots, threshold_choice
 from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores
 from pocketsight.train.run_folder import HISTORY_FILE, SCORES_FILE, as_model, load_run
@@ -18,10 +19,10 @@ from pocketsight.train.run_folder import HISTORY_FILE, SCORES_FILE, as_model, lo
 SPLIT = "val"
 
 
-def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
+def finish_detector(folder: Path, batches: DetectionBatches, val: Sequence[DetectionSample]) -> None:
     """Choose the threshold with the best F1 on the validation split, and write scores and images into the run folder.
 
-    `batches` are the DetectionBatches of the training, `val` the DetectionSamples of the validation split.
+    `batches` are those of the training, `val` is the validation split.
     """
     net, spec = load_run(folder)
     plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
@@ -44,10 +45,10 @@ def finish_detector(folder: Path, batches: Any, val: Sequence[Any]) -> None:
     _suggest_export(folder)
 
 
-def finish_classifier(folder: Path, batches: Any, val: Sequence[Any]) -> None:
+def finish_classifier(folder: Path, batches: ClassificationBatches, val: Sequence[ClassificationSample]) -> None:
     """Choose the default threshold on the validation split, and write scores and images into the run folder.
 
-    `batches` are the ClassificationBatches of the training, `val` the ClassificationSamples of the validation split.
+    `batches` are those of the training, `val` is the validation split.
     """
     net, spec = load_run(folder)
     plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")

@@ -1,4 +1,4 @@
-"""Failures of cameras on a wall: each is reported once, repaired, and reported when it is over. The loop never waits."""
+"""Failures of cameras on a wall: each is reported once, and again when it is over. The loop never waits."""
 
 import threading
 import time

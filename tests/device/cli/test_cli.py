@@ -283,7 +283,7 @@ def test_models_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
         bad.write_bytes(content)
         for command in (["run", "--camera", EXAMPLE_IMAGE, "--detector"], ["info"]):
             assert says in error(*command, bad)
-    assert "is a classifier model" in error(
+    assert "is a classifier, and a detector is needed" in error(
         "run", "--camera", EXAMPLE_IMAGE, "--detector", MODELS_DIR / "sentiment.tflite"
     )
     assert "No such file" in error("run", "--camera", EXAMPLE_IMAGE, "--detector", tmp_path / "none.tflite")
@@ -304,9 +304,9 @@ def test_score_speaks_to_people_and_to_programs(tmp_path: Path) -> None:
     assert "AP50" in pocketsight("evaluate", model, "--data", data, "--plots", tmp_path / "plots").output
     assert {p.name for p in (tmp_path / "plots").iterdir()} == {
         "precision_recall.png",
-        "found.png",
+        "detections.png",
         "threshold.png",
-        "failures.html",
+        "errors.html",
     }
     assert "no face of 300 px" in error("evaluate", model, "--data", data, "--min-face-size", 300)
 
@@ -320,7 +320,7 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
     assert (found["images"], found["rejects"]) == (5, 4)
     assert found["balanced_accuracy"] == pytest.approx(sum(found["recall"].values()) / 2, abs=1e-3)
     assert sum(map(sum, found["confusion"])) == 5
-    assert 0 <= found["label_rate"] <= 1
+    assert 0 <= found["unsure_rate"] <= 1
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_the_best_detection_chooses_first_and_an_ignored_region_only_takes_what_
     faces = [Face(Box(0, 0, 10, 10), 0.9), Face(Box(0, 0, 10, 9), 0.8), Face(Box(50, 50, 60, 60), 0.7)]
     crowd = box(0, 0, 30, 30)[None]
     one = ImageResult(Path(), np.zeros((1, 1, 3), np.uint8), box(0, 0, 10, 10)[None], crowd, faces)
-    assert [len(some) for some in partition_detections(one, 0.5)] == [1, 1, 0]  # the second lies in the crowd
+    assert [len(some) for some in partition_detections(one, 0.5)] == [1, 1, 0]  # the second one is in the crowd
 
 
 def test_average_precision_is_that_of_pycocotools() -> None:
@@ -185,7 +185,7 @@ def test_the_voters_decide_when_asked(tmp_path: Path) -> None:
     assert (found["images"], found["accuracy"], found["rejects"]) == (1, 1, 0)  # the other had no clear vote
 
 
-def test_certainty_is_asked_where_wrong_answers_begin() -> None:
+def test_the_default_threshold_is_where_wrong_labels_begin() -> None:
     def named(label: int, best: int, score: float) -> Prediction:
         return Prediction(ClassificationSample(Path(), label, (0.5, 0.5)), Classification("", score, best))
 

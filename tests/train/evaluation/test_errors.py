@@ -1,4 +1,4 @@
-"""The pages of errors: whole in one file, the worst first, boxes where they belong."""
+"""The pages of errors: all in one file, the worst first, boxes in the right place."""
 
 import base64
 import re
@@ -25,7 +25,7 @@ FACE = square(100, 60, 40)
 
 
 def sections(page: str) -> dict[str, str]:
-    """What stands below each headline."""
+    """The text below each headline."""
     parts = re.split(r"<h2>(.*?)</h2>", page)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
@@ -46,26 +46,26 @@ def planted(folder: Path) -> DetectionResults:
 
     return looked(
         [
-            one("alarm_low", [], [(FACE, 0.6)]),
-            one("alarm_high", [], [(FACE, 0.9)]),
+            one("false_low", [], [(FACE, 0.6)]),
+            one("false_high", [], [(FACE, 0.9)]),
             one("quiet", [], [(FACE, 0.3)]),
             one("small_missed", [square(100, 60, 20)], []),
             one("large_missed", [FACE], [(FACE, 0.4)]),
             one("loose", [FACE], [(square(110, 60, 40), 0.8)]),
             one("tight", [FACE], [(FACE, 0.8)]),
-            one("beside", [FACE], [(square(120, 60, 40), 0.7)]),
+            one("loose_box", [FACE], [(square(120, 60, 40), 0.7)]),
         ]
     )
 
 
-def test_each_kind_of_failure_stands_below_its_headline_the_worst_first(tmp_path: Path) -> None:
+def test_each_kind_of_error_is_below_its_headline_the_worst_first(tmp_path: Path) -> None:
     some = planted(tmp_path)
     write_detector_errors(some, evaluate.detector_scores(some, 0.5), "a <title>", tmp_path / "errors.html")
     page = (tmp_path / "errors.html").read_text()
     found = sections(page)
-    assert names(found["False positives: 2"]) == ["alarm_high", "alarm_low"]
-    assert names(found["Loose boxes: 1"]) == ["beside"]
-    assert names(found["Missed faces: 3"]) == ["large_missed", "beside", "small_missed"]
+    assert names(found["False positives: 2"]) == ["false_high", "false_low"]
+    assert names(found["Loose boxes: 1"]) == ["loose_box"]
+    assert names(found["Missed faces: 3"]) == ["large_missed", "loose_box", "small_missed"]
     assert names(found["Worst boxes: 2"]) == ["loose", "tight"]
     assert "score 0.40, overlap 1.00, 40 px" in found["Missed faces: 3"]
     assert "not detected at any score, 20 px" in found["Missed faces: 3"]
@@ -85,7 +85,7 @@ def test_a_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 
 def test_a_picture_that_went_away_leaves_a_gap(tmp_path: Path) -> None:
     some = planted(tmp_path)
-    (tmp_path / "alarm_high.png").unlink()
+    (tmp_path / "false_high.png").unlink()
     write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "errors.html")
     assert (
         '<div class="none">no picture</div>' in sections((tmp_path / "errors.html").read_text())["False positives: 2"]
@@ -94,8 +94,8 @@ def test_a_picture_that_went_away_leaves_a_gap(tmp_path: Path) -> None:
         write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "tight.png" / "errors.html")
 
 
-def colours(tile: Image, at: tuple[int, int]) -> set[tuple[int, ...]]:
-    """What stands within two pixels of a place (y, x)."""
+def colors_near(tile: Image, at: tuple[int, int]) -> set[tuple[int, ...]]:
+    """The colors within two pixels of a position (y, x)."""
     y, x = at
     return {tuple(pixel) for pixel in tile[y - 2 : y + 3, x - 2 : x + 3].reshape(-1, 3).tolist()}
 
@@ -105,10 +105,10 @@ def test_boxes_are_drawn_where_they_are_in_the_file() -> None:
     some = looked([seen([FACE], [(square(110, 60, 40), 0.8)], scale=0.5)])
     tile = draw_match(image, some.faces[0], 0.5)
     unit = TILE_SIZE / 100  # the window shows 2.5 times the face: 100 px of the frame, from 70, 30
-    assert ORANGE in colours(tile, (round(50 * unit), round(30 * unit)))
-    assert BLUE in colours(tile, (round(50 * unit), round(40 * unit)))
-    assert BLUE in colours(tile, (round(30 * unit), round(60 * unit)))
-    assert colours(tile, (round(50 * unit), round(55 * unit))) == {(90, 90, 90)}
+    assert ORANGE in colors_near(tile, (round(50 * unit), round(30 * unit)))
+    assert BLUE in colors_near(tile, (round(50 * unit), round(40 * unit)))
+    assert BLUE in colors_near(tile, (round(30 * unit), round(60 * unit)))
+    assert colors_near(tile, (round(50 * unit), round(55 * unit))) == {(90, 90, 90)}
 
 
 def test_a_face_in_the_corner_and_one_larger_than_its_picture_can_be_drawn() -> None:
@@ -135,7 +135,7 @@ def portraits(folder: Path) -> list[Prediction]:
     ]
 
 
-def test_wrong_answers_are_shown_pair_by_pair_the_surest_first(tmp_path: Path) -> None:
+def test_wrong_labels_are_shown_pair_by_pair_the_highest_score_first(tmp_path: Path) -> None:
     named = portraits(tmp_path)
     judged = compare_with_truth(named, 2)
     scores = evaluate.classifier_scores(named, judged, SENTIMENT)

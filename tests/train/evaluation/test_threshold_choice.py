@@ -28,17 +28,17 @@ A, B, C = square(10, 10, 40), square(100, 10, 40), square(200, 10, 40)
 
 
 def three_faces(empty: int = 0) -> DetectionResults:
-    """Faces at 0.9, 0.5 and 0.3, false alarms at 0.7 and 0.1, and pictures without anything."""
-    alarms = [(square(10, 150, 40), 0.7), (square(100, 150, 40), 0.1)]
-    return looked([seen([A, B, C], [(A, 0.9), (B, 0.5), (C, 0.3), *alarms])] + [seen([], [])] * empty)
+    """Faces at 0.9, 0.5 and 0.3, false positives at 0.7 and 0.1, and images without anything."""
+    false_positives = [(square(10, 150, 40), 0.7), (square(100, 150, 40), 0.1)]
+    return looked([seen([A, B, C], [(A, 0.9), (B, 0.5), (C, 0.3), *false_positives])] + [seen([], [])] * empty)
 
 
-def picked(promise: str, some: DetectionResults, was: float = 0.4) -> ThresholdChoice:
-    return threshold_choice.choose_detector_threshold(threshold_choice.parse_target(promise, "detector"), some, was)
+def chosen(target: str, some: DetectionResults, was: float = 0.4) -> ThresholdChoice:
+    return threshold_choice.choose_detector_threshold(threshold_choice.parse_target(target, "detector"), some, was)
 
 
 @pytest.mark.parametrize(
-    ("promise", "threshold", "precision", "recall"),
+    ("target", "threshold", "precision", "recall"),
     [
         ("precision>=1", 0.9, 1, 1 / 3),
         ("precision >= 0.75", 0.3, 0.75, 1),
@@ -47,44 +47,44 @@ def picked(promise: str, some: DetectionResults, was: float = 0.4) -> ThresholdC
         ("recall>=0.3", 0.9, 1, 1 / 3),
     ],
 )
-def test_the_promise_is_kept_at_the_least_cost(promise: str, threshold: float, precision: float, recall: float) -> None:
-    found = picked(promise, three_faces())
-    after = {"precision": pytest.approx(precision, abs=1e-4), "recall": pytest.approx(recall, abs=1e-4)}
-    assert (found["threshold"], found["after"]) == (threshold, after)
+def test_the_target_is_met_at_the_lowest_cost(target: str, threshold: float, precision: float, recall: float) -> None:
+    found = chosen(target, three_faces())
+    assert found["threshold"] == threshold
+    assert found["after"] == pytest.approx({"precision": precision, "recall": recall}, abs=1e-4)
     assert (found["previous_threshold"], found["before"]) == (0.4, {"precision": 0.6667, "recall": 0.6667})
 
 
-def test_a_promise_that_no_threshold_keeps_is_refused_with_the_nearest() -> None:
+def test_a_target_that_no_threshold_meets_is_refused_with_the_nearest() -> None:
     unfindable = looked([seen([A, B], [(A, 0.5), (C, 0.5)])])
     with pytest.raises(DataError, match=r"precision>=0.9: no threshold meets it .* the nearest is 0.5"):
-        picked("precision>=0.9", unfindable)
+        chosen("precision>=0.9", unfindable)
     with pytest.raises(DataError, match=r"recall>=0.9: .* the nearest is 0.5"):
-        picked("recall>=0.9", unfindable)
+        chosen("recall>=0.9", unfindable)
 
 
-def test_false_alarms_are_promised_by_the_upper_end_of_what_they_may_be() -> None:
-    some = three_faces(empty=99)  # 99 pictures without a face and without a false alarm
+def test_false_positives_are_bounded_by_the_upper_end_of_their_interval() -> None:
+    some = three_faces(empty=99)  # 99 images without a face and without a false positive
     hour = 3600 * 2 / 99  # at 2 fps
-    found = picked("false_positives_per_hour<=300 at 2 fps", some)
-    assert found["threshold"] == 0.1  # where faces are, false alarms do not count
+    found = chosen("false_positives_per_hour<=300 at 2 fps", some)
+    assert found["threshold"] == 0.1  # false positives next to faces do not count
     assert found["after"] == {
         "precision": 0.6,
         "recall": 1,
         "false_positives_per_hour": pytest.approx(2.9957 * hour, abs=0.1),
     }
     assert (found["false_positives"], found["images"]) == (0, 99)
-    few = picked("false_positives_per_hour<=3500 at 1 fps", three_faces(empty=3))  # too few: all four count
+    few = chosen("false_positives_per_hour<=3500 at 1 fps", three_faces(empty=3))  # too few: all four count
     assert (few["threshold"], few["false_positives"], few["images"]) == (0.9, 0, 4)
     assert few["before"]["false_positives_per_hour"] == pytest.approx(4.7439 * 900, abs=1)
 
 
-def test_too_few_pictures_cannot_promise_a_small_rate() -> None:
+def test_too_few_images_cannot_prove_a_low_rate() -> None:
     with pytest.raises(
         DataError, match=r"99 images cannot .* still be 1,089 an hour \(95 %\). It takes 107,846 images"
     ):
-        picked("false_positives_per_hour<=1 at 10 fps", three_faces(empty=99))
+        chosen("false_positives_per_hour<=1 at 10 fps", three_faces(empty=99))
     with pytest.raises(DataError, match="cannot prove so low a rate"):
-        picked("false_positives_per_hour<=0 at 10 fps", three_faces(empty=99))
+        chosen("false_positives_per_hour<=0 at 10 fps", three_faces(empty=99))
 
 
 def test_exact_upper_ends() -> None:
@@ -121,7 +121,7 @@ def test_what_cannot_be_understood_is_one_clear_line(task: str, text: str, says:
 
 
 def answers() -> Outcomes:
-    """Right at 0.9, 0.8 and 0.5, wrong at 0.7; other faces called at 0.85 and 0.2."""
+    """Right at 0.9, 0.8 and 0.5, wrong at 0.7; rejects labeled at 0.85 and 0.2."""
     rows = [(0, 0, 0.9), (1, 1, 0.8), (0, 1, 0.7), (1, 1, 0.5), (-1, 0, 0.85), (-1, 1, 0.2)]
     return compare_with_truth(
         [
@@ -133,7 +133,7 @@ def answers() -> Outcomes:
 
 
 @pytest.mark.parametrize(
-    ("promise", "threshold", "sure", "answered", "others"),
+    ("target", "threshold", "accuracy", "label_rate", "reject_rate"),
     [
         ("labeled_accuracy>=1", 0.8, 1, 0.5, 0.5),
         ("label_rate>=0.75", 0.7, 2 / 3, 0.75, 0.5),
@@ -141,17 +141,17 @@ def answers() -> Outcomes:
         ("reject_label_rate<=0", 0.9, 1, 0.25, 0),
     ],
 )
-def test_what_a_classifier_promises(
-    promise: str, threshold: float, sure: float, answered: float, others: float
+def test_targets_of_a_classifier(
+    target: str, threshold: float, accuracy: float, label_rate: float, reject_rate: float
 ) -> None:
     found = threshold_choice.choose_classifier_threshold(
-        threshold_choice.parse_target(promise, "classifier"), answers(), 0.5
+        threshold_choice.parse_target(target, "classifier"), answers(), 0.5
     )
     assert found["threshold"] == threshold
-    assert list(found["after"].values()) == [pytest.approx(sure, abs=1e-4), answered, others]
+    assert list(found["after"].values()) == [pytest.approx(accuracy, abs=1e-4), label_rate, reject_rate]
 
 
-def test_others_must_be_there_to_be_promised() -> None:
+def test_a_target_for_rejects_needs_rejects() -> None:
     ours = replace(answers(), rejects=np.zeros(6, bool))
     with pytest.raises(DataError, match="has no reject folder"):
         threshold_choice.choose_classifier_threshold(
@@ -159,7 +159,7 @@ def test_others_must_be_there_to_be_promised() -> None:
         )
 
 
-def test_what_nobody_asked_for_serves_best_and_calls_few_others() -> None:
+def test_without_a_target_few_rejects_get_a_label() -> None:
     found = threshold_choice.auto_threshold(answers(), 0.5)
     assert (found["target"], found["threshold"]) == ("reject_label_rate<=0.1", 0.9)
     ours = replace(answers(), rejects=np.zeros(6, bool))
@@ -171,7 +171,7 @@ def test_what_nobody_asked_for_serves_best_and_calls_few_others() -> None:
     )  # 0.2 would do for the others, not for the wrong one
 
 
-def test_where_an_others_face_is_the_surest_nothing_is_promised() -> None:
+def test_where_a_reject_has_the_highest_score_no_target_is_met() -> None:
     lost = replace(answers(), scores=np.array([0.9, 0.8, 0.7, 0.5, 0.95, 0.95]))
     assert threshold_choice.auto_threshold(lost, 0.5)["target"] == ""
     with pytest.raises(DataError, match="no threshold meets it"):
@@ -188,7 +188,7 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
     flatbuffer, spec = read_model_file(model)
     link = tmp_path / "link.tflite"
     link.symlink_to(model)
-    threshold_choice.write_threshold(link, picked("recall>=0.6", three_faces()), ["test.json"])
+    threshold_choice.write_threshold(link, chosen("recall>=0.6", three_faces()), ["test.json"])
     assert link.is_symlink()
     again, changed = read_model_file(model)
     assert again == flatbuffer
@@ -199,17 +199,17 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
         assert sorted(archive.namelist()) == names and MANIFEST_NAME in names
         assert archive.read("golden/a.bin") == b"x" * 1000
     before = model.read_bytes()
-    threshold_choice.write_threshold(model, picked("recall>=0.6", three_faces()), ["test.json"])
+    threshold_choice.write_threshold(model, chosen("recall>=0.6", three_faces()), ["test.json"])
     assert model.read_bytes() == before and {p.name for p in tmp_path.iterdir()} == {"m.tflite", "link.tflite"}
 
 
 def test_a_run_folder_has_its_manifest_changed(tmp_path: Path) -> None:
     (tmp_path / MANIFEST_NAME).write_text(DETECTOR.to_json())
-    threshold_choice.write_threshold(tmp_path, picked("recall>=0.3", three_faces()), ["a"])
+    threshold_choice.write_threshold(tmp_path, chosen("recall>=0.3", three_faces()), ["a"])
     assert '"score_threshold": 0.9' in (tmp_path / MANIFEST_NAME).read_text()
 
 
-def test_the_command_picks_writes_and_says_what_it_costs(tmp_path: Path) -> None:
+def test_the_command_chooses_writes_and_reports_the_cost(tmp_path: Path) -> None:
     shutil.copy(EXAMPLE_IMAGE, tmp_path / "a.jpg")
     data = coco(
         tmp_path,

@@ -63,7 +63,7 @@ def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
         create_network(CNN, "shipped", resume=False)
 
 
-def test_a_large_validation_part_is_thinned_evenly() -> None:
+def test_a_large_validation_split_is_thinned_evenly() -> None:
     assert validation_subset(list(range(10)), THREE) == list(range(10))
     some = validation_subset(list(range(100_000)), THREE)
     assert len(some) * 64 * 64 * 3 <= 64e6 and some[1] - some[0] == some[-1] - some[-2] > 1

@@ -40,7 +40,7 @@ def train(folder: Path, draw: BatchFn = toy_batch, early: BatchFn | None = None,
     return net.get_weights()
 
 
-def test_it_learns_and_says_what_it_skipped(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_learns_and_logs_what_it_skipped(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     kernel, bias = train(tmp_path / "run")
     assert np.abs(kernel - 1).max() < 0.25 and abs(bias[0]) < 2
     said = capfd.readouterr().err
@@ -92,6 +92,6 @@ def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_chan
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(whole, only, strict=True))
 
 
-def test_what_ends_the_feed_is_told_as_it_is(tmp_path: Path) -> None:
+def test_the_error_of_the_loader_is_raised_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="almost no image can be read"):
         train(tmp_path / "run", broken_batch)
