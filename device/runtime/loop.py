@@ -19,7 +19,7 @@ import cv2
 
 from pocketsight.device.camera import Camera, Frame, open_camera
 from pocketsight.device.errors import LogError, PocketsightError
-from pocketsight.device.results import FrameResult, LogEntry, frame_entry
+from pocketsight.device.results import DEFAULT_STALE_AFTER, FrameResult, LogEntry, frame_entry
 from pocketsight.device.runtime.config import OPTIONS, RELOADABLE, RunConfig
 from pocketsight.device.runtime.display import open_display
 from pocketsight.device.runtime.events import EntryFactory, EventDetector, Faults, make_run_id
@@ -143,7 +143,7 @@ class Run:
         idle_is_visible = bool(config.save_video or config.show)  # a video must not jump
         self.throttle.idle_fps = config.idle_fps if live and not idle_is_visible else 0.0
         lowest_fps = min(self.throttle.fps or 1.0, self.throttle.idle_fps or 1.0, 1.0)
-        self.status.stale_after = max(10.0, 3 / lowest_fps)
+        self.status.stale_after = max(DEFAULT_STALE_AFTER, 3 / lowest_fps)
 
     def publish(self, entry: LogEntry) -> None:
         """Pass an event or a fault to the status, the sinks and the log of messages. Any thread may call it."""
