@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pocketsight.device.errors import DataError, ModelError
+from pocketsight.device.inference.checksum import compute_checksum
 
 if TYPE_CHECKING:
     from pocketsight.device.inference.interpreter import Model
@@ -100,7 +100,7 @@ def _convert(
     spec = replace(
         spec,
         precision=precision,
-        sha256=sha256(flatbuffer).hexdigest(),
+        sha256=compute_checksum(flatbuffer),
         calibration=calibration_set.facts,
         min_runtime_version=converter.read_min_runtime_version(flatbuffer),
     )
@@ -188,7 +188,7 @@ def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
         "cpu_ops": report.on_cpu,
         "outputs": edgetpu_compiler.map_outputs(flatbuffer, compiled),
     }
-    spec = replace(spec, sha256=sha256(compiled).hexdigest(), edgetpu=facts)
+    spec = replace(spec, sha256=compute_checksum(compiled), edgetpu=facts)
     _write_compiled(out or compiled_path(plain), plain, compiled, spec)
 
 

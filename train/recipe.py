@@ -10,7 +10,7 @@ from typing import Any
 class Recipe:
     """Hyperparameters. Both tasks use the fields of the first block.
 
-    Manifests of version 0.1 have other field names: pocketsight.device.inference.manifest_format1 translates them.
+    Manifests of version 0.1 have other field names: pocketsight.device.inference.legacy_manifest translates them.
     """
 
     samples: int  # length of the training in images, repeats counted, unless `epochs` is given

@@ -13,7 +13,7 @@ import numpy as np
 
 from pocketsight.device.camera.base import Camera, Frame
 from pocketsight.device.camera.factory import open_camera
-from pocketsight.device.camera.freeze import sample_pixels
+from pocketsight.device.camera.freeze_detector import sample_pixels
 from pocketsight.device.errors import CameraError
 from pocketsight.device.inference.detector import Face, detect
 from pocketsight.device.inference.interpreter import Model

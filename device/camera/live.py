@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pocketsight.device.camera.base import POLL_INTERVAL, Camera, Frame
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureThread, RawFrame
-from pocketsight.device.camera.freeze import FreezeDetector
+from pocketsight.device.camera.freeze_detector import FreezeDetector
 from pocketsight.device.errors import CameraError
 from pocketsight.device.faults import FaultReporter, ignore_fault
 from pocketsight.device.system.backoff import Backoff

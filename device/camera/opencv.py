@@ -14,7 +14,7 @@ import numpy as np
 
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.camera.devices import describe_holders
-from pocketsight.device.camera.freeze import FREEZE_TIMEOUT
+from pocketsight.device.camera.freeze_detector import FREEZE_TIMEOUT
 from pocketsight.device.errors import CameraError
 from pocketsight.device.system.urls import redact_url
 

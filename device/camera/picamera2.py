@@ -16,7 +16,7 @@ import numpy as np
 
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.camera.devices import describe_holders
-from pocketsight.device.camera.freeze import FREEZE_TIMEOUT
+from pocketsight.device.camera.freeze_detector import FREEZE_TIMEOUT
 from pocketsight.device.errors import CameraError
 
 FRAME_TIMEOUT = 5.0  # seconds for a frame; a camera with a loose ribbon gives none, without an error

@@ -29,9 +29,9 @@ def capture(
     camera: str, count: int, interval: float, countdown: int, show: bool | None, resolution: tuple[int, int], out: Path
 ) -> None:
     """Take images with a camera. Space pauses, u deletes the last image, q quits."""
-    from pocketsight.device.runtime import collect
+    from pocketsight.device.runtime import dataset_capture
     from pocketsight.device.system.desktop import has_display
 
     window = has_display() if show is None else show
-    summary = collect.capture_images(camera, resolution, out, count, interval, countdown, window)
-    click.echo(collect.describe_result(summary), err=True)
+    summary = dataset_capture.capture_images(camera, resolution, out, count, interval, countdown, window)
+    click.echo(dataset_capture.describe_result(summary), err=True)

@@ -18,7 +18,7 @@ from pocketsight.device.errors import ModelError
 from pocketsight.device.faults import FaultReporter
 from pocketsight.device.inference import coral_devices
 from pocketsight.device.inference.coral_devices import LIBEDGETPU
-from pocketsight.device.inference.delegate import Delegate
+from pocketsight.device.inference.edgetpu_delegate import Delegate
 from pocketsight.device.inference.golden import check_golden
 from pocketsight.device.inference.interpreter import InferenceFn, Model, TfliteModel, import_runtime, require_task
 from pocketsight.device.inference.model_file import read_model_file

@@ -15,7 +15,7 @@ import numpy as np
 
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.autotune import autotune_threads
-from pocketsight.device.inference.delegate import Delegate
+from pocketsight.device.inference.edgetpu_delegate import Delegate
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.inference.quantized import QuantizedTensor

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pocketsight.device.errors import ModelError
-from pocketsight.device.inference.manifest_format1 import upgrade
+from pocketsight.device.inference.legacy_manifest import upgrade
 
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"

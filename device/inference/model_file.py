@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 from pocketsight.device.errors import ModelError
+from pocketsight.device.inference.checksum import verify_checksum
 from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
 
 # What the zipfile module raises for a damaged archive.
@@ -59,15 +59,9 @@ def read_model_file(path: Path) -> tuple[bytes, ModelSpec]:
         if data[4:8] == b"TFL3":
             raise ModelError(
                 f"{path} is cut short, or has no manifest because pocketsight did not make it; {fix}"
-            ) from (error)
+            ) from error
         raise ModelError(f"{path} is not a model file; {fix}") from error
     spec = ModelSpec.from_json(manifest, path)
     flatbuffer = data[:flatbuffer_size]
-    verify_checksum(flatbuffer, spec, path)
+    verify_checksum(flatbuffer, spec.sha256, path)
     return flatbuffer, spec
-
-
-def verify_checksum(flatbuffer: bytes, spec: ModelSpec, path: Path) -> None:
-    """Raise ModelError unless the SHA-256 of the flatbuffer is the one in its manifest. `path` is for the message."""
-    if sha256(flatbuffer).hexdigest() != spec.sha256:
-        raise ModelError(f"{path} is damaged: its checksum differs from the one in its manifest; copy it again")

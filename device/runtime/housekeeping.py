@@ -11,8 +11,8 @@ from pocketsight.device.inference.coral_fallback import EdgeTpuMonitor
 from pocketsight.device.runtime.board_monitor import BoardMonitor
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.events import Faults
+from pocketsight.device.runtime.frame_rate import FrameThrottle
 from pocketsight.device.runtime.status import RunStatus
-from pocketsight.device.runtime.throttle import FrameThrottle
 from pocketsight.device.sinks.group import SinkGroup
 from pocketsight.device.system.clock import ClockStepDetector
 from pocketsight.device.system.sensors import Sensors

@@ -19,17 +19,17 @@ import cv2
 
 from pocketsight.device.camera import Camera, Frame, open_camera
 from pocketsight.device.errors import LogError, PocketsightError
-from pocketsight.device.results import FrameResult, LogEntry, frame_entry
+from pocketsight.device.results import DEFAULT_STALE_AFTER, FrameResult, LogEntry, frame_entry
 from pocketsight.device.runtime.config import OPTIONS, RELOADABLE, RunConfig
 from pocketsight.device.runtime.display import open_display
 from pocketsight.device.runtime.events import EntryFactory, EventDetector, Faults, make_run_id
+from pocketsight.device.runtime.frame_rate import FrameThrottle
 from pocketsight.device.runtime.housekeeping import Housekeeping
 from pocketsight.device.runtime.outputs import FrameOutputs, open_outputs
 from pocketsight.device.runtime.pipeline import Pipeline
 from pocketsight.device.runtime.reload import ConfigReader, ConfigReloader, ModelPair, ReloadResult, load_models
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.runtime.terminal import FrameProgress
-from pocketsight.device.runtime.throttle import FrameThrottle
 from pocketsight.device.sinks.factory import open_sinks
 from pocketsight.device.sinks.group import SinkGroup
 from pocketsight.device.system.clock import clock_synced
@@ -143,7 +143,7 @@ class Run:
         idle_is_visible = bool(config.save_video or config.show)  # a video must not jump
         self.throttle.idle_fps = config.idle_fps if live and not idle_is_visible else 0.0
         lowest_fps = min(self.throttle.fps or 1.0, self.throttle.idle_fps or 1.0, 1.0)
-        self.status.stale_after = max(10.0, 3 / lowest_fps)
+        self.status.stale_after = max(DEFAULT_STALE_AFTER, 3 / lowest_fps)
 
     def publish(self, entry: LogEntry) -> None:
         """Pass an event or a fault to the status, the sinks and the log of messages. Any thread may call it."""

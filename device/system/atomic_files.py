@@ -27,7 +27,8 @@ def atomic_write(path: Path, data: bytes | str, mode: int = 0o666) -> None:
     part = part_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        part.unlink(missing_ok=True)  # left by a process that died; never written through: it may be a link
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())

@@ -55,7 +55,7 @@ def open_image_run(stack: ExitStack, image: Image, preview: str | None) -> Run:
     """A run on one image, with an event log."""
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     config = RunConfig(
-        "",
+        str(EXAMPLE_IMAGE),
         SIZE,
         MODELS_DIR / "detector.tflite",
         MODELS_DIR / "sentiment.tflite",

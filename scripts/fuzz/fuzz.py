@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -32,6 +31,7 @@ import numpy as np
 from pocketsight.device.cli.run import read_config, run
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference import golden
+from pocketsight.device.inference.checksum import compute_checksum
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import load_on_cpu
 from pocketsight.device.inference.manifest import MANIFEST_NAME
@@ -106,7 +106,7 @@ def corrupt_model(rng: Rng, model_file: Path) -> bytes:
 def corrupt_flatbuffer(rng: Rng, model_file: Path) -> bytes:
     flatbuffer, spec = read_model_file(model_file)
     broken = corrupt(flatbuffer, rng)
-    return pack_model_file(broken, replace(spec, sha256=sha256(broken).hexdigest()))
+    return pack_model_file(broken, replace(spec, sha256=compute_checksum(broken)))
 
 
 def corrupt_manifest(rng: Rng, model_file: Path) -> bytes:

@@ -59,7 +59,7 @@ def test_the_first_row_is_what_evaluate_says_and_darkness_shows(tmp_path: Path) 
         (r["corruption"], r["severity"]): r
         for r in script("benchmarks/robustness").score_corruptions(MODEL, samples, False)
     }
-    truth = evaluate_classifier(MODEL, samples)
+    truth = dict(evaluate_classifier(MODEL, samples))
     assert all(rows["none", ""][key] == truth[key] for key in script("benchmarks/robustness").METRICS)
     assert rows["none", ""]["accuracy"] == 0.75 and rows["low light", "12%, noise 6"]["accuracy"] == 0.5
 

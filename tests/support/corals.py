@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from dataclasses import replace
 from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketsight.device.inference import coral_devices, coral_fallback
+from pocketsight.device.inference.checksum import compute_checksum
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
@@ -87,14 +87,14 @@ def write_compiled(plain: Path, path: Path, signature: bool = True, origin: str 
     flatbuffer, spec = read_model_file(plain)
     found = compiled(flatbuffer, signature)
     facts = {"source_sha256": origin or spec.sha256, "outputs": names(flatbuffer)}
-    path.write_bytes(pack_model_file(found, replace(spec, sha256=sha256(found).hexdigest(), edgetpu=facts)))
+    path.write_bytes(pack_model_file(found, replace(spec, sha256=compute_checksum(found), edgetpu=facts)))
     return path
 
 
 def write_plain(model: Any, spec: ModelSpec, path: Path) -> Path:
     """A file of ours with a changed graph."""
     flatbuffer = packed(model)
-    path.write_bytes(pack_model_file(flatbuffer, replace(spec, sha256=sha256(flatbuffer).hexdigest())))
+    path.write_bytes(pack_model_file(flatbuffer, replace(spec, sha256=compute_checksum(flatbuffer))))
     return path
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 CAPTURE = (  # pocketsight data capture without a countdown: source, folder, count, seconds
     "import sys; from pathlib import Path\n"
-    "from pocketsight.device.runtime.collect import capture_images, describe_result\n"
+    "from pocketsight.device.runtime.dataset_capture import capture_images, describe_result\n"
     "from pocketsight.device.errors import PocketsightError\n"
     "source, out, count, every = sys.argv[1:]\n"
     "try: print(describe_result(capture_images(source, (480, 640), Path(out), int(count), float(every), 0, False)))\n"

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from pocketsight.device.inference.manifest_format1 import RECIPE
+from pocketsight.device.inference.legacy_manifest import RECIPE
 from pocketsight.train.cli.data import FORMATS
 from pocketsight.train.datasets.formats.convert import FORMAT_NAMES, READERS
 from pocketsight.train.recipe import RECIPES, Recipe

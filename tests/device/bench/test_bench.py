@@ -72,14 +72,14 @@ def test_nothing_measured_is_an_error() -> None:
         Samples().report()
 
 
-def test_samples_are_few_in_their_order_and_of_every_sitting() -> None:
+def test_samples_are_few_in_their_order_and_of_every_session() -> None:
     found = subsample([[float(n) for n in range(10_000)], [], [7.0] * 3])
     assert len(found) == 2 and sum(map(len, found)) <= MAX_SAMPLES
     assert found[0] == sorted(found[0]) and found[0][-1] == 9999 and found[1] == [7.0] * 3
 
 
 @pytest.mark.parametrize("frames", [1, 19, 40, 107, 500, 5000])
-def test_sittings_share_the_frames(frames: int) -> None:
+def test_sessions_share_the_frames(frames: int) -> None:
     found = frames_per_session(frames)
     assert sum(found) == frames and max(found) - min(found) <= 1 and 1 <= len(found) <= 10
 

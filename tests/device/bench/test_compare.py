@@ -38,17 +38,17 @@ def test_noise_is_not_flagged(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_something_else_that_took_the_processor_for_a_sitting_is_not_flagged(seed: int) -> None:
+def test_something_else_that_took_the_processor_for_a_session_is_not_flagged(seed: int) -> None:
     new = a_run(seed + 100)
-    for sittings in new["samples_ms"].values():
-        sittings[seed] = [1.6 * ms for ms in sittings[seed]]
+    for sessions in new["samples_ms"].values():
+        sessions[seed] = [1.6 * ms for ms in sessions[seed]]
     assert set(verdicts(compare(a_run(seed), new)).values()) == {"no difference"}
 
 
 def test_only_the_stage_that_became_slower_is_flagged() -> None:
     old, new = a_run(1), a_run(101)
     new["samples_ms"]["detect"] = noisy(5, 11.0)
-    assert [name for name, said in verdicts(compare(old, new)).items() if said == "slower"] == ["detect"]
+    assert [name for name, text in verdicts(compare(old, new)).items() if text == "slower"] == ["detect"]
 
 
 def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
@@ -59,7 +59,7 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     assert held >= 52
 
 
-def test_a_single_sitting_is_cut_into_blocks() -> None:
+def test_a_single_session_is_cut_into_blocks() -> None:
     """Taken one by one, frames that follow each other alike would make the interval far too narrow."""
     slow, quick = [12.0] * 30, [10.0] * 30  # a machine that is slow for 30 frames, and then quick, in turn
     found = ratio_of_medians([(slow + quick) * 5 + quick], [(quick + slow) * 5 + quick])
@@ -72,24 +72,24 @@ def test_the_same_reports_give_the_same_answer() -> None:
 
 def test_what_was_timed_in_turn_shares_its_disturbances() -> None:
     old = noisy(3, 10.0)
-    new = [[1.05 * ms for ms in sitting] for sitting in old]
+    new = [[1.05 * ms for ms in session] for session in old]
     for disturbed in (2, 5, 8):
-        for sittings in (old, new):
-            sittings[disturbed] = [3 * ms for ms in sittings[disturbed]]
+        for sessions in (old, new):
+            sessions[disturbed] = [3 * ms for ms in sessions[disturbed]]
     together, apart = ratio_of_medians(new, old, paired=True), ratio_of_medians(new, old)
     assert together.verdict == "slower" and together.high - together.low < apart.high - apart.low
 
 
 def test_plain_words_about_int8() -> None:
     floats = model(precision="float32", samples_ms=noisy(1, 10.0), accuracy={"metric": "ap50", "exported": 0.9048})
-    for ms, said in (
+    for ms, text in (
         (10.0, "int8 is not faster than float32 on this board (a difference of"),
         (12.0, "int8 is not faster than float32 on this board: it is slower"),
         (7.0, "int8 is faster than float32 on this board"),
     ):
         whole = model(samples_ms=noisy(2, ms), accuracy={"metric": "ap50", "exported": 0.9046})
         found = compare(models_report(floats), models_report(whole))
-        assert found["messages"][0].startswith(said)
+        assert found["messages"][0].startswith(text)
         assert found["messages"][0].endswith("; ap50 0.9046 instead of 0.9048 (on the images of export)")
         assert found["rows"][0]["accuracy"]["new"]["exported"] == 0.9046
 
@@ -114,7 +114,7 @@ def test_models_are_compared_with_themselves_and_else_with_the_one_in_their_plac
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text"),
     [
         ({"environment": {**ENVIRONMENT, "board": "Raspberry Pi 4"}}, "another machine"),
         ({"environment": {**ENVIRONMENT, "cores": 2}}, "another machine"),
@@ -124,12 +124,12 @@ def test_models_are_compared_with_themselves_and_else_with_the_one_in_their_plac
         ({"source_sha256": None, "source": "synthetic"}, "another source"),
     ],
 )
-def test_what_is_not_comparable_is_refused_unless_told_otherwise(change: dict[str, Any], said: str) -> None:
+def test_what_is_not_comparable_is_refused_unless_told_otherwise(change: dict[str, Any], text: str) -> None:
     old, new = a_run(1), a_run(2, **change)
     with pytest.raises(DataError) as caught:
         compare(old, new)
-    assert said in str(caught.value) and "--force" in str(caught.value)
-    assert said in compare(old, new, force=True)["warnings"][0]
+    assert text in str(caught.value) and "--force" in str(caught.value)
+    assert text in compare(old, new, force=True)["warnings"][0]
 
 
 def test_the_same_picture_may_lie_elsewhere() -> None:
@@ -151,7 +151,7 @@ def test_a_run_is_not_compared_with_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "text"),
     [
         ("{", "is not JSON"),
         ("[1]", "is not a report of this version"),
@@ -167,11 +167,11 @@ def test_a_run_is_not_compared_with_models() -> None:
         (json.dumps(a_run(1) | {"environment": []}), "is incomplete or was changed"),
     ],
 )
-def test_a_file_that_is_no_report_is_one_line(tmp_path: Path, content: str, said: str) -> None:
+def test_a_file_that_is_no_report_is_one_line(tmp_path: Path, content: str, text: str) -> None:
     (tmp_path / "a.json").write_text(content)
     (tmp_path / "b.json").write_text(json.dumps(a_run(1)))
-    assert said in error("bench", "compare", tmp_path / "a.json", tmp_path / "b.json")
-    assert said in error("bench", "compare", tmp_path / "b.json", tmp_path / "a.json")
+    assert text in error("bench", "compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert text in error("bench", "compare", tmp_path / "b.json", tmp_path / "a.json")
 
 
 def test_the_command_compares_files(tmp_path: Path) -> None:

@@ -134,9 +134,9 @@ def test_operators_get_what_they_take_by_the_way_that_agrees_with_the_whole() ->
 
 
 def test_calls_are_timed_in_turn() -> None:
-    said: list[str] = []
-    found = time_interleaved((lambda: said.append("a"), lambda: said.append("b")), 3)
-    assert said == ["a", "b"] * 4 and found.shape == (2, 3) and (found > 0).all()
+    calls: list[str] = []
+    found = time_interleaved((lambda: calls.append("a"), lambda: calls.append("b")), 3)
+    assert calls == ["a", "b"] * 4 and found.shape == (2, 3) and (found > 0).all()
 
 
 def test_a_profile_has_every_operator() -> None:

@@ -97,11 +97,11 @@ def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: int) -> 
         if log.exists() and log.stat().st_size > 5000:
             break
     process.send_signal(number)
-    _, said = process.communicate(timeout=10)
+    _, text = process.communicate(timeout=10)
     lines = [json.loads(line)["frame"] for line in log.read_text().splitlines()]
     assert process.returncode == 0
     assert 10 < len(lines) < 5000 and lines == list(range(len(lines)))
-    assert f"{len(lines)} frames" in said
+    assert f"{len(lines)} frames" in text
 
 
 def test_bench_counts_every_stage_of_the_pipeline() -> None:
@@ -171,7 +171,7 @@ def test_bench_reports_a_run_over_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         (["--frames", 3, "--duration", "1min"], "either --frames or --duration"),
         (["--duration", "1min", "--threads", "1,2"], "--duration measures one run"),
@@ -181,8 +181,8 @@ def test_bench_reports_a_run_over_time() -> None:
         (["--threads", "1,2", "--camera", "synthetic:fast"], "need an image"),
     ],
 )
-def test_bench_with_options_that_contradict_each_other(words: list[object], said: str) -> None:
-    assert said in error("bench", *words)
+def test_bench_with_options_that_contradict_each_other(words: list[object], text: str) -> None:
+    assert text in error("bench", *words)
 
 
 @pytest.mark.parametrize(
@@ -215,11 +215,11 @@ def test_info_shows_what_a_model_holds(task: str) -> None:
     }
     assert found["operators"]["delegate"] == 1  # all of it in one XNNPACK partition
     assert found["manifest"]["license"]
-    said = pocketsight("info", path).output
-    assert "operators" in said
+    text = pocketsight("info", path).output
+    assert "operators" in text
     assert (
         ("smoothing" in found["manifest"])
-        is bool(re.search("^smoothing ", said, re.MULTILINE))
+        is bool(re.search("^smoothing ", text, re.MULTILINE))
         is (task == "classifier")
     )
 
@@ -274,7 +274,7 @@ def test_a_damaged_picture_is_one_line(tmp_path: Path) -> None:
 def test_models_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
     good = (MODELS_DIR / "detector.tflite").read_bytes()
     bad = tmp_path / "m.tflite"
-    for content, says in (
+    for content, message in (
         (good[:-300], "cut short"),
         (good[: good.rindex(b"PK\3\4")], "no manifest"),
         (good[:5000] + bytes([good[5000] ^ 1]) + good[5001:], "is damaged"),
@@ -282,7 +282,7 @@ def test_models_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
     ):
         bad.write_bytes(content)
         for command in (["run", "--camera", EXAMPLE_IMAGE, "--detector"], ["info"]):
-            assert says in error(*command, bad)
+            assert message in error(*command, bad)
     assert "is a classifier, and a detector is needed" in error(
         "run", "--camera", EXAMPLE_IMAGE, "--detector", MODELS_DIR / "sentiment.tflite"
     )
@@ -324,7 +324,7 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["train", "detector", "--data", "{}"], "has no images"),
         (["train", "detector", "--data", "{}/none.json"], "none.json"),
@@ -337,8 +337,8 @@ def test_scores_of_a_classifier(tmp_path: Path) -> None:
         (["export", "tflite", "{}", "--calibration-data", "{}"], "is not a run folder"),
     ],
 )
-def test_the_workstation_says_what_is_wrong_in_one_line(tmp_path: Path, words: list[str], says: str) -> None:
-    assert says in error(*(word.format(tmp_path) for word in words))
+def test_the_workstation_says_what_is_wrong_in_one_line(tmp_path: Path, words: list[str], message: str) -> None:
+    assert message in error(*(word.format(tmp_path) for word in words))
 
 
 def test_a_missing_package_is_one_line_with_the_fix(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_without_a_file_there_are_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("fsp = 5", "there is no setting 'fsp'; did you mean fps under [camera]?"),
         ("qqq = 5", "there is no setting 'qqq'; possible: [camera], [models], [detect]"),
@@ -113,10 +113,10 @@ def test_without_a_file_there_are_defaults() -> None:
         ("[detect]\nzones = '1'", "zone '1' is not two or more points"),
     ],
 )
-def test_what_cannot_be_names_file_key_and_what_it_may_be(tmp_path: Path, text: str, says: str) -> None:
+def test_what_cannot_be_names_file_key_and_what_it_may_be(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingsError) as raised:
         plan("--config", written(tmp_path, text))
-    assert says in str(raised.value) and "pocketsight.toml" in str(raised.value) and "\n" not in str(raised.value)
+    assert message in str(raised.value) and "pocketsight.toml" in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:

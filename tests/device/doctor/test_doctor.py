@@ -1,4 +1,4 @@
-"""The doctor: what it says about machines that are right, planted, and made wrong on purpose."""
+"""The findings of the doctor on machines that are right, planted, and made wrong on purpose."""
 
 import json
 import subprocess
@@ -101,7 +101,7 @@ def broken_package(folder: Path, name: str, body: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("body", "says", "cure"),
+    ("body", "message", "fix"),
     [
         ("raise ImportError('numpy.core.multiarray failed to import')", "was built for numpy 1", "tflite-runtime"),
         ("raise ImportError('libfoo.so.3: cannot open shared object file')", "libfoo", "--force-reinstall"),
@@ -109,14 +109,14 @@ def broken_package(folder: Path, name: str, body: str) -> str:
         ("import os; os.kill(os.getpid(), 4)", "SIGILL", "newer processor"),
     ],
 )
-def test_an_interpreter_that_fails_or_crashes_is_one_line(tmp_path: Path, body: str, says: str, cure: str) -> None:
+def test_an_interpreter_that_fails_or_crashes_is_one_line(tmp_path: Path, body: str, message: str, fix: str) -> None:
     code = broken_package(tmp_path / "site", "ai_edge_litert", body)
     done = doctor("--log-dir", str(tmp_path), "--json", code=code)
     finding = found(done)["interpreter"]
     assert done.returncode == 1
     assert finding["level"] == "fail"
-    assert says in finding["message"]
-    assert cure in finding["fix"]
+    assert message in finding["message"]
+    assert fix in finding["fix"]
 
 
 def test_no_interpreter(tmp_path: Path) -> None:

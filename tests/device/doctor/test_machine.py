@@ -89,7 +89,7 @@ def test_a_coral(tmp_path: Path) -> None:
         steps.append((finding.level, finding.fix.split(";")[0]))
         if path:
             plant(tmp_path, **{path: ""})
-    assert [(level, cure.split(",")[0]) for level, cure in steps] == [
+    assert [(level, fix.split(",")[0]) for level, fix in steps] == [
         ("warn", "sudo apt install libedgetpu1-std"),
         ("warn", "replug it"),
         ("ok", ""),
@@ -202,7 +202,7 @@ def test_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
         pytest.skip("this machine allows no mount in a name space of its own")
     begin = 'mount -t tmpfs -o size=64k none "$1"; '
     full = begin + 'head -c 100000 /dev/zero > "$1/zero" 2>/dev/null; '
-    for script, says, cure in (
+    for script, message, fix in (
         (full, "No space left on device", "make room"),
         (begin + 'mount -o remount,ro "$1"; ', "Read-only file system", "dmesg"),
         (begin, "only 0.0 GB free", "make room"),
@@ -212,8 +212,8 @@ def test_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
         done = subprocess.run([*command, *ours], capture_output=True, text=True, timeout=120)
         finding = found(done)["disk"]
         assert (done.returncode, finding["level"]) == (1, "fail")
-        assert says in finding["message"]
-        assert cure in finding["fix"]
+        assert message in finding["message"]
+        assert fix in finding["fix"]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

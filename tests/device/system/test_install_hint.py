@@ -33,7 +33,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "METADATA").write_text(METADATA)
     monkeypatch.setattr(install_hint, "distribution", lambda name: PathDistribution(folder))
-    monkeypatch.setattr(install_hint.shutil, "which", lambda name: str(Path(sys.executable).parent / name))
+    monkeypatch.setattr("shutil.which", lambda name: str(Path(sys.executable).parent / name))
     return folder
 
 
@@ -87,5 +87,5 @@ def test_a_folder_on_the_path_is_a_checkout(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_another_pip_on_the_path_is_not_used(installed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(install_hint.shutil, "which", lambda name: "/usr/bin/pip3")
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/pip3")
     assert shlex.split(install_command("mqtt"))[:4] == [sys.executable, "-m", "pip", "install"]

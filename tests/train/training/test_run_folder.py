@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.inference import manifest_format1
+from pocketsight.device.inference import legacy_manifest
 from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
 from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.inference.shipped import MODELS_DIR
@@ -72,7 +72,7 @@ def test_a_large_validation_split_is_thinned_evenly() -> None:
 
 def format1_manifest() -> dict[str, Any]:
     """The manifest of a small run folder as it was written before version 0.2.0."""
-    old_names = {new: old for old, new in manifest_format1.RECIPE.items()}
+    old_names = {new: old for old, new in legacy_manifest.RECIPE.items()}
     recipe = replace(CLASSIFIER_RECIPE, samples=640)
     return {
         "task": "sentiment",

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from pocketsight.device.runtime import throttle as module
-from pocketsight.device.runtime.throttle import FrameThrottle
+from pocketsight.device.runtime import frame_rate as module
+from pocketsight.device.runtime.frame_rate import FrameThrottle
 from pocketsight.device.tracking.motion import MotionDetector
 from pocketsight.device.vision.image import Image
 

@@ -16,8 +16,8 @@ import pytest
 from pocketsight.device.camera import Camera, Frame
 from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import CameraError, DataError
-from pocketsight.device.runtime import collect as module
-from pocketsight.device.runtime.collect import CaptureResult, capture_images, describe_result, draw_preview
+from pocketsight.device.runtime import dataset_capture as module
+from pocketsight.device.runtime.dataset_capture import CaptureResult, capture_images, describe_result, draw_preview
 from pocketsight.device.vision.image import Image, list_images, read_image
 from tests.device.camera.test_camera import video
 from tests.support.cameras import live_camera
