@@ -44,7 +44,7 @@ def export() -> None:
 @click.option(
     "--max-loss",
     type=click.FloatRange(0, 1),
-    help="Largest allowed loss of AP50 or accuracy. [default: 0.01 AP50, 0.005 accuracy]",
+    help="Largest allowed loss of AP50 or accuracy.  [default: 0.01 AP50, 0.005 accuracy]",
 )
 @click.option("--soft-labels", type=PATH, multiple=True, help="Classifier: the --soft-labels of its training.")
 @click.option("--detector", type=PATH, help="Classifier: the --detector of its training.")

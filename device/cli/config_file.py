@@ -121,8 +121,9 @@ def _validated(field: str, value: Any) -> Any:
     for item in values:
         expected, name = _describe_type(spec), f"{spec.setting} = {_toml_value(item)}"
         if not _has_type(spec, item):
-            is_unquoted = isinstance(item, int | float) and not isinstance(item, bool) and expected.startswith("a string")
-            raise SettingsError(f"{name} must be {expected}{f' in quotes, as {str(item)!r}' if is_unquoted else ''}")
+            is_number = isinstance(item, int | float) and not isinstance(item, bool)
+            hint = f" in quotes, as {str(item)!r}" if is_number and expected.startswith("a string") else ""
+            raise SettingsError(f"{name} must be {expected}{hint}")
         try:
             PARAM_TYPES[spec.kind](spec).convert(item, None, None)
         except click.BadParameter as error:

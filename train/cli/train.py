@@ -123,7 +123,7 @@ def train_detector(data: Path, **options: Any) -> None:
     multiple=True,
     help="CSV with votes: a column `file`, and a column of counts for each class. May be repeated.",
 )
-@click.option("--classes", help="Comma-separated class folders to use. [default: all]")
+@click.option("--classes", help="Comma-separated class folders to use.  [default: all]")
 @click.option(
     "--reject-classes",
     help="Comma-separated folders whose faces are learned but reported as `unsure`; folders named _... always are.",
