@@ -16,9 +16,7 @@ class Recipe:
     samples: int  # length of the training in images, repeats counted, unless `epochs` is given
     batch_size: int  # images in one step
     input_size: tuple[int, int]  # height, width of the network's input, px
-    learning_rate: (
-        float  # the maximum: it rises during `warmup` and decays to 0 by a cosine, unless `lr_decay` is given
-    )
+    learning_rate: float  # the maximum: it rises during `warmup` and decays to 0 by a cosine, unless `lr_decay` is set
     epochs: int = 0  # passes over the training images
     repeats: int = 1  # augmented versions of each image in one pass
     warmup: float = 0.03  # share of the steps

@@ -51,19 +51,16 @@ def benchmark_models(
     imported, startups = measure_startup(paths, threads, delegates)
     times: list[list[list[float]]] = [[] for _ in paths]  # by model, session and round, in ms
     warmups = []
-    for share in frames_per_session(rounds):
+    for session_rounds in frames_per_session(rounds):
         models = [load_model(path, threads=threads, delegate=on) for on, path in zip(delegates, paths, strict=True)]
         with require_stable_delegate(models):
-            session_ms, warm = time_models_interleaved(models, image, share, warmup)
+            session_ms, warm = time_models_interleaved(models, image, session_rounds, warmup)
         warmups.append(warm)
         for sessions, ms in zip(times, session_ms, strict=True):
             sessions.append(ms)
     rows = [
         _model_timing(path, model, startup, ms, times[0])
         for path, model, startup, ms in zip(paths, models, startups, times, strict=True)
-    ]
-    messages = [
-        line for row in rows[1:] if (line := model_verdict(row, rows[0], row["verdict"], row["max_undetected"]))
     ]
     return {
         **report_header("models"),
@@ -73,9 +70,15 @@ def benchmark_models(
         "rounds": rounds,
         "warmup": summarize_warmup(warmups),
         "models": rows,
-        "messages": messages,
+        "messages": _verdicts(rows),
         "operators": [],
     }
+
+
+def _verdicts(rows: Sequence[ModelTiming]) -> list[str]:
+    """A conclusion about each model but the first, where there is one."""
+    lines = (model_verdict(row, rows[0], row["verdict"], row["max_undetected"]) for row in rows[1:])
+    return [line for line in lines if line]
 
 
 def _native_delegate(path: Path) -> str:

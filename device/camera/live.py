@@ -187,8 +187,8 @@ class LiveCamera(Camera):
         freeze = self.freeze_detector
         if freeze.repeats < 3 or freeze.sample == self.accepted_sample:
             return False
-        may_repeat = not self.source.has_sensor_noise or freeze.is_flat()
-        if may_repeat and self._has_fault(FROZEN):  # reopening did not change the image
+        # Reopening did not change the image, and it may be right: then it counts as accepted.
+        if self._has_fault(FROZEN) and (not self.source.has_sensor_noise or freeze.is_flat()):
             self.accepted_sample = freeze.sample
             self._clear_fault("the image is the same after reopening, and is accepted")
             return False

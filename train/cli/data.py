@@ -74,20 +74,16 @@ def check(
 
     Exit status 0: no problems; 3: problems remain; 1: the check failed.
     """
-    from pocketsight.train.console import log_message, progress_bar
+    from pocketsight.train.console import progress_bar
     from pocketsight.train.curation.check import INFO, ISSUE_TYPES, MOVE, RENAME
     from pocketsight.train.curation.check import check as run_check
     from pocketsight.train.curation.console_report import print_check_report, report_as_dict
     from pocketsight.train.curation.fix import fix as fix_issues
-    from pocketsight.train.curation.fix import rename_labels
     from pocketsight.train.curation.html_report import write_check_page
     from pocketsight.train.curation.scan import scan_datasets
 
     if rename:
-        new_names = dict(text.partition("=")[::2] for text in rename)
-        if not all(new_names.values()):
-            raise click.UsageError(f"--rename {rename[0]!r} is not of the form OLD=NEW, such as d=face")
-        log_message(f"renamed labels in {rename_labels(scan_datasets(data), new_names)} files")
+        _rename_labels(data, rename)
     report = run_check(scan_datasets(data), parse_comma_list(labels), min_bytes, min_side, workers, progress_bar)
     write_check_page(report, html)
     fix_result = fix_issues(report) if fix else None
@@ -104,8 +100,20 @@ def check(
     raise SystemExit(status)
 
 
+def _rename_labels(data: Sequence[Path], rename: Sequence[str]) -> None:
+    """Rename labels in the label files. Raises UsageError for a text that is not like OLD=NEW."""
+    from pocketsight.train.console import log_message
+    from pocketsight.train.curation.fix import rename_labels
+    from pocketsight.train.curation.scan import scan_datasets
+
+    new_names = dict(text.partition("=")[::2] for text in rename)
+    if not all(new_names.values()):
+        raise click.UsageError(f"--rename {rename[0]!r} is not of the form OLD=NEW, such as d=face")
+    log_message(f"renamed labels in {rename_labels(scan_datasets(data), new_names)} files")
+
+
 class FractionRange(click.FloatRange):
-    """0 to 1."""
+    """A share, 0 to 1."""
 
     def __init__(self) -> None:
         super().__init__(0, 1)

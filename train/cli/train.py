@@ -159,9 +159,6 @@ def train_classifier(
     from pocketsight.train.training import distillation, finish, prepare
 
     (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
-    facts = prepare.training_provenance([*data, *unlabeled], recipe, train, val)
-    facts |= {"soft_labels": [file.name for file in soft_labels]} if soft_labels else {}
-    facts |= {"teacher": teacher.name} if teacher else {}
     spec = ModelSpec(
         "classifier",
         options["arch"],
@@ -169,7 +166,7 @@ def train_classifier(
         dataset.classes,
         INITIAL_THRESHOLD,
         crop_margin=recipe.crop_margin,
-        training=facts,
+        training=prepare.training_provenance([*data, *unlabeled], recipe, train, val, soft_labels, teacher),
     )
     target_fn = distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
     batches = classification.ClassificationBatches(train, spec, recipe)

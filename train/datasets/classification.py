@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +76,20 @@ def read_classification_dataset(
     if len(reported) < 2:
         raise DataError(f"{source} has {len(reported)} class folder(s) {', '.join(reported)}; it needs at least two")
     votes = {path: counts for file in vote_files for path, counts in read_votes(file, names).items()}
+    splits = _read_splits(trees, names, votes)
+    samples = [sample for split_samples in splits.values() for sample in split_samples]
+    if vote_files and not {sample.path.resolve() for sample in samples} & set(votes):
+        raise DataError(f"{', '.join(map(str, vote_files))} has no votes for the images of {source}")
+    used = {sample.label for sample in samples}
+    if empty := [name for n, name in enumerate(names) if n not in used and name not in known_rejects]:
+        raise DataError(f"{source}: the class folder {empty[0]} has no images")
+    return ClassificationDataset(splits, names)
+
+
+def _read_splits(
+    trees: Sequence[tuple[str, Path]], names: Sequence[str], votes: Mapping[Path, NDArray[np.float64]]
+) -> dict[str, list[ClassificationSample]]:
+    """The samples by split. `trees` are (split, folder of class folders)."""
     splits: dict[str, list[ClassificationSample]] = {}
     for split, tree in trees:
         for folder in list_subfolders(tree):
@@ -84,13 +98,7 @@ def read_classification_dataset(
             splits.setdefault(split, []).extend(
                 _make_sample(path, label, votes.get(path.resolve()), len(names)) for path in list_images(folder)
             )
-    samples = [sample for split_samples in splits.values() for sample in split_samples]
-    if vote_files and not {sample.path.resolve() for sample in samples} & set(votes):
-        raise DataError(f"{', '.join(map(str, vote_files))} has no votes for the images of {source}")
-    used = {sample.label for sample in samples}
-    if empty := [name for n, name in enumerate(names) if n not in used and name not in known_rejects]:
-        raise DataError(f"{source}: the class folder {empty[0]} has no images")
-    return ClassificationDataset(splits, names)
+    return splits
 
 
 def read_unlabeled(folders: Sequence[Path], classes: tuple[str, ...]) -> list[ClassificationSample]:

@@ -26,12 +26,17 @@ MAX_VALIDATION_BYTES = 64_000_000  # the validation images stay in memory
 
 
 def training_provenance(
-    data: Sequence[Path], recipe: Recipe, train: Sequence[Any], val: Sequence[Any]
+    data: Sequence[Path],
+    recipe: Recipe,
+    train: Sequence[Any],
+    val: Sequence[Any],
+    soft_labels: Sequence[Path] = (),
+    teacher: Path | None = None,
 ) -> dict[str, Any]:
     """The entry `training` of the manifest. Warns when there are too few images to hold any out."""
     if train is val:
         log_message("too few images to hold any out: the validation scores are those of training images")
-    return {
+    facts: dict[str, Any] = {
         "data": [path.name for path in data],
         "train_images": len(train),
         "val_images": 0 if train is val else len(val),
@@ -39,6 +44,8 @@ def training_provenance(
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
     }
+    facts |= {"soft_labels": [path.name for path in soft_labels]} if soft_labels else {}
+    return facts | ({"teacher": teacher.name} if teacher else {})
 
 
 def prepare_run_folder(out: Path | None, resume: bool, spec: ModelSpec) -> Path:

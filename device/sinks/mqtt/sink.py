@@ -64,7 +64,8 @@ def open_mqtt(
             raise ServeError("--mqtt-password-file needs a user in the address: mqtt://NAME@HOST/TOPIC")
         read_password(config.password_file)
         if config.password_file.stat().st_mode & 0o004:
-            logger.warning("every user can read %s; protect it: chmod 600 %s", *[config.password_file] * 2)
+            path = config.password_file
+            logger.warning("every user can read %s; protect it: chmod 600 %s", path, path)
     if config.ca_file and not address.tls:
         raise ServeError(f"--mqtt-ca-file is for mqtts:// addresses; {address} is not encrypted")
     context = tls_context(config.ca_file) if address.tls else None
@@ -96,9 +97,7 @@ class MqttSink:
         self._temperature_announced = False
         self._active_fault, self._was_full = "", False
         self._backoff = Backoff(FIRST_DELAY, MAX_DELAY, RETRY_JITTER, STABLE_AFTER)
-        self._backoff.failures = (
-            1  # the first retry of a run waits for the second delay: the broker may be booting, too
-        )
+        self._backoff.failures = 1  # the first retry waits for the second delay: the broker may be booting, too
         self._connected_since = 0.0  # monotonic seconds; 0: not connected
         self._stop = threading.Event()
         self._wake_receiver, self._wake_sender = socket.socketpair()
