@@ -33,14 +33,21 @@ def export() -> None:
 @export.command()
 @click.argument("run", type=PATH)
 @click.option("--calibration-data", type=PATH, multiple=True, help=CALIBRATION_HELP)
-@click.option("--format", "precision", type=click.Choice(PRECISIONS), default="int8", show_default=True)
+@click.option(
+    "--format",
+    "precision",
+    type=click.Choice(PRECISIONS),
+    default="int8",
+    show_default=True,
+    help="Number type of the weights; a Coral needs int8.",
+)
 @click.option(
     "--max-loss",
     type=click.FloatRange(0, 1),
-    help="Largest loss of AP50 or accuracy.  [default: 0.01 AP50, 0.005 accuracy]",
+    help="Largest allowed loss of AP50 or accuracy.  [default: 0.01 AP50, 0.005 accuracy]",
 )
-@click.option("--soft-labels", type=PATH, multiple=True, help="Classifier: the same as for its training.")
-@click.option("--detector", type=PATH, help="Classifier: the same as for its training.")
+@click.option("--soft-labels", type=PATH, multiple=True, help="Classifier: the --soft-labels of its training.")
+@click.option("--detector", type=PATH, help="Classifier: the --detector of its training.")
 @click.option("--threshold-for", "target", metavar="TARGET", help=TARGET_HELP)
 @click.option("--license", "license_name", help="License of the weights, for the manifest.")
 @click.option("--out", type=PATH, help="File to write.  [default: RUN/detector.tflite or RUN/classifier.tflite]")
@@ -176,7 +183,7 @@ def edgetpu(source: Path, allow_cpu: int, out: Path | None) -> None:
         open_count = sum(bool(each.note) for each in support)
         raise ModelError(
             f"the check passed, but {open_count} of {len(support)} operators are uncertain; "
-            f"{edgetpu_compiler.install_hint()}"
+            f"{edgetpu_compiler.missing_compiler_hint()}"
         )
     with console.status(f"compiling {plain}"):
         compiled, report = edgetpu_compiler.compile_model(flatbuffer, plain.stem, program)

@@ -43,7 +43,7 @@ def find_compiler() -> str | None:
     return shutil.which(COMPILER)
 
 
-def install_hint() -> str:
+def missing_compiler_hint() -> str:
     """Where to get the compiler."""
     here = "" if platform.machine() == "x86_64" else f" (this is {platform.machine()})"
     return (

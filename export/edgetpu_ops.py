@@ -108,7 +108,7 @@ def _uncertainty(op: Operator) -> str:
     if op.name.startswith("RESIZE_"):
         return "may run on the CPU, depending on the sizes"
     if op.version > EXPORTED_VERSIONS.get(op.name, op.version):
-        return f"no experience with version {op.version}"
+        return f"version {op.version} is untested"
     return ""
 
 

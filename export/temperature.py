@@ -244,6 +244,6 @@ def _heldout_warnings(spec: ModelSpec, count: int) -> list[str]:
     if held == count:
         return []
     return [
-        f"training held out {held:,} images, but here are {count:,}: if it learned from some of them, the scores "
-        "come out too high; calibrate with the training data"
+        f"training held out {held:,} images, but this data has {count:,}: if some were trained on, the scores "
+        "are too high; calibrate with the training data"
     ]

@@ -127,7 +127,7 @@ def find_holders(paths: Iterable[Path], root: Path = ROOT) -> list[Holder]:
     wanted = {f"/{os.path.relpath(os.path.realpath(path), base)}" for path in paths}
     holders = []
     for process in sorted(root.glob("proc/[0-9]*"), key=lambda path: int(path.name)):
-        if wanted & open_files(process) and (name := read_kernel_file(process / "comm")):
+        if wanted & list_open_files(process) and (name := read_kernel_file(process / "comm")):
             holders.append(Holder(name, int(process.name)))
     return holders
 
@@ -142,7 +142,7 @@ def describe_holders(*paths: Path) -> str:
     return f"in use by {names}" if names else ""
 
 
-def open_files(process: Path) -> set[str]:
+def list_open_files(process: Path) -> set[str]:
     """The files that a process has open; `process` is its folder in /proc. Empty if we may not see them."""
     links = set()
     with suppress(OSError):

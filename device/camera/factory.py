@@ -11,7 +11,7 @@ from pathlib import Path
 from pocketsight.device.camera.base import Camera
 from pocketsight.device.camera.capture_thread import CameraSource
 from pocketsight.device.camera.devices import list_pi_cameras, list_video_devices
-from pocketsight.device.camera.files import open_files
+from pocketsight.device.camera.files import open_file_camera
 from pocketsight.device.camera.live import LiveCamera
 from pocketsight.device.camera.opencv import local_camera_source, network_camera_source
 from pocketsight.device.camera.picamera2 import pi_camera_source
@@ -57,7 +57,7 @@ def _open_source(
         return LiveCamera(live_source, stop, report_fault, reconnect)
     if not Path(source).exists():
         raise CameraError(f"no camera {source!r}; {SOURCE_HELP}")
-    return open_files(Path(source), stop)
+    return open_file_camera(Path(source), stop)
 
 
 def resolve_live_source(source: str, size: tuple[int, int]) -> CameraSource | None:

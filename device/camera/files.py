@@ -17,7 +17,7 @@ from pocketsight.device.vision.image import IMAGE_SUFFIXES, list_images, read_im
 
 
 @contextmanager
-def open_files(path: Path, stop: threading.Event) -> Iterator[Camera]:
+def open_file_camera(path: Path, stop: threading.Event) -> Iterator[Camera]:
     """Open a video, an image or a folder of images. Raises CameraError if `path` holds no frames."""
     if path.is_dir():
         files = list_images(path)

@@ -58,8 +58,8 @@ def _subcommand(name: str) -> click.Command:
     metavar="SOURCE",
     help="Source, as for run.  [default: a 320x240 image with one face, repeated]",
 )
-@click.option("--frames", type=click.IntRange(1), metavar="N", help=f"Frames to count.  [default: {DEFAULT_FRAMES}]")
-@click.option("--duration", type=DurationParam(), help="Count for this long, such as 10min, instead of --frames.")
+@click.option("--frames", type=click.IntRange(1), metavar="N", help=f"Frames to measure.  [default: {DEFAULT_FRAMES}]")
+@click.option("--duration", type=DurationParam(), help="Measure for this long, such as 10min, instead of --frames.")
 @click.option(
     "--warmup",
     type=click.IntRange(0),
@@ -67,9 +67,9 @@ def _subcommand(name: str) -> click.Command:
     help="Frames to leave out at the start of each session.  [default: until the times settle]",
 )
 @click.option("--per-op", is_flag=True, help="Also measure each operator of the models.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, which compare and plot read.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, the input of compare and plot.")
 @config_options(name for name in MODEL_FIELDS if name != "threads")
-@click_option("threads", ThreadCountsParam(), "Threads for each model; several numbers, as 1,2,4, are compared.")
+@click_option("threads", ThreadCountsParam(), "Threads for each model; several numbers, such as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...],
     camera: str,

@@ -60,7 +60,7 @@ def _device_line(device: VideoDevice) -> str:
 def test(source: str, duration: float, resolution: tuple[int, int], out: Path | None, as_json: bool) -> None:
     """Read frames from SOURCE, as for run, and report their rate, age and quality.
 
-    The contact sheet shows frames, among others to check that red and blue are not swapped.
+    The contact sheet shows sample frames; use it to check that red and blue are not swapped.
     """
     from pocketsight.device.camera.diagnose import diagnose_camera
     from pocketsight.device.vision.image import write_png

@@ -20,7 +20,11 @@ from pocketsight.device.cli.options import click_option
     help="Time between two images.  [default: 0.5]",
 )
 @click.option(
-    "--countdown", default=3, metavar="SECONDS", type=click.IntRange(0), help="Time before the first.  [default: 3]"
+    "--countdown",
+    default=3,
+    metavar="SECONDS",
+    type=click.IntRange(0),
+    help="Time before the first image.  [default: 3]",
 )
 @click.option("--show/--no-show", default=None, help="Open a window.  [default: if there is a screen]")
 @click_option("resolution")

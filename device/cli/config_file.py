@@ -121,8 +121,9 @@ def _validated(field: str, value: Any) -> Any:
     for item in values:
         expected, name = _describe_type(spec), f"{spec.setting} = {_toml_value(item)}"
         if not _has_type(spec, item):
-            is_unquoted = isinstance(item, int | float) and not isinstance(item, bool) and expected.startswith("a text")
-            raise SettingsError(f"{name} must be {expected}{f' in quotes, as {str(item)!r}' if is_unquoted else ''}")
+            is_number = isinstance(item, int | float) and not isinstance(item, bool)
+            hint = f" in quotes, as {str(item)!r}" if is_number and expected.startswith("a string") else ""
+            raise SettingsError(f"{name} must be {expected}{hint}")
         try:
             PARAM_TYPES[spec.kind](spec).convert(item, None, None)
         except click.BadParameter as error:
@@ -147,7 +148,7 @@ def _describe_type(spec: OptionSpec) -> str:
         word = "a whole number" if spec.kind == "integer" else "a number"
         word += "" if spec.minimum is None else f" {'above' if spec.min_open else 'from'} {spec.minimum}"
         return word + ("" if spec.maximum is None else f" to {spec.maximum}")
-    return "a text or a list of texts" if spec.multiple else "a text"
+    return "a string or a list of strings" if spec.multiple else "a string"
 
 
 def effective_settings(ctx: click.Context) -> list[Setting]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option(
-    "--macs", is_flag=True, help="Also count multiply-adds and bytes, and compare the time with the roofline."
+    "--macs", is_flag=True, help="Also count multiply-adds and bytes, and compare the time with its lower bound."
 )
 @click.option("--threads", type=THREAD_COUNT, metavar="N", help="Threads for --macs.  [default: the fastest, measured]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

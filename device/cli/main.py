@@ -68,10 +68,10 @@ class CommandGroup(click.Group):
             name = (error.name or "").partition(".")[0]
             if name not in EXTRA_BY_MODULE:
                 raise
-            raise click.ClickException(f"{name} is not installed; get it with: {install_hint(name)}") from error
+            raise click.ClickException(f"{name} is not installed; get it with: {missing_module_hint(name)}") from error
 
 
-def install_hint(module: str) -> str:
+def missing_module_hint(module: str) -> str:
     """The command that installs a module of an extra."""
     return install_command(EXTRA_BY_MODULE[module]) + OTHER_INSTALLS.get(module, "")
 

@@ -30,7 +30,7 @@ class SizeParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not
             return value
         width, _, height = value.partition("x")
         if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-            self.fail(f"{value!r} is not like 640x480", param, ctx)
+            self.fail(f"{value!r} is not a resolution such as 640x480", param, ctx)
         return int(height), int(width)
 
 
@@ -97,7 +97,7 @@ class ByteSizeParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg])b?", value, re.IGNORECASE)
         if not match or not float(match[1]):
-            self.fail(f"{value!r} is not like 500kB, 10MB or 1GB", param, ctx)
+            self.fail(f"{value!r} is not a size such as 500kB, 10MB or 1GB", param, ctx)
         return round(float(match[1]) * {"k": 1e3, "m": 1e6, "g": 1e9}[match[2].lower()])
 
 
@@ -124,7 +124,7 @@ class DurationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)", value)
         if not match or not float(match[1]):
-            self.fail(f"{value!r} is not like 90s, 10min or 1h", param, ctx)
+            self.fail(f"{value!r} is not a duration such as 90s, 10min or 1h", param, ctx)
         return float(match[1]) * {"s": 1, "min": 60, "h": 3600}[match[2]]
 
 
@@ -138,7 +138,7 @@ class ThreadCountsParam(click.ParamType):  # type: ignore[type-arg,unused-ignore
             return value
         words = value.split(",")
         if not all(word.isdecimal() and 1 <= int(word) <= MAX_THREADS for word in words) or len({*words}) < len(words):
-            self.fail(f"{value!r} is not like 2, or 1,2,4: numbers from 1 to {MAX_THREADS}, each once", param, ctx)
+            self.fail(f"{value!r} is not a list such as 1,2,4: numbers from 1 to {MAX_THREADS}, each once", param, ctx)
         return tuple(map(int, words))
 
 

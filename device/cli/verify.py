@@ -25,9 +25,9 @@ from pocketsight.device.inference.shipped import MODELS_DIR
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(models: tuple[Path, ...], threads: int, delegate: str, as_json: bool) -> None:
-    """Check that MODELS compute the same values here as at export, bit by bit.
+    """Check that MODELS give the same results here as at export.
 
-    Each model file carries golden inputs with their outputs. Without MODELS, check the shipped models.
+    A model file contains test inputs and their outputs ("golden inputs"). Without MODELS, check the shipped models.
     """
     paths = models or tuple(sorted(MODELS_DIR.glob("*.tflite")))
     rows = [_verify_model(path, threads, delegate) for path in paths]

@@ -23,7 +23,7 @@ RIBBON_FIX = "switch off, seat both ends of the ribbon, then: rpicam-hello --lis
 HEADLESS_FIX = "pip uninstall opencv-python, pip install opencv-python-headless; it needs no screen"
 VIDEO_GROUP_FIX = "sudo usermod -aG video $USER, then log in again"
 USB_PORT_FIX = "plug it into another USB port, a blue one, with a short cable; then: lsusb"
-DISK_FULL_FIX = "make room: du -xh / | sort -h | tail; and limit the log with --log-max-total"
+DISK_FULL_FIX = "free some space: du -xh / | sort -h | tail; and limit the log with --log-max-total"
 KERNEL_FIX = "put kernel=kernel8.img into /boot/firmware/config.txt and reboot"
 
 # (regular expression for a part of the message, fix); the first match counts.
@@ -42,7 +42,7 @@ KNOWN_ERRORS: tuple[tuple[str, str], ...] = (
         r"No matching distribution found for tflite[-_]runtime",
         f"tflite-runtime does not support this Python; its successor does: {BOARD_FIX}",
     ),
-    (r"externally-managed-environment", "make an environment first: python3 -m venv --system-site-packages .venv"),
+    (r"externally-managed-environment", "create an environment first: python3 -m venv --system-site-packages .venv"),
     # libraries of the system
     (r"libGL\.so\.1: cannot open shared object|libgthread-2\.0\.so\.0: cannot open shared object", HEADLESS_FIX),
     (

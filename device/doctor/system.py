@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pocketsight.device.camera.devices import Holder, open_files
+from pocketsight.device.camera.devices import Holder, list_open_files
 from pocketsight.device.doctor.known_errors import DISK_FULL_FIX, find_fix
 from pocketsight.device.doctor.report import Finding
 from pocketsight.device.system.paths import ROOT
@@ -109,6 +109,6 @@ def _port_holder(number: int, root: Path) -> Holder | None:
     ]
     sockets = {f"socket:[{row[9]}]" for row in rows if row[3] == TCP_LISTEN and row[1].endswith(f":{number:04X}")}
     for process in root.glob("proc/[0-9]*"):
-        if sockets & open_files(process):
+        if sockets & list_open_files(process):
             return Holder(read_kernel_file(process / "comm"), int(process.name))
     return None

@@ -74,7 +74,7 @@ def find_access_problem(
     if can_access(device):
         return None
     if coral.bus == "USB" and not _has_udev_rules(root, *(vendor for vendor, _ in USB_IDS)):
-        return "no udev rule gives it to a group, under both of its names", UDEV_RULE_COMMAND
+        return "no udev rule lets a group use it under both of its USB ids", UDEV_RULE_COMMAND
     group = "plugdev" if coral.bus == "USB" else "apex"
     return "this user may not use it", f"sudo usermod -aG {group} $USER, log in again, and replug it"
 

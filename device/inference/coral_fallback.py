@@ -55,7 +55,7 @@ class FallbackModel:
         self.device, self.verify = device, verify
         self.cpu_infer: InferenceFn = cpu_model.infer if cpu_model else self._raise_no_cpu_model
         self.active_infer = self.cpu_infer
-        self.fallback_reason = "it is not open yet"  # why the CPU runs; "" while the Coral runs
+        self.fallback_reason = "the Coral is not open yet"  # why the CPU runs; "" while the Coral runs
         self.switch_count = 0
         # The interpreter that failed. Releasing it closes the device, which may be slow.
         self.retired: InferenceFn | None = None

@@ -131,7 +131,7 @@ def check_golden(model: Model, path: Path, on_coral: bool = False) -> None:
     if diff.failed:
         where, option = ("on this Coral", " --delegate edgetpu") if on_coral else ("here", "")
         raise ModelError(
-            f"{path} computes something else {where} than where it was exported: {diff.max_steps:.3g} steps apart in "
+            f"{path} gives other results {where} than at export: {diff.max_steps:.3g} steps apart in "
             f"{diff.location}; see: pocketsight verify {path}{option}"
         )
 

@@ -92,7 +92,7 @@ def _parse_version(text: str) -> list[int]:
 def require_task(spec: ModelSpec, task: str | None, path: Path) -> None:
     """Raise ModelError when the model in `path` is for another task; `task` None allows any."""
     if task and spec.task != task:
-        raise ModelError(f"{path} is a {spec.task}, and a {task} is needed here")
+        raise ModelError(f"{path} is a {spec.task}; use a {task}")
 
 
 class TfliteModel:

@@ -129,7 +129,7 @@ def _validate(spec: ModelSpec) -> None:
     if not spec.labels or not all(isinstance(label, str) for label in spec.labels):
         raise ValueError("labels are not names")
     if spec.labels[: len(spec.reported_labels)] != spec.reported_labels or not spec.reported_labels:
-        raise ValueError("labels do not begin with those that are reported")
+        raise ValueError("the labels do not begin with the reported ones")
     if not all(isinstance(n, int) and n > 0 for n in spec.strides):
         raise ValueError(f"strides {spec.strides} are not pixels")
     if not isinstance(spec.edgetpu, dict) or not isinstance(spec.edgetpu.get("outputs", {}), dict):

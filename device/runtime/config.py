@@ -197,7 +197,7 @@ class RunConfig:
         None,
         "path",
         "preview.token_file",
-        "File with the access token of the page; required beyond this machine, created if missing.",
+        "File with the access token of the page; created if missing. Required if other machines can connect.",
         metavar="FILE",
         default_text="",
     )

@@ -115,7 +115,7 @@ def describe_result(result: CaptureResult) -> str:
     """One line: the number of images, their folder, and the command to run next."""
     count = len(result.paths)
     if not count:
-        return "no picture was saved"
+        return "no image was saved"
     images = _count_images(count) if count == result.requested else f"{count} of {_count_images(result.requested)}"
     command = "label" if result.out.name == "images" else "check"
     data = result.out.parent if result.out.parent.name or command == "label" else result.out
@@ -153,7 +153,7 @@ def _make_ui(window: ShowImage | None, keys: ReadKey, status: StatusLine) -> Cap
         countdown = "" if session.paths or wait <= 0 else str(math.ceil(wait))
         if window:
             return window(draw_preview(image, count, "PAUSED" if session.paused else countdown)) or keys()
-        state = "PAUSED" if session.paused else f"first picture in {countdown} s" if countdown else ""
+        state = "PAUSED" if session.paused else f"first image in {countdown} s" if countdown else ""
         status.show("  ".join(filter(None, (count, state, KEY_HELP))))
         return keys()
 
@@ -207,7 +207,7 @@ def _handle_key(session: CaptureSession, key: str) -> None:
         try:
             session.paths.pop().unlink(missing_ok=True)
         except OSError as error:
-            raise DataError(f"the last picture cannot be removed: {error.strerror}") from error
+            raise DataError(f"the last image cannot be removed: {error.strerror}") from error
         session.last_image = None
 
 

@@ -251,5 +251,5 @@ class Run:
 
 def _log_fault(entry: LogEntry) -> None:
     is_news = "duration_s" in entry or entry["event"] == "settings read"
-    after = f" over after {entry['duration_s']:.0f} s" if "duration_s" in entry else ""
+    after = f" ended after {entry['duration_s']:.0f} s" if "duration_s" in entry else ""
     logger.log(logging.INFO if is_news else logging.WARNING, "%s%s: %s", entry["event"], after, entry["detail"])

@@ -43,7 +43,7 @@ def read_token(path: Path) -> tuple[str, bool]:
         token = ""
     if len(token) < MIN_TOKEN_LENGTH or not token.isprintable() or " " in token:
         raise ServeError(
-            f"{path} must hold a token of {MIN_TOKEN_LENGTH} characters or more; remove the file to get a new token"
+            f"{path} must contain a token of {MIN_TOKEN_LENGTH} characters or more; remove the file to get a new token"
         )
     return token, created
 

@@ -20,7 +20,7 @@ from pocketsight.device.web.mjpeg import MjpegBroadcaster
 # Key of the status, name of the metric, help. A metric is left out while its key is missing or None.
 GAUGES = (
     ("uptime_s", "uptime_seconds", "Time since the start of the run."),
-    ("fps", "frames_per_second", "Processed frames a second, recently."),
+    ("fps", "frames_per_second", "Processed frames per second, recent average."),
     ("last_frame_age_s", "last_frame_age_seconds", "Age of the newest frame."),
     ("temperature", "temperature_celsius", "Temperature of the processor."),
     ("throttled", "throttled", "1 while the board throttles itself."),
@@ -87,9 +87,9 @@ def _face_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
         faces[face["label"]] = faces.get(face["label"], 0) + 1
     yield _labeled(GaugeMetricFamily, "faces", "Faces in view.", "label", faces)
     events = _with_prefix("face ", snapshot["counters"])
-    yield _labeled(CounterMetricFamily, "face_events", "Events of faces.", "event", events)
+    yield _labeled(CounterMetricFamily, "face_events", "Face events: appeared, changed or left.", "event", events)
     seconds = _with_prefix("seconds ", snapshot["counters"])
-    yield _labeled(CounterMetricFamily, "face_seconds", "Time of faces in view, added up.", "label", seconds)
+    yield _labeled(CounterMetricFamily, "face_seconds", "Total time of faces in view, in seconds.", "label", seconds)
 
 
 def _fault_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:

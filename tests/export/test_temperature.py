@@ -188,7 +188,7 @@ def test_without_other_faces_nothing_is_promised(faces: tuple[FloatArray, list[C
     ours = [p for p in portraits if p.label < 2]
     spec, lines = fit_calibration(knowing(logits, SPEC), ours, None, by_soft_labels=False)
     assert "threshold_choice" not in spec.training and "is the default" in lines[1]
-    assert f"training held out 400 images, but here are {len(ours)}" in lines[2]
+    assert f"training held out 400 images, but this data has {len(ours)}" in lines[2]
     with pytest.raises(DataError, match="has no reject folder"):
         fit_calibration(knowing(logits, SPEC), ours, "reject_label_rate<=0.1", by_soft_labels=False)
 

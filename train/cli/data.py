@@ -40,8 +40,20 @@ def label(data: Path, labels: str | None) -> None:
 @click.option(
     "--rename", multiple=True, metavar="OLD=NEW", help="Rename the label OLD of boxes to NEW, before the check."
 )
-@click.option("--min-bytes", default=MIN_BYTES, show_default=True, type=click.IntRange(0), help="Smallest image file.")
-@click.option("--min-side", default=MIN_SIDE, show_default=True, type=click.IntRange(1), help="Shortest side, in px.")
+@click.option(
+    "--min-bytes",
+    default=MIN_BYTES,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Smallest allowed image file, in bytes.",
+)
+@click.option(
+    "--min-side",
+    default=MIN_SIDE,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Smallest allowed shorter side, in px.",
+)
 @click.option("--html", type=PATH, default=Path("check.html"), show_default=True, help="Write the report to this file.")
 @click.option("--workers", type=click.IntRange(1), help="Number of processes.  [default: one for each core]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
@@ -96,7 +108,7 @@ def _rename_labels(data: Sequence[Path], rename: Sequence[str]) -> None:
 
     new_names = dict(text.partition("=")[::2] for text in rename)
     if not all(new_names.values()):
-        raise click.UsageError(f"--rename {rename[0]!r} is not like d=face")
+        raise click.UsageError(f"--rename {rename[0]!r} is not of the form OLD=NEW, such as d=face")
     log_message(f"renamed labels in {rename_labels(scan_datasets(data), new_names)} files")
 
 
@@ -143,7 +155,9 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, reassign:
     help="Augment by the recipe of this network.  [default: grid133k or crop71k]",
 )
 @click.option("--count", default=24, show_default=True, type=click.IntRange(1), help="Number of images.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the choice of images.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the random choice of images."
+)
 @click.option(
     "-o", "--out", type=PATH, default=Path("preview.png"), show_default=True, help="Write the sheet to this PNG."
 )

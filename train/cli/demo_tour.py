@@ -115,7 +115,7 @@ def _write_video(path: Path, images: Iterator[Image]) -> None:
 
 def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
     """Draw images, train both models, export, evaluate, run and benchmark them."""
-    _print_heading("2. All steps in small: drawn happy and sad faces")
+    _print_heading("2. All steps on a small scale, with drawn happy and sad faces")
     faces, moods, clip = folder / "faces", folder / "moods", folder / "clip"
     for number, (split, count) in enumerate((("train", 400), ("val", 60), ("test", 60))):
         write_detection_dataset(faces / split, count, seed=number)
@@ -142,7 +142,7 @@ def train_and_run(folder: Path) -> list[tuple[str, str, Path]]:
         ("a detector of drawn faces", detected, detector / "detector.tflite"),
         ("a classifier of drawn faces", f"labeled {labeled} of them", classifier / "classifier.tflite"),
         ("both on a clip", f"{len(logged)} frames logged", video),
-        ("plots and images of the trainings", "curves.png, samples.png, errors.html", detector.parent),
+        ("plots and images of the training runs", "curves.png, samples.png, errors.html", detector.parent),
     ]
 
 

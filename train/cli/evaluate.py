@@ -37,7 +37,11 @@ class OptionWithAlias(click.Option):
 @click.command()
 @click.argument("model", metavar="RUN_OR_MODEL", type=PATH)
 @click.option(
-    "--data", type=PATH, required=True, multiple=True, help="Data as for training; its test split, if there is one."
+    "--data",
+    type=PATH,
+    required=True,
+    multiple=True,
+    help="Data as for training: the test split, or with --threshold-for the val split.",
 )
 @click.option(
     "--min-face-size", default=16.0, show_default=True, help="Detector: ignore faces below this size, px of the frame."

@@ -33,10 +33,12 @@ def _training_options(task: str) -> Callable[[Any], Any]:
     """The options that both commands share. Defaults come from the recipe of the architecture."""
     architectures = list(RECIPES[task])
     out = f"Run folder.  [default: runs/{task}, runs/{task}-2, ...]"
-    weights = (
-        "Initial weights: `shipped`, a run folder or a file; for vgg16 those of VGG16.  "
-        "[default for vgg16: Keras' download]"
-    )
+    weights = "Initial weights: `shipped`, a run folder or a file.  [default: random]"
+    if "vgg16" in RECIPES[task]:
+        weights = (
+            "Initial weights: `shipped`, a run folder or a file; for vgg16 a file with those of VGG16.  "
+            "[default: random; for vgg16 Keras' download]"
+        )
 
     def add(command: Any) -> Any:
         for option in (
@@ -46,12 +48,12 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 help="Processes that prepare images.  [default: cores - 1, at most 8]",
             ),
             click.option("--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: 0]"),
-            click.option("--batch-size", type=click.IntRange(2), help="Images per step."),
+            click.option("--batch-size", type=click.IntRange(2), help="Images per step.  [default: by --arch]"),
             click.option("--epochs", type=click.IntRange(1), help="Passes over the images, instead of --samples."),
             click.option(
                 "--samples",
                 type=click.IntRange(1),
-                help="Length of the training: images to learn from, repeats counted.",
+                help="Length of the training in images, repeats included.  [default: by --arch]",
             ),
             click.option("--resume", is_flag=True, help="Continue the training in --out."),
             click.option("--out", type=PATH, help=out),
@@ -61,7 +63,7 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 type=click.Choice(architectures),
                 default=architectures[0],
                 show_default=True,
-                help="Architecture; its recipe has the defaults of the options below.",
+                help="Architecture; its recipe also sets the defaults of other options.",
             ),
         ):
             command = option(command)
@@ -121,10 +123,10 @@ def train_detector(data: Path, **options: Any) -> None:
     multiple=True,
     help="CSV with votes: a column `file`, and a column of counts for each class. May be repeated.",
 )
-@click.option("--classes", help="Comma list: use only these folders.  [default: all]")
+@click.option("--classes", help="Comma-separated class folders to use.  [default: all]")
 @click.option(
     "--reject-classes",
-    help="Comma list: folders whose faces are learned but reported as `unsure`. Folders named _... are too.",
+    help="Comma-separated folders whose faces are learned but reported as `unsure`; folders named _... always are.",
 )
 @click.option("--detector", type=PATH, help=f"{FACE_DETECTOR_HELP}  [default: the shipped one]")
 @click.option("--teacher", type=PATH, help="Run folder of a larger network of the same classes, for distillation.")

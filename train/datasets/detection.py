@@ -76,7 +76,7 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
     labels: set[str] = set()
     splits = {f.name if f != data else "train": _load_labelme(f, labels) for f in folders}
     if not any(splits.values()):
-        raise DataError(f"{data} has no images; expected images/ and labels/, alone or in train/, val/ and test/")
+        raise DataError(f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/")
     return DetectionDataset(splits, _single_label(labels, data))
 
 

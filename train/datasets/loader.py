@@ -92,7 +92,7 @@ def read_batch(samples: Iterable[Any], read: Callable[[Any], Example]) -> Batch:
         except DataError as error:
             skipped.append(str(error))
     if not examples:
-        first = skipped[0] if skipped else "there are none"
+        first = skipped[0] if skipped else "the data has no images"
         raise DataError(f"none of {len(skipped)} images can be read; {first}")
     return _stack(examples, skipped)
 

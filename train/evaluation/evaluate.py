@@ -201,7 +201,7 @@ def pipeline_report(
     opened = [open_model(path) for path in models]
     for path, model, task in zip(models, opened, ("detector", "classifier"), strict=True):
         if model.spec.task != task:
-            raise ModelError(f"{path} is a {model.spec.task} model; a {task} model is needed here")
+            raise ModelError(f"{path} is a {model.spec.task} model; use a {task} model")
     labels = opened[1].spec.reported_labels
     splits = read_classification_dataset(list(data), [], labels, default_split="test").splits
     split = _first_split(splits, EVALUATION_SPLITS)

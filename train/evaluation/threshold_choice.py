@@ -136,9 +136,9 @@ def _require_enough_images(target: ThresholdTarget, per_hour: float, image_count
         return
     needed = bound * target.fps * 3600 / target.limit if target.limit else float("inf")
     raise DataError(
-        f"--threshold-for {target.text}: {image_count} images cannot prove so low a rate; without a single false "
-        f"positive it could still be {bound * per_hour:,.0f} an hour (95 %). It takes {needed:,.0f} images without "
-        "one, best from the place where the camera will be"
+        f"--threshold-for {target.text}: {image_count} images cannot prove this rate; even without a false "
+        f"positive it could be {bound * per_hour:,.0f} per hour (95 %). Use at least {needed:,.0f} images "
+        "without a false positive, ideally from the place of the camera"
     )
 
 

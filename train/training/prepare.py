@@ -103,7 +103,9 @@ def create_network(spec: ModelSpec, weights: str | None, resume: bool) -> tuple[
         raise DataError(f"no weights of {spec.architecture} are shipped; give a file or a run folder with --weights")
     if architecture.load_pretrained and not (weights and Path(weights).is_dir()):
         if not architecture.load_pretrained(net, Path(weights) if weights else None):
-            log_message("starting without ImageNet weights: Keras cannot download them; give a file with --weights")
+            log_message(
+                "training starts without the ImageNet weights: their download failed; give a file with --weights"
+            )
             return net, spec
     elif weights:
         load_matching_weights(net, _weights_file(spec, weights))

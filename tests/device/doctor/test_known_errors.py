@@ -44,7 +44,7 @@ MESSAGES = {
     "PermissionError: [Errno 13] Permission denied: '/dev/video0'": "usermod -aG video",
     "sqlite3.DatabaseError: database disk image is malformed": "renames it",
     "sqlite3.OperationalError: database is locked": "two programs",
-    "OSError: [Errno 28] No space left on device": "make room",
+    "OSError: [Errno 28] No space left on device": "free some space",
     "OSError: [Errno 30] Read-only file system": "dmesg",
 }
 

@@ -110,7 +110,7 @@ def test_a_coral_that_this_user_may_not_use(tmp_path: Path) -> None:
         },
     )
     half = hardware.check_coral(tmp_path, lambda path: False)
-    assert half and half.message == "Coral on USB, but no udev rule gives it to a group, under both of its names"
+    assert half and half.message == "Coral on USB, but no udev rule lets a group use it under both of its USB ids"
     assert "18d1" in half.fix and "60-coral.rules" in half.fix
     plant(tmp_path, **{"etc/udev/rules.d/60-coral.rules": 'ATTRS{idVendor}=="18d1",GROUP="plugdev"'})
     ruled = hardware.check_coral(tmp_path, lambda path: False)
@@ -203,9 +203,9 @@ def test_a_full_and_a_read_only_disk(tmp_path: Path) -> None:
     begin = 'mount -t tmpfs -o size=64k none "$1"; '
     full = begin + 'head -c 100000 /dev/zero > "$1/zero" 2>/dev/null; '
     for script, message, fix in (
-        (full, "No space left on device", "make room"),
+        (full, "No space left on device", "free some space"),
         (begin + 'mount -o remount,ro "$1"; ', "Read-only file system", "dmesg"),
-        (begin, "only 0.0 GB free", "make room"),
+        (begin, "only 0.0 GB free", "free some space"),
     ):
         command = [*unshare, "sh", "-c", script + 'shift; exec "$@"', "sh", str(disk)]
         ours = [sys.executable, "-c", DOCTOR, "--log-dir", str(disk), "--json"]

@@ -93,7 +93,7 @@ def test_a_compiled_file_of_another_model_is_not_taken_for_this_one(models: Path
     ):
         load_model(models / "detector.tflite", threads=1, delegate="edgetpu")
     shutil.copy(models / "sentiment.tflite", models / "detector.tflite")
-    with pytest.raises(ModelError, match="is a classifier, and a detector is needed"):
+    with pytest.raises(ModelError, match="is a classifier; use a detector"):
         load_model(models / "detector.tflite", "detector", 1)
 
 
@@ -136,7 +136,7 @@ FIELD = [
     (ValueError(""), [], "no Coral is plugged in: plug it into a blue USB port"),
     (ValueError(""), [("USB", "dev")], "/dev does not exist: replug it"),
     (ValueError(""), [("PCIe", "apex")], "/apex does not exist: load its driver: sudo apt install gasket-dkms"),
-    (ValueError(""), [("USB", "proc/1/mem")], "no udev rule gives it to a group"),
+    (ValueError(""), [("USB", "proc/1/mem")], "no udev rule lets a group use it"),
     (ValueError(""), [("USB", "dev/null")], "does not open: end the program that uses it, or replug it"),
 ]
 

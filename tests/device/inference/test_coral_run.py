@@ -173,7 +173,7 @@ def test_bench_does_not_mix_two_machines(models: Path, device: Path, monkeypatch
 def test_a_coral_that_computes_something_else_is_an_error_if_it_was_asked_for(models: Path, device: Path) -> None:
     words = ["run", "--camera", str(EXAMPLE_IMAGE), "--detector", str(models / "detector.tflite"), "--threads", "1"]
     done = CliRunner().invoke(main, [*words, "--delegate", "edgetpu"])  # the stand-in finds no face in any image
-    assert done.exit_code == 1 and "computes something else on this Coral than where it was exported" in done.stderr
+    assert done.exit_code == 1 and "gives other results on this Coral than at export" in done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.endswith("detector.tflite --delegate edgetpu\n")
     said = CliRunner().invoke(main, ["verify", str(models / "detector.tflite"), "--delegate", "edgetpu"])
     assert said.exit_code == 1 and "detector.tflite: FAILED" in said.stdout
@@ -190,14 +190,14 @@ def test_the_cpu_takes_over_from_a_coral_that_computes_otherwise(models: Path, d
             assert step(run) == [1, 1, 1]
             run.housekeeping.edgetpu_monitor.tick(time.monotonic() + 100)
             assert run.housekeeping.edgetpu_monitor.thread
-            run.housekeeping.edgetpu_monitor.thread.join()  # it opens again, and still computes something else
+            run.housekeeping.edgetpu_monitor.thread.join()  # it opens again, and still gives other results
         assert step(run, 1) == [1]
         assert [active_delegate(run.pipeline.detector), active_delegate(run.pipeline.classifier)] == ["cpu", "cpu"]
         run.finish()
     assert len(opened(device)) == 4  # two at the start; then the first of the two fails
     (fault,) = (entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault")
     assert fault["event"] == "edgetpu lost" and fault["active"]
-    assert "computes something else on this Coral" in fault["detail"]
+    assert "gives other results on this Coral" in fault["detail"]
     assert fault["detail"].endswith("the CPU runs detector.tflite")
 
 
@@ -206,7 +206,7 @@ def test_a_compiled_file_alone_must_compute_what_it_says(models: Path, device: P
     path = models / "alone_edgetpu.tflite"
     (golden, *_) = read(models / "detector.tflite")
     path.write_bytes(pack_model_file(flatbuffer, spec, zip_entries([golden])))
-    with pytest.raises(ModelError, match="computes something else on this Coral"):
+    with pytest.raises(ModelError, match="gives other results on this Coral"):
         load_model(path, "detector", 1, verify=True)
     same = golden._replace(outputs={name: b"\x80" * len(data) for name, data in golden.outputs.items()})
     path.write_bytes(pack_model_file(flatbuffer, spec, zip_entries([same])))

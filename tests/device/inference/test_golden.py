@@ -88,11 +88,11 @@ def test_verify_of_what_never_ran_blames_no_interpreter(tmp_path: Path) -> None:
 def test_a_run_refuses_a_model_that_computes_something_else_unless_told(tmp_path: Path) -> None:
     goldens = make_golden_inputs(load_on_cpu(SHIPPED, threads=1).infer, read_model_file(SHIPPED)[1].input_size)
     path = with_golden(tmp_path / "a.tflite", changed(goldens, 40))
-    with pytest.raises(ModelError, match="computes something else here"):
+    with pytest.raises(ModelError, match="gives other results here"):
         load_model(path, threads=1, verify=True)
     assert load_model(path, threads=1).spec.task == "detector"
     words = "run", "--camera", EXAMPLE_IMAGE, "--detector", path, "--threads", 1
-    assert "computes something else here than where it was exported: 40 steps apart" in run(*words, status=1)
+    assert "gives other results here than at export: 40 steps apart" in run(*words, status=1)
     assert "faces: 1 happy" in run(*words, "--no-verify")
 
 

@@ -73,7 +73,7 @@ def test_a_flatbuffer_without_manifest_says_how_to_get_one(tmp_path: Path) -> No
 
 
 def test_a_model_for_another_task_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is a detector, and a classifier is needed"):
+    with pytest.raises(ModelError, match="is a detector; use a classifier"):
         load_on_cpu(write(tmp_path / "m.tflite"), "classifier")
 
 

@@ -199,7 +199,7 @@ def test_the_last_line_names_the_next_step() -> None:
     assert describe_result(CaptureResult("s", Path("my faces/happy"), 1, taken)).endswith(
         "next: pocketsight data check 'my faces'"
     )
-    assert describe_result(CaptureResult("s", Path("data/images"), 1, ())) == "no picture was saved"
+    assert describe_result(CaptureResult("s", Path("data/images"), 1, ())) == "no image was saved"
 
 
 def test_a_black_picture_and_a_frozen_camera_are_told_once(

@@ -82,6 +82,7 @@ def garbage(chance: random.Random) -> bytes:
 def test_garbage_costs_nothing_but_its_own_connection(caplog: pytest.LogCaptureFixture) -> None:
     chance = random.Random(4)
     with looping() as loop:
+        caplog.clear()  # the address of the page, where an earlier test has set the level INFO
         for _ in range(150):
             raw(loop, garbage(chance), 2)
         raw(loop, b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")

@@ -65,7 +65,7 @@ def test_a_token_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "token"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(ServeError, match="must hold a token of 16 characters"):
+    with pytest.raises(ServeError, match="must contain a token of 16 characters"):
         read_token(path)
 
 

@@ -56,7 +56,7 @@ def test_a_label_typed_wrongly_is_put_right(tmp_path: Path, form: str) -> None:
     assert (found, status, facts["labels"]) == (set(), 0, {"face": 4})
     assert read_detection_dataset(data).label == "face"
     done = CliRunner().invoke(main, ["data", "check", str(data), "--rename", "d"])
-    assert done.exit_code == 2 and "is not like d=face" in done.output
+    assert done.exit_code == 2 and "is not of the form OLD=NEW, such as d=face" in done.output
 
 
 def listed(folder: Path, names: list[str], **changes: object) -> Path:

@@ -87,9 +87,7 @@ def test_a_picture_that_went_away_leaves_a_gap(tmp_path: Path) -> None:
     some = planted(tmp_path)
     (tmp_path / "false_high.png").unlink()
     write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "errors.html")
-    assert (
-        '<div class="none">no picture</div>' in sections((tmp_path / "errors.html").read_text())["False positives: 2"]
-    )
+    assert '<div class="none">no image</div>' in sections((tmp_path / "errors.html").read_text())["False positives: 2"]
     with pytest.raises(DataError, match="cannot be written"):
         write_detector_errors(some, evaluate.detector_scores(some, 0.5), "t", tmp_path / "tight.png" / "errors.html")
 

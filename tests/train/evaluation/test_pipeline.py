@@ -134,7 +134,7 @@ def test_whole_photographs_from_the_command_line(tmp_path: Path) -> None:
     ("words", "status", "says"),
     [
         (["pipeline", "--threshold-for", "recall>=0.9"], 2, "for one model"),
-        (["pipeline", "--detector", str(MODELS_DIR / "sentiment.tflite")], 1, "a detector model is needed here"),
+        (["pipeline", "--detector", str(MODELS_DIR / "sentiment.tflite")], 1, "use a detector model"),
         ([str(MODELS_DIR / "detector.tflite"), "--classifier", "x"], 2, "is for: pocketsight evaluate pipeline"),
         ([str(MODELS_DIR / "detector.tflite"), "--detector", "x"], 1, "is a detector itself"),
         (["pipeline"], 1, "has no folder happy, sad"),

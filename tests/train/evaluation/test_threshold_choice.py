@@ -80,10 +80,10 @@ def test_false_positives_are_bounded_by_the_upper_end_of_their_interval() -> Non
 
 def test_too_few_images_cannot_prove_a_low_rate() -> None:
     with pytest.raises(
-        DataError, match=r"99 images cannot .* still be 1,089 an hour \(95 %\). It takes 107,846 images"
+        DataError, match=r"99 images cannot .* could be 1,089 per hour \(95 %\). Use at least 107,846 images"
     ):
         chosen("false_positives_per_hour<=1 at 10 fps", three_faces(empty=99))
-    with pytest.raises(DataError, match="cannot prove so low a rate"):
+    with pytest.raises(DataError, match="cannot prove this rate"):
         chosen("false_positives_per_hour<=0 at 10 fps", three_faces(empty=99))
 
 
