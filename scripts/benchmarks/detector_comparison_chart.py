@@ -57,27 +57,9 @@ def main(result: Path, target: Path, resolution: str, reference: str) -> None:
     for peer, facts in sorted(peers.items(), key=lambda item: _network_ms(item[1]["sizes"][resolution])):
         measured = facts["sizes"][resolution]
         time, accuracy = _network_ms(measured) / unit, measured["accuracy"]["16"]
-        is_ours = peer.startswith("pocketsight")
         low, high = accuracy["ap_ci"]
-        axes.errorbar(
-            time,
-            accuracy["ap"],
-            [[accuracy["ap"] - low], [high - accuracy["ap"]]],
-            fmt="o" if is_ours else "s",
-            color=OUR_COLOR if is_ours else OTHER_COLOR,
-            markersize=8 if is_ours else 5,
-            elinewidth=0.8,
-        )
         name = NAMES.get(peer, peer)
-        axes.annotate(
-            name,
-            (time, accuracy["ap"]),
-            xytext=LABEL_OFFSETS.get(peer, (8, 4)),
-            textcoords="offset points",
-            color=OUR_COLOR if is_ours else OTHER_COLOR,
-            fontweight="bold" if is_ours else "normal",
-            fontsize=9,
-        )
+        _draw_detector(axes, peer, time, accuracy)
         kb = f"{facts['bytes'] / 1000:,.0f} kB" if facts["bytes"] else "-"
         span = f"AP50 {accuracy['ap']:.3f} [{low:.3f}, {high:.3f}]"
         click.echo(f"{name:18} {_network_ms(measured):7.3f} ms  x{time:6.2f}  {span}  {kb}")
@@ -94,6 +76,31 @@ def main(result: Path, target: Path, resolution: str, reference: str) -> None:
     axes.minorticks_off()
     axes.grid(alpha=0.25)
     figure.savefig(target, dpi=110)
+
+
+def _draw_detector(axes: Any, peer: str, time: float, accuracy: dict[str, Any]) -> None:
+    """The mark of a detector with its interval, and its name."""
+    is_ours = peer.startswith("pocketsight")
+    color = OUR_COLOR if is_ours else OTHER_COLOR
+    low, high = accuracy["ap_ci"]
+    axes.errorbar(
+        time,
+        accuracy["ap"],
+        [[accuracy["ap"] - low], [high - accuracy["ap"]]],
+        fmt="o" if is_ours else "s",
+        color=color,
+        markersize=8 if is_ours else 5,
+        elinewidth=0.8,
+    )
+    axes.annotate(
+        NAMES.get(peer, peer),
+        (time, accuracy["ap"]),
+        xytext=LABEL_OFFSETS.get(peer, (8, 4)),
+        textcoords="offset points",
+        color=color,
+        fontweight="bold" if is_ours else "normal",
+        fontsize=9,
+    )
 
 
 def _network_ms(result: dict[str, Any]) -> float:
