@@ -41,7 +41,7 @@ mount -t tmpfs -o size=100k none "$1" && head -c 40000 /dev/zero > "$1/ballast"
 "$2" -c "$3" run --camera synthetic --log-level frames --log "$1/log.jsonl" 2> "$4/errors.txt" & process=$!
 until grep --quiet "disk full" "$4/errors.txt"; do sleep 0.2; done
 rm "$1/ballast"
-until grep --quiet "disk full over" "$4/errors.txt"; do sleep 0.2; done
+until grep --quiet "disk full ended" "$4/errors.txt"; do sleep 0.2; done
 kill $process; wait $process; echo $? > "$4/status"
 cp "$1/log.jsonl" "$4/"
 """
