@@ -25,7 +25,7 @@ from pocketsight.device.vision.image import Image, write_jpeg
 
 # Mean level, 0..255, below which an image is nearly black.
 BLACK_LEVEL = 12
-KEY_HELP = "space pauses, u undoes, q ends"
+KEY_HELP = "space pauses, u deletes the last image, q quits"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What tests of several rooms need: stand-ins, real services to talk to, drawn data."""
+"""Helpers that tests of several folders use: stand-ins, real services to talk to, drawn data."""
 
 from pathlib import Path
 
