@@ -198,6 +198,7 @@ def _train_network(
     from pocketsight.train.datasets.loader import default_worker_count
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import prepare
+    from pocketsight.train.training.options import TrainingOptions
     from pocketsight.train.training.trainer import fit
 
     train, val = splits
@@ -206,6 +207,7 @@ def _train_network(
     folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
     low_res = replace(batches, low_res=True) if recipe.low_res_share else None
     validation = validation_batch(prepare.validation_subset(val, spec), spec)
-    workers = options["workers"] or default_worker_count()
-    fit(net, loss_fn, batches, recipe.repeats * len(train), validation, recipe, folder, workers, low_res, target_fn)
+    fit_options = TrainingOptions(workers=options["workers"] or default_worker_count())
+    image_count = recipe.repeats * len(train)
+    fit(net, loss_fn, batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn)
     return folder

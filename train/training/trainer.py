@@ -19,6 +19,7 @@ from pocketsight.train.recipe import Recipe
 from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, WEIGHTS_FILE
 from pocketsight.train.training.callbacks import WEIGHTS_ENDING, Checkpoint, EpochReporter
 from pocketsight.train.training.distillation import TargetFn
+from pocketsight.train.training.options import TrainingOptions
 
 LossFn = Callable[[Any, Any, Recipe], Any]  # targets, outputs of the network, recipe -> a scalar
 MIN_EPOCH_STEPS = 20
@@ -72,7 +73,7 @@ def fit(
     validation: Batch,
     recipe: Recipe,
     folder: Path,
-    workers: int,
+    options: TrainingOptions,
     low_res_batch_fn: BatchFn | None = None,
     target_fn: TargetFn | None = None,
 ) -> None:
@@ -95,7 +96,7 @@ def fit(
         if source and done < end:
             # Or Keras compiles it for images of any size, and TensorFlow has no upsampling for those.
             trainer.train_function = None
-            loader = BatchLoader(source, workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
+            loader = BatchLoader(source, options.workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
             _fit_epochs(trainer, loader, validation, folder, schedule, (done, end))
             skipped |= loader.skipped
     if trainer.optimizer.use_ema:

@@ -13,6 +13,7 @@ from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
 from pocketsight.train.run_folder import WEIGHTS_FILE
 from pocketsight.train.training import callbacks
+from pocketsight.train.training.options import TrainingOptions
 from pocketsight.train.training.trainer import fit
 from tests.support.images import broken_batch, toy_batch
 
@@ -36,7 +37,7 @@ def train(folder: Path, draw: BatchFn = toy_batch, early: BatchFn | None = None,
     folder.mkdir(exist_ok=True)
     pixels = keras.Input((4,))
     net = keras.Model(pixels, keras.layers.Dense(1)(pixels))
-    fit(net, squared, draw, 160, toy_batch(1000), recipe, folder, 1, early)
+    fit(net, squared, draw, 160, toy_batch(1000), recipe, folder, TrainingOptions(workers=1), early)
     return net.get_weights()
 
 
