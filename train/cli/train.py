@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.cli.options import PATH, parse_comma_list
 from pocketsight.train.recipe import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from pocketsight.train.training.distribution import Cluster
 
 FACE_DETECTOR_HELP = "Detector that finds the face in each image, so that it is cropped as on the board."
 ALIASES = {"sentiment": "classifier"}  # hidden: the word of the two tutorials
@@ -85,6 +88,7 @@ def train_detector(data: Path, **options: Any) -> None:
     from pocketsight.train.console import log_message
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import finish, prepare
+    from pocketsight.train.training.distribution import joined_cluster
 
     name = options["arch"]
     architecture = ARCHITECTURES["detector"][name]
@@ -105,8 +109,10 @@ def train_detector(data: Path, **options: Any) -> None:
         training=prepare.training_provenance([data], recipe, train, val),
     )
     batches = detection.DetectionBatches(train, spec, recipe)
-    folder = _train_network(spec, batches, detection.validation_batch, (train, val), recipe, options)
-    finish.finish_detector(folder, batches, val)
+    with joined_cluster(spec) as cluster:
+        folder = _train_network(spec, batches, detection.validation_batch, (train, val), recipe, options, cluster)
+    if cluster.is_writer:
+        finish.finish_detector(folder, batches, val)
 
 
 @train.command("classifier")
@@ -157,6 +163,7 @@ def train_classifier(
 
     from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
     from pocketsight.train.training import distillation, finish, prepare
+    from pocketsight.train.training.distribution import joined_cluster
 
     (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
     spec = ModelSpec(
@@ -168,10 +175,14 @@ def train_classifier(
         crop_margin=recipe.crop_margin,
         training=prepare.training_provenance([*data, *unlabeled], recipe, train, val, soft_labels, teacher),
     )
-    target_fn = distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
-    batches = classification.ClassificationBatches(train, spec, recipe)
-    folder = _train_network(spec, batches, classification.validation_batch, (train, val), recipe, options, target_fn)
-    finish.finish_classifier(folder, batches, val)
+    batches, read = classification.ClassificationBatches(train, spec, recipe), classification.validation_batch
+    with joined_cluster(spec) as cluster:
+        targets = (
+            distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
+        )
+        folder = _train_network(spec, batches, read, (train, val), recipe, options, cluster, targets)
+    if cluster.is_writer:
+        finish.finish_classifier(folder, batches, val)
 
 
 def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
@@ -192,9 +203,13 @@ def _train_network(
     splits: Sequence[Any],
     recipe: Recipe,
     options: dict[str, Any],
+    cluster: Cluster,
     target_fn: Any = None,
 ) -> Path:
-    """Train the network of a spec on `batches`, and return the run folder. `splits` are the training and validation."""
+    """Train the network of a spec on `batches`, and return the run folder. `splits` are the training and validation.
+
+    Only the writer of the cluster has a run folder.
+    """
     from pocketsight.train.datasets.loader import default_worker_count
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import prepare
@@ -204,10 +219,11 @@ def _train_network(
     train, val = splits
     net, spec = prepare.create_network(spec, options["weights"], options["resume"])
     loss_fn = ARCHITECTURES[spec.task][spec.architecture].loss
-    folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+    folder = prepare.prepare_run_folder(options["out"], options["resume"], spec) if cluster.is_writer else Path()
+    batches = replace(batches, rows=cluster.rows(recipe.batch_size))
     low_res = replace(batches, low_res=True) if recipe.low_res_share else None
     validation = validation_batch(prepare.validation_subset(val, spec), spec)
-    fit_options = TrainingOptions(workers=options["workers"] or default_worker_count())
+    fit_options = TrainingOptions(options["workers"] or default_worker_count(), cluster)
     image_count = recipe.repeats * len(train)
     fit(net, loss_fn, batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn)
     return folder

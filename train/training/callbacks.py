@@ -13,6 +13,7 @@ from pocketsight.train.console import log_message
 from pocketsight.train.datasets.loader import BatchLoader
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, HISTORY_FILE
+from pocketsight.train.training.distribution import not_distributed
 
 WEIGHTS_ENDING = ".weights.h5"  # Keras chooses the format by it
 
@@ -30,7 +31,7 @@ class Checkpoint(keras.callbacks.Callback):
             if not epoch:
                 history.write("epoch,loss,val_loss\n")
             history.write(f"{epoch},{logs.get('loss', 0)},{logs.get('val_loss', 0)}\n")
-        with atomic_path(self.folder / CHECKPOINT_FILE, WEIGHTS_ENDING) as part:
+        with not_distributed(), atomic_path(self.folder / CHECKPOINT_FILE, WEIGHTS_ENDING) as part:
             self.model.save_weights(part)
         atomic_write(self.folder / CHECKPOINT_STATE_FILE, json.dumps({"epochs": epoch + 1}))
 

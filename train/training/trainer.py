@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pocketsight.device.errors import DataError
@@ -19,6 +20,7 @@ from pocketsight.train.recipe import Recipe
 from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, WEIGHTS_FILE
 from pocketsight.train.training.callbacks import WEIGHTS_ENDING, Checkpoint, EpochReporter
 from pocketsight.train.training.distillation import TargetFn
+from pocketsight.train.training.distribution import Cluster, not_distributed
 from pocketsight.train.training.options import TrainingOptions
 
 LossFn = Callable[[Any, Any, Recipe], Any]  # targets, outputs of the network, recipe -> a scalar
@@ -88,50 +90,52 @@ def fit(
         log_message(f"skipped: {line}")
     compile_trainer(trainer, net, recipe, schedule.steps, schedule.epoch_steps)
     skipped = dict.fromkeys(validation.skipped)
+    cluster = options.cluster
+    images, targets = cluster.shard(validation, recipe.batch_size)
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
         # Keras' fit ends by averaging the weights. That is for the very end, so each part begins at the checkpoint.
-        done = _restore_checkpoint(trainer, folder)
-        if done >= schedule.epochs and (folder / WEIGHTS_FILE).exists():
-            return
+        done = _restore_checkpoint(trainer, folder, cluster)
         if source and done < end:
             # Or Keras compiles it for images of any size, and TensorFlow has no upsampling for those.
             trainer.train_function = None
             loader = BatchLoader(source, options.workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
-            _fit_epochs(trainer, loader, validation, folder, schedule, (done, end))
+            _fit_epochs(trainer, loader, (images, targets), folder, schedule, (done, end), cluster)
             skipped |= loader.skipped
     if trainer.optimizer.use_ema:
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
     if skipped:
         log_message(f"{len(skipped)} images were skipped")
-    with atomic_path(folder / WEIGHTS_FILE, WEIGHTS_ENDING) as part:
-        net.save_weights(part)
+    if cluster.is_writer:
+        with not_distributed(), atomic_path(folder / WEIGHTS_FILE, WEIGHTS_ENDING) as part:
+            net.save_weights(part)
 
 
 def _fit_epochs(
     trainer: Trainer,
     loader: BatchLoader,
-    validation: Batch,
+    validation: tuple[Any, Any],
     folder: Path,
     schedule: Schedule,
     epochs: tuple[int, int],
+    cluster: Cluster,
 ) -> None:
     """Train from the first of `epochs` up to the second. Raises the loader's own error where Keras wraps it."""
     begin, end = epochs
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not cluster.is_writer) as progress:
         task = progress.add_task("training", total=schedule.steps, completed=begin * schedule.epoch_steps)
         try:
             trainer.fit(
                 iter(loader),
-                validation_data=(validation.images, validation.targets),
-                validation_batch_size=trainer.recipe.batch_size,
+                validation_data=validation,
+                validation_batch_size=len(cluster.rows(trainer.recipe.batch_size)),
                 steps_per_epoch=schedule.epoch_steps,
                 epochs=end,
                 initial_epoch=begin,
                 shuffle=False,
                 verbose=0,
                 callbacks=[
-                    Checkpoint(folder),
+                    *([Checkpoint(folder)] if cluster.is_writer else []),
                     EpochReporter(loader, schedule.epochs, lambda: progress.advance(task)),
                 ],
             )
@@ -179,10 +183,18 @@ def _adamw(recipe: Recipe, steps: int) -> Any:
     return optimizer
 
 
-def _restore_checkpoint(trainer: keras.Model, folder: Path) -> int:
-    """Load the checkpoint, if there is one. Returns the number of epochs that it has seen."""
+def _restore_checkpoint(trainer: keras.Model, folder: Path, cluster: Cluster) -> int:
+    """Load the checkpoint, if there is one, in process 0 and from there in all. Returns the number of its epochs."""
     state = folder / CHECKPOINT_STATE_FILE
-    if not state.exists():
-        return 0
-    trainer.load_weights(folder / CHECKPOINT_FILE)
-    return int(json.loads(state.read_text())["epochs"])
+    done = 0
+    if cluster.is_writer and state.exists():
+        with not_distributed():
+            trainer.load_weights(folder / CHECKPOINT_FILE)
+        done = int(json.loads(state.read_text())["epochs"])
+    done = int(cluster.broadcast(np.array(done)))
+    variables = trainer.variables + trainer.optimizer.variables
+    if done and cluster.devices > 1:
+        values = cluster.broadcast([np.asarray(variable.value) for variable in variables])
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    return done
