@@ -18,7 +18,7 @@ from pocketsight.device.vision.box_encoding import encode, encode_single
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.device.vision.letterbox import letterbox
-from pocketsight.train.datasets.augmentation import build_augmentation, random_crop
+from pocketsight.train.datasets.augmentation import build_augmentation, random_crop, seed_augmentation
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size
 from pocketsight.train.datasets.formats.coco import coco_split, read_coco
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
@@ -169,6 +169,7 @@ class DetectionBatches:
     spec: ModelSpec
     recipe: Recipe
     low_res: bool = False  # half the height and width, for the first part of a training
+    rows: range | None = None  # of each batch; None: all. Other processes make the others
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -227,11 +228,10 @@ class DetectionBatches:
         return self.augmentation(image=image)["image"], boxes, ignore
 
     def __call__(self, step: int) -> Batch:
-        rng = np.random.default_rng([self.recipe.seed, step])
-        self.augmentation.set_random_seed(int(rng.integers(2**31)))
         positives, negatives = self.positives_and_negatives
 
-        def draw() -> Example:
+        def draw(rng: np.random.Generator) -> Example:
+            seed_augmentation(self.augmentation, rng)
             if negatives and rng.random() < self.recipe.negative_share:
                 sample = negatives[rng.integers(len(negatives))]
             else:
@@ -239,7 +239,7 @@ class DetectionBatches:
             image, boxes, ignore = self.augment(sample, rng)
             return image, encode_target(boxes, ignore, self.image_size, self.spec)
 
-        return fill_batch(draw, self.recipe.batch_size)
+        return fill_batch(draw, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
 
 
 def validation_batch(samples: list[DetectionSample], spec: ModelSpec) -> Batch:
