@@ -11,6 +11,7 @@ import click
 
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.cli.options import PATH, parse_comma_list
+from pocketsight.train.cli.recipe_option import parse_settings
 from pocketsight.train.recipe import RECIPES, Recipe
 
 FACE_DETECTOR_HELP = "Detector that finds the face in each image, so that it is cropped as on the board."
@@ -54,6 +55,13 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 "--samples",
                 type=click.IntRange(1),
                 help="Length of the training in images, repeats included.  [default: by --arch]",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Another value of a hyperparameter of the recipe. May be repeated.",
             ),
             click.option("--resume", is_flag=True, help="Continue the training in --out."),
             click.option("--out", type=PATH, help=out),
@@ -181,7 +189,8 @@ def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -
         if "epochs" in given:
             raise click.UsageError("--samples and --epochs both set the length; give one of them")
         given |= {"epochs": 0, "repeats": 1}
-    recipe: Recipe = replace(RECIPES[task][options["arch"]], **given)
+    recipe: Recipe = RECIPES[task][options["arch"]]
+    recipe = replace(recipe, **(parse_settings(options["settings"], recipe) | given))
     return replace(recipe, samples=recipe.epochs * recipe.repeats * image_count) if recipe.epochs else recipe
 
 
