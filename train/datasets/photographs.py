@@ -1,6 +1,6 @@
 """Augmentation: an image as an old, printed or badly scanned photograph.
 
-Each step is a table or one pass of OpenCV over bytes. So it costs little beside the random window and the JPEG.
+Each step is a table or one pass of OpenCV over bytes. So it costs little compared with the random window and the JPEG.
 """
 
 from __future__ import annotations
