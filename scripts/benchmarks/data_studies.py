@@ -2,7 +2,7 @@
 
     python scripts/benchmarks/data_studies.py curve FACES.json TEST.json OUT      # AP50 against the number of images
     python scripts/benchmarks/data_studies.py leave-out FACES.json OUT --source NAME   # train without it, score on it
-    python scripts/benchmarks/data_studies.py folds FACES.json OUT --fold A,B --fold C   # the mean of the left-out sources
+    python scripts/benchmarks/data_studies.py folds FACES.json OUT --fold A,B --fold C   # mean of left-out sources
     python scripts/benchmarks/data_studies.py label-agreement FOLDER VOTES.csv    # how often voters agree with labels
 
 Every training has the same length, so that only the data differ. Run an interrupted command again to continue it.

@@ -1,6 +1,6 @@
 """Augmentation: an image as an old, printed or badly scanned photograph.
 
-Each step is a table or one pass of OpenCV over bytes. So it costs little compared with the random window and the JPEG.
+Each step is a table or a pass of OpenCV over bytes. One image takes about as long as the other augmentation.
 """
 
 from __future__ import annotations
