@@ -17,16 +17,18 @@ from pocketsight.device.vision.box_encoding import encode, encode_single
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.device.vision.letterbox import letterbox
+from pocketsight.train.console import log_unread_images
 from pocketsight.train.datasets.augmentation import build_augmentation, random_crop, seed_augmentation
-from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size
-from pocketsight.train.datasets.formats.coco import coco_split, read_coco
+from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size, require_boxes
+from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
+from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.layout import index_by_label_name
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
 from pocketsight.train.datasets.mosaic import mosaic
 from pocketsight.train.datasets.photographs import old_photograph
 from pocketsight.train.datasets.sampling import sampling_weights
-from pocketsight.train.datasets.splits import SPLITS
+from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import Recipe
 
 NO_BOXES = np.empty((0, 4), np.float32)
@@ -50,7 +52,10 @@ class DetectionSample:
         image = read_image(self.path)
         if self.size and image.shape[:2] != self.size:
             actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
-            raise DataError(f"{self.path} is {actual}, but its labels are for {labeled}; was it resized or rotated?")
+            raise DataError(
+                f"{self.path} is {actual}, but its labels are for {labeled}; was it resized, or "
+                "rotated? `pocketsight data import` puts sizes before an EXIF rotation right"
+            )
         return image
 
 
@@ -72,13 +77,18 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
         return DetectionDataset({coco_split(data): samples}, label)
     if not data.is_dir():
         raise DataError(f"{data} is neither a folder nor a COCO .json file")
-    folders = [data / split for split in SPLITS if (data / split / "images").is_dir()]
+    folders = [(split, folder) for split, folder in list_split_folders(data) if (folder / "images").is_dir()]
     if not folders and (data / "images").is_dir():
-        folders = [data]
+        folders = [("train", data)]
     labels: set[str] = set()
-    splits = {f.name if f != data else "train": _load_labelme(f, labels) for f in folders}
+    splits: dict[str, list[DetectionSample]] = {}
+    for split, folder in folders:
+        splits.setdefault(split, []).extend(_load_labelme(folder, labels))
     if not any(splits.values()):
-        raise DataError(f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/")
+        raise DataError(
+            f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
+            f"{import_hint(data)}"
+        )
     return DetectionDataset(splits, _single_label(labels, data))
 
 
@@ -90,18 +100,19 @@ def _single_label(labels: set[str], data: Path) -> str:
 
 
 def _load_coco(path: Path) -> tuple[list[DetectionSample], str]:
-    images = read_coco(path, path.parent)
+    images = read_own_coco(path)
     if not images:
         raise DataError(f"{path} lists no images")
     for image in images:
         if not image.path.is_file():
-            raise DataError(f"{path} lists {image.path}, which does not exist")
+            raise DataError(f"{path} lists {image.path}, which does not exist{import_images_hint(path)}")
     label = _single_label({annotation.label for image in images for annotation in image.annotations}, path)
     return [_to_sample(image) for image in images], label
 
 
 def _to_sample(image: AnnotatedImage) -> DetectionSample:
     """Raises DataError when a box is empty or outside its image."""
+    require_boxes(image.annotations)
     size = image.size or read_upright_size(image.path)
     boxes, ignore = (
         np.array([_clip_box(annotation, size) for annotation in annotations], np.float32).reshape(-1, 4)
@@ -123,6 +134,8 @@ def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
 
     The labels of the boxes are added to `labels`.
     """
+    require_no_inner_splits(folder / "images")
+    log_unread_images(folder / "images")
     paths = index_by_label_name(list_images(folder / "images"), folder / "images")
     samples = {
         name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=_default_source(path))
