@@ -24,6 +24,7 @@ from pocketsight.device.errors import DataError, PocketsightError
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.console import log_message, logger
 from pocketsight.train.datasets.loader import Batch
+from pocketsight.train.gpu import list_gpus
 from pocketsight.train.keras_backend import keras
 
 ADDRESS, COUNT, RANK = (f"KERAS_DISTRIBUTION_{name}" for name in ("JOB_ADDRESSES", "NUM_PROCESSES", "PROCESS_ID"))
@@ -90,7 +91,7 @@ def joined_cluster(spec: ModelSpec) -> Iterator[Cluster]:
     if keras.backend.backend() != "jax":
         if processes:
             raise DataError("several processes train together only on JAX: set KERAS_BACKEND=jax, or start one process")
-        if (count := _count_gpus()) > 1:
+        if (count := len(list_gpus())) > 1:
             log_message(f"1 of {count} GPUs is used; KERAS_BACKEND=jax uses all")
         yield Cluster()
         return
@@ -123,17 +124,6 @@ def _find_processes() -> tuple[str | None, int | None, int | None] | None:
     if not address.rpartition(":")[2].isdigit() or not count.isdigit() or rank not in map(str, range(int(count))):
         raise DataError(f"several processes need {ADDRESS}=HOST:PORT of process 0, {COUNT}=N, and {RANK}=0 to N-1")
     return address, int(count), int(rank)
-
-
-def _count_gpus() -> int:
-    """Number of GPUs that TensorFlow or PyTorch sees."""
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return len(tf.config.list_physical_devices("GPU"))
-    import torch
-
-    return int(torch.cuda.device_count())
 
 
 def _connect(address: str | None, count: int | None, rank: int | None) -> None:
@@ -197,22 +187,18 @@ def _end_process(error: BaseException) -> None:
     """
     import jax
 
-    chain = {error: None}  # with averaged weights, Keras on JAX hides a failed step in a TypeError
-    while (earlier := error.__cause__ or error.__context__) and earlier not in chain:
-        chain[error := earlier] = None
-    lost = next((link for link in chain if isinstance(link, jax.errors.JaxRuntimeError)), None)
-    first = next(iter(chain))
-    if isinstance(first, PocketsightError):
-        print(f"Error: {first}", file=sys.stderr, flush=True)
-    elif lost:
-        reason = str(lost).splitlines()[0]
-        print(
-            f"Error: the connection to another process broke ({reason}); start all again with --resume",
-            file=sys.stderr,
-            flush=True,
-        )
-    elif not isinstance(first, KeyboardInterrupt):
-        traceback.print_exception(first)
+    chain = [error]  # with averaged weights, Keras on JAX hides a failed step in a TypeError
+    while (earlier := chain[-1].__cause__ or chain[-1].__context__) and earlier not in chain:
+        chain.append(earlier)
+    failed_steps = [str(link).splitlines()[0] for link in chain if isinstance(link, jax.errors.JaxRuntimeError)]
+    if isinstance(error, PocketsightError):
+        print(f"Error: {error}", file=sys.stderr)
+    elif failed_steps:
+        print(f"Error: {failed_steps[0]}; if another process ended, start all with --resume", file=sys.stderr)
+    elif not isinstance(error, KeyboardInterrupt):
+        traceback.print_exception(error)
     for worker in multiprocessing.active_children():
         worker.kill()
-    os._exit(INTERRUPTED if isinstance(first, KeyboardInterrupt) else 1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,12 +16,14 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_path
 from pocketsight.train.console import console, log_message
 from pocketsight.train.datasets.loader import Batch, BatchFn, BatchLoader
+from pocketsight.train.gpu import list_gpus
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import Recipe
 from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, WEIGHTS_FILE
 from pocketsight.train.training.callbacks import WEIGHTS_ENDING, Checkpoint, EpochReporter
 from pocketsight.train.training.distillation import TargetFn
 from pocketsight.train.training.distribution import Cluster, not_distributed
+from pocketsight.train.training.memory import MAX_UNREHEARSED_BATCH, explain_memory_errors, rehearse_step
 from pocketsight.train.training.options import TrainingOptions
 
 LossFn = Callable[[Any, Any, Recipe], Any]  # targets, outputs of the network, recipe -> a scalar
@@ -88,10 +91,12 @@ def fit(
     schedule = plan_schedule(recipe, sample_count, low_res_batch_fn is not None)
     for line in validation.skipped:
         log_message(f"skipped: {line}")
-    compile_trainer(trainer, net, recipe, schedule.steps, schedule.epoch_steps)
+    compile_trainer(trainer, net, recipe, schedule.steps, schedule.epoch_steps, options.xla)
     skipped = dict.fromkeys(validation.skipped)
     cluster = options.cluster
-    images, targets = cluster.shard(validation, recipe.batch_size)
+    shard = cluster.shard(validation, recipe.batch_size)
+    if low_res_batch_fn and recipe.batch_size > MAX_UNREHEARSED_BATCH and cluster.processes == 1 and list_gpus():
+        rehearse_step(trainer, batch_fn(0), folder)
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
         # Keras' fit ends by averaging the weights. That is for the very end, so each part begins at the checkpoint.
         done = _restore_checkpoint(trainer, folder, cluster)
@@ -99,10 +104,10 @@ def fit(
             # Or Keras compiles it for images of any size, and TensorFlow has no upsampling for those.
             trainer.train_function = None
             loader = BatchLoader(source, options.workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
-            _fit_epochs(trainer, loader, (images, targets), folder, schedule, (done, end), cluster)
+            with explain_memory_errors(trainer, batch_fn, folder) if cluster.processes == 1 else nullcontext():
+                _fit_epochs(trainer, loader, shard, folder, schedule, (done, end), cluster)
             skipped |= loader.skipped
-    if trainer.optimizer.use_ema:
-        trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
+    trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
     if skipped:
         log_message(f"{len(skipped)} images were skipped")
     if cluster.is_writer:
@@ -150,10 +155,14 @@ def _fit_epochs(
             raise
 
 
-def compile_trainer(trainer: keras.Model, net: keras.Model, recipe: Recipe, steps: int, epoch_steps: int) -> None:
+def compile_trainer(
+    trainer: keras.Model, net: keras.Model, recipe: Recipe, steps: int, epoch_steps: int, xla: bool | None = None
+) -> None:
     """Give the trainer its optimizer: AdamW with warm-up, a cosine schedule and an average of the weights.
 
-    With `lr_decay` in the recipe: Keras' default Adam, and a learning rate that falls as 1 / (1 + c * epoch).
+    With `lr_decay` in the recipe: Keras' default Adam, and a learning rate that falls as 1 / (1 + c * epoch). Keras
+    scales the loss if the network computes in float16. `xla`: compile the step; None: on JAX, which is 60 times slower
+    without it, and for TensorFlow on a GPU.
     """
     if recipe.lr_decay:
         schedule = keras.optimizers.schedules.InverseTimeDecay(
@@ -162,9 +171,8 @@ def compile_trainer(trainer: keras.Model, net: keras.Model, recipe: Recipe, step
         optimizer = keras.optimizers.Adam(schedule)
     else:
         optimizer = _adamw(recipe, steps)
-    # JAX without compilation runs each operation by itself, 60 times slower.
-    trainer.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
-    optimizer.build(net.trainable_variables)
+    trainer.compile(optimizer=optimizer, jit_compile="auto" if xla is None else xla)
+    trainer.optimizer.build(net.trainable_variables)
 
 
 def _adamw(recipe: Recipe, steps: int) -> Any:
@@ -188,12 +196,15 @@ def _restore_checkpoint(trainer: keras.Model, folder: Path, cluster: Cluster) ->
     state = folder / CHECKPOINT_STATE_FILE
     done = 0
     if cluster.is_writer and state.exists():
-        with not_distributed():
-            trainer.load_weights(folder / CHECKPOINT_FILE)
+        try:
+            with not_distributed():
+                trainer.load_weights(folder / CHECKPOINT_FILE)
+        except (ValueError, KeyError) as error:  # float16 has the scale of the loss in its checkpoints
+            raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
         done = int(json.loads(state.read_text())["epochs"])
     done = int(cluster.broadcast(np.array(done)))
-    variables = trainer.variables + trainer.optimizer.variables
     if done and cluster.devices > 1:
+        variables = trainer.variables + trainer.optimizer.variables
         values = cluster.broadcast([np.asarray(variable.value) for variable in variables])
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
