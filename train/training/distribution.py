@@ -131,6 +131,7 @@ def _connect(address: str | None, count: int | None, rank: int | None) -> None:
     import jax
 
     log_message(f"waits up to {START_TIMEOUT_S} s for the other processes")
+    jax.config.update("jax_enable_preemption_service", False)  # or SIGTERM, as of scancel, would not end the process
     jax.distributed.initialize(
         address,
         count,
@@ -164,9 +165,10 @@ def _distribute(batch_size: int) -> Cluster:
         )
     if not cluster.is_writer:
         logger.setLevel(logging.WARNING)
+    processes = f"{cluster.processes} process{'es' * (cluster.processes > 1)}"
     log_message(
-        f"{cluster.devices} devices in {cluster.processes} processes: each takes {batch_size // cluster.devices} "
-        f"images of a batch of {batch_size}"
+        f"{cluster.devices} devices in {processes}: each takes {batch_size // cluster.devices} images of a batch of "
+        f"{batch_size}"
     )
     # The feed is split already: with `auto_shard_dataset` Keras refuses it.
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))

@@ -100,6 +100,8 @@ def fit(
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
         # Keras' fit ends by averaging the weights. That is for the very end, so each part begins at the checkpoint.
         done = _restore_checkpoint(trainer, folder, cluster)
+        if done >= schedule.epochs and (folder / WEIGHTS_FILE).exists():
+            return
         if source and done < end:
             # Or Keras compiles it for images of any size, and TensorFlow has no upsampling for those.
             trainer.train_function = None
