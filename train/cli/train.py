@@ -11,7 +11,9 @@ import click
 
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.cli.options import PATH, parse_comma_list
+from pocketsight.train.cli.recipe_option import parse_settings
 from pocketsight.train.recipe import RECIPES, Recipe
+from pocketsight.train.training.options import PRECISIONS
 
 FACE_DETECTOR_HELP = "Detector that finds the face in each image, so that it is cropped as on the board."
 ALIASES = {"sentiment": "classifier"}  # hidden: the word of the two tutorials
@@ -56,6 +58,24 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 type=click.IntRange(1),
                 help="Processes that prepare images.  [default: cores - 1, at most 8]",
             ),
+            click.option(
+                "--precision",
+                type=click.Choice(PRECISIONS),
+                default="auto",
+                show_default=True,
+                help="Type of the computation; auto: float32 on a CPU, a short type on an NVIDIA GPU that has it.",
+            ),
+            click.option(
+                "--xla/--no-xla",
+                default=None,
+                help="Compile the step with XLA.  [default: on a GPU with TensorFlow, and always with JAX]",
+            ),
+            click.option(
+                "--gpu-memory-limit",
+                type=click.IntRange(256),
+                metavar="MB",
+                help="Largest memory to take on each GPU.  [default: as needed]",
+            ),
             click.option("--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: 0]"),
             click.option("--batch-size", type=click.IntRange(2), help="Images per step.  [default: by --arch]"),
             click.option("--epochs", type=click.IntRange(1), help="Passes over the images, instead of --samples."),
@@ -63,11 +83,6 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 "--samples",
                 type=click.IntRange(1),
                 help="Length of the training in images, repeats included.  [default: by --arch]",
-            ),
-            click.option(
-                "--learning-rate",
-                type=click.FloatRange(0, min_open=True),
-                help="Maximum learning rate; may change when a training is resumed.  [default: by --arch]",
             ),
             click.option(
                 "--early-stopping",
@@ -80,6 +95,13 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 default=None,
                 callback=_require_tensorboard,
                 help="Show the training in TensorBoard while it runs; or write no event files.  [default: write them]",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Another value of a hyperparameter of the recipe. May be repeated.",
             ),
             click.option("--resume", is_flag=True, help="Continue the training in --out."),
             click.option("--out", type=PATH, help=out),
@@ -110,10 +132,12 @@ def train_detector(data: Path, **options: Any) -> None:
 
     from pocketsight.train.console import log_message
     from pocketsight.train.evaluation import plots
+    from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import finish, prepare
     from pocketsight.train.training.validation_figures import detector_figures
 
+    limit_gpu_memory(options["gpu_memory_limit"])
     name = options["arch"]
     architecture = ARCHITECTURES["detector"][name]
     if not architecture.strides:
@@ -186,10 +210,12 @@ def train_classifier(
     train = [*train, *classification.read_unlabeled(unlabeled, dataset.classes)] if unlabeled else train
 
     from pocketsight.train.evaluation import plots
+    from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
     from pocketsight.train.training import distillation, finish, prepare
     from pocketsight.train.training.validation_figures import classifier_figures
 
+    limit_gpu_memory(options["gpu_memory_limit"])
     (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
     spec = ModelSpec(
         "classifier",
@@ -210,14 +236,13 @@ def train_classifier(
 
 def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
     """The recipe of the architecture with the given options. One epoch is `image_count` images."""
-    given = {
-        k: options[k] for k in ("samples", "epochs", "batch_size", "learning_rate", "seed") if options[k] is not None
-    }
+    given = {k: options[k] for k in ("samples", "epochs", "batch_size", "seed") if options[k] is not None}
     if "samples" in given:
         if "epochs" in given:
             raise click.UsageError("--samples and --epochs both set the length; give one of them")
         given |= {"epochs": 0, "repeats": 1}
-    recipe: Recipe = replace(RECIPES[task][options["arch"]], **given)
+    recipe: Recipe = RECIPES[task][options["arch"]]
+    recipe = replace(recipe, **(parse_settings(options["settings"], recipe) | given))
     return replace(recipe, samples=recipe.epochs * recipe.repeats * image_count) if recipe.epochs else recipe
 
 
@@ -232,6 +257,7 @@ def _train_network(
 ) -> None:
     """Train the network of a spec on `batches`. `steps` are the TaskSteps, `splits` are training and validation."""
     from pocketsight.train.datasets.loader import default_worker_count
+    from pocketsight.train.gpu import use_precision
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import prepare
     from pocketsight.train.training.options import TrainingOptions
@@ -239,31 +265,22 @@ def _train_network(
     from pocketsight.train.training.watch import SAMPLES_SHEET, watch_training
 
     train, val = splits
-    net, spec = prepare.create_network(spec, options["weights"], options["resume"])
-    architecture = ARCHITECTURES[spec.task][spec.architecture]
-    folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
-    low_res = replace(batches, low_res=True) if recipe.low_res_share else None
-    validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
     fit_options = TrainingOptions(
         workers=options["workers"] or default_worker_count(),
+        precision=options["precision"],
+        xla=options["xla"],
         tensorboard=options["tensorboard"],
         early_stopping=options["early_stopping"] or 0,
     )
+    low_res = replace(batches, low_res=True) if recipe.low_res_share else None
     image_count = recipe.repeats * len(train)
-    steps.draw_samples(batches, folder / SAMPLES_SHEET)
-    with watch_training(folder, net, spec, fit_options, steps.figures(val, spec)) as callbacks:
-        fit(
-            net,
-            architecture.loss,
-            batches,
-            image_count,
-            validation,
-            recipe,
-            folder,
-            fit_options,
-            low_res,
-            target_fn,
-            architecture.loss_parts,
-            callbacks,
-        )
-        steps.finish(folder, val)
+    with use_precision(fit_options.precision):
+        net, spec = prepare.create_network(spec, options["weights"], options["resume"])
+        architecture = ARCHITECTURES[spec.task][spec.architecture]
+        folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+        steps.draw_samples(batches, folder / SAMPLES_SHEET)
+        validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
+        training = batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn
+        with watch_training(folder, net, spec, fit_options, steps.figures(val, spec)) as callbacks:
+            fit(net, architecture.loss, *training, architecture.loss_parts, callbacks)
+            steps.finish(folder, val)

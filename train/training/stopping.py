@@ -104,9 +104,9 @@ class StopAtNaN(keras.callbacks.Callback):
     def _stop(self, what: str, batches: int) -> None:
         step = self.epoch * self.params["steps"] + batches
         kept = f"{self.folder} keeps the checkpoint of epoch {self.epoch}" if self.epoch else "nothing is kept"
-        rate = self.model.recipe.learning_rate
+        rate = self.model.recipe.learning_rate / 2
         float32 = "" if keras.config.dtype_policy().compute_dtype == "float32" else ", or --precision float32"
         raise DataError(
             f"the {what} became infinite or NaN at step {step}, in epoch {self.epoch + 1}; {kept}. Continue with "
-            f"--resume --out {self.folder} and a --learning-rate below {rate:g}{float32}"
+            f"--resume --out {self.folder} and a lower rate, such as --set learning_rate={rate:g}{float32}"
         )

@@ -69,7 +69,7 @@ def test_epochs_on_small_images_do_not_count(tmp_path: Path) -> None:
 
 def test_nan_stops_at_its_step_and_the_checkpoint_before_it_can_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"loss .* at step 31, in epoch 2; .* checkpoint of epoch 1\. .*--learning-rate"
+        DataError, match=r"loss .* at step 31, in epoch 2; .* checkpoint of epoch 1\. .*--set learning_rate=0.05"
     ):
         train(tmp_path, draw=nan_batch)
     assert json.loads((tmp_path / "checkpoint.json").read_text()) == {"epochs": 1, "steps": 20}
