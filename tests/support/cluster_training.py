@@ -50,7 +50,7 @@ def main(folder: Path, last_epoch: int | None) -> None:
     with joined_cluster(spec) as cluster:
         keras.utils.set_random_seed(0)
         pixels = keras.Input((8, 8, 3))
-        centered = keras.layers.Rescaling(1 / 4, -1)(pixels)  # rounding errors would grow without
+        centered = pixels / 4.0 - 1.0  # or rounding errors would grow
         features = keras.layers.GlobalAveragePooling2D()(conv(centered, 8, 3))
         net = keras.Model(pixels, keras.layers.Dense(1)(features))
         options = TrainingOptions(workers=1, cluster=cluster)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,9 +15,6 @@ from pocketsight.train.cli.options import PATH, parse_comma_list
 from pocketsight.train.cli.recipe_option import parse_settings
 from pocketsight.train.recipe import RECIPES, Recipe
 from pocketsight.train.training.options import PRECISIONS
-
-if TYPE_CHECKING:
-    from pocketsight.train.training.distribution import Cluster
 
 FACE_DETECTOR_HELP = "Detector that finds the face in each image, so that it is cropped as on the board."
 ALIASES = {"sentiment": "classifier"}  # hidden: the word of the two tutorials
@@ -32,6 +30,15 @@ class TrainGroup(click.Group):
 @click.group(cls=TrainGroup)
 def train() -> None:
     """Train a model on a workstation."""
+
+
+def _require_tensorboard(context: click.Context, parameter: click.Parameter, show: bool | None) -> bool | None:
+    """Raises DataError when the page is wanted and cannot be shown: before the data is read."""
+    if show:
+        from pocketsight.train.training.tensorboard_viewer import require_tensorboard
+
+        require_tensorboard()
+    return show
 
 
 def _training_options(task: str) -> Callable[[Any], Any]:
@@ -79,6 +86,18 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 help="Length of the training in images, repeats included.  [default: by --arch]",
             ),
             click.option(
+                "--early-stopping",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Stop when the validation loss has not improved for N epochs, and keep the best epoch.",
+            ),
+            click.option(
+                "--tensorboard/--no-tensorboard",
+                default=None,
+                callback=_require_tensorboard,
+                help="Show the training in TensorBoard while it runs; or write no event files.  [default: write them]",
+            ),
+            click.option(
                 "--set",
                 "settings",
                 multiple=True,
@@ -113,10 +132,11 @@ def train_detector(data: Path, **options: Any) -> None:
     dataset = detection.read_detection_dataset(data)  # before the slow imports: it may fail
 
     from pocketsight.train.console import log_message
+    from pocketsight.train.evaluation import plots
     from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import finish, prepare
-    from pocketsight.train.training.distribution import joined_cluster
+    from pocketsight.train.training.validation_figures import detector_figures
 
     limit_gpu_memory(options["gpu_memory_limit"])
     name = options["arch"]
@@ -138,10 +158,10 @@ def train_detector(data: Path, **options: Any) -> None:
         training=prepare.training_provenance([data], recipe, train, val),
     )
     batches = detection.DetectionBatches(train, spec, recipe)
-    with joined_cluster(spec) as cluster:
-        folder = _train_network(spec, batches, detection.validation_batch, (train, val), recipe, options, cluster)
-    if cluster.is_writer:
-        finish.finish_detector(folder, batches, val)
+    steps = prepare.TaskSteps(
+        plots.draw_detection_batch, detection.validation_batch, detector_figures, finish.finish_detector
+    )
+    _train_network(spec, batches, steps, (train, val), recipe, options)
 
 
 @train.command("classifier")
@@ -190,10 +210,11 @@ def train_classifier(
     train, val = hold_out_classification(dataset, RECIPES["classifier"][options["arch"]].val_fraction)
     train = [*train, *classification.read_unlabeled(unlabeled, dataset.classes)] if unlabeled else train
 
+    from pocketsight.train.evaluation import plots
     from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
     from pocketsight.train.training import distillation, finish, prepare
-    from pocketsight.train.training.distribution import joined_cluster
+    from pocketsight.train.training.validation_figures import classifier_figures
 
     limit_gpu_memory(options["gpu_memory_limit"])
     (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
@@ -206,14 +227,15 @@ def train_classifier(
         crop_margin=recipe.crop_margin,
         training=prepare.training_provenance([*data, *unlabeled], recipe, train, val, soft_labels, teacher),
     )
-    batches, read = classification.ClassificationBatches(train, spec, recipe), classification.validation_batch
-    with joined_cluster(spec) as cluster:
-        targets = (
-            distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
-        )
-        folder = _train_network(spec, batches, read, (train, val), recipe, options, cluster, targets)
-    if cluster.is_writer:
-        finish.finish_classifier(folder, batches, val)
+
+    def make_target_fn() -> Any:
+        return distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
+
+    batches = classification.ClassificationBatches(train, spec, recipe)
+    steps = prepare.TaskSteps(
+        plots.draw_classification_batch, classification.validation_batch, classifier_figures, finish.finish_classifier
+    )
+    _train_network(spec, batches, steps, (train, val), recipe, options, make_target_fn)
 
 
 def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
@@ -231,38 +253,51 @@ def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -
 def _train_network(
     spec: ModelSpec,
     batches: Any,
-    validation_batch: Callable[..., Any],
+    steps: Any,
     splits: Sequence[Any],
     recipe: Recipe,
     options: dict[str, Any],
-    cluster: Cluster,
-    target_fn: Any = None,
-) -> Path:
-    """Train the network of a spec on `batches`, and return the run folder. `splits` are the training and validation.
+    make_target_fn: Callable[[], Any] = lambda: None,
+) -> None:
+    """Train the network of a spec on `batches`. `steps` are the TaskSteps, `splits` are training and validation.
 
-    Only the writer of the cluster has a run folder.
+    With several processes, the others than the writer only compute.
     """
     from pocketsight.train.datasets.loader import default_worker_count
     from pocketsight.train.gpu import use_precision
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import prepare
+    from pocketsight.train.training.distribution import joined_cluster
     from pocketsight.train.training.options import TrainingOptions
     from pocketsight.train.training.trainer import fit
+    from pocketsight.train.training.watch import SAMPLES_SHEET, watch_training
 
     train, val = splits
-    fit_options = TrainingOptions(
-        workers=options["workers"] or default_worker_count(),
-        precision=options["precision"],
-        xla=options["xla"],
-        cluster=cluster,
-    )
-    batches = replace(batches, rows=cluster.rows(recipe.batch_size))
-    low_res = replace(batches, low_res=True) if recipe.low_res_share else None
-    image_count = recipe.repeats * len(train)
-    with use_precision(fit_options.precision):
-        net, spec = prepare.create_network(spec, options["weights"], options["resume"])
-        loss_fn = ARCHITECTURES[spec.task][spec.architecture].loss
-        folder = prepare.prepare_run_folder(options["out"], options["resume"], spec) if cluster.is_writer else Path()
-        validation = validation_batch(prepare.validation_subset(val, spec), spec)
-        fit(net, loss_fn, batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn)
-    return folder
+    image_count, folder = recipe.repeats * len(train), Path()
+    callbacks: list[Any] = []
+    with ExitStack() as stack:
+        with joined_cluster(spec) as cluster:
+            target_fn = make_target_fn()
+            fit_options = TrainingOptions(
+                workers=options["workers"] or default_worker_count(),
+                precision=options["precision"],
+                xla=options["xla"],
+                tensorboard=options["tensorboard"],
+                early_stopping=options["early_stopping"] or 0,
+                cluster=cluster,
+            )
+            rows = replace(batches, rows=cluster.rows(recipe.batch_size))
+            low_res = replace(rows, low_res=True) if recipe.low_res_share else None
+            with use_precision(fit_options.precision):
+                net, spec = prepare.create_network(spec, options["weights"], options["resume"])
+                architecture = ARCHITECTURES[spec.task][spec.architecture]
+                if cluster.is_writer:
+                    folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+                    steps.draw_samples(batches, folder / SAMPLES_SHEET)
+                    watching = watch_training(folder, net, spec, fit_options, steps.figures(val, spec))
+                    callbacks = stack.enter_context(watching)
+                validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
+                training = rows, image_count, validation, recipe, folder, fit_options, low_res, target_fn
+                fit(net, architecture.loss, *training, architecture.loss_parts, callbacks)
+        if cluster.is_writer:
+            steps.finish(folder, val)
