@@ -28,6 +28,7 @@ EXTRA_BY_MODULE = {
         "train",
     ),
     "skimage": "demo",
+    **dict.fromkeys(("onnx", "onnxruntime", "tf2onnx"), "onnx"),
 }
 OTHER_INSTALLS = {
     "cv2": ", or on a Raspberry Pi: sudo apt install python3-opencv",
