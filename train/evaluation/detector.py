@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import ProgressFn
 from pocketsight.train.datasets.detection import DetectionSample
@@ -27,7 +28,7 @@ REPORTED_THRESHOLDS = np.arange(2, 100) / 100  # thresholds in "tradeoff"
 class DetectionResults:
     """Results of one pass over the images; all metrics, plots and pages are made from them."""
 
-    images: list[ImageResult]  # without their pixels
+    images: list[ImageResult]
     faces: list[Match]  # those that count
     false_positives: list[Match]  # scores from MIN_SCORE
     skipped: list[str]
@@ -41,8 +42,11 @@ def iter_results(
     frame_size: tuple[int, int],
     min_face_size: float,
     skipped: list[str],
-) -> Iterator[ImageResult]:
-    """Run the detector on each readable image. The errors of unreadable ones are appended to `skipped`."""
+) -> Iterator[tuple[ImageResult, Image]]:
+    """Run the detector on each readable image, and yield the result and the letterboxed frame (H, W, 3).
+
+    The errors of unreadable images are appended to `skipped`.
+    """
     for sample in samples:
         try:
             image, scale = letterbox(sample.read(), frame_size)
@@ -54,7 +58,7 @@ def iter_results(
         ignored = np.concatenate([boxes[~counts], ignore])
         mask_states = tuple(m for m, counted in zip(sample.mask_states, counts.tolist(), strict=False) if counted)
         detections = detect(image, detector, score_threshold=MIN_SCORE)
-        yield ImageResult(sample.path, image, boxes[counts], ignored, detections, scale, sample.source, mask_states)
+        yield ImageResult(sample.path, boxes[counts], ignored, detections, scale, sample.source, mask_states), image
 
 
 def run_detector(
@@ -69,10 +73,9 @@ def run_detector(
     Faces below `min_face_size` px and regions marked to ignore are neither missed faces nor false positives.
     """
     results = DetectionResults([], [], [], [], frame_size, min_face_size)
-    for result in iter_results(detector, progress(samples), frame_size, min_face_size, results.skipped):
-        without_pixels = replace(result, frame=result.frame[:0])
-        faces, false_positives = collect_matches(without_pixels, result.frame)
-        results.images.append(without_pixels)
+    for result, frame in iter_results(detector, progress(samples), frame_size, min_face_size, results.skipped):
+        faces, false_positives = collect_matches(result, frame)
+        results.images.append(result)
         results.faces.extend(faces)
         results.false_positives.extend(false_positives)
     if not results.faces:
