@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,47 +16,28 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.vision.box_encoding import encode, encode_single
 from pocketsight.device.vision.boxes import Boxes
-from pocketsight.device.vision.image import Image, list_images, read_image
+from pocketsight.device.vision.image import Image, list_images
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.datasets.augmentation import build_augmentation, random_crop
+from pocketsight.train.datasets.coco_table import read_coco_table
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample, default_source
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size
 from pocketsight.train.datasets.formats.coco import coco_split, read_coco
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.layout import index_by_label_name
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
+from pocketsight.train.datasets.sample_table import SampleTable
 from pocketsight.train.datasets.splits import SPLITS
 from pocketsight.train.recipe import Recipe
 
-NO_BOXES = np.empty((0, 4), np.float32)
 CACHE_BYTES = 1_000_000_000  # decoded images in the memory of each worker process
-
-
-@dataclass(frozen=True)
-class DetectionSample:
-    """One image and its boxes, in px of the upright image."""
-
-    path: Path
-    boxes: Boxes  # (N, 4)
-    ignored_boxes: Boxes = field(default_factory=lambda: NO_BOXES)  # (M, 4), neither object nor background
-    group: str = ""  # images of one group are never split between training and validation
-    size: tuple[int, int] | None = None  # height, width of the image when it was labeled
-    source: str = ""  # its collection, folder or capture session
-    mask_states: tuple[int, ...] = ()  # for each box: 1 with a mask, 0 without, -1 unknown
-
-    def read(self) -> Image:
-        """The image (H, W, 3). Raises DataError when it cannot be read or has another size than its labels."""
-        image = read_image(self.path)
-        if self.size and image.shape[:2] != self.size:
-            actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
-            raise DataError(f"{self.path} is {actual}, but its labels are for {labeled}; was it resized or rotated?")
-        return image
 
 
 @dataclass(frozen=True)
 class DetectionDataset:
     """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
-    splits: dict[str, list[DetectionSample]]
+    splits: dict[str, Sequence[DetectionSample]]
     label: str
 
 
@@ -77,7 +58,8 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
     splits = {f.name if f != data else "train": _load_labelme(f, labels) for f in folders}
     if not any(splits.values()):
         raise DataError(f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/")
-    return DetectionDataset(splits, _single_label(labels, data))
+    tables = {split: SampleTable.from_samples(samples) for split, samples in splits.items()}
+    return DetectionDataset(tables, _single_label(labels, data))
 
 
 def _single_label(labels: set[str], data: Path) -> str:
@@ -87,7 +69,9 @@ def _single_label(labels: set[str], data: Path) -> str:
     return next(iter(labels), "face")
 
 
-def _load_coco(path: Path) -> tuple[list[DetectionSample], str]:
+def _load_coco(path: Path) -> tuple[SampleTable, str]:
+    if table := read_coco_table(path):
+        return table
     images = read_coco(path, path.parent)
     if not images:
         raise DataError(f"{path} lists no images")
@@ -95,7 +79,7 @@ def _load_coco(path: Path) -> tuple[list[DetectionSample], str]:
         if not image.path.is_file():
             raise DataError(f"{path} lists {image.path}, which does not exist")
     label = _single_label({annotation.label for image in images for annotation in image.annotations}, path)
-    return [_to_sample(image) for image in images], label
+    return SampleTable.from_samples([_to_sample(image) for image in images]), label
 
 
 def _to_sample(image: AnnotatedImage) -> DetectionSample:
@@ -107,13 +91,8 @@ def _to_sample(image: AnnotatedImage) -> DetectionSample:
     )
     group = image.group or parse_session_name(image.path.name) or ""
     mask_states = tuple(annotation.mask_state for annotation in image.objects)
-    source = image.source or _default_source(image.path)
+    source = image.source or default_source(image.path)
     return DetectionSample(image.path, boxes, ignore, group, size, source, mask_states)
-
-
-def _default_source(path: Path) -> str:
-    """The source of an image without one in its file: its folder, or its capture session."""
-    return path.parent.name if path.parent.name != "images" else parse_session_name(path.name) or ""
 
 
 def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
@@ -123,7 +102,7 @@ def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
     """
     paths = index_by_label_name(list_images(folder / "images"), folder / "images")
     samples = {
-        name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=_default_source(path))
+        name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=default_source(path))
         for name, path in paths.items()
     }
     for file in sorted((folder / "labels").rglob("*.json")):
@@ -153,10 +132,10 @@ def encode_target(boxes: Boxes, ignore: Boxes, size: tuple[int, int], spec: Mode
 
 def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int]:
     """The samples with at most one box and nothing to ignore, and the number of removed samples."""
-    splits = {
-        split: [sample for sample in samples if len(sample.boxes) <= 1 and not len(sample.ignored_boxes)]
-        for split, samples in dataset.splits.items()
-    }
+    splits: dict[str, Sequence[DetectionSample]] = {}
+    for split, samples in dataset.splits.items():
+        table = SampleTable.from_samples(samples)
+        splits[split] = table.select((table.object_counts <= 1) & (table.ignored_counts == 0))
     removed = sum(map(len, dataset.splits.values())) - sum(map(len, splits.values()))
     return DetectionDataset(splits, dataset.label), removed
 
@@ -165,7 +144,7 @@ def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int
 class DetectionBatches:
     """Augmented batches for the detector; the same step gives the same batch. Runs in worker processes."""
 
-    samples: list[DetectionSample]
+    samples: Sequence[DetectionSample]
     spec: ModelSpec
     recipe: Recipe
     low_res: bool = False  # half the height and width, for the first part of a training
@@ -180,11 +159,11 @@ class DetectionBatches:
         return height, width
 
     @cached_property
-    def positives_and_negatives(self) -> tuple[list[DetectionSample], list[DetectionSample]]:
+    def positives_and_negatives(self) -> tuple[SampleTable, SampleTable]:
         """Samples with and without boxes. If no sample has boxes, all count as positives."""
-        positives = [sample for sample in self.samples if len(sample.boxes)]
-        negatives = [sample for sample in self.samples if not len(sample.boxes)]
-        return (positives, negatives) if positives else (negatives, [])
+        table = SampleTable.from_samples(self.samples)
+        has_boxes = table.object_counts > 0
+        return (table.select(has_boxes), table.select(~has_boxes)) if has_boxes.any() else (table, table[:0])
 
     @cached_property
     def cumulative_weights(self) -> Any:
@@ -193,10 +172,11 @@ class DetectionBatches:
         The weight is the square root of the number of faces. If the mask states are known, a face of a rarer state
         counts more, by the square root too.
         """
-        states = [sample.mask_states or (-1,) * len(sample.boxes) for sample in self.positives_and_negatives[0]]
-        counts = Counter(state for own_states in states for state in own_states)
-        largest = max(counts.values(), default=1)
-        weights = np.sqrt([max(1, sum((largest / counts[state]) ** 0.5 for state in own)) for own in states])
+        positives, _ = self.positives_and_negatives
+        states, owners = positives.object_mask_states()
+        counts = np.bincount(states + 1)
+        shares = np.sqrt(counts.max(initial=1) / np.maximum(counts, 1))[states + 1]
+        weights = np.sqrt(np.maximum(1, np.bincount(owners, shares, len(positives))))
         return np.cumsum(weights) / weights.sum()
 
     @cached_property
@@ -233,7 +213,7 @@ class DetectionBatches:
 
         def draw() -> Example:
             if negatives and rng.random() < self.recipe.negative_share:
-                sample = negatives[rng.integers(len(negatives))]
+                sample = negatives[int(rng.integers(len(negatives)))]
             else:
                 sample = positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
             image, boxes, ignore = self.augment(sample, rng)
@@ -242,7 +222,7 @@ class DetectionBatches:
         return fill_batch(draw, self.recipe.batch_size)
 
 
-def validation_batch(samples: list[DetectionSample], spec: ModelSpec) -> Batch:
+def validation_batch(samples: Sequence[DetectionSample], spec: ModelSpec) -> Batch:
     """All samples in one batch, letterboxed as on the board, not augmented. Raises DataError if none is readable."""
 
     def read(sample: DetectionSample) -> Example:
