@@ -27,6 +27,7 @@ EXTRA_BY_MODULE = {
         + "pycocotools rich scipy sklearn tensorflow yaml".split(),
         "train",
     ),
+    "pillow_heif": "heic",
     "skimage": "demo",
 }
 OTHER_INSTALLS = {

@@ -20,19 +20,22 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.train.datasets.detection_sample import default_source
 from pocketsight.train.datasets.formats.base import read_upright_size
-from pocketsight.train.datasets.sample_table import Integers, SampleColumns, SampleTable, TextColumn
+from pocketsight.train.datasets.formats.coco import import_images_hint
+from pocketsight.train.datasets.formats.image_finder import clean_name
+from pocketsight.train.datasets.sample_table import Integers, SampleColumns, SampleTable, TextColumn, encode_sources
 
 MASK_STATES = {b"0": 0, b"1": 1, b"false": 0, b"true": 1}  # other values of `mask` are outlines of other tools
 
 # gc=False: they have no cycles, and the collector would visit millions of them.
 
 
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
 _Side = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 
 
 class _Image(msgspec.Struct, gc=False):
     id: int | str
-    file_name: str
+    file_name: _Text
     height: _Side | None = None
     width: _Side | None = None
     group: int | str = ""
@@ -46,11 +49,17 @@ class _Annotation(msgspec.Struct, gc=False):
     iscrowd: int | bool | None = None
     ignore: int | bool | None = None
     mask: msgspec.Raw = msgspec.Raw()
+    # The other reader knows what these mean.
+    attributes: None = None
+    crowd: None = None
+    difficult: None = None
+    ignored: None = None
+    is_crowd: None = None
 
 
 class _Category(msgspec.Struct):
     id: int | str
-    name: str
+    name: _Text
 
 
 class _Coco(msgspec.Struct):
@@ -72,10 +81,12 @@ def read_coco_table(path: Path) -> tuple[SampleTable, str] | None:
         labels = {names[key] for key in {note.category_id for note in coco.annotations}}
     except (OSError, ValueError, KeyError, RecursionError, msgspec.MsgspecError):
         return None
-    if not coco.images or len(numbers) < len(coco.images) or len(labels) > 1:
+    is_unique = len(numbers) == len(coco.images) and len(names) == len(coco.categories)
+    if not coco.images or not is_unique or len(labels) > 1:
         return None
     paths = [image.file_name.replace("\\", "/") for image in coco.images]
-    _require_files(path, paths)
+    if not _require_files(path, paths):
+        return None
     sizes = _sizes(coco.images, path.parent, paths)
     boxes = _clipped_boxes(coco.annotations, sizes[owners])
     if boxes is None:
@@ -90,7 +101,7 @@ def read_coco_table(path: Path) -> tuple[SampleTable, str] | None:
             str(image.group) or parse_session_name(os.path.basename(name)) or ""
             for image, name in zip(coco.images, paths, strict=True)
         ),
-        TextColumn.from_strings(_sources(coco.images, path.parent, paths)),
+        *encode_sources(_sources(coco.images, path.parent, paths)),
         sizes,
         boxes[order],
         np.where(ignored, np.int8(-1), masks)[order],
@@ -100,8 +111,11 @@ def read_coco_table(path: Path) -> tuple[SampleTable, str] | None:
     return SampleTable(columns, np.arange(len(paths), dtype=np.int32)), next(iter(labels), "face")
 
 
-def _require_files(coco_file: Path, paths: list[str]) -> None:
-    """Raises DataError when an image does not exist. One listing for each folder is faster than a look at each file."""
+def _require_files(coco_file: Path, paths: list[str]) -> bool:
+    """Whether all images exist under these names; False: one has a name as other computers write it.
+
+    One listing for each folder is faster than a look at each file. Raises DataError when an image does not exist.
+    """
     by_folder: dict[str, list[str]] = defaultdict(list)
     for name in paths:
         folder, _, file = name.rpartition("/")
@@ -115,8 +129,12 @@ def _require_files(coco_file: Path, paths: list[str]) -> None:
             found = set()
         for file in files:
             # A file system may know the name in other letters than its listing.
-            if file not in found and not (directory / file).is_file():
-                raise DataError(f"{coco_file} lists {directory / file}, which does not exist")
+            if file in found or (path := directory / file).is_file():
+                continue
+            if (coco_file.parent / clean_name(f"{folder}/{file}")).is_file():
+                return False
+            raise DataError(f"{coco_file} lists {path}, which does not exist{import_images_hint(coco_file)}")
+    return True
 
 
 def _sizes(images: list[_Image], folder: Path, paths: list[str]) -> NDArray[np.int32]:

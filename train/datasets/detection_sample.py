@@ -32,7 +32,10 @@ class DetectionSample:
         image = read_image(self.path)
         if self.size and image.shape[:2] != self.size:
             actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
-            raise DataError(f"{self.path} is {actual}, but its labels are for {labeled}; was it resized or rotated?")
+            raise DataError(
+                f"{self.path} is {actual}, but its labels are for {labeled}; was it resized, or "
+                "rotated? `pocketsight data import` puts sizes before an EXIF rotation right"
+            )
         return image
 
 

@@ -46,7 +46,8 @@ class SampleColumns:
     folder: Path  # of all paths
     paths: TextColumn
     groups: TextColumn
-    sources: TextColumn
+    sources: tuple[str, ...]  # the different ones
+    source_codes: Integers  # (N,): indexes of `sources`
     sizes: Integers  # (N, 2); 0: unknown
     boxes: Boxes  # (B, 4)
     mask_states: NDArray[np.int8]  # (B,)
@@ -65,6 +66,12 @@ class SampleColumns:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as the name of `file`, which the other process maps into its memory: all share the same pages."""
         return _map_columns, (self.file,)
+
+
+def encode_sources(sources: Sequence[str]) -> tuple[tuple[str, ...], Integers]:
+    """The different sources, and (N,) the index of each."""
+    codes = {source: n for n, source in enumerate(dict.fromkeys(sources))}
+    return tuple(codes), np.array([codes[source] for source in sources], np.int32)
 
 
 def _map_columns(file: str) -> SampleColumns:
@@ -94,7 +101,7 @@ class SampleTable(Sequence[DetectionSample]):
             Path(),
             TextColumn.from_strings(str(sample.path) for sample in samples),
             TextColumn.from_strings(sample.group for sample in samples),
-            TextColumn.from_strings(sample.source for sample in samples),
+            *encode_sources([sample.source for sample in samples]),
             np.array([sample.size or (0, 0) for sample in samples], np.int32).reshape(-1, 2),
             np.concatenate(boxes or [np.empty((0, 4))]).astype(np.float32),
             np.array([state for own in states for state in own], np.int8),
@@ -123,7 +130,7 @@ class SampleTable(Sequence[DetectionSample]):
             np.array(columns.boxes[middle:end]),
             columns.groups[row],
             (height, width) if height else None,
-            columns.sources[row],
+            columns.sources[columns.source_codes[row]],
             tuple(columns.mask_states[first:middle].tolist()),
         )
 
@@ -135,6 +142,11 @@ class SampleTable(Sequence[DetectionSample]):
         """For each sample its group, or the name of its file."""
         groups, paths = self.columns.groups, self.columns.paths
         return (groups[row] or os.path.basename(paths[row]) for row in self.rows.tolist())
+
+    @property
+    def source_codes(self) -> Integers:
+        """(N,): a number for the source of each image."""
+        return self.columns.source_codes[self.rows]
 
     @property
     def object_counts(self) -> Integers:
