@@ -14,6 +14,7 @@ from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import ProgressFn
 from pocketsight.train.datasets.detection import DetectionSample
+from pocketsight.train.evaluation.compact import FaceArray, FalsePositives
 from pocketsight.train.evaluation.matching import ImageResult, Match, collect_matches
 from pocketsight.train.evaluation.metrics import FloatArray, coco_precision, precision_recall_at
 from pocketsight.train.evaluation.reports import DetectorMetrics
@@ -30,7 +31,7 @@ class DetectionResults:
 
     images: list[ImageResult]
     faces: list[Match]  # those that count
-    false_positives: list[Match]  # scores from MIN_SCORE
+    false_positives: Iterable[Match]  # scores from MIN_SCORE
     skipped: list[str]
     frame_size: tuple[int, int]
     min_face_size: float
@@ -57,7 +58,7 @@ def iter_results(
         counts = (boxes[:, 2:] - boxes[:, :2]).max(-1, initial=0) >= min_face_size
         ignored = np.concatenate([boxes[~counts], ignore])
         mask_states = tuple(m for m, counted in zip(sample.mask_states, counts.tolist(), strict=False) if counted)
-        detections = detect(image, detector, score_threshold=MIN_SCORE)
+        detections = FaceArray(detect(image, detector, score_threshold=MIN_SCORE))
         yield ImageResult(sample.path, boxes[counts], ignored, detections, scale, sample.source, mask_states), image
 
 
@@ -72,12 +73,13 @@ def run_detector(
 
     Faces below `min_face_size` px and regions marked to ignore are neither missed faces nor false positives.
     """
-    results = DetectionResults([], [], [], [], frame_size, min_face_size)
+    false_positives = FalsePositives()
+    results = DetectionResults([], [], false_positives, [], frame_size, min_face_size)
     for result, frame in iter_results(detector, progress(samples), frame_size, min_face_size, results.skipped):
-        faces, false_positives = collect_matches(result, frame)
+        faces, wrong = collect_matches(result, frame)
         results.images.append(result)
         results.faces.extend(faces)
-        results.false_positives.extend(false_positives)
+        false_positives.extend(result, wrong)
     if not results.faces:
         raise DataError(
             f"no face of {min_face_size:g} px or more in {len(results.images)} images; there is nothing to score"
@@ -128,6 +130,6 @@ def compute_detector_metrics(results: DetectionResults, threshold: float) -> Det
     }
 
 
-def match_scores(matches: Sequence[Match]) -> FloatArray:
+def match_scores(matches: Iterable[Match]) -> FloatArray:
     """(N,): the scores of the matches; 0 for a missed face."""
-    return np.array([match.score for match in matches], np.float64)
+    return np.fromiter((match.score for match in matches), np.float64)
