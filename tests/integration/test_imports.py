@@ -34,7 +34,8 @@ device/sinks device/web
 device/runtime
 device/bench device/doctor
 device/cli
-train/recipe train/console train/keras_backend train/contact_sheet train/html_page
+train/recipe train/console train/keras_backend train/nvidia train/contact_sheet train/html_page
+train/gpu train/gpu_checks
 train/datasets/splits
 train/datasets/formats
 train/datasets train/networks

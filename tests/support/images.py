@@ -100,6 +100,12 @@ def toy_batch(step: int) -> Batch:
     return Batch(numbers, numbers.sum(1, keepdims=True).astype(np.float32), ["a.png is broken"] if step == 3 else [])
 
 
+def other_batch(step: int) -> Batch:
+    """Harder ones: the wanted number is another. Here, since a worker process would import Keras with its test."""
+    images, targets, skipped = toy_batch(step)
+    return Batch(images, targets + 3, skipped)
+
+
 def broken_batch(step: int) -> Batch:
     """Batches that fail at the fifth step."""
     if step == 4:

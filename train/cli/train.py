@@ -11,7 +11,9 @@ import click
 
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.cli.options import PATH, parse_comma_list
+from pocketsight.train.cli.recipe_option import parse_settings
 from pocketsight.train.recipe import RECIPES, Recipe
+from pocketsight.train.training.options import PRECISIONS
 
 FACE_DETECTOR_HELP = "Detector that finds the face in each image, so that it is cropped as on the board."
 ALIASES = {"sentiment": "classifier"}  # hidden: the word of the two tutorials
@@ -47,6 +49,24 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 type=click.IntRange(1),
                 help="Processes that prepare images.  [default: cores - 1, at most 8]",
             ),
+            click.option(
+                "--precision",
+                type=click.Choice(PRECISIONS),
+                default="auto",
+                show_default=True,
+                help="Type of the computation; auto: float32 on a CPU, a short type on an NVIDIA GPU that has it.",
+            ),
+            click.option(
+                "--xla/--no-xla",
+                default=None,
+                help="Compile the step with XLA.  [default: on a GPU with TensorFlow, and always with JAX]",
+            ),
+            click.option(
+                "--gpu-memory-limit",
+                type=click.IntRange(256),
+                metavar="MB",
+                help="Largest memory to take on each GPU.  [default: as needed]",
+            ),
             click.option("--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: 0]"),
             click.option("--batch-size", type=click.IntRange(2), help="Images per step.  [default: by --arch]"),
             click.option("--epochs", type=click.IntRange(1), help="Passes over the images, instead of --samples."),
@@ -54,6 +74,13 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 "--samples",
                 type=click.IntRange(1),
                 help="Length of the training in images, repeats included.  [default: by --arch]",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Another value of a hyperparameter of the recipe. May be repeated.",
             ),
             click.option("--resume", is_flag=True, help="Continue the training in --out."),
             click.option("--out", type=PATH, help=out),
@@ -83,9 +110,11 @@ def train_detector(data: Path, **options: Any) -> None:
     dataset = detection.read_detection_dataset(data)  # before the slow imports: it may fail
 
     from pocketsight.train.console import log_message
+    from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import finish, prepare
 
+    limit_gpu_memory(options["gpu_memory_limit"])
     name = options["arch"]
     architecture = ARCHITECTURES["detector"][name]
     if not architecture.strides:
@@ -155,9 +184,11 @@ def train_classifier(
     train, val = hold_out_classification(dataset, RECIPES["classifier"][options["arch"]].val_fraction)
     train = [*train, *classification.read_unlabeled(unlabeled, dataset.classes)] if unlabeled else train
 
+    from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
     from pocketsight.train.training import distillation, finish, prepare
 
+    limit_gpu_memory(options["gpu_memory_limit"])
     (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
     spec = ModelSpec(
         "classifier",
@@ -181,7 +212,8 @@ def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -
         if "epochs" in given:
             raise click.UsageError("--samples and --epochs both set the length; give one of them")
         given |= {"epochs": 0, "repeats": 1}
-    recipe: Recipe = replace(RECIPES[task][options["arch"]], **given)
+    recipe: Recipe = RECIPES[task][options["arch"]]
+    recipe = replace(recipe, **(parse_settings(options["settings"], recipe) | given))
     return replace(recipe, samples=recipe.epochs * recipe.repeats * image_count) if recipe.epochs else recipe
 
 
@@ -196,18 +228,22 @@ def _train_network(
 ) -> Path:
     """Train the network of a spec on `batches`, and return the run folder. `splits` are the training and validation."""
     from pocketsight.train.datasets.loader import default_worker_count
+    from pocketsight.train.gpu import use_precision
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import prepare
     from pocketsight.train.training.options import TrainingOptions
     from pocketsight.train.training.trainer import fit
 
     train, val = splits
-    net, spec = prepare.create_network(spec, options["weights"], options["resume"])
-    loss_fn = ARCHITECTURES[spec.task][spec.architecture].loss
-    folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+    fit_options = TrainingOptions(
+        workers=options["workers"] or default_worker_count(), precision=options["precision"], xla=options["xla"]
+    )
     low_res = replace(batches, low_res=True) if recipe.low_res_share else None
-    validation = validation_batch(prepare.validation_subset(val, spec), spec)
-    fit_options = TrainingOptions(workers=options["workers"] or default_worker_count())
     image_count = recipe.repeats * len(train)
-    fit(net, loss_fn, batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn)
+    with use_precision(fit_options.precision):
+        net, spec = prepare.create_network(spec, options["weights"], options["resume"])
+        loss_fn = ARCHITECTURES[spec.task][spec.architecture].loss
+        folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+        validation = validation_batch(prepare.validation_subset(val, spec), spec)
+        fit(net, loss_fn, batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn)
     return folder

@@ -19,7 +19,7 @@ from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.train.console import log_message, log_unread_images
-from pocketsight.train.datasets.augmentation import build_augmentation, draw_mask
+from pocketsight.train.datasets.augmentation import build_augmentation, draw_mask, seed_augmentation
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
 from pocketsight.train.datasets.soft_labels import read_votes
 from pocketsight.train.datasets.splits import list_class_folders
@@ -180,6 +180,7 @@ class ClassificationBatches:
     samples: list[ClassificationSample]
     spec: ModelSpec
     recipe: Recipe
+    rows: range | None = None  # of each batch; None: all. Other processes make the others
 
     @cached_property
     def cumulative_weights(self) -> Any:
@@ -210,15 +211,13 @@ class ClassificationBatches:
         return augmented
 
     def __call__(self, step: int) -> Batch:
-        rng = np.random.default_rng([self.recipe.seed, step])
-        self.augmentation.set_random_seed(int(rng.integers(2**31)))
-
-        def draw() -> Example:
+        def draw(rng: np.random.Generator) -> Example:
+            seed_augmentation(self.augmentation, rng)
             sample = self.samples[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
             add_mask = any(self.masked_target) and rng.random() < self.recipe.mask_prob
             return self.augment(sample, rng, add_mask), self.masked_target if add_mask else sample.soft_label
 
-        return fill_batch(draw, self.recipe.batch_size)
+        return fill_batch(draw, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
 
 
 def iter_readable(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +18,16 @@ from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import log_unread_images
-from pocketsight.train.datasets.augmentation import build_augmentation, random_crop
+from pocketsight.train.datasets.augmentation import build_augmentation, random_crop, seed_augmentation
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size, require_boxes
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
 from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.layout import index_by_label_name
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
+from pocketsight.train.datasets.mosaic import mosaic
+from pocketsight.train.datasets.photographs import old_photograph
+from pocketsight.train.datasets.sampling import sampling_weights
 from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import Recipe
 
@@ -182,6 +184,7 @@ class DetectionBatches:
     spec: ModelSpec
     recipe: Recipe
     low_res: bool = False  # half the height and width, for the first part of a training
+    rows: range | None = None  # of each batch; None: all. Other processes make the others
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -201,16 +204,8 @@ class DetectionBatches:
 
     @cached_property
     def cumulative_weights(self) -> Any:
-        """(P,): cumulative sampling weights of the positives; the last is 1.
-
-        The weight is the square root of the number of faces. If the mask states are known, a face of a rarer state
-        counts more, by the square root too.
-        """
-        states = [sample.mask_states or (-1,) * len(sample.boxes) for sample in self.positives_and_negatives[0]]
-        counts = Counter(state for own_states in states for state in own_states)
-        largest = max(counts.values(), default=1)
-        weights = np.sqrt([max(1, sum((largest / counts[state]) ** 0.5 for state in own)) for own in states])
-        return np.cumsum(weights) / weights.sum()
+        """(P,): cumulative sampling weights of the positives; the last is 1."""
+        return np.cumsum(sampling_weights(self.positives_and_negatives[0], self.recipe.source_balance))
 
     @cached_property
     def image_cache(self) -> dict[Path, Image]:
@@ -231,28 +226,43 @@ class DetectionBatches:
         """The albumentations pipeline of the recipe."""
         return build_augmentation(self.recipe)
 
+    def draw(self, rng: np.random.Generator) -> DetectionSample:
+        """A random sample, by the shares of the recipe."""
+        positives, negatives = self.positives_and_negatives
+        if negatives and rng.random() < self.recipe.negative_share:
+            return negatives[rng.integers(len(negatives))]
+        return positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
+
+    def crop(
+        self, sample: DetectionSample, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Image, Boxes, Boxes]:
+        """A random window scaled to `size` (height, width), its boxes (N, 4) and boxes to ignore (M, 4) in its px."""
+        input_scale = self.image_size[1] / self.spec.input_size[1]
+        image, recipe = self.read_cached(sample), self.recipe
+        return random_crop(image, sample.boxes, sample.ignored_boxes, size, recipe, rng, input_scale)
+
+    def change_look(self, image: Image, rng: np.random.Generator) -> Image:
+        """The image with other light, color and quality, at random."""
+        if self.recipe.photograph_prob and rng.random() < self.recipe.photograph_prob:
+            image = old_photograph(image, rng)
+        return np.asarray(self.augmentation(image=image)["image"], np.uint8)
+
     def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
         """One augmented image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that image."""
-        input_scale = self.image_size[1] / self.spec.input_size[1]
-        image, boxes, ignore = random_crop(
-            self.read_cached(sample), sample.boxes, sample.ignored_boxes, self.image_size, self.recipe, rng, input_scale
-        )
-        return self.augmentation(image=image)["image"], boxes, ignore
+        image, boxes, ignore = self.crop(sample, self.image_size, rng)
+        return self.change_look(image, rng), boxes, ignore
 
     def __call__(self, step: int) -> Batch:
-        rng = np.random.default_rng([self.recipe.seed, step])
-        self.augmentation.set_random_seed(int(rng.integers(2**31)))
-        positives, negatives = self.positives_and_negatives
-
-        def draw() -> Example:
-            if negatives and rng.random() < self.recipe.negative_share:
-                sample = negatives[rng.integers(len(negatives))]
+        def draw_example(rng: np.random.Generator) -> Example:
+            seed_augmentation(self.augmentation, rng)
+            if self.recipe.mosaic_prob and rng.random() < self.recipe.mosaic_prob:
+                image, boxes, ignore = mosaic(lambda size: self.crop(self.draw(rng), size, rng), self.image_size, rng)
+                image = self.change_look(image, rng)
             else:
-                sample = positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
-            image, boxes, ignore = self.augment(sample, rng)
+                image, boxes, ignore = self.augment(self.draw(rng), rng)
             return image, encode_target(boxes, ignore, self.image_size, self.spec)
 
-        return fill_batch(draw, self.recipe.batch_size)
+        return fill_batch(draw_example, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
 
 
 def validation_batch(samples: list[DetectionSample], spec: ModelSpec) -> Batch:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PRECISIONS = "auto", "float32", "bfloat16", "float16"
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
     """Options of `pocketsight train` that no manifest stores and that may change when a training is resumed."""
 
     workers: int  # processes that prepare images
+    precision: str = "auto"  # one of PRECISIONS
+    xla: bool | None = None  # compile the step with XLA; None: as Keras chooses

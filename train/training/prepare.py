@@ -15,7 +15,8 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
 from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.train.console import log_message
-from pocketsight.train.keras_backend import describe_backend, keras
+from pocketsight.train.gpu import describe_backend
+from pocketsight.train.keras_backend import keras
 from pocketsight.train.networks.registry import ARCHITECTURES
 from pocketsight.train.recipe import Recipe
 from pocketsight.train.run_folder import WEIGHTS_FILE, build_network

@@ -217,6 +217,19 @@ def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:
     assert first.images.shape == (4, 96, 128, 3) and first.targets.shape == (4, 12 * 16 + 6 * 8, 5)
 
 
+def test_parts_of_a_batch_are_rows_of_the_whole_even_if_a_picture_is_damaged(tmp_path: Path) -> None:
+    for name in "abc":
+        labelme(tmp_path, name, [[10, 10], [60, 50]])
+    (tmp_path / "images" / "b.png").write_bytes(b"broken")
+    examples = read_detection_dataset(tmp_path).splits["train"]
+    batches = DetectionBatches(examples, DETECTOR, replace(RECIPE, batch_size=8))
+    whole = batches(3)
+    parts = [replace(batches, rows=rows)(3) for rows in (range(5), range(5, 8))]
+    assert whole.skipped and [len(part.images) for part in parts] == [5, 3]
+    assert (np.concatenate([part.images for part in parts]) == whole.images).all()
+    assert (np.concatenate([part.targets for part in parts]) == whole.targets).all()
+
+
 def test_a_damaged_picture_is_skipped_and_named(tmp_path: Path) -> None:
     labelme(tmp_path, "a", [[10, 10], [60, 50]])
     labelme(tmp_path, "b", [[10, 10], [60, 50]])

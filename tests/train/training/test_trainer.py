@@ -8,24 +8,18 @@ import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.train.datasets.loader import Batch, BatchFn
+from pocketsight.train.datasets.loader import BatchFn
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
 from pocketsight.train.run_folder import WEIGHTS_FILE
 from pocketsight.train.training import callbacks
 from pocketsight.train.training.options import TrainingOptions
 from pocketsight.train.training.trainer import fit
-from tests.support.images import broken_batch, toy_batch
+from tests.support.images import broken_batch, other_batch, toy_batch
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
 RECIPE = replace(DETECTOR_RECIPE, samples=8 * 60, batch_size=8, learning_rate=0.1)  # three epochs of 20 steps
-
-
-def other_batch(step: int) -> Batch:
-    """Harder ones: the wanted number is another."""
-    images, targets, skipped = toy_batch(step)
-    return Batch(images, targets + 3, skipped)
 
 
 def squared(targets: Any, outputs: Any, recipe: Recipe) -> Any:
