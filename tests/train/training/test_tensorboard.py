@@ -137,7 +137,7 @@ def test_the_page_is_served_while_the_training_runs(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr(tensorboard_viewer, "has_display", lambda: True)
-    monkeypatch.setattr(tensorboard_viewer.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     with SummaryWriter(str(tmp_path / "train")) as writer:
         writer.add_scalar("loss/total", 1.0, 1)
     with show_tensorboard(tmp_path):
