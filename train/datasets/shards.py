@@ -107,7 +107,7 @@ def _entry(shard: Path, name: str, image: TarImage | None, labels: dict[str, byt
 
 
 def read_detection_shards(shards: Sequence[Path]) -> dict[str, list[AnnotatedImage]]:
-    """The images of shards by split, which the name of a shard tells; "train" where it names none.
+    """The images of shards by split, which the name of a shard has; "train" where it has none.
 
     `NAME.json` is an entry of COCO's `images` with a list `annotations` of its own, each with the name of its
     `category`. An image without one has no object. Raises DataError, naming shard and entry.
