@@ -28,6 +28,7 @@ from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
 from pocketsight.train.datasets.holdout import hold_out_classification
+from pocketsight.train.datasets.shards import list_shards
 from pocketsight.train.datasets.splits import list_split_folders
 from pocketsight.train.evaluation.metrics import MIN_SAMPLES
 from pocketsight.train.recipe import CLASSIFIER_RECIPE
@@ -121,7 +122,8 @@ def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]
 def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
     samples: list[CalibrationSample] = []
     for path in data:
-        if path.is_dir() and not (path / "images").is_dir() and not list_split_folders(path):
+        is_dataset = (path / "images").is_dir() or list_split_folders(path) or list_shards(path)
+        if path.is_dir() and not is_dataset:
             log_unread_images(path)
             samples += [CalibrationSample(file, NO_BOXES, labeled=False) for file in list_images(path)]
         else:

@@ -32,6 +32,7 @@ from pocketsight.train.datasets.mosaic import mosaic
 from pocketsight.train.datasets.photographs import old_photograph
 from pocketsight.train.datasets.sample_table import SampleTable
 from pocketsight.train.datasets.sampling import sampling_weights
+from pocketsight.train.datasets.shards import list_shards, read_detection_shards
 from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import Recipe
 
@@ -47,20 +48,24 @@ class DetectionDataset:
 
 
 def read_detection_dataset(data: Path) -> DetectionDataset:
-    """Read a COCO file, or a folder {train,val,test}/{images,labels} with labelme files.
+    """Read a COCO file, a folder {train,val,test}/{images,labels} with labelme files, or shards (see `list_shards`).
 
     A COCO file is one split, by its name (see `coco_split`). Raises DataError, naming file and box.
     """
     if data.suffix == ".json":
         samples, label = _load_coco(data)
         return DetectionDataset({coco_split(data): samples}, label)
-    if not data.is_dir():
-        raise DataError(f"{data} is neither a folder nor a COCO .json file")
+    shards = list_shards(data)
+    if not data.is_dir() and not shards:
+        raise DataError(f"{data} is neither a folder, a COCO .json file nor a .tar file")
     folders = [(split, folder) for split, folder in list_split_folders(data) if (folder / "images").is_dir()]
     if not folders and (data / "images").is_dir():
         folders = [("train", data)]
     labels: set[str] = set()
     splits: dict[str, list[DetectionSample]] = {}
+    for split, images in read_detection_shards(shards).items() if not folders else ():
+        labels |= {annotation.label for image in images for annotation in image.annotations}
+        splits[split] = [_to_sample(image) for image in images]
     for split, folder in folders:
         splits.setdefault(split, []).extend(_load_labelme(folder, labels))
     if not any(splits.values()):

@@ -30,6 +30,8 @@ class Batch(NamedTuple):
 BatchFn = Callable[[int], Batch]
 Example = tuple[Image, Any]  # an image (H, W, 3) and its target
 
+MAX_SKIPPED = 1000  # errors that a loader keeps; of a million images, many may be damaged
+
 _batch_fn: BatchFn | None = None
 
 
@@ -39,7 +41,7 @@ class BatchLoader:
     def __init__(self, batch_fn: BatchFn, workers: int, first_step: int, end_step: int) -> None:
         self.batch_fn, self.workers, self.first_step, self.end_step = batch_fn, workers, first_step, end_step
         self.wait_seconds = 0.0  # time in which the network had no batch
-        self.skipped: dict[str, None] = {}  # errors, in order and without duplicates
+        self.skipped: dict[str, None] = {}  # about MAX_SKIPPED errors, in order and without duplicates
         self.error: Exception | None = None  # what ended the iteration; Keras hides its type in another error
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
@@ -57,7 +59,8 @@ class BatchLoader:
                     self.error = error
                     raise
                 self.wait_seconds += perf_counter() - start
-                self.skipped.update(dict.fromkeys(batch.skipped))
+                if len(self.skipped) < MAX_SKIPPED:
+                    self.skipped.update(dict.fromkeys(batch.skipped))
                 yield batch.images, batch.targets
             pool.shutdown(cancel_futures=True)
 
