@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -212,7 +213,10 @@ def _restore_checkpoint(trainer: keras.Model, folder: Path) -> int:
     if not state:
         return 0
     try:
-        trainer.load_weights(folder / CHECKPOINT_FILE)
-    except (ValueError, KeyError) as error:  # float16 has the scale of the loss in its checkpoints
+        with warnings.catch_warnings():
+            # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
+            warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+            trainer.load_weights(folder / CHECKPOINT_FILE)
+    except ValueError as error:
         raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
     return state["epochs"]

@@ -3,7 +3,6 @@
 import re
 import time
 import urllib.request
-import webbrowser
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -140,7 +139,7 @@ def test_the_page_is_served_while_the_training_runs(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr(tensorboard_viewer, "has_display", lambda: True)
-    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     with SummaryWriter(str(tmp_path / "train")) as writer:
         writer.add_scalar("loss/total", 1.0, 1)
     with show_tensorboard(tmp_path):
