@@ -24,7 +24,27 @@ def hold_out_classification(
     """
     labeled = {name: [s for s in samples if s.label >= 0] for name, samples in dataset.splits.items()}
     train, val = _hold_out(labeled, val_fraction, _classification_key)
+    if not labeled.get("val"):
+        train, val = _hold_out_missing_classes(train, val)
     return (train, val) if train and val else (labeled["train"], labeled["train"])
+
+
+def _hold_out_missing_classes(
+    train: list[ClassificationSample], val: list[ClassificationSample]
+) -> tuple[list[ClassificationSample], list[ClassificationSample]]:
+    """Also hold out, of each class that is in training only, the session or image with the lowest hash.
+
+    A class whose images all share one session stays in training.
+    """
+    for label in sorted({sample.label for sample in train} - {sample.label for sample in val}):
+        keys = {_classification_key(sample) for sample in train if sample.label == label}
+        others = {key: {s.label for s in train if _classification_key(s) == key} for key in keys}
+        moved = min(keys, key=stable_uniform)
+        rest = [sample for sample in train if _classification_key(sample) != moved]
+        if len(keys) > 1 and others[moved] <= {sample.label for sample in rest}:
+            val = [*val, *(sample for sample in train if _classification_key(sample) == moved)]
+            train = rest
+    return train, val
 
 
 def hold_out_detection(
