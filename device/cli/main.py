@@ -31,6 +31,7 @@ EXTRA_BY_MODULE = {
     ),
     "pillow_heif": "heic",
     "skimage": "demo",
+    **dict.fromkeys(("onnx", "onnxruntime", "tf2onnx"), "onnx"),
 }
 OTHER_INSTALLS = {
     "cv2": ", or on a Raspberry Pi: sudo apt install python3-opencv",

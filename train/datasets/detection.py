@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.vision.box_encoding import encode, encode_single
 from pocketsight.device.vision.boxes import Boxes
-from pocketsight.device.vision.image import Image, list_images, read_image
+from pocketsight.device.vision.image import Image, list_images
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import log_unread_images
 from pocketsight.train.datasets.augmentation import build_augmentation, random_crop, seed_augmentation
+from pocketsight.train.datasets.coco_table import read_coco_table
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample, default_source
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size, require_boxes
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
 from pocketsight.train.datasets.formats.detect import import_hint
@@ -27,43 +30,19 @@ from pocketsight.train.datasets.formats.layout import index_by_label_name
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
 from pocketsight.train.datasets.mosaic import mosaic
 from pocketsight.train.datasets.photographs import old_photograph
+from pocketsight.train.datasets.sample_table import SampleTable
 from pocketsight.train.datasets.sampling import sampling_weights
 from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import Recipe
 
-NO_BOXES = np.empty((0, 4), np.float32)
 CACHE_BYTES = 1_000_000_000  # decoded images in the memory of each worker process
-
-
-@dataclass(frozen=True)
-class DetectionSample:
-    """One image and its boxes, in px of the upright image."""
-
-    path: Path
-    boxes: Boxes  # (N, 4)
-    ignored_boxes: Boxes = field(default_factory=lambda: NO_BOXES)  # (M, 4), neither object nor background
-    group: str = ""  # images of one group are never split between training and validation
-    size: tuple[int, int] | None = None  # height, width of the image when it was labeled
-    source: str = ""  # its collection, folder or capture session
-    mask_states: tuple[int, ...] = ()  # for each box: 1 with a mask, 0 without, -1 unknown
-
-    def read(self) -> Image:
-        """The image (H, W, 3). Raises DataError when it cannot be read or has another size than its labels."""
-        image = read_image(self.path)
-        if self.size and image.shape[:2] != self.size:
-            actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
-            raise DataError(
-                f"{self.path} is {actual}, but its labels are for {labeled}; was it resized, or "
-                "rotated? `pocketsight data import` puts sizes before an EXIF rotation right"
-            )
-        return image
 
 
 @dataclass(frozen=True)
 class DetectionDataset:
     """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
-    splits: dict[str, list[DetectionSample]]
+    splits: dict[str, Sequence[DetectionSample]]
     label: str
 
 
@@ -89,7 +68,10 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
             f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
             f"{import_hint(data)}"
         )
-    return DetectionDataset(splits, _single_label(labels, data))
+    tables: dict[str, Sequence[DetectionSample]] = {
+        split: SampleTable.from_samples(samples) for split, samples in splits.items()
+    }
+    return DetectionDataset(tables, _single_label(labels, data))
 
 
 def _single_label(labels: set[str], data: Path) -> str:
@@ -99,7 +81,9 @@ def _single_label(labels: set[str], data: Path) -> str:
     return next(iter(labels), "face")
 
 
-def _load_coco(path: Path) -> tuple[list[DetectionSample], str]:
+def _load_coco(path: Path) -> tuple[SampleTable, str]:
+    if table := read_coco_table(path):
+        return table
     images = read_own_coco(path)
     if not images:
         raise DataError(f"{path} lists no images")
@@ -107,7 +91,7 @@ def _load_coco(path: Path) -> tuple[list[DetectionSample], str]:
         if not image.path.is_file():
             raise DataError(f"{path} lists {image.path}, which does not exist{import_images_hint(path)}")
     label = _single_label({annotation.label for image in images for annotation in image.annotations}, path)
-    return [_to_sample(image) for image in images], label
+    return SampleTable.from_samples([_to_sample(image) for image in images]), label
 
 
 def _to_sample(image: AnnotatedImage) -> DetectionSample:
@@ -120,13 +104,8 @@ def _to_sample(image: AnnotatedImage) -> DetectionSample:
     )
     group = image.group or parse_session_name(image.path.name) or ""
     mask_states = tuple(annotation.mask_state for annotation in image.objects)
-    source = image.source or _default_source(image.path)
+    source = image.source or default_source(image.path)
     return DetectionSample(image.path, boxes, ignore, group, size, source, mask_states)
-
-
-def _default_source(path: Path) -> str:
-    """The source of an image without one in its file: its folder, or its capture session."""
-    return path.parent.name if path.parent.name != "images" else parse_session_name(path.name) or ""
 
 
 def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
@@ -138,7 +117,7 @@ def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
     log_unread_images(folder / "images")
     paths = index_by_label_name(list_images(folder / "images"), folder / "images")
     samples = {
-        name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=_default_source(path))
+        name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=default_source(path))
         for name, path in paths.items()
     }
     for file in sorted((folder / "labels").rglob("*.json")):
@@ -168,10 +147,10 @@ def encode_target(boxes: Boxes, ignore: Boxes, size: tuple[int, int], spec: Mode
 
 def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int]:
     """The samples with at most one box and nothing to ignore, and the number of removed samples."""
-    splits = {
-        split: [sample for sample in samples if len(sample.boxes) <= 1 and not len(sample.ignored_boxes)]
-        for split, samples in dataset.splits.items()
-    }
+    splits: dict[str, Sequence[DetectionSample]] = {}
+    for split, samples in dataset.splits.items():
+        table = SampleTable.from_samples(samples)
+        splits[split] = table.select((table.object_counts <= 1) & (table.ignored_counts == 0))
     removed = sum(map(len, dataset.splits.values())) - sum(map(len, splits.values()))
     return DetectionDataset(splits, dataset.label), removed
 
@@ -180,7 +159,7 @@ def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int
 class DetectionBatches:
     """Augmented batches for the detector; the same step gives the same batch. Runs in worker processes."""
 
-    samples: list[DetectionSample]
+    samples: Sequence[DetectionSample]
     spec: ModelSpec
     recipe: Recipe
     low_res: bool = False  # half the height and width, for the first part of a training
@@ -196,11 +175,11 @@ class DetectionBatches:
         return height, width
 
     @cached_property
-    def positives_and_negatives(self) -> tuple[list[DetectionSample], list[DetectionSample]]:
+    def positives_and_negatives(self) -> tuple[SampleTable, SampleTable]:
         """Samples with and without boxes. If no sample has boxes, all count as positives."""
-        positives = [sample for sample in self.samples if len(sample.boxes)]
-        negatives = [sample for sample in self.samples if not len(sample.boxes)]
-        return (positives, negatives) if positives else (negatives, [])
+        table = SampleTable.from_samples(self.samples)
+        has_boxes = table.object_counts > 0
+        return (table.select(has_boxes), table.select(~has_boxes)) if has_boxes.any() else (table, table[:0])
 
     @cached_property
     def cumulative_weights(self) -> Any:
@@ -230,7 +209,7 @@ class DetectionBatches:
         """A random sample, by the shares of the recipe."""
         positives, negatives = self.positives_and_negatives
         if negatives and rng.random() < self.recipe.negative_share:
-            return negatives[rng.integers(len(negatives))]
+            return negatives[int(rng.integers(len(negatives)))]
         return positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
 
     def crop(
@@ -265,7 +244,7 @@ class DetectionBatches:
         return fill_batch(draw_example, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
 
 
-def validation_batch(samples: list[DetectionSample], spec: ModelSpec) -> Batch:
+def validation_batch(samples: Sequence[DetectionSample], spec: ModelSpec) -> Batch:
     """All samples in one batch, letterboxed as on the board, not augmented. Raises DataError if none is readable."""
 
     def read(sample: DetectionSample) -> Example:
