@@ -198,6 +198,7 @@ def train_classifier(
 ) -> None:
     """Train a classifier of faces with two or more classes."""
     from pocketsight.train.datasets import classification
+    from pocketsight.train.datasets.class_balance import log_balance
     from pocketsight.train.datasets.face_alignment import align_splits
     from pocketsight.train.datasets.holdout import hold_out_classification
 
@@ -207,6 +208,7 @@ def train_classifier(
         list(data), list(soft_labels), parse_comma_list(classes), parse_comma_list(reject_classes)
     )
     train, val = hold_out_classification(dataset, RECIPES["classifier"][options["arch"]].val_fraction)
+    log_balance(dataset.classes, train, val)
     train = [*train, *classification.read_unlabeled(unlabeled, dataset.classes)] if unlabeled else train
 
     from pocketsight.train.evaluation import plots
