@@ -45,7 +45,7 @@ def _training_options(task: str) -> Callable[[Any], Any]:
             click.option(
                 "--workers",
                 type=click.IntRange(1),
-                help="Processes that prepare images.  [default: cores - 1, at most 8]",
+                help="Processes that prepare images.  [default: cores - 1, at most 16]",
             ),
             click.option("--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: 0]"),
             click.option("--batch-size", type=click.IntRange(2), help="Images per step.  [default: by --arch]"),
@@ -79,6 +79,7 @@ def train_detector(data: Path, **options: Any) -> None:
     """Train a detector for one kind of object (vgg16: at most one object per image)."""
     from pocketsight.train.datasets import detection
     from pocketsight.train.datasets.holdout import hold_out_detection
+    from pocketsight.train.datasets.image_cache import make_image_cache
 
     dataset = detection.read_detection_dataset(data)  # before the slow imports: it may fail
 
@@ -104,7 +105,7 @@ def train_detector(data: Path, **options: Any) -> None:
         nms_iou_threshold=0.45,
         training=prepare.training_provenance([data], recipe, train, val),
     )
-    batches = detection.DetectionBatches(train, spec, recipe)
+    batches = detection.DetectionBatches(train, spec, recipe, cache=make_image_cache(len(train)))
     folder = _train_network(spec, batches, detection.validation_batch, (train, val), recipe, options)
     finish.finish_detector(folder, batches, val)
 
@@ -146,6 +147,7 @@ def train_classifier(
     from pocketsight.train.datasets import classification
     from pocketsight.train.datasets.face_alignment import align_splits
     from pocketsight.train.datasets.holdout import hold_out_classification
+    from pocketsight.train.datasets.image_cache import make_image_cache
 
     if unlabeled and not teacher:
         raise click.UsageError("--unlabeled needs --teacher, which labels those images")
@@ -169,7 +171,7 @@ def train_classifier(
         training=prepare.training_provenance([*data, *unlabeled], recipe, train, val, soft_labels, teacher),
     )
     target_fn = distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
-    batches = classification.ClassificationBatches(train, spec, recipe)
+    batches = classification.ClassificationBatches(train, spec, recipe, make_image_cache(len(train)))
     folder = _train_network(spec, batches, classification.validation_batch, (train, val), recipe, options, target_fn)
     finish.finish_classifier(folder, batches, val)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,21 +16,23 @@ from numpy.typing import NDArray
 from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.device.vision.box_encoding import encode, encode_single
+from pocketsight.device.vision.box_encoding import encode_batch, encode_single
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.device.vision.letterbox import letterbox
-from pocketsight.train.datasets.augmentation import build_augmentation, random_crop
+from pocketsight.device.vision.resize import resize
+from pocketsight.train.datasets.augmentation import random_crop
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size
 from pocketsight.train.datasets.formats.coco import coco_split, read_coco
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.layout import index_by_label_name
+from pocketsight.train.datasets.image_cache import ImageCache
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
+from pocketsight.train.datasets.photometric import PhotoEffect, build_augmentation
 from pocketsight.train.datasets.splits import SPLITS
 from pocketsight.train.recipe import Recipe
 
 NO_BOXES = np.empty((0, 4), np.float32)
-CACHE_BYTES = 1_000_000_000  # decoded images in the memory of each worker process
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,22 @@ class DetectionSample:
     source: str = ""  # its collection, folder or capture session
     mask_states: tuple[int, ...] = ()  # for each box: 1 with a mask, 0 without, -1 unknown
 
-    def read(self) -> Image:
-        """The image (H, W, 3). Raises DataError when it cannot be read or has another size than its labels."""
-        image = read_image(self.path)
-        if self.size and image.shape[:2] != self.size:
+    def read(self, jpeg_reduction: int = 1) -> Image:
+        """The image (H, W, 3), a JPEG smaller by the given factor (`read_image`).
+
+        Raises DataError when it cannot be read or has another size than its labels.
+        """
+        image = read_image(self.path, jpeg_reduction)
+        if self.size and image.shape[:2] not in (self.size, reduced_size(self.size, jpeg_reduction)):
+            image = read_image(self.path)
             actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
             raise DataError(f"{self.path} is {actual}, but its labels are for {labeled}; was it resized or rotated?")
         return image
+
+
+def reduced_size(size: tuple[int, int], reduction: int) -> tuple[int, int]:
+    """Height and width divided by a factor, rounded up."""
+    return -(-size[0] // reduction), -(-size[1] // reduction)
 
 
 @dataclass(frozen=True)
@@ -146,9 +159,17 @@ def _clip_box(annotation: Annotation, size: tuple[int, int]) -> tuple[float, flo
     return max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
 
 
-def encode_target(boxes: Boxes, ignore: Boxes, size: tuple[int, int], spec: ModelSpec) -> NDArray[np.float32]:
-    """The target of an image of `size` (height, width): (cells, 5), or (5,) of a network that finds one box."""
-    return encode(boxes, ignore, size, spec.strides) if spec.strides else encode_single(boxes, size)
+def encode_targets(
+    boxes_and_ignored: Sequence[tuple[Boxes, Boxes]], size: tuple[int, int], spec: ModelSpec
+) -> NDArray[np.float32]:
+    """The targets of images of `size` (height, width) from the boxes and the boxes to ignore of each.
+
+    (B, cells, 5), or (B, 5) of a network that finds one box.
+    """
+    boxes, ignored = zip(*boxes_and_ignored, strict=True)
+    if spec.strides:
+        return encode_batch(boxes, ignored, size, spec.strides)
+    return np.stack([encode_single(each, size) for each in boxes])
 
 
 def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int]:
@@ -169,6 +190,7 @@ class DetectionBatches:
     spec: ModelSpec
     recipe: Recipe
     low_res: bool = False  # half the height and width, for the first part of a training
+    cache: ImageCache | None = None  # of the decoded images, by the index of their sample
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -180,11 +202,11 @@ class DetectionBatches:
         return height, width
 
     @cached_property
-    def positives_and_negatives(self) -> tuple[list[DetectionSample], list[DetectionSample]]:
-        """Samples with and without boxes. If no sample has boxes, all count as positives."""
-        positives = [sample for sample in self.samples if len(sample.boxes)]
-        negatives = [sample for sample in self.samples if not len(sample.boxes)]
-        return (positives, negatives) if positives else (negatives, [])
+    def positives_and_negatives(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Indices of the samples with and without boxes. If no sample has boxes, all count as positives."""
+        has_boxes = np.array([len(sample.boxes) > 0 for sample in self.samples])
+        positives, negatives = np.flatnonzero(has_boxes), np.flatnonzero(~has_boxes)
+        return (positives, negatives) if len(positives) else (negatives, positives)
 
     @cached_property
     def cumulative_weights(self) -> Any:
@@ -193,53 +215,69 @@ class DetectionBatches:
         The weight is the square root of the number of faces. If the mask states are known, a face of a rarer state
         counts more, by the square root too.
         """
-        states = [sample.mask_states or (-1,) * len(sample.boxes) for sample in self.positives_and_negatives[0]]
+        positives = (self.samples[index] for index in self.positives_and_negatives[0])
+        states = [sample.mask_states or (-1,) * len(sample.boxes) for sample in positives]
         counts = Counter(state for own_states in states for state in own_states)
         largest = max(counts.values(), default=1)
         weights = np.sqrt([max(1, sum((largest / counts[state]) ** 0.5 for state in own)) for own in states])
         return np.cumsum(weights) / weights.sum()
 
-    @cached_property
-    def image_cache(self) -> dict[Path, Image]:
-        """Decoded images by path, up to about CACHE_BYTES."""
-        return {}
+    def reduction(self, size: tuple[int, int]) -> int:
+        """1, 2, 4 or 8: by how much an image of `size` may shrink before its smallest window is magnified."""
+        height, width = self.spec.input_size
+        narrowest = max(size[1], size[0] * width / height) * self.recipe.scale_range[0]
+        if self.recipe.square_window:
+            narrowest = min(size) * self.recipe.square_window
+        return max(1, min(8, 2 ** math.floor(math.log2(max(1.0, narrowest / width)))))
 
-    def read_cached(self, sample: DetectionSample) -> Image:
-        """The decoded image, from the cache if possible. Raises DataError."""
-        image = self.image_cache.get(sample.path)
+    def read(self, index: int) -> Image:
+        """The decoded image of a sample, reduced by `reduction` if its size is known. Raises DataError."""
+        image = self.cache.get(index) if self.cache else None
         if image is None:
-            image = sample.read()
-            if len(self.image_cache) * image.nbytes < CACHE_BYTES:
-                self.image_cache[sample.path] = image
+            sample = self.samples[index]
+            reduction = self.reduction(sample.size) if sample.size else 1
+            image = sample.read(reduction)
+            if sample.size:
+                image = resize(image, reduced_size(sample.size, reduction))  # if it is no JPEG
+            if self.cache:
+                self.cache.put(index, image)
         return image
 
     @cached_property
-    def augmentation(self) -> Any:
-        """The albumentations pipeline of the recipe."""
+    def augmentation(self) -> PhotoEffect:
+        """The change of light and image quality of the recipe."""
         return build_augmentation(self.recipe)
 
-    def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
-        """One augmented image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that image."""
+    def augment(self, sample: DetectionSample, image: Image, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
+        """An augmented version of an image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that version.
+
+        `image` is that of the sample, perhaps reduced.
+        """
+        boxes, ignore = sample.boxes, sample.ignored_boxes
+        if sample.size and sample.size != image.shape[:2]:
+            scale = np.array([image.shape[1] / sample.size[1], image.shape[0] / sample.size[0]] * 2, np.float32)
+            boxes, ignore = boxes * scale, ignore * scale
         input_scale = self.image_size[1] / self.spec.input_size[1]
-        image, boxes, ignore = random_crop(
-            self.read_cached(sample), sample.boxes, sample.ignored_boxes, self.image_size, self.recipe, rng, input_scale
-        )
-        return self.augmentation(image=image)["image"], boxes, ignore
+        image, boxes, ignore = random_crop(image, boxes, ignore, self.image_size, self.recipe, rng, input_scale)
+        return self.augmentation(image, rng), boxes, ignore
 
     def __call__(self, step: int) -> Batch:
         rng = np.random.default_rng([self.recipe.seed, step])
-        self.augmentation.set_random_seed(int(rng.integers(2**31)))
         positives, negatives = self.positives_and_negatives
 
         def draw() -> Example:
-            if negatives and rng.random() < self.recipe.negative_share:
-                sample = negatives[rng.integers(len(negatives))]
+            if len(negatives) and rng.random() < self.recipe.negative_share:
+                index = negatives[rng.integers(len(negatives))]
             else:
-                sample = positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
-            image, boxes, ignore = self.augment(sample, rng)
-            return image, encode_target(boxes, ignore, self.image_size, self.spec)
+                index = positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
+            image, boxes, ignore = self.augment(self.samples[index], self.read(int(index)), rng)
+            return image, (boxes, ignore)
 
-        return fill_batch(draw, self.recipe.batch_size)
+        return fill_batch(draw, self.recipe.batch_size, self.encode_targets)
+
+    def encode_targets(self, boxes_and_ignored: Sequence[tuple[Boxes, Boxes]]) -> NDArray[np.float32]:
+        """The targets (B, ...) of the boxes and the boxes to ignore of each image."""
+        return encode_targets(boxes_and_ignored, self.image_size, self.spec)
 
 
 def validation_batch(samples: list[DetectionSample], spec: ModelSpec) -> Batch:
@@ -247,7 +285,6 @@ def validation_batch(samples: list[DetectionSample], spec: ModelSpec) -> Batch:
 
     def read(sample: DetectionSample) -> Example:
         image, scale = letterbox(sample.read(), spec.input_size)
-        boxes, ignore = sample.boxes * np.float32(scale), sample.ignored_boxes * np.float32(scale)
-        return image, encode_target(boxes, ignore, spec.input_size, spec)
+        return image, (sample.boxes * np.float32(scale), sample.ignored_boxes * np.float32(scale))
 
-    return read_batch(samples, read)
+    return read_batch(samples, read, lambda boxes: encode_targets(boxes, spec.input_size, spec))

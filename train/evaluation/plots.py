@@ -131,11 +131,11 @@ def draw_detection_batch(batches: DetectionBatches, target: Path, count: int = 2
     rng = np.random.default_rng(0)
     with_faces, _ = batches.positives_and_negatives
     tiles: list[Image] = []
-    for number in rng.integers(len(with_faces), size=10 * count):
+    for index in with_faces[rng.integers(len(with_faces), size=10 * count)].tolist():
         if len(tiles) == count:
             break
         try:
-            image, boxes, ignore = batches.augment(with_faces[int(number)], rng)
+            image, boxes, ignore = batches.augment(batches.samples[index], batches.read(index), rng)
         except DataError:
             continue  # unreadable; training has logged it
         tiles.append(letterbox(draw_boxes(image, [(ignore, ORANGE), (boxes, GREEN)]), TILE_SIZE)[0])

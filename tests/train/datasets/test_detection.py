@@ -240,7 +240,7 @@ def test_boxes_follow_their_faces_through_augmentation(tmp_path: Path) -> None:
     batches, rng = DetectionBatches([example], DETECTOR, recipe), np.random.default_rng(0)
     seen = 0
     for _ in range(100):
-        picture, boxes, _ = batches.augment(example, rng)
+        picture, boxes, _ = batches.augment(example, batches.read(0), rng)
         for left, top, right, bottom in boxes.round().astype(int):
             seen += 1
             assert picture[top + 2 : bottom - 2, left + 2 : right - 2].min(initial=255) > 150
@@ -259,10 +259,12 @@ def test_a_turned_face_keeps_a_tight_box() -> None:
     cv2.ellipse(image, (150, 120), (40, 55), 0, 0, 360, (255, 255, 255), -1)
     box = np.array([[110, 65, 191, 176]], np.float32)
     for degrees in (-30, -11, 0, 7, 25):
-        piece, ((left, top, right, bottom),) = rotate_window(image, box, [20, 10, 300, 220], degrees)
-        assert piece.shape == (210, 280, 3)
-        y, x = np.nonzero(piece[..., 0] > 127)
-        assert np.abs(np.array([left, top, right, bottom]) - [x.min(), y.min(), x.max() + 1, y.max() + 1]).max() < 2
+        for size in ((210, 280), (105, 140), (48, 64)):
+            piece, ((left, top, right, bottom),) = rotate_window(image, box, [20, 10, 300, 220], degrees, size)
+            assert piece.shape == (*size, 3)
+            y, x = np.nonzero(piece[..., 0] > 127)
+            found = [x.min(), y.min(), x.max() + 1, y.max() + 1]
+            assert np.abs(np.array([left, top, right, bottom]) - found).max() < 2
 
 
 def test_the_early_windows_are_half_as_wide_and_show_faces_as_large(tmp_path: Path) -> None:
@@ -276,7 +278,7 @@ def test_the_early_windows_are_half_as_wide_and_show_faces_as_large(tmp_path: Pa
     spec = replace(DETECTOR, input_size=(192, 256), strides=(8, 16, 32))
     for early, size in ((False, (192, 256)), (True, (96, 128))):
         batches = DetectionBatches([example], spec, recipe, early)
-        picture, ((left, top, right, bottom),), _ = batches.augment(example, np.random.default_rng(0))
+        picture, ((left, top, right, bottom),), _ = batches.augment(example, batches.read(0), np.random.default_rng(0))
         assert picture.shape[:2] == batches.image_size == size
         assert (right - left, bottom - top) == pytest.approx((24, 32))
         assert batches(0).targets.shape[1] == sum(size[0] // s * (size[1] // s) for s in spec.strides)
