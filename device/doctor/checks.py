@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from pocketsight.device.doctor import hardware, packages, system
@@ -9,13 +10,16 @@ from pocketsight.device.doctor.report import Check
 from pocketsight.device.system.clock import clock_synced
 from pocketsight.device.system.sensors import read_board_info, read_sensors
 
+ENTRY_POINT_GROUP = "pocketsight.checks"
+
 
 def make_checks(
     detector: Path, classifier: Path, reference_model: Path, folder: Path, port: int, check_config: Check | None = None
 ) -> list[tuple[str, Check]]:
     """All checks for these models, the folder of the log, and the port of the web page.
 
-    `reference_model` is a shipped model, which tests the interpreter even where `detector` is damaged.
+    `reference_model` is a shipped model, which tests the interpreter even where `detector` is damaged. Checks of a
+    workstation come through entry points, so nothing in device/ imports them.
     """
     folder = folder.absolute()
     board, reading = read_board_info(), hardware.add_firmware_flags(read_sensors(folder))
@@ -40,4 +44,5 @@ def make_checks(
         ("settings", check_config or (lambda: None)),
         ("port", lambda: system.check_port(port)),
         ("extras", packages.check_extras),
+        *((entry.name, lambda entry=entry: entry.load()()) for entry in entry_points(group=ENTRY_POINT_GROUP)),
     ]

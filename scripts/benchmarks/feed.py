@@ -56,12 +56,17 @@ def fill_cache(batches: Any, count: int) -> Any:
         from pocketsight.train.datasets.image_cache import make_image_cache
 
         batches = dataclasses.replace(batches, cache=make_image_cache(count))
-        for index in range(count):
-            batches.read(index)
+        for key in range(count) if not hasattr(batches, "positives_and_negatives") else each_sample(batches):
+            batches.read(key)
     elif hasattr(batches, "read_cached"):  # a checkout of before the shared cache
         for index in np.random.default_rng(0).permutation(count):
             batches.read_cached(batches.samples[index])
     return batches
+
+
+def each_sample(batches: Any) -> list[Any]:
+    """The samples of a detector's batches, which know their place in the cache."""
+    return [sample for part in batches.positives_and_negatives for sample in part]
 
 
 def serve(task: str, data: Path) -> None:
@@ -130,13 +135,12 @@ def detector_stages(batches: Any) -> dict[str, Callable[[], Any]]:
 
     recipe, size = batches.recipe, batches.image_size
     rng = np.random.default_rng(0)
-    indices = rng.choice(batches.positives_and_negatives[0], recipe.batch_size)
+    samples = [batches.draw(rng) for _ in range(recipe.batch_size)]
     uncached = dataclasses.replace(batches, cache=None)
-    images = [batches.read(index) for index in indices]
+    images = [batches.read(sample) for sample in samples]
     scale = size[1] / batches.spec.input_size[1]
 
     def crop() -> list[Any]:
-        samples = (batches.samples[index] for index in indices)
         return [
             random_crop(image, sample.boxes, sample.ignored_boxes, size, recipe, rng, scale)
             for image, sample in zip(images, samples, strict=True)
@@ -144,8 +148,8 @@ def detector_stages(batches: Any) -> dict[str, Callable[[], Any]]:
 
     crops = crop()
     return {
-        "decode": lambda: [uncached.read(index) for index in indices],
-        "read from the cache": lambda: [batches.read(index) for index in indices],
+        "decode": lambda: [uncached.read(sample) for sample in samples],
+        "read from the cache": lambda: [batches.read(sample) for sample in samples],
         "crop, rotate, resize, flip": crop,
         "light, color, quality": lambda: [batches.augmentation(image, rng) for image, _, _ in crops],
         "targets": lambda: batches.encode_targets([(boxes, ignore) for _, boxes, ignore in crops]),

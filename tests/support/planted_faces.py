@@ -35,7 +35,6 @@ def seen(
     best_first = sorted((Face(Box(*box), score) for box, score in found), key=lambda face: -face.score)
     return ImageResult(
         path,
-        np.empty((0, 0, 3), np.uint8),
         boxes,
         ignored if len(ignored) else NO_BOXES,
         best_first,

@@ -11,7 +11,9 @@ import click
 
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.cli.options import PATH, parse_comma_list
+from pocketsight.train.cli.recipe_option import parse_settings
 from pocketsight.train.recipe import RECIPES, Recipe
+from pocketsight.train.training.options import PRECISIONS
 
 FACE_DETECTOR_HELP = "Detector that finds the face in each image, so that it is cropped as on the board."
 ALIASES = {"sentiment": "classifier"}  # hidden: the word of the two tutorials
@@ -27,6 +29,15 @@ class TrainGroup(click.Group):
 @click.group(cls=TrainGroup)
 def train() -> None:
     """Train a model on a workstation."""
+
+
+def _require_tensorboard(context: click.Context, parameter: click.Parameter, show: bool | None) -> bool | None:
+    """Raises DataError when the page is wanted and cannot be shown: before the data is read."""
+    if show:
+        from pocketsight.train.training.tensorboard_viewer import require_tensorboard
+
+        require_tensorboard()
+    return show
 
 
 def _training_options(task: str) -> Callable[[Any], Any]:
@@ -47,6 +58,24 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 type=click.IntRange(1),
                 help="Processes that prepare images.  [default: cores - 1, at most 16]",
             ),
+            click.option(
+                "--precision",
+                type=click.Choice(PRECISIONS),
+                default="auto",
+                show_default=True,
+                help="Type of the computation; auto: float32 on a CPU, a short type on an NVIDIA GPU that has it.",
+            ),
+            click.option(
+                "--xla/--no-xla",
+                default=None,
+                help="Compile the step with XLA.  [default: on a GPU with TensorFlow, and always with JAX]",
+            ),
+            click.option(
+                "--gpu-memory-limit",
+                type=click.IntRange(256),
+                metavar="MB",
+                help="Largest memory to take on each GPU.  [default: as needed]",
+            ),
             click.option("--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: 0]"),
             click.option("--batch-size", type=click.IntRange(2), help="Images per step.  [default: by --arch]"),
             click.option("--epochs", type=click.IntRange(1), help="Passes over the images, instead of --samples."),
@@ -54,6 +83,25 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 "--samples",
                 type=click.IntRange(1),
                 help="Length of the training in images, repeats included.  [default: by --arch]",
+            ),
+            click.option(
+                "--early-stopping",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Stop when the validation loss has not improved for N epochs, and keep the best epoch.",
+            ),
+            click.option(
+                "--tensorboard/--no-tensorboard",
+                default=None,
+                callback=_require_tensorboard,
+                help="Show the training in TensorBoard while it runs; or write no event files.  [default: write them]",
+            ),
+            click.option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="Another value of a hyperparameter of the recipe. May be repeated.",
             ),
             click.option("--resume", is_flag=True, help="Continue the training in --out."),
             click.option("--out", type=PATH, help=out),
@@ -80,13 +128,18 @@ def train_detector(data: Path, **options: Any) -> None:
     from pocketsight.train.datasets import detection
     from pocketsight.train.datasets.holdout import hold_out_detection
     from pocketsight.train.datasets.image_cache import make_image_cache
+    from pocketsight.train.datasets.sample_table import SampleTable
 
     dataset = detection.read_detection_dataset(data)  # before the slow imports: it may fail
 
     from pocketsight.train.console import log_message
+    from pocketsight.train.evaluation import plots
+    from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import finish, prepare
+    from pocketsight.train.training.validation_figures import detector_figures
 
+    limit_gpu_memory(options["gpu_memory_limit"])
     name = options["arch"]
     architecture = ARCHITECTURES["detector"][name]
     if not architecture.strides:
@@ -105,9 +158,13 @@ def train_detector(data: Path, **options: Any) -> None:
         nms_iou_threshold=0.45,
         training=prepare.training_provenance([data], recipe, train, val),
     )
-    batches = detection.DetectionBatches(train, spec, recipe, cache=make_image_cache(len(train)))
-    folder = _train_network(spec, batches, detection.validation_batch, (train, val), recipe, options)
-    finish.finish_detector(folder, batches, val)
+    batches = detection.DetectionBatches(
+        train, spec, recipe, cache=make_image_cache(SampleTable.from_samples(train).number_count)
+    )
+    steps = prepare.TaskSteps(
+        plots.draw_detection_batch, detection.validation_batch, detector_figures, finish.finish_detector
+    )
+    _train_network(spec, batches, steps, (train, val), recipe, options)
 
 
 @train.command("classifier")
@@ -157,9 +214,13 @@ def train_classifier(
     train, val = hold_out_classification(dataset, RECIPES["classifier"][options["arch"]].val_fraction)
     train = [*train, *classification.read_unlabeled(unlabeled, dataset.classes)] if unlabeled else train
 
+    from pocketsight.train.evaluation import plots
+    from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
     from pocketsight.train.training import distillation, finish, prepare
+    from pocketsight.train.training.validation_figures import classifier_figures
 
+    limit_gpu_memory(options["gpu_memory_limit"])
     (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
     spec = ModelSpec(
         "classifier",
@@ -171,9 +232,11 @@ def train_classifier(
         training=prepare.training_provenance([*data, *unlabeled], recipe, train, val, soft_labels, teacher),
     )
     target_fn = distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
-    batches = classification.ClassificationBatches(train, spec, recipe, make_image_cache(len(train)))
-    folder = _train_network(spec, batches, classification.validation_batch, (train, val), recipe, options, target_fn)
-    finish.finish_classifier(folder, batches, val)
+    batches = classification.ClassificationBatches(train, spec, recipe, cache=make_image_cache(len(train)))
+    steps = prepare.TaskSteps(
+        plots.draw_classification_batch, classification.validation_batch, classifier_figures, finish.finish_classifier
+    )
+    _train_network(spec, batches, steps, (train, val), recipe, options, target_fn)
 
 
 def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
@@ -183,33 +246,46 @@ def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -
         if "epochs" in given:
             raise click.UsageError("--samples and --epochs both set the length; give one of them")
         given |= {"epochs": 0, "repeats": 1}
-    recipe: Recipe = replace(RECIPES[task][options["arch"]], **given)
+    recipe: Recipe = RECIPES[task][options["arch"]]
+    recipe = replace(recipe, **(parse_settings(options["settings"], recipe) | given))
     return replace(recipe, samples=recipe.epochs * recipe.repeats * image_count) if recipe.epochs else recipe
 
 
 def _train_network(
     spec: ModelSpec,
     batches: Any,
-    validation_batch: Callable[..., Any],
+    steps: Any,
     splits: Sequence[Any],
     recipe: Recipe,
     options: dict[str, Any],
     target_fn: Any = None,
-) -> Path:
-    """Train the network of a spec on `batches`, and return the run folder. `splits` are the training and validation."""
+) -> None:
+    """Train the network of a spec on `batches`. `steps` are the TaskSteps, `splits` are training and validation."""
     from pocketsight.train.datasets.loader import default_worker_count
+    from pocketsight.train.gpu import use_precision
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import prepare
     from pocketsight.train.training.options import TrainingOptions
     from pocketsight.train.training.trainer import fit
+    from pocketsight.train.training.watch import SAMPLES_SHEET, watch_training
 
     train, val = splits
-    net, spec = prepare.create_network(spec, options["weights"], options["resume"])
-    loss_fn = ARCHITECTURES[spec.task][spec.architecture].loss
-    folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+    fit_options = TrainingOptions(
+        workers=options["workers"] or default_worker_count(),
+        precision=options["precision"],
+        xla=options["xla"],
+        tensorboard=options["tensorboard"],
+        early_stopping=options["early_stopping"] or 0,
+    )
     low_res = replace(batches, low_res=True) if recipe.low_res_share else None
-    validation = validation_batch(prepare.validation_subset(val, spec), spec)
-    fit_options = TrainingOptions(workers=options["workers"] or default_worker_count())
     image_count = recipe.repeats * len(train)
-    fit(net, loss_fn, batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn)
-    return folder
+    with use_precision(fit_options.precision):
+        net, spec = prepare.create_network(spec, options["weights"], options["resume"])
+        architecture = ARCHITECTURES[spec.task][spec.architecture]
+        folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+        steps.draw_samples(batches, folder / SAMPLES_SHEET)
+        validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
+        training = batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn
+        with watch_training(folder, net, spec, fit_options, steps.figures(val, spec)) as callbacks:
+            fit(net, architecture.loss, *training, architecture.loss_parts, callbacks)
+            steps.finish(folder, val)

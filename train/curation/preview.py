@@ -67,9 +67,8 @@ def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng:
     batches, tile = DetectionBatches(samples, spec, recipe), DETECTION_TILE
 
     def draw_versions(sample: DetectionSample) -> list[Image]:
-        image = sample.read()
-        versions = [(image, sample.boxes, sample.ignored_boxes)]
-        versions += [batches.augment(sample, image, rng) for _ in range(AUGMENTED_VERSIONS * augment)]
+        versions = [(sample.read(), sample.boxes, sample.ignored_boxes)]
+        versions += [batches.augment(sample, rng) for _ in range(AUGMENTED_VERSIONS * augment)]
         return [
             letterbox(_draw_boxes(letterbox(image, tile), boxes, ignore), tile)[0] for image, boxes, ignore in versions
         ]

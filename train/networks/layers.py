@@ -17,10 +17,10 @@ BACKEND = keras.backend.backend()
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Normalizes the last axis of (B, H, W, C)."""
+    """Normalizes the last axis of (B, H, W, C). Of short types too: the operators compute the moments in float32."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not training or not self.trainable or BACKEND not in _FUSED_BATCH_NORM or inputs.dtype != self.gamma.dtype:
+        if not training or not self.trainable or BACKEND not in _FUSED_BATCH_NORM:
             return super().call(inputs, training=training, mask=mask)
         outputs, mean, variance = _FUSED_BATCH_NORM[BACKEND](inputs, self.gamma.value, self.beta.value, self.epsilon)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):

@@ -200,7 +200,8 @@ def test_groups_are_held_out_whole_and_always_the_same() -> None:
     assert {e.group for e in train}.isdisjoint(e.group for e in val)
     assert 40 < len(val) < 120
     assert len(train) + len(val) == 400
-    assert hold_out_detection(DetectionDataset({"train": examples}, "face"), 0.2) == (train, val)
+    again = hold_out_detection(DetectionDataset({"train": examples}, "face"), 0.2)
+    assert [[e.path for e in part] for part in again] == [[e.path for e in part] for part in (train, val)]
 
 
 def test_the_datas_own_validation_part_is_used() -> None:
@@ -215,6 +216,19 @@ def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:
     assert (first.images == again.images).all() and (first.targets == again.targets).all()
     assert (first.images != second.images).any()
     assert first.images.shape == (4, 96, 128, 3) and first.targets.shape == (4, 12 * 16 + 6 * 8, 5)
+
+
+def test_parts_of_a_batch_are_rows_of_the_whole_even_if_a_picture_is_damaged(tmp_path: Path) -> None:
+    for name in "abc":
+        labelme(tmp_path, name, [[10, 10], [60, 50]])
+    (tmp_path / "images" / "b.png").write_bytes(b"broken")
+    examples = read_detection_dataset(tmp_path).splits["train"]
+    batches = DetectionBatches(examples, DETECTOR, replace(RECIPE, batch_size=8))
+    whole = batches(3)
+    parts = [replace(batches, rows=rows)(3) for rows in (range(5), range(5, 8))]
+    assert whole.skipped and [len(part.images) for part in parts] == [5, 3]
+    assert (np.concatenate([part.images for part in parts]) == whole.images).all()
+    assert (np.concatenate([part.targets for part in parts]) == whole.targets).all()
 
 
 def test_a_damaged_picture_is_skipped_and_named(tmp_path: Path) -> None:
@@ -240,7 +254,7 @@ def test_boxes_follow_their_faces_through_augmentation(tmp_path: Path) -> None:
     batches, rng = DetectionBatches([example], DETECTOR, recipe), np.random.default_rng(0)
     seen = 0
     for _ in range(100):
-        picture, boxes, _ = batches.augment(example, batches.read(0), rng)
+        picture, boxes, _ = batches.augment(example, rng)
         for left, top, right, bottom in boxes.round().astype(int):
             seen += 1
             assert picture[top + 2 : bottom - 2, left + 2 : right - 2].min(initial=255) > 150
@@ -278,7 +292,7 @@ def test_the_early_windows_are_half_as_wide_and_show_faces_as_large(tmp_path: Pa
     spec = replace(DETECTOR, input_size=(192, 256), strides=(8, 16, 32))
     for early, size in ((False, (192, 256)), (True, (96, 128))):
         batches = DetectionBatches([example], spec, recipe, early)
-        picture, ((left, top, right, bottom),), _ = batches.augment(example, batches.read(0), np.random.default_rng(0))
+        picture, ((left, top, right, bottom),), _ = batches.augment(example, np.random.default_rng(0))
         assert picture.shape[:2] == batches.image_size == size
         assert (right - left, bottom - top) == pytest.approx((24, 32))
         assert batches(0).targets.shape[1] == sum(size[0] // s * (size[1] // s) for s in spec.strides)
