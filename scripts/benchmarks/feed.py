@@ -55,18 +55,17 @@ def fill_cache(batches: Any, count: int) -> Any:
     if any(field.name == "cache" for field in dataclasses.fields(batches)):
         from pocketsight.train.datasets.image_cache import make_image_cache
 
+        keys: Any = range(count)
+        if hasattr(batches, "positives_and_negatives"):  # the samples of a detector know their place in the cache
+            tables = batches.positives_and_negatives
+            keys, count = [sample for table in tables for sample in table], tables[0].number_count
         batches = dataclasses.replace(batches, cache=make_image_cache(count))
-        for key in range(count) if not hasattr(batches, "positives_and_negatives") else each_sample(batches):
+        for key in keys:
             batches.read(key)
     elif hasattr(batches, "read_cached"):  # a checkout of before the shared cache
         for index in np.random.default_rng(0).permutation(count):
             batches.read_cached(batches.samples[index])
     return batches
-
-
-def each_sample(batches: Any) -> list[Any]:
-    """The samples of a detector's batches, which know their place in the cache."""
-    return [sample for part in batches.positives_and_negatives for sample in part]
 
 
 def serve(task: str, data: Path) -> None:
