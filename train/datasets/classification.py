@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +20,10 @@ from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.train.console import log_message, log_unread_images
-from pocketsight.train.datasets.augmentation import build_augmentation, draw_mask, seed_augmentation
+from pocketsight.train.datasets.augmentation import draw_mask
+from pocketsight.train.datasets.image_cache import ImageCache
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
+from pocketsight.train.datasets.photometric import PhotoEffect, build_augmentation
 from pocketsight.train.datasets.shards import list_shards, read_class_shards
 from pocketsight.train.datasets.soft_labels import read_votes
 from pocketsight.train.datasets.splits import list_class_folders
@@ -186,6 +189,7 @@ class ClassificationBatches:
     spec: ModelSpec
     recipe: Recipe
     rows: range | None = None  # of each batch; None: all. Other processes make the others
+    cache: ImageCache | None = None  # of the decoded images, by the index of their sample
 
     @cached_property
     def cumulative_weights(self) -> Any:
@@ -194,8 +198,8 @@ class ClassificationBatches:
         return total / total[-1]
 
     @cached_property
-    def augmentation(self) -> Any:
-        """The albumentations pipeline of the recipe."""
+    def augmentation(self) -> PhotoEffect:
+        """The changes of the recipe to a face crop."""
         return build_augmentation(self.recipe, is_face_crop=True)
 
     @cached_property
@@ -203,24 +207,34 @@ class ClassificationBatches:
         """The target of a face with a mask; all 0 without a class for it."""
         return tuple(float(label == MASKED_CLASS) for label in self.spec.labels)
 
-    def augment(self, sample: ClassificationSample, rng: np.random.Generator, add_mask: bool = False) -> Image:
-        """One augmented crop (H, W, 3), with a mask drawn over mouth and nose if `add_mask`. Raises DataError."""
-        image = read_image(sample.path)
+    def read(self, index: int) -> Image:
+        """The decoded image of a sample. Raises DataError."""
+        image = self.cache.get(index) if self.cache else None
+        if image is None:
+            image = read_image(self.samples[index].path)
+            if self.cache:
+                self.cache.put(index, image)
+        return image
+
+    def augment(
+        self, sample: ClassificationSample, image: Image, rng: np.random.Generator, add_mask: bool = False
+    ) -> Image:
+        """An augmented crop (H, W, 3) of a sample's image, with a mask drawn over mouth and nose if `add_mask`."""
         box = jitter_box(get_face_box(sample, image), self.recipe, rng)
         face = crop_face(image, box, self.spec.crop_margin, self.spec.input_size)
         if add_mask:
             face = draw_mask(face, self.spec.crop_margin, rng)
         if rng.random() < self.recipe.horizontal_flip:
-            face = np.ascontiguousarray(face[:, ::-1])
-        augmented: Image = self.augmentation(image=face)["image"]
-        return augmented
+            face = np.asarray(cv2.flip(face, 1), np.uint8)
+        return self.augmentation(face, rng)
 
     def __call__(self, step: int) -> Batch:
         def draw(rng: np.random.Generator) -> Example:
-            seed_augmentation(self.augmentation, rng)
-            sample = self.samples[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
+            index = int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))
             add_mask = any(self.masked_target) and rng.random() < self.recipe.mask_prob
-            return self.augment(sample, rng, add_mask), self.masked_target if add_mask else sample.soft_label
+            sample = self.samples[index]
+            face = self.augment(sample, self.read(index), rng, add_mask)
+            return face, self.masked_target if add_mask else sample.soft_label
 
         return fill_batch(draw, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
 

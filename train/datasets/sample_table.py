@@ -148,11 +148,17 @@ class SampleTable(Sequence[DetectionSample]):
             (height, width) if height else None,
             columns.sources[columns.source_codes[row]],
             tuple(columns.mask_states[first:middle].tolist()),
+            row,
         )
 
     def select(self, which: slice | NDArray[Any]) -> SampleTable:
         """The rows of a slice, a mask (N,) or indexes, without a copy of the columns."""
         return SampleTable(self.columns, self.rows[which])
+
+    @property
+    def number_count(self) -> int:
+        """The `number` of every sample is lower."""
+        return len(self.columns.object_counts)
 
     def group_keys(self) -> Iterator[str]:
         """For each sample its group, or the name of its file."""
