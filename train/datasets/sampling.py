@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-class LabeledImage(Protocol):
-    """The part of a detection sample that counts here."""
-
-    @property
-    def boxes(self) -> NDArray[np.float32]: ...
-    @property
-    def mask_states(self) -> tuple[int, ...]: ...
-    @property
-    def source(self) -> str: ...
+from pocketsight.train.datasets.detection_sample import DetectionSample
+from pocketsight.train.datasets.sample_table import SampleTable
 
 
-def sampling_weights(samples: Sequence[LabeledImage], source_balance: float = 0.0) -> NDArray[np.float64]:
+def sampling_weights(samples: Sequence[DetectionSample], source_balance: float = 0.0) -> NDArray[np.float64]:
     """(N,): the probability of each image; they sum to 1.
 
     The weight of an image is the square root of its number of faces. If the mask states are known, a face of a rarer
     state counts more, by the square root too. The share of a source is then its sum of weights to the power of
     1 - `source_balance`: 0 changes nothing, with 1 all sources are drawn equally often.
     """
-    states = [sample.mask_states or (-1,) * len(sample.boxes) for sample in samples]
-    counts = Counter(state for own_states in states for state in own_states)
-    largest = max(counts.values(), default=1)
-    weights = np.sqrt([max(1, sum((largest / counts[state]) ** 0.5 for state in own)) for own in states])
-    _, source = np.unique([sample.source for sample in samples], return_inverse=True)
-    weights *= (np.bincount(source, weights) ** -source_balance)[source]
+    table = SampleTable.from_samples(samples)
+    states, owners = table.object_mask_states()
+    counts = np.bincount(states + 1)
+    shares = np.sqrt(counts.max(initial=1) / np.maximum(counts, 1))[states + 1]
+    weights = np.sqrt(np.maximum(1, np.bincount(owners, shares, len(table))))
+    source = table.source_codes
+    weights *= (np.maximum(np.bincount(source, weights), 1) ** -source_balance)[source]  # 1: a source without images
     return np.asarray(weights / weights.sum(), np.float64)

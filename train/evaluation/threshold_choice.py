@@ -19,7 +19,6 @@ from pocketsight.device.inference.model_file import pack_model_file, read_model_
 from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.train.evaluation.classifier import Outcomes, rates_at_thresholds
 from pocketsight.train.evaluation.detector import DetectionResults, match_scores
-from pocketsight.train.evaluation.matching import Match
 from pocketsight.train.evaluation.metrics import (
     MIN_SAMPLES,
     FloatArray,
@@ -36,6 +35,7 @@ TARGET_EXAMPLES = {  # the possible targets of each task, by example
 }
 DEFAULT_TARGET = "reject_label_rate<=0.1"  # of a classifier whose data has reject folders
 DECREASING = "recall", "label_rate"  # these fall as the threshold rises, so the highest threshold costs least
+MAX_MARGIN = 0.05  # between a threshold and the score above it
 TARGET_PATTERN = re.compile(
     r"(?P<metric>\w+)\s*(?P<comparison>>=|<=)\s*(?P<limit>[\d.]+)(?:\s+at\s+(?P<fps>[\d.]+)\s*fps)?"
 )
@@ -114,7 +114,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
         precision, recall, _ = precision_recall_at(true_scores, false_scores, thresholds)
         if not target.fps:
             return {"precision": precision, "recall": recall}
-        bound = poisson_upper_bound(count_at_least(match_scores(sample), thresholds)) * per_hour
+        bound = poisson_upper_bound(count_at_least(sample, thresholds)) * per_hour
         return {"precision": precision, "recall": recall, "false_positives_per_hour": bound}
 
     levels = np.unique(np.concatenate([true_scores[true_scores > 0], false_scores]))
@@ -124,7 +124,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
     choice = _threshold_choice(target.text, threshold, current, metrics)
     choice["precision_95"] = [round(end, 4) for end in wilson_interval(right, right + wrong)]
     if target.fps:
-        choice["false_positives"] = int(count_at_least(match_scores(sample), at)[0])
+        choice["false_positives"] = int(count_at_least(sample, at)[0])
         choice["images"] = image_count
     return choice
 
@@ -142,17 +142,17 @@ def _require_enough_images(target: ThresholdTarget, per_hour: float, image_count
     )
 
 
-def _false_positive_sample(results: DetectionResults) -> tuple[list[Match], int]:
-    """The false positives that represent the frames of a camera, and the number of images that they come from."""
+def _false_positive_sample(results: DetectionResults) -> tuple[FloatArray, int]:
+    """Scores (N,) of the false positives that represent the frames of a camera, and the number of their images."""
     empty = sum(not len(image.truth_boxes) and not len(image.ignore_boxes) for image in results.images)
     if empty < MIN_SAMPLES:
-        return results.false_positives, len(results.images)
-    sample = [
+        return match_scores(results.false_positives), len(results.images)
+    on_empty = (
         match
         for match in results.false_positives
         if not len(match.image_result.truth_boxes) and not len(match.image_result.ignore_boxes)
-    ]
-    return sample, empty
+    )
+    return match_scores(on_empty), empty
 
 
 def choose_classifier_threshold(target: ThresholdTarget, outcomes: Outcomes, current: float) -> ThresholdChoice:
@@ -224,11 +224,20 @@ def write_threshold(model: Path, choice: ThresholdChoice, data: list[str]) -> No
     atomic_write(model.resolve(), packed.getvalue())
 
 
-def best_f1_threshold(curve: dict[str, list[float]]) -> float:
-    """The score at which precision and recall have the highest harmonic mean (F1), within 0.05 to 0.95."""
-    precision, recall = np.array(curve["precision"]), np.array(curve["recall"])
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
-    return round(float(np.clip(curve["score"][int(f1.argmax())], 0.05, 0.95)), 3)
+def best_f1_threshold(true_scores: FloatArray, false_scores: FloatArray) -> float:
+    """The threshold with the highest harmonic mean of precision and recall (F1), within 0.05 to 0.95.
+
+    The scores are as in `precision_recall_at`. The threshold is below the score that it reaches, halfway to the next
+    one but at most MAX_MARGIN: at the score itself a small change, such as by quantization, would lose the face.
+    """
+    levels = np.unique(np.concatenate([true_scores[true_scores > 0], false_scores]))
+    if not len(levels):
+        return 0.5
+    precision, recall, _ = precision_recall_at(true_scores, false_scores, levels)
+    index = int((2 * precision * recall / np.maximum(precision + recall, 1e-9)).argmax())
+    below = float(levels[index - 1]) if index else 0.0
+    threshold = levels[index] - min((levels[index] - below) / 2, MAX_MARGIN)
+    return round(float(np.clip(threshold, 0.05, 0.95)), 3)
 
 
 def default_threshold(outcomes: Outcomes) -> float:

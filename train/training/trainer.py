@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
@@ -14,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_path
 from pocketsight.train.console import console, log_message
-from pocketsight.train.datasets.loader import Batch, BatchFn, BatchLoader
+from pocketsight.train.datasets.loader import MAX_SKIPPED, Batch, BatchFn, BatchLoader
 from pocketsight.train.gpu import list_gpus
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import Recipe
@@ -134,7 +135,7 @@ def fit(
     if not stopping.restore_best(net):
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
     if skipped:
-        log_message(f"{len(skipped)} images were skipped")
+        log_message(f"{len(skipped)}{' or more' if len(skipped) >= MAX_SKIPPED else ''} images were skipped")
     if cluster.is_writer:
         with not_distributed(), atomic_path(folder / WEIGHTS_FILE, WEIGHTS_ENDING) as part:
             net.save_weights(part)
@@ -219,9 +220,11 @@ def _restore_checkpoint(trainer: keras.Model, folder: Path, cluster: Cluster) ->
     state = read_checkpoint_state(folder) if cluster.is_writer else {}
     if state:
         try:
-            with not_distributed():
+            with not_distributed(), warnings.catch_warnings():
+                # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
+                warnings.filterwarnings("error", "Skipping variable loading for optimizer")
                 trainer.load_weights(folder / CHECKPOINT_FILE)
-        except (ValueError, KeyError) as error:  # float16 has the scale of the loss in its checkpoints
+        except ValueError as error:
             raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
     done = int(cluster.broadcast(np.array(state.get("epochs", 0))))
     if done and cluster.devices > 1:
