@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.vision.image_kinds import register_heif
-from pocketsight.train.datasets.loader import ignore_interrupt
+from pocketsight.train.datasets.loader import follow_parent
 
 # PIL format: file extensions. A renamed file gets the first one.
 EXTENSIONS = {
@@ -97,7 +97,7 @@ def read_fingerprints(paths: Sequence[Path], workers: int | None = None) -> Iter
         yield from map(read_fingerprint, paths)
         return
     context = multiprocessing.get_context("spawn")  # threads of libraries do not survive a fork
-    with ProcessPoolExecutor(count, context, ignore_interrupt) as pool:
+    with ProcessPoolExecutor(count, context, follow_parent) as pool:
         yield from pool.map(read_fingerprint, paths, chunksize=16)
 
 

@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -175,9 +176,17 @@ def default_worker_count() -> int:
     return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) - 1))
 
 
-def ignore_interrupt() -> None:
-    """Initializer of worker processes: Ctrl+C is handled by the parent, which ends them."""
+def follow_parent() -> None:
+    """Initializer of worker processes: Ctrl+C is handled by the parent. They end with it, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
 
 
 _batch_fn: BatchFn | None = None
@@ -188,7 +197,7 @@ def _init_worker(batch_fn: BatchFn, slots: BatchSlots) -> None:
     global _batch_fn, _slots
     import cv2
 
-    ignore_interrupt()
+    follow_parent()
     cv2.setNumThreads(1)  # the other cores are for the network
     _batch_fn, _slots = batch_fn, slots
 
