@@ -17,21 +17,23 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.device.vision.letterbox import letterbox
+from pocketsight.train.console import log_unread_images
 from pocketsight.train.datasets.classification import (
     ClassificationDataset,
     ClassificationSample,
     get_face_box,
     read_classification_dataset,
 )
-from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
 from pocketsight.train.datasets.holdout import hold_out_classification
+from pocketsight.train.datasets.splits import list_split_folders
 from pocketsight.train.evaluation.metrics import MIN_SAMPLES
 from pocketsight.train.recipe import CLASSIFIER_RECIPE
 
 CALIBRATION_COUNT = 300  # images that set the int8 ranges
 PARITY_COUNT = 300  # images of the parity check
-DATASET_FOLDERS = "images", "train", "val", "test"  # a folder with one of these is a data set, not plain images
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]
 def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
     samples: list[CalibrationSample] = []
     for path in data:
-        if path.is_dir() and not any((path / name).is_dir() for name in DATASET_FOLDERS):
+        if path.is_dir() and not (path / "images").is_dir() and not list_split_folders(path):
+            log_unread_images(path)
             samples += [CalibrationSample(file, NO_BOXES, labeled=False) for file in list_images(path)]
         else:
             samples += [

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
+
+from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images
 
 console = Console(stderr=True)
 logger = logging.getLogger("pocketsight.train")
@@ -41,6 +44,12 @@ def log_message(message: str) -> None:
 def suggest_next(*words: object) -> None:
     """Log the command that usually comes next, quoted for a shell."""
     log_message(f"next: pocketsight {shlex.join(str(word) for word in words)}")
+
+
+def log_unread_images(folder: Path) -> None:
+    """Log the images in a folder that are of a kind that is not read, such as HEIC without its library."""
+    if unread := list_unread_images(folder):
+        log_message(describe_unread(unread))
 
 
 def progress_bar(items: Iterable[Any], total: int | None = None, description: str = "reading") -> Iterable[Any]:

@@ -38,6 +38,9 @@ class Recipe:
     square_window: float = 0.0  # side of a square window, relative to the shorter side; replaces `scale_range`
     full_frame: float = 0.0  # probability that the window is the whole image, as on the board
     negative_share: float = 0.1  # share of the samples without an object
+    source_balance: float = 0.0  # 0: sources are drawn by their number of faces; 1: all equally often
+    mosaic_prob: float = 0.0  # probability that four images share the frame, each of half its size
+    photograph_prob: float = 0.0  # probability of the look of an old or printed photograph
     object_centered: float = 0.3  # probability that the window contains a chosen object, for small ones
     low_res_share: float = 0.0  # first share of the training, with windows of half the height and width: faster
     low_res_object_centered: float = 0.65  # `object_centered` of that share

@@ -32,7 +32,8 @@ from pocketsight.device.results import FrameResult
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.loop import Run, open_run
 from pocketsight.device.runtime.pipeline import STAGES
-from pocketsight.device.vision.image import IMAGE_SUFFIXES, read_image
+from pocketsight.device.vision.image import read_image
+from pocketsight.device.vision.image_kinds import is_image_name
 
 
 @dataclass
@@ -189,7 +190,7 @@ def iter_run_results(run: Run, deadline: float = inf) -> Iterator[FrameResult]:
 
 def is_image_file(source: str) -> bool:
     """Whether a source is one image, which can be repeated."""
-    return Path(source).suffix.lower() in IMAGE_SUFFIXES and not Path(source).is_dir()
+    return is_image_name(source) and not Path(source).is_dir()
 
 
 def repeat_image(source: str) -> Camera | None:

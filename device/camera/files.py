@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -13,20 +14,25 @@ import numpy as np
 
 from pocketsight.device.camera.base import Camera, Frame
 from pocketsight.device.errors import CameraError
-from pocketsight.device.vision.image import IMAGE_SUFFIXES, list_images, read_image, to_rgb
+from pocketsight.device.vision.image import list_images, read_image, to_rgb
+from pocketsight.device.vision.image_kinds import describe_unread, is_image_name, list_unread_images
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def open_file_camera(path: Path, stop: threading.Event) -> Iterator[Camera]:
     """Open a video, an image or a folder of images. Raises CameraError if `path` holds no frames."""
     if path.is_dir():
-        files = list_images(path)
+        files, unread = list_images(path), list_unread_images(path)
+        if unread:
+            logger.warning("%s", describe_unread(unread))
         if not files:
-            raise CameraError(f"{path} contains no images")
+            raise CameraError(f"{path} contains no images" + (" that can be read" if unread else ""))
         camera = Camera(_read_images(files, stop), str(path))
         camera.frame_count = len(files)
         yield camera
-    elif path.suffix.lower() in IMAGE_SUFFIXES:
+    elif is_image_name(path.name):
         yield Camera(_read_images([path], stop), str(path))
     else:
         with _open_video(path, stop) as camera:

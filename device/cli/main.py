@@ -27,7 +27,9 @@ EXTRA_BY_MODULE = {
         + "pycocotools rich scipy sklearn tensorflow yaml".split(),
         "train",
     ),
+    "pillow_heif": "heic",
     "skimage": "demo",
+    **dict.fromkeys(("onnx", "onnxruntime", "tf2onnx"), "onnx"),
 }
 OTHER_INSTALLS = {
     "cv2": ", or on a Raspberry Pi: sudo apt install python3-opencv",

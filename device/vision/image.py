@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
+from pocketsight.device.vision.image_kinds import (
+    PILLOW_SUFFIXES,
+    UNREAD_SUFFIXES,
+    decode_with_pillow,
+    list_by_suffix,
+    readable_suffixes,
+)
 
 Image = NDArray[np.uint8]
 """(height, width, 3), RGB, 0..255."""
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 def read_image(path: Path) -> Image:
@@ -30,6 +35,8 @@ def read_image(path: Path) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    if path.suffix.lower() in PILLOW_SUFFIXES | UNREAD_SUFFIXES or data[4:8] == b"ftyp":  # HEIC, AVIF
+        return decode_with_pillow(data, path)
     if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data:  # OpenCV would fill the rest with gray
         raise DataError(f"{path}: truncated JPEG; copy or download it again")
     try:
@@ -47,14 +54,11 @@ def to_rgb(image: NDArray[np.uint8]) -> Image:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files in a folder and its subfolders, sorted by path. Hidden files and folders are skipped."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    """The images that can be read in a folder and its subfolders, sorted by path. Hidden files and folders are skipped.
+
+    `list_unread_images` finds those of other kinds.
+    """
+    return list_by_suffix(folder, readable_suffixes())
 
 
 # Below a quality of about 90 the blocks of a JPEG become visible, and a detector learns them.

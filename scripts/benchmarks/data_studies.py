@@ -1,7 +1,8 @@
-"""The effect of the data: a learning curve, a source left out of training, and the agreement of voters with labels.
+"""The effect of the data: a learning curve, sources left out of training, and the agreement of voters with labels.
 
     python scripts/benchmarks/data_studies.py curve FACES.json TEST.json OUT      # AP50 against the number of images
     python scripts/benchmarks/data_studies.py leave-out FACES.json OUT --source NAME   # train without it, score on it
+    python scripts/benchmarks/data_studies.py folds FACES.json OUT --fold A,B --fold C   # mean of left-out sources
     python scripts/benchmarks/data_studies.py label-agreement FOLDER VOTES.csv    # how often voters agree with labels
 
 Every training has the same length, so that only the data differ. Run an interrupted command again to continue it.
@@ -27,6 +28,7 @@ from pocketsight.train.evaluation.plots import pyplot
 COUNTS = 100, 300, 1000, 3000
 ARCH = click.option("--arch", default="grid133k-256", show_default=True)
 SAMPLES = click.option("--samples", default=100_000, show_default=True, help="Images seen in each training.")
+TRAIN_OPTIONS = click.argument("train_options", nargs=-1, type=click.UNPROCESSED)
 PATH = click.Path(path_type=Path)
 
 Coco = dict[str, Any]
@@ -48,7 +50,9 @@ def select_images(coco: Coco, folder: Path, is_selected: Callable[[Any], bool]) 
     return coco | {"images": images, "annotations": [a for a in coco["annotations"] if a["image_id"] in numbers]}
 
 
-def train_and_score(data: Coco, test: Path, folder: Path, arch: str, samples: int) -> dict[str, float]:
+def train_and_score(
+    data: Coco, test: Path, folder: Path, arch: str, samples: int, train_options: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The scores on `test` of a detector trained on `data`. Results that are in `folder` already are used again."""
     result = folder / "scores.json"
     if not result.exists():
@@ -57,9 +61,9 @@ def train_and_score(data: Coco, test: Path, folder: Path, arch: str, samples: in
         run = folder / "run"
         resume = ["--resume"] if (run / "manifest.json").exists() else []
         options = "--data", folder / "train.json", "--arch", arch, "--samples", samples, "--workers", 2, *resume
-        pocketsight("train", "detector", *options, "--out", run)
+        pocketsight("train", "detector", *options, *train_options, "--out", run)
         atomic_write(result, pocketsight("evaluate", run, "--data", test, "--json").encode())
-    scores: dict[str, float] = json.loads(result.read_text())
+    scores: dict[str, Any] = json.loads(result.read_text())
     return scores
 
 
@@ -132,6 +136,38 @@ def leave_out(faces: Path, out: Path, source: str, arch: str, samples: int) -> N
             select_images(coco, folder, is_selected), test, out / f"{source}-{name}", arch, samples
         )
         click.echo(f"{name} {source} in training: AP50 {scores['ap50']:.3f} on its held-out half")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("faces", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--fold", "folds", multiple=True, required=True, help="Comma-separated sources to leave out together.")
+@ARCH
+@SAMPLES
+@TRAIN_OPTIONS
+def folds(
+    faces: Path, out: Path, folds: tuple[str, ...], arch: str, samples: int, train_options: tuple[str, ...]
+) -> None:
+    """Train once for each --fold without its sources; print the AP50 on each of them, and their mean.
+
+    The mean compares networks and recipes. Other options go to `pocketsight train detector`.
+    """
+    coco: Coco = json.loads(faces.read_text())
+    folder, known = faces.parent.absolute(), {image["source"] for image in coco["images"]}
+    if unknown := {source for fold in folds for source in fold.split(",")} - known:
+        raise click.UsageError(f"--fold: no source {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}")
+    left_out: dict[str, float] = {}
+    for fold in folds:
+        sources = fold.split(",")
+        test = out / f"{fold}-test.json"
+        out.mkdir(parents=True, exist_ok=True)
+        atomic_write(test, json.dumps(select_images(coco, folder, lambda i, s=sources: i["source"] in s)).encode())
+        rest = select_images(coco, folder, lambda i, s=sources: i["source"] not in s)
+        scores = train_and_score(rest, test, out / fold, arch, samples, train_options)
+        rows = scores["slices"].get("source", [{"slice": fold, "ap50": scores["ap50"]}])
+        left_out |= {row["slice"]: row["ap50"] for row in rows if row["ap50"] is not None}
+        click.echo(", ".join(f"{source} {left_out[source]:.3f}" for source in sources if source in left_out))
+    click.echo(f"mean AP50 of {len(left_out)} left-out sources: {np.mean(list(left_out.values())):.4f}")
 
 
 @main.command("label-agreement")

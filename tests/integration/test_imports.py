@@ -16,6 +16,7 @@ from tests.support import ROOT
 DEVICE = ROOT / "device"
 ALLOWED = {"numpy", "cv2", "click", "ai_edge_litert", "picamera2", *sys.stdlib_module_names}
 EXTRAS = {  # by folder
+    "vision": {"PIL", "pillow_heif"},
     "sinks": {"paho"},
     "mqtt": {"paho"},
     "web": {"starlette", "uvicorn", "prometheus_client"},
@@ -35,6 +36,7 @@ device/bench device/doctor
 device/cli
 train/recipe train/console train/keras_backend train/nvidia train/contact_sheet train/html_page
 train/gpu train/gpu_checks
+train/datasets/splits
 train/datasets/formats
 train/datasets train/networks
 train/run_folder

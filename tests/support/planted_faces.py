@@ -10,7 +10,7 @@ import numpy as np
 from pocketsight.device.inference.detector import Face
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
-from pocketsight.train.datasets.detection import NO_BOXES
+from pocketsight.train.datasets.detection_sample import NO_BOXES
 from pocketsight.train.evaluation.detector import DetectionResults
 from pocketsight.train.evaluation.matching import ImageResult, collect_matches
 
@@ -35,7 +35,6 @@ def seen(
     best_first = sorted((Face(Box(*box), score) for box, score in found), key=lambda face: -face.score)
     return ImageResult(
         path,
-        np.empty((0, 0, 3), np.uint8),
         boxes,
         ignored if len(ignored) else NO_BOXES,
         best_first,

@@ -14,7 +14,7 @@ from pocketsight.train.cli.options import PATH, parse_comma_list
 from pocketsight.train.datasets.splits import SPLITS
 from pocketsight.train.recipe import RECIPES
 
-FORMATS = "coco", "fer2013", "labelme", "voc", "wider", "yolo"
+FORMATS = "coco", "createml", "cvat", "fer2013", "labelme", "labelstudio", "via", "voc", "wider", "yolo"
 ARCH_NAMES = [name for recipes in RECIPES.values() for name in recipes]
 MIN_BYTES, MIN_SIDE = 10_000, 32
 ISSUES_STATUS = 3  # exit status of `data check` when issues remain
@@ -45,7 +45,7 @@ def label(data: Path, labels: str | None) -> None:
     default=MIN_BYTES,
     show_default=True,
     type=click.IntRange(0),
-    help="Smallest allowed image file, in bytes.",
+    help="Name image files with fewer bytes, as information.",
 )
 @click.option(
     "--min-side",
@@ -180,10 +180,19 @@ def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, 
 @click.option("--images", type=PATH, help="Folder of the images, if SOURCE does not name it.")
 @click.option("--label", help="Keep only the boxes of this label. Images without one count as empty.")
 @click.option("--max-boxes", type=click.IntRange(0), help="Keep only images with at most this many boxes.")
+@click.option("--split", type=click.Choice(SPLITS), help="Import only this split of SOURCE.")
+@click.option(
+    "--first-pixel",
+    type=click.IntRange(0, 1),
+    help="Pascal VOC only: the number of the first pixel.  [default: by who wrote the files]",
+)
 @click.option("--votes", type=PATH, help="FER2013 only: the FER+ table of votes, fer2013new.csv.")
 @click.option("-o", "--out", type=PATH, required=True, help="File to write for coco (.json), else folder.")
 def import_(source: Path, out: Path, **options: Any) -> None:
-    """Convert a data set: COCO, labelme, Pascal VOC, YOLO, WIDER FACE text or the FER2013 table."""
+    """Convert a data set of another tool, and show its boxes on a contact sheet.
+
+    Formats: COCO, CreateML, CVAT for images, FER2013, Label Studio, labelme, Pascal VOC, VIA, WIDER FACE and YOLO.
+    """
     from pocketsight.train.datasets.formats.convert import convert_dataset
 
     convert_dataset(source, out, **options)

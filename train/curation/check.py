@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from pocketsight.device.vision.image_kinds import conversion_hint
 from pocketsight.train.console import SizedProgressFn
 from pocketsight.train.curation.image_hash import (
     EXTENSIONS,
@@ -29,7 +29,7 @@ ISSUE_TYPES = {
     "unreadable": ("the image cannot be read, or is truncated", MOVE),
     "missing": ("a label file names an image that does not exist", MOVE),
     "wrong extension": ("the file holds another format than its extension says", RENAME),
-    "small file": ("fewer bytes than --min-bytes: a thumbnail, or almost empty", MOVE),
+    "unread kind": ("an image of a kind that is not read here; convert it to JPEG or PNG", MANUAL),
     "small image": ("the shorter side is below --min-side", MOVE),
     "duplicate": ("an exact copy of another file", MOVE),
     "leak": ("the same image, or almost, is in a held-out split: scores would be too high", MOVE),
@@ -41,11 +41,13 @@ ISSUE_TYPES = {
     "duplicate entry": ("one image has two entries; only one can be right", MANUAL),
     "unclassified image": ("the image is outside the class folders, where training does not look", MANUAL),
     "wrong size": ("the image was resized or rotated after it was labeled", MOVE),
+    "size before rotation": ("the labels have the size before the EXIF rotation; `data import` puts it right", MANUAL),
     "unknown label": ("a label that is not in --labels", MANUAL),
     "empty box": ("a box without area", MOVE),
     "flipped box": ("a box of negative width or height", MOVE),
     "box outside": ("a box that reaches beyond its image", MOVE),
     "tiny box": (f"below {MIN_FACE_PX} px in the detector's input: too small to be detected", INFO),
+    "small file": ("fewer bytes than --min-bytes; what counts is --min-side", INFO),
     "box covers all": ("a box around the whole image", INFO),
     "near duplicate": ("almost the same as another image; `pocketsight data split` keeps both in one split", INFO),
 }
@@ -129,8 +131,9 @@ def _find_file_issues(scan: DatasetScan) -> Iterator[Issue]:
         yield Issue("missing", path, "")
     for image in scan.images:
         if image.path in scan.unreadable_labels:
-            issue_type = "unsupported shape" if image.label_file and _is_json(image.label_file) else "unreadable label"
-            yield Issue(issue_type, image.path, scan.unreadable_labels[image.path], image)
+            yield Issue("unreadable label", image.path, scan.unreadable_labels[image.path], image)
+    for path in scan.unread_images:
+        yield Issue("unread kind", path, conversion_hint([path.suffix.lower()]))
     for path in scan.unclassified:
         yield Issue("unclassified image", path, "")
     entries = Counter(image.path for image in scan.images)
@@ -141,14 +144,6 @@ def _find_file_issues(scan: DatasetScan) -> Iterator[Issue]:
     for image in scan.images if scan.layout == "labelme" else []:
         if names[image.split, image.path.with_suffix("")] > 1:
             yield Issue("same name", image.path, "rename one of them", image)
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return True
 
 
 def _find_image_issues(fingerprint: Fingerprint, min_bytes: int, min_side: int) -> Iterator[tuple[str, str]]:

@@ -16,8 +16,9 @@ from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, read_image, write_jpeg
+from pocketsight.device.vision.image_kinds import describe_unread
 from pocketsight.device.vision.letterbox import letterbox
-from pocketsight.train.console import ProgressFn
+from pocketsight.train.console import ProgressFn, log_message
 from pocketsight.train.contact_sheet import write_contact_sheet
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
 from pocketsight.train.datasets.formats.writers import next_free_path, require_disjoint
@@ -48,6 +49,8 @@ def crop_faces(
 
     A crop is square, with FACE_CROP_MARGIN around the box, as `read_classification_dataset` expects. Raises DataError.
     """
+    if scan.unread_images:
+        log_message(describe_unread(scan.unread_images))
     require_disjoint(out, scan.root.parent if scan.layout == "coco" else scan.root)
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty; choose another --out, or move it away")

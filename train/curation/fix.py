@@ -16,7 +16,7 @@ from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.curation.check import ISSUE_TYPES, MOVE, RENAME, CheckReport, Issue
 from pocketsight.train.curation.image_hash import EXTENSIONS
 from pocketsight.train.curation.scan import DatasetScan
-from pocketsight.train.datasets.formats.coco import read_coco
+from pocketsight.train.datasets.formats.coco import read_own_coco
 from pocketsight.train.datasets.formats.writers import next_free_path
 
 MOVED_TABLE = "moved.csv"  # columns: old path, new path, issue type, detail
@@ -123,7 +123,7 @@ def _rewrite_coco_files(scan: DatasetScan, removals: set[Path], renamed: dict[Pa
     for file in {image.label_file for image in scan.images if image.label_file} | {scan.root}:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
         removed_ids = set()
-        for row, image in zip(content["images"], read_coco(file, file.parent), strict=True):
+        for row, image in zip(content["images"], read_own_coco(file), strict=True):
             path = Path(os.path.normpath(image.path))
             if new := renamed.get(path):
                 row["file_name"] = os.path.relpath(new, file.parent)

@@ -14,17 +14,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketsight.device.vision.image_kinds import register_heif
 from pocketsight.train.datasets.loader import ignore_interrupt
 
 # PIL format: file extensions. A renamed file gets the first one.
 EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
     "WEBP": (".webp",),
     "BMP": (".bmp",),
     "TIFF": (".tif", ".tiff"),
-    "PPM": (".ppm",),
+    "PPM": (".ppm", ".pgm"),
+    "GIF": (".gif",),
+    "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif", ".hif"),
 }
 HASH_SIDE = 16  # a perceptual hash has HASH_SIDE * HASH_SIDE bits
 # Bits that may differ between two versions of one image. Measured on 240 images of four sets: half the size, JPEG of
@@ -55,6 +59,7 @@ def read_fingerprint(path: Path) -> Fingerprint:
     import imagehash
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    register_heif()
     try:
         data = path.read_bytes()
         with warnings.catch_warnings():

@@ -21,8 +21,10 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.system.desktop import has_display
 from pocketsight.device.system.install_hint import install_command
 from pocketsight.device.vision.image import list_images
+from pocketsight.train.console import log_unread_images
+from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.layout import index_by_label_name
-from pocketsight.train.datasets.splits import SPLITS
+from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 
 # Debian packages that Qt 5 needs on a desktop without it.
 QT_PACKAGES = "libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-xinerama0 libxkbcommon-x11-0"
@@ -68,12 +70,15 @@ def labels_in_use(folder: Path) -> tuple[str, ...]:
 def _images_to_label(data: Path) -> list[Path]:
     """The images of DATA/images. Raises DataError when labelme would use one label file for two of them."""
     folder = data / "images"
-    split = next((data / name for name in SPLITS if (data / name / "images").is_dir()), None)
+    split = next((path for _, path in list_split_folders(data) if (path / "images").is_dir()), None)
     if not folder.is_dir() and split:
         raise DataError(f"{data} is split; label one split: pocketsight data label {shlex.quote(str(split))}")
+    require_no_inner_splits(folder)
+    log_unread_images(folder)
     images = list_images(folder)
     if not images:
-        raise DataError(f"{folder} has no images; capture some with: pocketsight data capture -o {folder}")
+        hint = import_hint(data) or f"; capture some with: pocketsight data capture -o {folder}"
+        raise DataError(f"{folder} has no images{hint}")
     for path in images:
         if path.parent != folder:
             raise DataError(f"{path} must be in {folder} itself; labelme keeps all labels in one folder")

@@ -16,12 +16,14 @@ from pocketsight.device.vision.image import Image, read_image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.contact_sheet import GREEN, ORANGE, draw_boxes, write_contact_sheet
 from pocketsight.train.curation.scan import scan_dataset
+from pocketsight.train.datasets.augmentation import seed_augmentation
 from pocketsight.train.datasets.classification import (
     ClassificationBatches,
     ClassificationSample,
     read_classification_dataset,
 )
-from pocketsight.train.datasets.detection import DetectionBatches, DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import DetectionBatches, read_detection_dataset
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.face_alignment import align_faces, load_face_finder
 from pocketsight.train.recipe import RECIPES, Recipe
 
@@ -65,7 +67,7 @@ def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng:
     samples = [sample for split in dataset.splits.values() for sample in split]
     spec = ModelSpec("detector", "", recipe.input_size, (dataset.label,), 0.5)
     batches, tile = DetectionBatches(samples, spec, recipe), DETECTION_TILE
-    batches.augmentation.set_random_seed(int(rng.integers(2**31)))
+    seed_augmentation(batches.augmentation, rng)
 
     def draw_versions(sample: DetectionSample) -> list[Image]:
         versions = [(sample.read(), sample.boxes, sample.ignored_boxes)]
@@ -91,7 +93,7 @@ def _classification_tiles(
     samples = [sample for split in dataset.splits.values() for sample in split]
     spec = ModelSpec("classifier", "", recipe.input_size, dataset.classes, 0.5, crop_margin=recipe.crop_margin)
     batches, tile = ClassificationBatches(samples, spec, recipe), CLASSIFICATION_TILE
-    batches.augmentation.set_random_seed(int(rng.integers(2**31)))
+    seed_augmentation(batches.augmentation, rng)
     detector = load_face_finder(None) if recipe.align_faces else None
 
     def draw_versions(sample: ClassificationSample) -> list[Image]:

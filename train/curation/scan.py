@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.vision.image import IMAGE_SUFFIXES, list_images
-from pocketsight.train.datasets.classification import list_subfolders
-from pocketsight.train.datasets.formats.base import AnnotatedImage
-from pocketsight.train.datasets.formats.coco import coco_split, read_coco
+from pocketsight.device.vision.image import list_images
+from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images
+from pocketsight.train.datasets.formats.base import FIRST_TRANSPOSED, AnnotatedImage, read_orientation
+from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
+from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
-from pocketsight.train.datasets.splits import SPLITS
+from pocketsight.train.datasets.splits import list_class_folders, list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import DETECTOR_RECIPE
 
 # Longer side in px of the detector's input: smaller boxes may match no cell of its grids.
@@ -26,7 +27,6 @@ FULL_IMAGE_SHARE = 0.98  # of the image's area: a box from this size on covers t
 class ScannedImage(AnnotatedImage):
     """One image of a data set, with unchecked annotations."""
 
-    split: str = ""  # train, val or test; empty when the data is not split
     class_name: str = ""  # in a data set of class folders
     label_file: Path | None = None
 
@@ -42,13 +42,14 @@ class DatasetScan:
     unreadable_labels: dict[Path, str] = field(default_factory=dict)  # image -> error of its label file
     missing_images: list[Path] = field(default_factory=list)  # named by a label file, but do not exist
     unclassified: list[Path] = field(default_factory=list)  # images outside the class folders
+    unread_images: list[Path] = field(default_factory=list)  # of a kind that is not read, such as HEIC
 
     def relative_path(self, image: ScannedImage) -> Path:
         """The path of an image below images/, its class folder, or the folder of its COCO file."""
         if self.layout == "coco":
             return Path(os.path.relpath(image.path, self.root.parent))
-        folder = {"labelme": "images", "classes": image.class_name}.get(self.layout, ".")
-        return image.path.relative_to(self.root / image.split / folder)
+        parts = image.path.relative_to(self.root).parts[1 if image.split else 0 :]
+        return Path(*parts[0 if self.layout == "images" else 1 :])
 
 
 def scan_datasets(paths: Sequence[Path]) -> DatasetScan:
@@ -72,27 +73,29 @@ def scan_dataset(data: Path) -> DatasetScan:
         return _scan_coco(data)
     if not data.is_dir():
         raise DataError(f"{data} is neither a folder nor a COCO .json file")
-    trees = [(split, data / split) for split in SPLITS if (data / split).is_dir()]
-    if any((tree / "images").is_dir() for _, tree in [("", data), *trees]):
-        return _scan_labelme(data, [("", data), *trees])
+    trees = [("", data), *list_split_folders(data)]
+    if any((tree / "images").is_dir() for _, tree in trees):
+        return _scan_labelme(data, trees)
     scan = _scan_classes(data, trees)
     if not scan.images:
         scan = DatasetScan(data, "images", [ScannedImage(path) for path in list_images(data)])
+    scan.unread_images.extend(list_unread_images(data))
+    hint = import_hint(data) if len({image.class_name for image in scan.images}) < 2 else ""
+    if hint:
+        raise DataError(f"{data} is neither images/ and labels/ of labelme nor class folders{hint}")
     if not scan.images:
-        raise DataError(f"{data} has no images; expected images/ and labels/, or one folder for each class")
+        kinds = f"; {describe_unread(scan.unread_images)}" if scan.unread_images else ""
+        raise DataError(f"{data} has no images; expected images/ and labels/, or one folder for each class{kinds}")
     return scan
 
 
-def _scan_classes(data: Path, split_folders: list[tuple[str, Path]]) -> DatasetScan:
+def _scan_classes(data: Path, trees: list[tuple[str, Path]]) -> DatasetScan:
     """Class folders within the splits, and those next to them: images that were added after a split."""
     scan = DatasetScan(data, "classes", [])
-    for split, tree in [*split_folders, ("", data)]:
-        for folder in list_subfolders(tree):
-            if split or folder.name not in SPLITS:
-                paths = list_images(folder)
-                scan.images.extend(ScannedImage(path, split=split, class_name=folder.name) for path in paths)
-        loose = (path for path in sorted(tree.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
-        scan.unclassified.extend(loose)
+    for split, folder in list_class_folders(data):
+        scan.images.extend(ScannedImage(p, split=split, class_name=folder.name) for p in list_images(folder))
+    for _, tree in trees:
+        scan.unclassified.extend(path for path in list_images(tree) if path.parent == tree)
     return scan
 
 
@@ -100,7 +103,11 @@ def _scan_labelme(data: Path, split_folders: list[tuple[str, Path]]) -> DatasetS
     scan = DatasetScan(data, "labelme", [])
     for split, tree in split_folders:
         files = {p.relative_to(tree / "labels").with_suffix(""): p for p in sorted((tree / "labels").rglob("*.json"))}
-        for path in list_images(tree / "images") if (tree / "images").is_dir() else []:
+        require_no_inner_splits(tree / "images")
+        scan.unread_images.extend(unread := list_unread_images(tree / "images"))
+        for path in unread:  # their labels are no orphans
+            files.pop(path.relative_to(tree / "images").with_suffix(""), None)
+        for path in list_images(tree / "images"):
             file = files.pop(path.relative_to(tree / "images").with_suffix(""), None)
             image = AnnotatedImage(path)
             try:
@@ -110,13 +117,17 @@ def _scan_labelme(data: Path, split_folders: list[tuple[str, Path]]) -> DatasetS
             scan.images.append(ScannedImage(path, image.annotations, image.size, split=split, label_file=file))
         scan.orphan_labels.extend(files.values())
     if not scan.images:
-        raise DataError(f"{data} has a folder images/ without an image in it")
+        kinds = f" that can be read; {describe_unread(scan.unread_images)}" if scan.unread_images else ""
+        raise DataError(f"{data} has a folder images/ without an image in it{kinds}")
+    has_labels = scan.orphan_labels or any(image.label_file for image in scan.images)
+    if not has_labels and (hint := import_hint(data)):
+        raise DataError(f"{data} has no labels of labelme{hint}")
     return scan
 
 
 def _scan_coco(data: Path) -> DatasetScan:
     scan = DatasetScan(data, "coco", [])
-    for image in read_coco(data, data.parent):
+    for image in read_own_coco(data):
         if not image.path.is_file():
             scan.missing_images.append(image.path)
             continue
@@ -125,7 +136,7 @@ def _scan_coco(data: Path) -> DatasetScan:
             ScannedImage(path, image.annotations, image.size, image.group, split=coco_split(data), label_file=data)
         )
     if not scan.images:
-        raise DataError(f"{data} lists no image that exists")
+        raise DataError(f"{data} lists no image that exists{import_images_hint(data)}")
     return scan
 
 
@@ -133,9 +144,15 @@ def box_issues(image: ScannedImage, size: tuple[int, int]) -> Iterator[tuple[str
     """(issue type, detail) of each invalid box. `size` is (height, width) of the image file in px."""
     height, width = size
     if image.annotations and image.size and image.size != size:
+        if image.size == size[::-1] and read_orientation(image.path)[1] >= FIRST_TRANSPOSED:
+            yield "size before rotation", f"image {width}x{height} upright, labels for {height}x{width}"
+            return
         yield "wrong size", f"image {width}x{height}, labels for {image.size[1]}x{image.size[0]}"
         return
     for annotation in image.annotations:
+        if annotation.problem:
+            yield "unsupported shape", annotation.problem
+            continue
         left, top, right, bottom = annotation.box
         place = annotation.location.rpartition(": ")[2]  # the report names the file already
         detail = f"{place}: {', '.join(f'{side:g}' for side in annotation.box)}"

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_path, write_json
-from pocketsight.train.console import SizedProgressFn
+from pocketsight.device.vision.image_kinds import describe_unread
+from pocketsight.train.console import SizedProgressFn, log_message
 from pocketsight.train.curation.grouping import assign_splits, group_images, stratum
 from pocketsight.train.curation.image_hash import read_fingerprints
 from pocketsight.train.curation.scan import DatasetScan, ScannedImage
@@ -94,6 +95,8 @@ def _check_splittable(scan: DatasetScan, out: Path | None) -> None:
     unlabeled = (
         scan.layout == "labelme" and not scan.orphan_labels and not any(image.label_file for image in scan.images)
     )
+    if scan.unread_images:
+        log_message(describe_unread(scan.unread_images))
     if scan.layout == "images" or unlabeled:
         raise DataError(f"{scan.root} has neither labels nor class folders; label it first: pocketsight data label")
     if scan.layout == "coco":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from typing import Any
 
 import cv2
@@ -52,6 +53,11 @@ def build_augmentation(recipe: Recipe, is_face_crop: bool = False) -> Any:
             A.ImageCompression(quality_range=(30, 90), p=recipe.degrade),
         ]
     )
+
+
+def seed_augmentation(pipeline: Any, rng: np.random.Generator) -> None:
+    """Let a pipeline take its random numbers from `rng`. Its own seed would give every transform the same numbers."""
+    pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
 
 
 def random_window(

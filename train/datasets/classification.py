@@ -18,10 +18,11 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, list_images, read_image
-from pocketsight.train.datasets.augmentation import build_augmentation, draw_mask
+from pocketsight.train.console import log_message, log_unread_images
+from pocketsight.train.datasets.augmentation import build_augmentation, draw_mask, seed_augmentation
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
 from pocketsight.train.datasets.soft_labels import read_votes
-from pocketsight.train.datasets.splits import SPLITS
+from pocketsight.train.datasets.splits import list_class_folders
 from pocketsight.train.recipe import Recipe
 
 MASKED_CLASS = "_masked"  # the reject class of faces with a mask
@@ -57,16 +58,16 @@ def read_classification_dataset(
     default_split: str = "train",
     known_rejects: tuple[str, ...] = (),
 ) -> ClassificationDataset:
-    """Read folders of class folders, each with or without train/, val/ and test/ around them.
+    """Read folders of class folders, each with or without the splits around them: train/, val/ or valid/, test/ ...
 
-    Images outside those three belong to `default_split`. `classes` selects the reported labels; empty: all folders but
+    Without splits all images belong to `default_split`. `classes` selects the reported labels; empty: all folders but
     the reject classes. Reject classes are those in `reject_classes` and those whose name starts with "_": they are
     learned but not reported, and come last, with "_" before their names. Images of other folders get label -1.
     `known_rejects` are the reject classes of an existing model: they keep their order, and need no folder.
     `vote_files` are tables as in soft_labels.py. Raises DataError.
     """
-    trees = [(split, tree) for folder in folders for split, tree in _split_folders(folder, default_split)]
-    found = sorted({path.name for _, tree in trees for path in list_subfolders(tree)})
+    trees = [pair for folder in folders for pair in _class_folders(folder, default_split)]
+    found = sorted({path.name for _, path in trees})
     rejects = sorted({_reject_name(name) for name in found if name in reject_classes or name.startswith("_")})
     reported = classes or tuple(name for name in found if _reject_name(name) not in rejects)
     names = (*reported, *dict.fromkeys((*known_rejects, *rejects)))
@@ -89,15 +90,14 @@ def read_classification_dataset(
 def _read_splits(
     trees: Sequence[tuple[str, Path]], names: Sequence[str], votes: Mapping[Path, NDArray[np.float64]]
 ) -> dict[str, list[ClassificationSample]]:
-    """The samples by split. `trees` are (split, folder of class folders)."""
+    """The samples by split. `trees` are (split, class folder)."""
     splits: dict[str, list[ClassificationSample]] = {}
-    for split, tree in trees:
-        for folder in list_subfolders(tree):
-            aliases = folder.name, _reject_name(folder.name)
-            label = next((n for n, name in enumerate(names) if name in aliases), UNKNOWN_LABEL)
-            splits.setdefault(split, []).extend(
-                _make_sample(path, label, votes.get(path.resolve()), len(names)) for path in list_images(folder)
-            )
+    for split, folder in trees:
+        aliases = folder.name, _reject_name(folder.name)
+        label = next((n for n, name in enumerate(names) if name in aliases), UNKNOWN_LABEL)
+        splits.setdefault(split, []).extend(
+            _make_sample(path, label, votes.get(path.resolve()), len(names)) for path in list_images(folder)
+        )
     return splits
 
 
@@ -114,17 +114,17 @@ def _reject_name(name: str) -> str:
     return "_" + name.lstrip("_")
 
 
-def _split_folders(folder: Path, default_split: str) -> list[tuple[str, Path]]:
-    """(split, folder of the class folders)."""
+def _class_folders(folder: Path, default_split: str) -> list[tuple[str, Path]]:
+    """(split, class folder). Where there are splits, class folders outside of them are left out, and named."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; it must contain one folder for each class")
-    split = [(name, folder / name) for name in SPLITS if (folder / name).is_dir()]
-    return split or [(default_split, folder)]
-
-
-def list_subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    log_unread_images(folder)
+    found = list_class_folders(folder)
+    if not any(split for split, _ in found):
+        return [(default_split, path) for _, path in found]
+    if outside := [path.name for split, path in found if not split]:
+        log_message(f"left out, outside the splits of {folder}: {', '.join(outside)}; assign them: data split {folder}")
+    return [(split, path) for split, path in found if split]
 
 
 def _make_sample(
@@ -180,6 +180,7 @@ class ClassificationBatches:
     samples: list[ClassificationSample]
     spec: ModelSpec
     recipe: Recipe
+    rows: range | None = None  # of each batch; None: all. Other processes make the others
 
     @cached_property
     def cumulative_weights(self) -> Any:
@@ -210,15 +211,13 @@ class ClassificationBatches:
         return augmented
 
     def __call__(self, step: int) -> Batch:
-        rng = np.random.default_rng([self.recipe.seed, step])
-        self.augmentation.set_random_seed(int(rng.integers(2**31)))
-
-        def draw() -> Example:
+        def draw(rng: np.random.Generator) -> Example:
+            seed_augmentation(self.augmentation, rng)
             sample = self.samples[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
             add_mask = any(self.masked_target) and rng.random() < self.recipe.mask_prob
             return self.augment(sample, rng, add_mask), self.masked_target if add_mask else sample.soft_label
 
-        return fill_batch(draw, self.recipe.batch_size)
+        return fill_batch(draw, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
 
 
 def iter_readable(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,47 +16,33 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.vision.box_encoding import encode, encode_single
 from pocketsight.device.vision.boxes import Boxes
-from pocketsight.device.vision.image import Image, list_images, read_image
+from pocketsight.device.vision.image import Image, list_images
 from pocketsight.device.vision.letterbox import letterbox
-from pocketsight.train.datasets.augmentation import build_augmentation, random_crop
-from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size
-from pocketsight.train.datasets.formats.coco import coco_split, read_coco
+from pocketsight.train.console import log_unread_images
+from pocketsight.train.datasets.augmentation import build_augmentation, random_crop, seed_augmentation
+from pocketsight.train.datasets.coco_table import read_coco_table
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample, default_source
+from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size, require_boxes
+from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
+from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.layout import index_by_label_name
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
-from pocketsight.train.datasets.splits import SPLITS
+from pocketsight.train.datasets.mosaic import mosaic
+from pocketsight.train.datasets.photographs import old_photograph
+from pocketsight.train.datasets.sample_table import SampleTable
+from pocketsight.train.datasets.sampling import sampling_weights
+from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import Recipe
 
-NO_BOXES = np.empty((0, 4), np.float32)
 CACHE_BYTES = 1_000_000_000  # decoded images in the memory of each worker process
-
-
-@dataclass(frozen=True)
-class DetectionSample:
-    """One image and its boxes, in px of the upright image."""
-
-    path: Path
-    boxes: Boxes  # (N, 4)
-    ignored_boxes: Boxes = field(default_factory=lambda: NO_BOXES)  # (M, 4), neither object nor background
-    group: str = ""  # images of one group are never split between training and validation
-    size: tuple[int, int] | None = None  # height, width of the image when it was labeled
-    source: str = ""  # its collection, folder or capture session
-    mask_states: tuple[int, ...] = ()  # for each box: 1 with a mask, 0 without, -1 unknown
-
-    def read(self) -> Image:
-        """The image (H, W, 3). Raises DataError when it cannot be read or has another size than its labels."""
-        image = read_image(self.path)
-        if self.size and image.shape[:2] != self.size:
-            actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
-            raise DataError(f"{self.path} is {actual}, but its labels are for {labeled}; was it resized or rotated?")
-        return image
 
 
 @dataclass(frozen=True)
 class DetectionDataset:
     """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
-    splits: dict[str, list[DetectionSample]]
+    splits: dict[str, Sequence[DetectionSample]]
     label: str
 
 
@@ -70,14 +56,22 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
         return DetectionDataset({coco_split(data): samples}, label)
     if not data.is_dir():
         raise DataError(f"{data} is neither a folder nor a COCO .json file")
-    folders = [data / split for split in SPLITS if (data / split / "images").is_dir()]
+    folders = [(split, folder) for split, folder in list_split_folders(data) if (folder / "images").is_dir()]
     if not folders and (data / "images").is_dir():
-        folders = [data]
+        folders = [("train", data)]
     labels: set[str] = set()
-    splits = {f.name if f != data else "train": _load_labelme(f, labels) for f in folders}
+    splits: dict[str, list[DetectionSample]] = {}
+    for split, folder in folders:
+        splits.setdefault(split, []).extend(_load_labelme(folder, labels))
     if not any(splits.values()):
-        raise DataError(f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/")
-    return DetectionDataset(splits, _single_label(labels, data))
+        raise DataError(
+            f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
+            f"{import_hint(data)}"
+        )
+    tables: dict[str, Sequence[DetectionSample]] = {
+        split: SampleTable.from_samples(samples) for split, samples in splits.items()
+    }
+    return DetectionDataset(tables, _single_label(labels, data))
 
 
 def _single_label(labels: set[str], data: Path) -> str:
@@ -87,19 +81,22 @@ def _single_label(labels: set[str], data: Path) -> str:
     return next(iter(labels), "face")
 
 
-def _load_coco(path: Path) -> tuple[list[DetectionSample], str]:
-    images = read_coco(path, path.parent)
+def _load_coco(path: Path) -> tuple[SampleTable, str]:
+    if table := read_coco_table(path):
+        return table
+    images = read_own_coco(path)
     if not images:
         raise DataError(f"{path} lists no images")
     for image in images:
         if not image.path.is_file():
-            raise DataError(f"{path} lists {image.path}, which does not exist")
+            raise DataError(f"{path} lists {image.path}, which does not exist{import_images_hint(path)}")
     label = _single_label({annotation.label for image in images for annotation in image.annotations}, path)
-    return [_to_sample(image) for image in images], label
+    return SampleTable.from_samples([_to_sample(image) for image in images]), label
 
 
 def _to_sample(image: AnnotatedImage) -> DetectionSample:
     """Raises DataError when a box is empty or outside its image."""
+    require_boxes(image.annotations)
     size = image.size or read_upright_size(image.path)
     boxes, ignore = (
         np.array([_clip_box(annotation, size) for annotation in annotations], np.float32).reshape(-1, 4)
@@ -107,13 +104,8 @@ def _to_sample(image: AnnotatedImage) -> DetectionSample:
     )
     group = image.group or parse_session_name(image.path.name) or ""
     mask_states = tuple(annotation.mask_state for annotation in image.objects)
-    source = image.source or _default_source(image.path)
+    source = image.source or default_source(image.path)
     return DetectionSample(image.path, boxes, ignore, group, size, source, mask_states)
-
-
-def _default_source(path: Path) -> str:
-    """The source of an image without one in its file: its folder, or its capture session."""
-    return path.parent.name if path.parent.name != "images" else parse_session_name(path.name) or ""
 
 
 def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
@@ -121,9 +113,11 @@ def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
 
     The labels of the boxes are added to `labels`.
     """
+    require_no_inner_splits(folder / "images")
+    log_unread_images(folder / "images")
     paths = index_by_label_name(list_images(folder / "images"), folder / "images")
     samples = {
-        name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=_default_source(path))
+        name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=default_source(path))
         for name, path in paths.items()
     }
     for file in sorted((folder / "labels").rglob("*.json")):
@@ -153,10 +147,10 @@ def encode_target(boxes: Boxes, ignore: Boxes, size: tuple[int, int], spec: Mode
 
 def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int]:
     """The samples with at most one box and nothing to ignore, and the number of removed samples."""
-    splits = {
-        split: [sample for sample in samples if len(sample.boxes) <= 1 and not len(sample.ignored_boxes)]
-        for split, samples in dataset.splits.items()
-    }
+    splits: dict[str, Sequence[DetectionSample]] = {}
+    for split, samples in dataset.splits.items():
+        table = SampleTable.from_samples(samples)
+        splits[split] = table.select((table.object_counts <= 1) & (table.ignored_counts == 0))
     removed = sum(map(len, dataset.splits.values())) - sum(map(len, splits.values()))
     return DetectionDataset(splits, dataset.label), removed
 
@@ -165,10 +159,11 @@ def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int
 class DetectionBatches:
     """Augmented batches for the detector; the same step gives the same batch. Runs in worker processes."""
 
-    samples: list[DetectionSample]
+    samples: Sequence[DetectionSample]
     spec: ModelSpec
     recipe: Recipe
     low_res: bool = False  # half the height and width, for the first part of a training
+    rows: range | None = None  # of each batch; None: all. Other processes make the others
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -180,24 +175,16 @@ class DetectionBatches:
         return height, width
 
     @cached_property
-    def positives_and_negatives(self) -> tuple[list[DetectionSample], list[DetectionSample]]:
+    def positives_and_negatives(self) -> tuple[SampleTable, SampleTable]:
         """Samples with and without boxes. If no sample has boxes, all count as positives."""
-        positives = [sample for sample in self.samples if len(sample.boxes)]
-        negatives = [sample for sample in self.samples if not len(sample.boxes)]
-        return (positives, negatives) if positives else (negatives, [])
+        table = SampleTable.from_samples(self.samples)
+        has_boxes = table.object_counts > 0
+        return (table.select(has_boxes), table.select(~has_boxes)) if has_boxes.any() else (table, table[:0])
 
     @cached_property
     def cumulative_weights(self) -> Any:
-        """(P,): cumulative sampling weights of the positives; the last is 1.
-
-        The weight is the square root of the number of faces. If the mask states are known, a face of a rarer state
-        counts more, by the square root too.
-        """
-        states = [sample.mask_states or (-1,) * len(sample.boxes) for sample in self.positives_and_negatives[0]]
-        counts = Counter(state for own_states in states for state in own_states)
-        largest = max(counts.values(), default=1)
-        weights = np.sqrt([max(1, sum((largest / counts[state]) ** 0.5 for state in own)) for own in states])
-        return np.cumsum(weights) / weights.sum()
+        """(P,): cumulative sampling weights of the positives; the last is 1."""
+        return np.cumsum(sampling_weights(self.positives_and_negatives[0], self.recipe.source_balance))
 
     @cached_property
     def image_cache(self) -> dict[Path, Image]:
@@ -218,31 +205,46 @@ class DetectionBatches:
         """The albumentations pipeline of the recipe."""
         return build_augmentation(self.recipe)
 
+    def draw(self, rng: np.random.Generator) -> DetectionSample:
+        """A random sample, by the shares of the recipe."""
+        positives, negatives = self.positives_and_negatives
+        if negatives and rng.random() < self.recipe.negative_share:
+            return negatives[int(rng.integers(len(negatives)))]
+        return positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
+
+    def crop(
+        self, sample: DetectionSample, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Image, Boxes, Boxes]:
+        """A random window scaled to `size` (height, width), its boxes (N, 4) and boxes to ignore (M, 4) in its px."""
+        input_scale = self.image_size[1] / self.spec.input_size[1]
+        image, recipe = self.read_cached(sample), self.recipe
+        return random_crop(image, sample.boxes, sample.ignored_boxes, size, recipe, rng, input_scale)
+
+    def change_look(self, image: Image, rng: np.random.Generator) -> Image:
+        """The image with other light, color and quality, at random."""
+        if self.recipe.photograph_prob and rng.random() < self.recipe.photograph_prob:
+            image = old_photograph(image, rng)
+        return np.asarray(self.augmentation(image=image)["image"], np.uint8)
+
     def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
         """One augmented image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that image."""
-        input_scale = self.image_size[1] / self.spec.input_size[1]
-        image, boxes, ignore = random_crop(
-            self.read_cached(sample), sample.boxes, sample.ignored_boxes, self.image_size, self.recipe, rng, input_scale
-        )
-        return self.augmentation(image=image)["image"], boxes, ignore
+        image, boxes, ignore = self.crop(sample, self.image_size, rng)
+        return self.change_look(image, rng), boxes, ignore
 
     def __call__(self, step: int) -> Batch:
-        rng = np.random.default_rng([self.recipe.seed, step])
-        self.augmentation.set_random_seed(int(rng.integers(2**31)))
-        positives, negatives = self.positives_and_negatives
-
-        def draw() -> Example:
-            if negatives and rng.random() < self.recipe.negative_share:
-                sample = negatives[rng.integers(len(negatives))]
+        def draw_example(rng: np.random.Generator) -> Example:
+            seed_augmentation(self.augmentation, rng)
+            if self.recipe.mosaic_prob and rng.random() < self.recipe.mosaic_prob:
+                image, boxes, ignore = mosaic(lambda size: self.crop(self.draw(rng), size, rng), self.image_size, rng)
+                image = self.change_look(image, rng)
             else:
-                sample = positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
-            image, boxes, ignore = self.augment(sample, rng)
+                image, boxes, ignore = self.augment(self.draw(rng), rng)
             return image, encode_target(boxes, ignore, self.image_size, self.spec)
 
-        return fill_batch(draw, self.recipe.batch_size)
+        return fill_batch(draw_example, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
 
 
-def validation_batch(samples: list[DetectionSample], spec: ModelSpec) -> Batch:
+def validation_batch(samples: Sequence[DetectionSample], spec: ModelSpec) -> Batch:
     """All samples in one batch, letterboxed as on the board, not augmented. Raises DataError if none is readable."""
 
     def read(sample: DetectionSample) -> Example:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import TypeVar
+from itertools import compress
+
+import numpy as np
 
 from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import DataError
 from pocketsight.train.datasets.classification import ClassificationDataset, ClassificationSample
-from pocketsight.train.datasets.detection import DetectionDataset, DetectionSample
+from pocketsight.train.datasets.detection import DetectionDataset
+from pocketsight.train.datasets.detection_sample import DetectionSample
+from pocketsight.train.datasets.sample_table import SampleTable
 
-SampleT = TypeVar("SampleT")
+NO_TRAIN_SPLIT = "the data has no train split"
 
 
 def hold_out_classification(
@@ -23,42 +27,41 @@ def hold_out_classification(
     When too few can be held out, both are all samples. Raises DataError without a training sample.
     """
     labeled = {name: [s for s in samples if s.label >= 0] for name, samples in dataset.splits.items()}
-    train, val = _hold_out(labeled, val_fraction, _classification_key)
-    return (train, val) if train and val else (labeled["train"], labeled["train"])
+    samples = labeled.get("train", [])
+    if not samples:
+        raise DataError(NO_TRAIN_SPLIT)
+    if val := labeled.get("val"):
+        return samples, val
+    held_out = [stable_uniform(_classification_key(sample)) < val_fraction for sample in samples]
+    if all(held_out) or not any(held_out):
+        return samples, samples
+    return list(compress(samples, [not out for out in held_out])), list(compress(samples, held_out))
 
 
 def hold_out_detection(
     dataset: DetectionDataset, val_fraction: float
-) -> tuple[list[DetectionSample], list[DetectionSample]]:
+) -> tuple[Sequence[DetectionSample], Sequence[DetectionSample]]:
     """Training and validation samples: the data's own splits, or `val_fraction` of the groups held out.
 
     When too few can be held out, both are all samples. Raises DataError without a training sample or box.
     """
-    train, val = _hold_out(dataset.splits, val_fraction, lambda sample: sample.group or sample.path.name)
-    if not any(len(sample.boxes) for sample in dataset.splits["train"]):
+    samples = dataset.splits.get("train", [])
+    if not samples:
+        raise DataError(NO_TRAIN_SPLIT)
+    table = SampleTable.from_samples(samples)
+    has_boxes = table.object_counts > 0
+    if not has_boxes.any():
         raise DataError("the training images have no box")
-    has_own_val = bool(dataset.splits.get("val"))
-    if has_own_val or (train and any(len(sample.boxes) for sample in val)):
-        return train, val
-    return dataset.splits["train"], dataset.splits["train"]
+    if val := dataset.splits.get("val"):
+        return samples, val
+    held_out = np.array([stable_uniform(key) < val_fraction for key in table.group_keys()], bool)
+    if held_out.all() or not (held_out & has_boxes).any():
+        return samples, samples
+    return table.select(~held_out), table.select(held_out)
 
 
 def _classification_key(sample: ClassificationSample) -> str:
     return parse_session_name(sample.path.name) or sample.path.parent.name + sample.path.name
-
-
-def _hold_out(
-    splits: Mapping[str, list[SampleT]], val_fraction: float, key: Callable[[SampleT], str]
-) -> tuple[list[SampleT], list[SampleT]]:
-    """The train and val splits; without a val split, the training samples whose key hashes below `val_fraction`."""
-    train = splits.get("train", [])
-    if not train:
-        raise DataError("the data has no train split")
-    if val := splits.get("val"):
-        return train, val
-    is_held_out = [stable_uniform(key(sample)) < val_fraction for sample in train]
-    pairs = list(zip(train, is_held_out, strict=True))
-    return [sample for sample, out in pairs if not out], [sample for sample, out in pairs if out]
 
 
 def stable_uniform(name: str) -> float:

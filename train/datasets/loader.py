@@ -62,20 +62,24 @@ class BatchLoader:
             pool.shutdown(cancel_futures=True)
 
 
-def fill_batch(draw: Callable[[], Example], batch_size: int) -> Batch:
-    """A batch of `batch_size` examples from calls of `draw`; a call that raises DataError is repeated.
+def fill_batch(draw: Callable[[np.random.Generator], Example], seed: int, step: int, rows: range) -> Batch:
+    """Some rows of the batch of a step, each from a call of `draw`; a call that raises DataError is repeated.
 
+    Each row has random numbers of its own: several processes that make different rows make the batch of one process.
     Raises DataError when too many calls fail.
     """
     examples: list[Example] = []
     skipped: list[str] = []
-    while len(examples) < batch_size:
-        try:
-            examples.append(draw())
-        except DataError as error:
-            skipped.append(str(error))
-            if len(skipped) > max(100, 10 * batch_size):
-                raise DataError(f"almost no image can be read; the last error: {error}") from error
+    for row in rows:
+        rng = np.random.default_rng([seed, step, row])
+        while True:
+            try:
+                examples.append(draw(rng))
+                break
+            except DataError as error:
+                skipped.append(str(error))
+                if len(skipped) > max(100, 10 * len(rows)):
+                    raise DataError(f"almost no image can be read; the last error: {error}") from error
     return _stack(examples, skipped)
 
 

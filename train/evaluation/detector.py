@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import ProgressFn
-from pocketsight.train.datasets.detection import DetectionSample
+from pocketsight.train.datasets.detection_sample import DetectionSample
+from pocketsight.train.evaluation.compact import FaceArray, FalsePositives
 from pocketsight.train.evaluation.matching import ImageResult, Match, collect_matches
 from pocketsight.train.evaluation.metrics import FloatArray, coco_precision, precision_recall_at
 from pocketsight.train.evaluation.reports import DetectorMetrics
@@ -27,9 +29,9 @@ REPORTED_THRESHOLDS = np.arange(2, 100) / 100  # thresholds in "tradeoff"
 class DetectionResults:
     """Results of one pass over the images; all metrics, plots and pages are made from them."""
 
-    images: list[ImageResult]  # without their pixels
+    images: list[ImageResult]
     faces: list[Match]  # those that count
-    false_positives: list[Match]  # scores from MIN_SCORE
+    false_positives: Iterable[Match]  # scores from MIN_SCORE
     skipped: list[str]
     frame_size: tuple[int, int]
     min_face_size: float
@@ -41,8 +43,11 @@ def iter_results(
     frame_size: tuple[int, int],
     min_face_size: float,
     skipped: list[str],
-) -> Iterator[ImageResult]:
-    """Run the detector on each readable image. The errors of unreadable ones are appended to `skipped`."""
+) -> Iterator[tuple[ImageResult, Image]]:
+    """Run the detector on each readable image, and yield the result and the letterboxed frame (H, W, 3).
+
+    The errors of unreadable images are appended to `skipped`.
+    """
     for sample in samples:
         try:
             image, scale = letterbox(sample.read(), frame_size)
@@ -53,8 +58,8 @@ def iter_results(
         counts = (boxes[:, 2:] - boxes[:, :2]).max(-1, initial=0) >= min_face_size
         ignored = np.concatenate([boxes[~counts], ignore])
         mask_states = tuple(m for m, counted in zip(sample.mask_states, counts.tolist(), strict=False) if counted)
-        detections = detect(image, detector, score_threshold=MIN_SCORE)
-        yield ImageResult(sample.path, image, boxes[counts], ignored, detections, scale, sample.source, mask_states)
+        detections = FaceArray(detect(image, detector, score_threshold=MIN_SCORE))
+        yield ImageResult(sample.path, boxes[counts], ignored, detections, scale, sample.source, mask_states), image
 
 
 def run_detector(
@@ -68,13 +73,13 @@ def run_detector(
 
     Faces below `min_face_size` px and regions marked to ignore are neither missed faces nor false positives.
     """
-    results = DetectionResults([], [], [], [], frame_size, min_face_size)
-    for result in iter_results(detector, progress(samples), frame_size, min_face_size, results.skipped):
-        without_pixels = replace(result, frame=result.frame[:0])
-        faces, false_positives = collect_matches(without_pixels, result.frame)
-        results.images.append(without_pixels)
+    false_positives = FalsePositives()
+    results = DetectionResults([], [], false_positives, [], frame_size, min_face_size)
+    for result, frame in iter_results(detector, progress(samples), frame_size, min_face_size, results.skipped):
+        faces, wrong = collect_matches(result, frame)
+        results.images.append(result)
         results.faces.extend(faces)
-        results.false_positives.extend(false_positives)
+        false_positives.extend(result, wrong)
     if not results.faces:
         raise DataError(
             f"no face of {min_face_size:g} px or more in {len(results.images)} images; there is nothing to score"
@@ -125,6 +130,6 @@ def compute_detector_metrics(results: DetectionResults, threshold: float) -> Det
     }
 
 
-def match_scores(matches: Sequence[Match]) -> FloatArray:
+def match_scores(matches: Iterable[Match]) -> FloatArray:
     """(N,): the scores of the matches; 0 for a missed face."""
-    return np.array([match.score for match in matches], np.float64)
+    return np.fromiter((match.score for match in matches), np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -23,15 +24,14 @@ FALSE_POSITIVE, IGNORED_DETECTION = -1, -2  # instead of the index of a face
 PATCH_SIZE = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageResult:
-    """One image after detection. All boxes are in pixels of the letterboxed frame."""
+    """One image after detection, without its pixels. All boxes are in pixels of the letterboxed frame."""
 
     path: Path
-    frame: Image
     truth_boxes: Boxes  # faces that count
     ignore_boxes: Boxes  # faces that are too small, and regions to ignore
-    detections: list[Face]  # scores from MIN_SCORE, best first
+    detections: Sequence[Face]  # scores from MIN_SCORE, best first
     scale: float = 1.0  # pixels of the frame = pixels of the file * scale
     source: str = ""
     mask_states: tuple[int, ...] = field(default=())  # as in DetectionSample, of the faces that count
@@ -104,7 +104,7 @@ def partition_detections(result: ImageResult, threshold: float) -> tuple[list[Fa
 
 
 def collect_matches(result: ImageResult, frame: Image) -> tuple[list[Match], list[Match]]:
-    """The faces of an image, and its false positives. `frame` (H, W, 3) has the pixels, which `result` may lack."""
+    """The faces of an image, and its false positives. `frame` (H, W, 3) has its pixels."""
     gray = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
     pairs = list(zip(result.detections, match_detections(result), strict=True))
     by_index: dict[int, tuple[Face | None, float]] = {n: (face, overlap) for face, (n, overlap) in pairs if n >= 0}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from pocketsight.train.evaluation.matching import ImageResult
 
 FloatArray = NDArray[np.float64]
 
+COCO_IMAGES = 64  # images that pycocotools gets at a time
 ECE_BINS = 15  # bins of the calibration error
 MIN_SAMPLES = 30  # fewer samples allow no conclusion
 CONFIDENCE = 0.95
@@ -50,31 +53,78 @@ def average_precision(true_scores: FloatArray, false_scores: FloatArray, false_p
     return float(best[reached].mean())
 
 
-def coco_precision(results: list[ImageResult]) -> tuple[FloatArray, FloatArray]:
-    """pycocotools' precision (10 IoU limits, 101 recall levels), and the score (101,) at each recall for IoU 0.5."""
+def coco_precision(results: Sequence[ImageResult]) -> tuple[FloatArray, FloatArray]:
+    """pycocotools' precision (10 IoU limits, 101 recall levels), and the score (101,) at each recall for IoU 0.5.
+
+    It takes some images at a time, and keeps a few bytes for each detection.
+    """
+    if not any(len(result.detections) for result in results):
+        return np.zeros((10, 101)), np.zeros(101)
+    parts = [_match_as_coco(results[n : n + COCO_IMAGES]) for n in range(0, len(results), COCO_IMAGES)]
+    scores = np.concatenate([part.scores for part in parts])
+    outcomes = [np.concatenate(columns, axis=1) for columns in ([p.matched for p in parts], [p.ignored for p in parts])]
+    faces = sum(part.faces for part in parts)
+    lines = [_accumulate(scores, matched, ignored, faces) for matched, ignored in zip(*outcomes, strict=True)]
+    return np.array([precision for precision, _ in lines]), lines[0][1]
+
+
+class _CocoMatches(NamedTuple):
+    """The D detections of some images, as pycocotools matched them at its 10 IoU limits."""
+
+    scores: FloatArray  # (D,)
+    matched: NDArray[np.bool_]  # (10, D)
+    ignored: NDArray[np.bool_]  # (10, D)
+    faces: int  # labeled ones that count
+
+
+def _match_as_coco(results: Sequence[ImageResult]) -> _CocoMatches:
+    run = _coco_run(results)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        run.evaluate()
+    images = [image for image in run.evalImgs if image]
+    return _CocoMatches(
+        np.concatenate([np.array(image["dtScores"], np.float64) for image in images] or [np.empty(0, np.float64)]),
+        np.concatenate([image["dtMatches"] > 0 for image in images] or [np.empty((10, 0), bool)], axis=1),
+        np.concatenate([image["dtIgnore"] > 0 for image in images] or [np.empty((10, 0), bool)], axis=1),
+        sum(int((np.array(image["gtIgnore"]) == 0).sum()) for image in images),
+    )
+
+
+def _accumulate(
+    scores: FloatArray, matched: NDArray[np.bool_], ignored: NDArray[np.bool_], faces: int
+) -> tuple[FloatArray, FloatArray]:
+    """pycocotools' precision and score at 101 recall levels, each (101,), from the matches (D,) at one IoU limit."""
+    run = _coco_run([])
+    detections = {"dtScores": scores, "dtMatches": matched[None], "dtIgnore": ignored[None]}
+    run.evalImgs = [detections | {"gtIgnore": np.zeros(faces)}]
+    run.params.iouThrs, run.params.maxDets, run.params.imgIds = run.params.iouThrs[:1], [len(scores)], [0]
+    run._paramsEval = copy.deepcopy(run.params)
+    with contextlib.redirect_stdout(io.StringIO()):
+        run.accumulate()
+    return run.eval["precision"][0, :, 0, 0, 0], run.eval["scores"][0, :, 0, 0, 0]
+
+
+def _coco_run(results: Sequence[ImageResult]) -> Any:
+    """A COCOeval of the images."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    annotations, detections = _coco_annotations(results), _coco_detections(results)
-    if not detections:
-        return np.zeros((10, 101)), np.zeros(101)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-        truth = COCO()
-        truth.dataset = {
-            "info": {},
-            "images": [{"id": n} for n in range(len(results))],
-            "annotations": annotations,
-            "categories": [{"id": 1, "name": "face"}],
-        }
-        truth.createIndex()
-        run = COCOeval(truth, truth.loadRes(detections), "bbox")
-        run.params.areaRng, run.params.areaRngLbl, run.params.maxDets = [[0, 1e10]], ["all"], [300]
-        run.evaluate()
-        run.accumulate()
-    return run.eval["precision"][:, :, 0, 0, 0], run.eval["scores"][0, :, 0, 0, 0]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth, found = COCO(), COCO()
+        for side, annotations in ((truth, _coco_annotations(results)), (found, _coco_detections(results))):
+            side.dataset = {
+                "images": [{"id": n} for n in range(len(results))],
+                "annotations": annotations,
+                "categories": [{"id": 1, "name": "face"}],
+            }
+            side.createIndex()
+        run = COCOeval(truth, found, "bbox")
+    run.params.areaRng, run.params.areaRngLbl, run.params.maxDets = [[0, 1e10]], ["all"], [300]
+    run.params.catIds = [1]
+    return run
 
 
-def _coco_annotations(results: list[ImageResult]) -> list[dict[str, Any]]:
+def _coco_annotations(results: Sequence[ImageResult]) -> list[dict[str, Any]]:
     boxes = [
         (n, crowd, box)
         for n, result in enumerate(results)
@@ -94,11 +144,11 @@ def _coco_annotations(results: list[ImageResult]) -> list[dict[str, Any]]:
     ]
 
 
-def _coco_detections(results: list[ImageResult]) -> list[dict[str, Any]]:
+def _coco_detections(results: Sequence[ImageResult]) -> list[dict[str, Any]]:
+    faces = [(n, face.score, _coco_box(face.box)) for n, result in enumerate(results) for face in result.detections]
     return [
-        {"image_id": n, "category_id": 1, "bbox": _coco_box(face.box), "score": face.score}
-        for n, result in enumerate(results)
-        for face in result.detections
+        {"id": n, "image_id": image, "category_id": 1, "bbox": box, "score": score, "area": box[2] * box[3]}
+        for n, (image, score, box) in enumerate(faces, start=1)
     ]
 
 

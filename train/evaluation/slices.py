@@ -11,7 +11,7 @@ import numpy as np
 
 from pocketsight.train.evaluation.detector import DetectionResults, match_scores
 from pocketsight.train.evaluation.matching import NEAR_MISS_IOU, PATCH_SIZE, Match
-from pocketsight.train.evaluation.metrics import MIN_SAMPLES, average_precision, wilson_interval
+from pocketsight.train.evaluation.metrics import MIN_SAMPLES, FloatArray, average_precision, wilson_interval
 from pocketsight.train.evaluation.reports import SliceRow
 
 SIZE_EDGES = 8, 16, 32, 64  # px of the frame
@@ -98,13 +98,14 @@ def _table(slicing: SliceBy, results: DetectionResults, threshold: float) -> lis
     slice gets a share of them in proportion to its faces, or the largest slice would look best (normalized precision
     of Hoiem et al., ECCV 2012).
     """
-    face_rows = [slicing.row_of(match) for match in results.faces]
-    false_rows = [slicing.row_of(match) for match in results.false_positives]
+    face_rows = np.fromiter(map(slicing.row_of, results.faces), np.int64)
+    false_rows = np.fromiter(map(slicing.row_of, results.false_positives), np.int64)
+    true_scores, false_scores = match_scores(results.faces), match_scores(results.false_positives)
     rows = []
     for number, (name, description) in enumerate(slicing.rows.items()):
-        faces = [match for match, row in zip(results.faces, face_rows, strict=True) if row == number]
-        wrong = [match for match, row in zip(results.false_positives, false_rows, strict=True) if row in (number, -1)]
-        known = sum(row >= 0 for row in face_rows)
+        faces = true_scores[face_rows == number]
+        wrong = false_scores[(false_rows == number) | (false_rows == -1)]
+        known = int((face_rows >= 0).sum())
         weight = len(faces) / max(known, 1) if slicing.name == "mask" else 1.0
         rows.append(_row_metrics((name, description), faces, wrong, weight, len(results.faces), threshold))
     return rows
@@ -112,27 +113,27 @@ def _table(slicing: SliceBy, results: DetectionResults, threshold: float) -> lis
 
 def _row_metrics(
     name: tuple[str, str],
-    faces: list[Match],
-    false_positives: list[Match],
+    true_scores: FloatArray,
+    false_scores: FloatArray,
     false_positive_weight: float,
     total: int,
     threshold: float,
 ) -> SliceRow:
-    true_scores, false_scores = match_scores(faces), match_scores(false_positives)
+    count = len(true_scores)
     right = int((true_scores >= threshold).sum())
     wrong = false_positive_weight * int((false_scores >= threshold).sum())
-    low, high = wilson_interval(right, len(faces))
+    low, high = wilson_interval(right, count)
     return {
         "slice": name[0],
         "description": name[1],
-        "faces": len(faces),
-        "share": round(len(faces) / total, 4),
-        "too_small": len(faces) < MIN_SAMPLES,
-        "ap50": round(average_precision(true_scores, false_scores, false_positive_weight), 4) if faces else None,
-        "recall": round(right / len(faces), 4) if faces else None,
+        "faces": count,
+        "share": round(count / total, 4),
+        "too_small": count < MIN_SAMPLES,
+        "ap50": round(average_precision(true_scores, false_scores, false_positive_weight), 4) if count else None,
+        "recall": round(right / count, 4) if count else None,
         "recall_95": [round(low, 4), round(high, 4)],
         "precision": round(right / (right + wrong), 4) if right + wrong else None,
-        "missed": len(faces) - right,
+        "missed": count - right,
         "false_positives": round(wrong, 1),
     }
 

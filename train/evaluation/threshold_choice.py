@@ -19,7 +19,6 @@ from pocketsight.device.inference.model_file import pack_model_file, read_model_
 from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.train.evaluation.classifier import Outcomes, rates_at_thresholds
 from pocketsight.train.evaluation.detector import DetectionResults, match_scores
-from pocketsight.train.evaluation.matching import Match
 from pocketsight.train.evaluation.metrics import (
     MIN_SAMPLES,
     FloatArray,
@@ -114,7 +113,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
         precision, recall, _ = precision_recall_at(true_scores, false_scores, thresholds)
         if not target.fps:
             return {"precision": precision, "recall": recall}
-        bound = poisson_upper_bound(count_at_least(match_scores(sample), thresholds)) * per_hour
+        bound = poisson_upper_bound(count_at_least(sample, thresholds)) * per_hour
         return {"precision": precision, "recall": recall, "false_positives_per_hour": bound}
 
     levels = np.unique(np.concatenate([true_scores[true_scores > 0], false_scores]))
@@ -124,7 +123,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
     choice = _threshold_choice(target.text, threshold, current, metrics)
     choice["precision_95"] = [round(end, 4) for end in wilson_interval(right, right + wrong)]
     if target.fps:
-        choice["false_positives"] = int(count_at_least(match_scores(sample), at)[0])
+        choice["false_positives"] = int(count_at_least(sample, at)[0])
         choice["images"] = image_count
     return choice
 
@@ -142,17 +141,17 @@ def _require_enough_images(target: ThresholdTarget, per_hour: float, image_count
     )
 
 
-def _false_positive_sample(results: DetectionResults) -> tuple[list[Match], int]:
-    """The false positives that represent the frames of a camera, and the number of images that they come from."""
+def _false_positive_sample(results: DetectionResults) -> tuple[FloatArray, int]:
+    """Scores (N,) of the false positives that represent the frames of a camera, and the number of their images."""
     empty = sum(not len(image.truth_boxes) and not len(image.ignore_boxes) for image in results.images)
     if empty < MIN_SAMPLES:
-        return results.false_positives, len(results.images)
-    sample = [
+        return match_scores(results.false_positives), len(results.images)
+    on_empty = (
         match
         for match in results.false_positives
         if not len(match.image_result.truth_boxes) and not len(match.image_result.ignore_boxes)
-    ]
-    return sample, empty
+    )
+    return match_scores(on_empty), empty
 
 
 def choose_classifier_threshold(target: ThresholdTarget, outcomes: Outcomes, current: float) -> ThresholdChoice:

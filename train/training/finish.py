@@ -10,8 +10,8 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import MANIFEST_NAME
 from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.console import log_message, scoring_progress, suggest_next
-from pocketsight.train.datasets.classification import ClassificationBatches, ClassificationSample
-from pocketsight.train.datasets.detection import DetectionBatches, DetectionSample
+from pocketsight.train.datasets.classification import ClassificationSample
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation import classifier, detector, evaluate, plots, threshold_choice
 from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores
 from pocketsight.train.run_folder import HISTORY_FILE, SCORES_FILE, as_model, load_run
@@ -19,14 +19,13 @@ from pocketsight.train.run_folder import HISTORY_FILE, SCORES_FILE, as_model, lo
 SPLIT = "val"
 
 
-def finish_detector(folder: Path, batches: DetectionBatches, val: Sequence[DetectionSample]) -> None:
+def finish_detector(folder: Path, val: Sequence[DetectionSample]) -> None:
     """Choose the threshold with the best F1 on the validation split, and write scores and images into the run folder.
 
-    `batches` are those of the training, `val` is the validation split.
+    `val` is the validation split.
     """
     net, spec = load_run(folder)
     plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
-    plots.draw_detection_batch(batches, folder / "samples.png")
     try:
         results = detector.run_detector(as_model(net, spec), val, progress=scoring_progress)
     except DataError as error:  # no face in the validation split counts
@@ -45,14 +44,13 @@ def finish_detector(folder: Path, batches: DetectionBatches, val: Sequence[Detec
     _suggest_export(folder)
 
 
-def finish_classifier(folder: Path, batches: ClassificationBatches, val: Sequence[ClassificationSample]) -> None:
+def finish_classifier(folder: Path, val: Sequence[ClassificationSample]) -> None:
     """Choose the default threshold on the validation split, and write scores and images into the run folder.
 
-    `batches` are those of the training, `val` is the validation split.
+    `val` is the validation split.
     """
     net, spec = load_run(folder)
     plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
-    plots.draw_classification_batch(batches, folder / "samples.png")
     skipped: list[str] = []
     predictions = list(classifier.iter_predictions(as_model(net, spec), scoring_progress(val), skipped))
     outcomes = classifier.compare_with_truth(predictions, len(spec.reported_labels))

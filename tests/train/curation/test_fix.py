@@ -37,7 +37,7 @@ def test_fix_moves_what_is_bad_and_loses_nothing(tmp_path: Path) -> None:
     (data / "train" / "labels" / "line.json").unlink()
     label(data / "train", "typo", [[40, 30], [90, 80]])
     assert found_in(data)[2] == 0  # information alone is no problem
-    assert len(read_detection_dataset(data).splits["train"]) == 13
+    assert len(read_detection_dataset(data).splits["train"]) == 14
 
 
 @pytest.mark.parametrize("form", ["labelme", "coco"])
@@ -116,5 +116,5 @@ def test_fix_refuses_to_move_most_of_the_data(tmp_path: Path) -> None:
     for n in range(6):
         picture(tmp_path / "data" / ("a" if n % 2 else "b") / f"{n}.png", (20, 20), n)
     done = CliRunner().invoke(main, ["data", "check", str(tmp_path / "data"), "--fix", "--html", str(tmp_path / "p")])
-    assert done.exit_code == 1 and "would remove 6 of 6 images (6 small file)" in done.output
+    assert done.exit_code == 1 and "would remove 6 of 6 images (6 small image)" in done.output
     assert len(list((tmp_path / "data").rglob("*.png"))) == 6 and not (tmp_path / "data-quarantine").exists()

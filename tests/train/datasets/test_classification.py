@@ -183,5 +183,7 @@ def test_batches_are_a_function_of_their_step_and_skip_what_is_damaged(tmp_path:
     a, b = batches(3), batches(3)
     assert (a.images == b.images).all() and (a.targets == b.targets).all()
     assert a.images.shape == (16, 48, 48, 3) and a.targets.shape == (16, 2)
+    part = replace(batches, rows=range(4, 12))(3)
+    assert (part.images == a.images[4:12]).all() and (part.targets == a.targets[4:12]).all()
     assert a.skipped and all("1.png" in line for line in a.skipped)
     assert len(validation_batch(portraits, SENTIMENT).images) == 3

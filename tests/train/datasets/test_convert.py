@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.train.datasets.formats.convert import detect_format
+from pocketsight.train.datasets.formats.detect import detect_format
 from tests.support.images import coco, labelme, picture
 from tests.support.sources import FACES, NOTE, fails, fer, imported, voc, wider, yolo
 
@@ -86,12 +86,12 @@ def test_pictures_with_more_boxes_are_left_out(tmp_path: Path, capsys: pytest.Ca
 
 def test_the_wrong_format_is_refused_with_the_right_one(tmp_path: Path) -> None:
     text = wider(tmp_path / "w", "0--Parade/a.jpg\n0\n")
-    right = r"wider.*\.txt is not Pascal VOC; it looks like WIDER FACE text: --from wider"
+    right = r"wider.*\.txt cannot be read as XML: .*; it looks like WIDER FACE text: --from wider"
     fails(text, tmp_path / "out.json", right, source_format="voc")
     fails(
         voc(tmp_path / "v"),
         tmp_path / "out.json",
-        "is not a YOLO folder; .* Pascal VOC: --from voc",
+        r"no \.txt files.*; it looks like Pascal VOC: --from voc",
         source_format="yolo",
     )
     (tmp_path / "x.txt").write_text("hello\n")

@@ -9,14 +9,13 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.vision.box_encoding import POSITIVE
 from pocketsight.train.datasets.augmentation import rotate_window
 from pocketsight.train.datasets.detection import (
-    NO_BOXES,
     DetectionBatches,
     DetectionDataset,
-    DetectionSample,
     keep_single_object,
     read_detection_dataset,
     validation_batch,
 )
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.datasets.holdout import hold_out_detection
 from pocketsight.train.recipe import DETECTOR_RECIPE as RECIPE
 from tests.support.images import DETECTOR, coco, labelme, picture
@@ -200,7 +199,8 @@ def test_groups_are_held_out_whole_and_always_the_same() -> None:
     assert {e.group for e in train}.isdisjoint(e.group for e in val)
     assert 40 < len(val) < 120
     assert len(train) + len(val) == 400
-    assert hold_out_detection(DetectionDataset({"train": examples}, "face"), 0.2) == (train, val)
+    again = hold_out_detection(DetectionDataset({"train": examples}, "face"), 0.2)
+    assert [[e.path for e in part] for part in again] == [[e.path for e in part] for part in (train, val)]
 
 
 def test_the_datas_own_validation_part_is_used() -> None:
@@ -215,6 +215,19 @@ def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:
     assert (first.images == again.images).all() and (first.targets == again.targets).all()
     assert (first.images != second.images).any()
     assert first.images.shape == (4, 96, 128, 3) and first.targets.shape == (4, 12 * 16 + 6 * 8, 5)
+
+
+def test_parts_of_a_batch_are_rows_of_the_whole_even_if_a_picture_is_damaged(tmp_path: Path) -> None:
+    for name in "abc":
+        labelme(tmp_path, name, [[10, 10], [60, 50]])
+    (tmp_path / "images" / "b.png").write_bytes(b"broken")
+    examples = read_detection_dataset(tmp_path).splits["train"]
+    batches = DetectionBatches(examples, DETECTOR, replace(RECIPE, batch_size=8))
+    whole = batches(3)
+    parts = [replace(batches, rows=rows)(3) for rows in (range(5), range(5, 8))]
+    assert whole.skipped and [len(part.images) for part in parts] == [5, 3]
+    assert (np.concatenate([part.images for part in parts]) == whole.images).all()
+    assert (np.concatenate([part.targets for part in parts]) == whole.targets).all()
 
 
 def test_a_damaged_picture_is_skipped_and_named(tmp_path: Path) -> None:

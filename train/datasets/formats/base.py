@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pocketsight.device.errors import DataError
+from pocketsight.device.vision.image_kinds import (
+    KNOWN_IMAGE_SUFFIXES,
+    describe_unread,
+    list_by_suffix,
+    readable_suffixes,
+    register_heif,
+)
 from pocketsight.train.console import progress_bar
 
 EXIF_ORIENTATION = 0x0112  # tag number
 FIRST_TRANSPOSED = 5  # orientations from this value on swap width and height
+
+
+NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
 class Annotation(NamedTuple):
@@ -24,6 +34,7 @@ class Annotation(NamedTuple):
     location: str  # file, and line or number of the box, for error messages
     ignore: bool = False  # neither object nor background
     mask_state: int = -1  # 1: a face with a mask, 0: without, -1: unknown
+    problem: str = ""  # why the shape has no box; it matters only if the label is the chosen one
 
 
 @dataclass(frozen=True)
@@ -35,22 +46,25 @@ class AnnotatedImage:
     size: tuple[int, int] | None = None  # height, width in px; None: not stored
     group: str = ""  # images of one group stay in one split
     source: str = ""  # its collection
+    split: str = ""  # train, val or test; empty when the data is not split
 
     @property
     def objects(self) -> list[Annotation]:
-        """The annotations that are not to be ignored."""
-        return [annotation for annotation in self.annotations if not annotation.ignore]
+        """The annotations with a box that are not to be ignored."""
+        return [annotation for annotation in self.annotations if not annotation.ignore and not annotation.problem]
 
     @property
     def ignored(self) -> list[Annotation]:
-        """The annotations that are neither object nor background."""
-        return [annotation for annotation in self.annotations if annotation.ignore]
+        """The annotations with a box that are neither object nor background."""
+        return [annotation for annotation in self.annotations if annotation.ignore and not annotation.problem]
 
 
 def parse_finite_numbers(words: Sequence[Any], location: str) -> list[float]:
     """The words as numbers. Raises DataError, naming the location, when one is not a finite number."""
     numbers = []
     for word in words:
+        if word is None:
+            raise DataError(f"{location}: a number is missing")
         try:
             numbers.append(float(word))
         except (TypeError, ValueError):
@@ -62,33 +76,83 @@ def parse_finite_numbers(words: Sequence[Any], location: str) -> list[float]:
 
 def read_upright_size(path: Path) -> tuple[int, int]:
     """Height and width of the image that `read_image` returns, without decoding pixels. Raises DataError."""
+    return read_orientation(path)[0]
+
+
+def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
+    """The upright size of an image as `read_upright_size` returns it, and its EXIF orientation, 1 to 8."""
     from PIL import Image as Pillow  # reads the header only
 
+    register_heif()
     try:
         with Pillow.open(path) as image:
             width, height = image.size
             # "exif" is checked first: a PNG without it would be decoded, and the size of a TIFF is upright already.
-            is_transposed = "exif" in image.info and image.getexif().get(EXIF_ORIENTATION, 1) >= FIRST_TRANSPOSED
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1) if "exif" in image.info else 1
     except (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError) as error:
         raise DataError(f"{path} is not an image whose size can be read: {error}") from error
-    return (width, height) if is_transposed else (height, width)
+    orientation = orientation if orientation in range(1, 9) else 1
+    return ((width, height) if orientation >= FIRST_TRANSPOSED else (height, width)), orientation
 
 
-def require_images(images: list[AnnotatedImage], source: Path) -> None:
-    """Raises DataError when an image is listed twice or does not exist."""
+def require_images(images: list[AnnotatedImage], source: Path, folder: Path | None) -> None:
+    """Raises DataError when an image is listed twice or does not exist. `folder` is that of --images, if given."""
     repeated = [path for path, count in Counter(image.path for image in images).items() if count > 1]
     if repeated:
         raise DataError(f"{source} lists {repeated[0]} more than once ({len(repeated)} such images); merge its entries")
     missing = [i.path for i in progress_bar(images, description="looking for images") if not i.path.is_file()]
     if missing:
+        advice = "give their folder: --images DIR"
+        if folder:
+            here = list_by_suffix(folder, KNOWN_IMAGE_SUFFIXES)
+            advice = f"{folder} has {len(here)} images" + (
+                f", such as {here[0].name}, but not this one" if here else ""
+            )
         raise DataError(
             f"{source} names {missing[0]}, which does not exist; {len(missing)} of {len(images)} images are missing; "
-            "give their folder: --images DIR"
+            f"{advice}"
         )
+    if unread := [i.path for i in images if i.path.suffix.lower() not in readable_suffixes()]:
+        raise DataError(f"{source} names images that are {describe_unread(unread)}")
+
+
+def box_or_problem(label: str, location: str, ignore: bool, read_bounds: Callable[[], Sequence[float]]) -> Annotation:
+    """An annotation with the box that `read_bounds` returns, or with its DataError as the problem.
+
+    So a shape of another label stops nothing.
+    """
+    try:
+        left, top, right, bottom = read_bounds()
+    except DataError as error:
+        return Annotation(NO_BOX, label, location, ignore, problem=str(error))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        return Annotation(NO_BOX, label, location, ignore, problem=f"{location} has no box: {explain_error(error)}")
+    return Annotation((left, top, right, bottom), label, location, ignore)
+
+
+def explain_error(error: Exception) -> str:
+    """What is wrong in a file, in words, from the error that reading it raised."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "a value is missing, or of the wrong type"
+    if isinstance(error, IndexError):
+        return "a point is missing"
+    return str(error)
+
+
+def require_boxes(annotations: Iterable[Annotation]) -> None:
+    """Raises DataError when a shape has no box."""
+    for annotation in annotations:
+        if annotation.problem:
+            raise DataError(annotation.problem)
 
 
 def filter_label(images: list[AnnotatedImage], label: str | None, source: Path) -> tuple[list[AnnotatedImage], str]:
-    """The images with the annotations of one label only, and that label. Raises DataError when it is ambiguous."""
+    """The images with the annotations of one label only, and that label.
+
+    Raises DataError when it is ambiguous, or when a shape of that label has no box.
+    """
     counts = Counter(annotation.label for image in images for annotation in image.annotations)
     used = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
     if label is None and len(counts) > 1:
@@ -96,7 +160,9 @@ def filter_label(images: list[AnnotatedImage], label: str | None, source: Path) 
     if label is not None and counts and label not in counts:
         raise DataError(f"{source} has no box of {label!r}; it has: {used}")
     chosen = label or next(iter(counts), "face")
-    return [replace(i, annotations=[a for a in i.annotations if a.label == chosen]) for i in images], chosen
+    filtered = [replace(i, annotations=[a for a in i.annotations if a.label == chosen]) for i in images]
+    require_boxes(annotation for image in filtered for annotation in image.annotations)
+    return filtered, chosen
 
 
 def clip_boxes(images: list[AnnotatedImage]) -> tuple[list[AnnotatedImage], list[Annotation]]:

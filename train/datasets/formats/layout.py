@@ -1,18 +1,25 @@
-"""Finds the files of a data set: label files, their images, and the folders of splits."""
+"""Finds the files of a data set: label files and their images."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException  # type: ignore[import-untyped,unused-ignore]
+from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped,unused-ignore]
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image import list_images
+from pocketsight.device.vision.image_kinds import is_image_name, list_by_suffix, list_unread_images
+from pocketsight.train.console import log_unread_images
+from pocketsight.train.datasets.formats.image_finder import NAME_KEYS, closest_path
+from pocketsight.train.datasets.splits import parse_split_name
 
-SPLIT_FOLDERS = "train", "val", "valid", "test"
 # Stems of text files next to YOLO labels that are not labels.
-NON_LABEL_STEMS = {"classes", "labels", "predefined_classes", *SPLIT_FOLDERS}
+NON_LABEL_STEMS = {"classes", "labels", "notes", "predefined_classes"}
 
 
 def read_text(path: Path) -> str:
@@ -23,19 +30,6 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path} cannot be read as text: {error}") from error
 
 
-def list_files(source: Path, suffix: str) -> list[Path]:
-    """The source if it is a file, else all files with the suffix below it, without hidden ones ("._a.xml" of macOS)."""
-    if source.is_file():
-        return [source]
-    return sorted(p for p in source.rglob(f"*{suffix}") if not p.name.startswith(".") and p.is_file())
-
-
-def find_image(names: Iterable[str], folders: Iterable[Path]) -> Path:
-    """The first existing file of the names in the folders; if there is none, the first name in the first folder."""
-    candidates = [folder / name.replace("\\", "/") for name in names for folder in folders]
-    return next((path for path in candidates if path.is_file()), candidates[0])
-
-
 def read_json(path: Path) -> Any:
     """The content of a JSON file. Raises DataError."""
     try:
@@ -44,39 +38,83 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} cannot be read as JSON: {error}") from error
 
 
-def single_split_folder(source: Path) -> Path:
-    """The folder of the only split in a folder, or the folder itself.
-
-    Raises DataError when there are several: imported together, the test images would be trained on.
-    """
-    tops = [source / name for name in ("annotations", "images", "labels", ".")]  # the last one has priority
-    found = {name: top / name for top in tops for name in SPLIT_FOLDERS if (top / name).is_dir()}
-    if len(found) > 1:
-        raise DataError(
-            f"{source} has the splits {', '.join(found)}; import one at a time: {next(iter(found.values()))}"
-        )
-    return next((path for name, path in found.items() if path.parent == source), source)
+def read_xml(path: Path) -> Element:
+    """The root of an XML file. Files with a DOCTYPE are refused: entities could fill the memory. Raises DataError."""
+    try:
+        root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise DataError(f"{path} has a DOCTYPE, which no annotation tool writes; it is not read") from error
+    except (OSError, ParseError, ValueError, LookupError) as error:
+        raise DataError(f"{path} cannot be read as XML: {error}") from error
+    return root
 
 
-def pair_images_with_labels(source: Path, images: Path | None, suffix: str) -> list[tuple[Path, Path | None]]:
+def list_files(source: Path, suffix: str) -> list[Path]:
+    """The source if it is a file, else all files with the suffix below it, without hidden ones ("._a.xml" of macOS)."""
+    return [source] if source.is_file() else list_by_suffix(source, [suffix])
+
+
+def is_image_list(path: Path) -> bool:
+    """Whether a text file lists images, one a line, as darknet does; then it holds no labels."""
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return bool(lines) and all(is_image_name(line) for line in lines)
+
+
+def pair_images_with_labels(
+    source: Path, images: Path | None, suffix: str, named_image: Callable[[Path], str] = lambda _: ""
+) -> list[tuple[Path, Path | None]]:
     """(image, label file or None) of a folder with images/ and labels/, or with both in one folder.
 
-    A label file without an image gives the path where the image should be. Raises DataError.
+    A label file whose path has no image belongs to the one of its name elsewhere; `named_image` returns the image that
+    a label file itself names, or "". Without any image it gives the path where the image should be. Raises DataError.
     """
     if not source.is_dir():
         raise DataError(f"{source} is one label file; give its folder")
     labels = source / "labels" if (source / "labels").is_dir() else source
-    indices = [n for n, name in enumerate(labels.parts) if name == "labels"]
-    swapped = Path(*labels.parts[: indices[-1]], "images", *labels.parts[indices[-1] + 1 :]) if indices else labels
-    folder = images or (swapped if swapped.is_dir() else source)
+    folder = images or _image_folder(labels, source)
     paths = index_by_label_name(list_images(folder), folder)
     files = {file.relative_to(labels).with_suffix(""): file for file in list_files(labels, suffix)}
     if not files:
         raise DataError(f"{labels} has no {suffix} files; give the folder of the labels, or its parent")
-    orphans = [name for name in files if name not in paths and not (suffix == ".txt" and _is_not_label(name))]
-    return [(path, files.get(name)) for name, path in paths.items()] + [
-        (folder / f"{name}.jpg", files[name]) for name in orphans
+    log_unread_images(folder)
+    unread = {path.relative_to(folder).with_suffix("") for path in list_unread_images(folder)}
+    orphans = {name: file for name, file in files.items() if name not in paths and name not in unread}
+    if suffix == ".txt":
+        orphans = {name: file for name, file in orphans.items() if not _is_not_label(file)}
+    elsewhere = _match_elsewhere(orphans, {n: p for n, p in paths.items() if n not in files}, named_image)
+    return [(path, files.get(name) or elsewhere.get(path)) for name, path in paths.items()] + [
+        (folder / f"{name}.jpg", file) for name, file in orphans.items() if file not in elsewhere.values()
     ]
+
+
+def _image_folder(labels: Path, source: Path) -> Path:
+    """The folder of the images of a folder of labels: images/ in place of labels/, if there is one."""
+    indices = [n for n, name in enumerate(labels.parts) if name == "labels"]
+    if not indices:
+        return labels
+    swapped = Path(*labels.parts[: indices[-1]], "images", *labels.parts[indices[-1] + 1 :])
+    return swapped if swapped.is_dir() else source
+
+
+def _match_elsewhere(
+    orphans: dict[Path, Path], free: dict[Path, Path], named_image: Callable[[Path], str]
+) -> dict[Path, Path]:
+    """Image -> label file, for label files that are in another folder than their image. Raises DataError if in doubt.
+
+    labelme with --output writes all label files into one folder; uploads get a prefix.
+    """
+    matched: dict[Path, Path] = {}
+    for key in NAME_KEYS:
+        by_stem: dict[str, list[Path]] = {}
+        for name, path in free.items():
+            by_stem.setdefault(key(name.name), []).append(path)
+        for name, file in orphans.items():
+            candidates = [path for path in by_stem.get(key(name.name), []) if path not in matched]
+            if file in matched.values() or not candidates:
+                continue
+            hint = named_image(file).replace("\\", "/")
+            matched[closest_path(hint, candidates) if len(candidates) > 1 else candidates[0]] = file
+    return matched
 
 
 def index_by_label_name(images: Iterable[Path], folder: Path) -> dict[Path, Path]:
@@ -92,5 +130,7 @@ def index_by_label_name(images: Iterable[Path], folder: Path) -> dict[Path, Path
     return by_name
 
 
-def _is_not_label(name: Path) -> bool:
-    return name.name in NON_LABEL_STEMS or name.name.startswith("README")
+def _is_not_label(file: Path) -> bool:
+    """Whether a text file without an image is no label file: a list of class names or images, or a README."""
+    stem = file.stem.lower()
+    return stem in NON_LABEL_STEMS or stem.startswith("readme") or bool(parse_split_name(stem)) or is_image_list(file)

@@ -2,58 +2,118 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Sequence
+from math import degrees
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped,unused-ignore]
-from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped,unused-ignore]
+from xml.etree.ElementTree import Element
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.vision.image import IMAGE_SUFFIXES
-from pocketsight.train.console import progress_bar
-from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, parse_finite_numbers
-from pocketsight.train.datasets.formats.layout import find_image, list_files
+from pocketsight.device.vision.image import list_images
+from pocketsight.device.vision.image_kinds import KNOWN_IMAGE_SUFFIXES
+from pocketsight.train.console import log_message, log_unread_images, progress_bar
+from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, box_or_problem, parse_finite_numbers
+from pocketsight.train.datasets.formats.image_finder import IMAGE_FOLDERS, ImageFinder, finder_near
+from pocketsight.train.datasets.formats.layout import list_files, read_xml
+from pocketsight.train.datasets.formats.shapes import Bounds, is_ignored, points_bounds, rotated_bounds
+from pocketsight.train.datasets.splits import parse_split_name
+
+STEM_SUFFIXES = ".jpg", *sorted(KNOWN_IMAGE_SUFFIXES)
+LABEL_FOLDERS = "Annotations", "annotations", "labels"
+CORNERS = "xmin", "ymin", "xmax", "ymax"
+# Who counts pixels from 1: the VOC challenge itself, and supervision with Roboflow. All other tools count from 0.
+COUNTS_FROM_1 = re.compile(r"\bVOC ?20\d\d\b|roboflow", re.IGNORECASE)
 
 
-def read_voc(source: Path, images: Path | None) -> list[AnnotatedImage]:
+def read_voc(source: Path, images: Path | None, first_pixel: int | None = None) -> list[AnnotatedImage]:
     """The images of an .xml file or a folder of them. `images` is their folder; None: searched near the files.
 
-    `difficult` objects are boxes to ignore. Pixels count from 1 and the last one is included, as in the VOC development
+    An image without a file has no object. `difficult` objects are boxes to ignore. `first_pixel` is the number of the
+    first pixel, 0 or 1, and None: by the files. Counted from 1, the last pixel is included, as in the VOC development
     kit. Raises DataError, naming the object.
     """
-    return [_read_voc_file(file, images) for file in progress_bar(list_files(source, ".xml"))]
+    files = list_files(source, ".xml")
+    finders = {file.parent: finder_near(file, images, _split_of(file)) for file in files}
+    pairs = [_read_voc_file(file, finders[file.parent]) for file in progress_bar(files)]
+    annotated = [image for image, _ in pairs]
+    if first_pixel is None:
+        first_pixel = find_first_pixel(annotated, counts_from_1=any(is_from_1 for _, is_from_1 in pairs))
+        other = f"if that is wrong: --first-pixel {1 - first_pixel}"
+        log_message(f"Pascal VOC: pixels are counted from {first_pixel}, by who wrote the files; {other}")
+    if first_pixel == 1:
+        annotated = [_shift_boxes(image) for image in annotated]
+    return annotated if source.is_file() else [*annotated, *_unlabeled_images(source, images, annotated)]
 
 
-def _read_voc_file(file: Path, images: Path | None) -> AnnotatedImage:
-    root = _parse_xml(file)
+def find_first_pixel(images: Sequence[AnnotatedImage], counts_from_1: bool) -> int:
+    """The number of the first pixel: 0 where a coordinate is below 1, whatever the files say of their origin."""
+    has_zero = any(min(a.box[:2]) < 1 for image in images for a in image.annotations if not a.problem)
+    return 1 if counts_from_1 and not has_zero else 0
+
+
+def _shift_boxes(image: AnnotatedImage) -> AnnotatedImage:
+    notes = [a._replace(box=(a.box[0] - 1, a.box[1] - 1, a.box[2], a.box[3])) for a in image.annotations]
+    return AnnotatedImage(image.path, notes, image.size)
+
+
+def _split_of(file: Path) -> str:
+    return next((split for folder in file.parents if (split := parse_split_name(folder.name))), "")
+
+
+def _unlabeled_images(source: Path, images: Path | None, labeled: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+    """The images without a file in the folder of the images: tools write none for an image without an object."""
+    folders = [images] if images else [source / name for name in IMAGE_FOLDERS]
+    if not images and (labels := next((p for p in (source, *source.parents) if p.name in LABEL_FOLDERS), None)):
+        folders += [labels.parent / name / source.relative_to(labels) for name in IMAGE_FOLDERS]
+    found = [folder for folder in folders if folder.is_dir()] or [source]
+    for folder in found:
+        log_unread_images(folder)
+    known = {os.path.abspath(image.path) for image in labeled}
+    paths = dict.fromkeys(path for folder in found for path in list_images(folder))
+    return [AnnotatedImage(path) for path in paths if os.path.abspath(path) not in known]
+
+
+def _read_voc_file(file: Path, finder: ImageFinder) -> tuple[AnnotatedImage, bool]:
+    """The image, and whether the file says that it is of those who count pixels from 1."""
+    root = read_xml(file)
     if root.tag != "annotation":
         raise DataError(f"{file} is not Pascal VOC: its root is <{root.tag}>, not <annotation>")
-    folders = file.parent, file.parent.parent / "JPEGImages", file.parent.parent / "images"
+    if root.find("object/polygon/pt") is not None:
+        raise DataError(f"{file} is the XML of LabelMe, the web tool, not Pascal VOC; export it as COCO or CVAT 1.1")
     name = (root.findtext("filename") or "").strip()
-    names = [*([name] if name else []), *(file.stem + suffix for suffix in (".jpg", *sorted(IMAGE_SUFFIXES)))]
+    path = finder.find(*([name] if name else []), *(file.stem + suffix for suffix in STEM_SUFFIXES))
     sides = [root.findtext(f"size/{side}") or 0 for side in ("height", "width")]
     size = parse_finite_numbers(sides, f"{file}: its size")
     annotations = [_read_object(item, f"{file}: object {n}") for n, item in enumerate(root.findall("object"), 1)]
     known_size = (int(size[0]), int(size[1])) if min(size) >= 1 else None  # some tools write 0
-    return AnnotatedImage(find_image(names, [images] if images else folders), annotations, known_size)
+    origins = (root.findtext(f"source/{tag}") or "" for tag in ("database", "annotation"))
+    return AnnotatedImage(path, annotations, known_size), any(COUNTS_FROM_1.search(text) for text in origins)
 
 
 def _read_object(item: Element, location: str) -> Annotation:
     label = (item.findtext("name") or "").strip()
     if not label:
         raise DataError(f"{location} has no <name>")
-    corners = [item.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+    flags = {child.tag: child.text or "" for child in item if not len(child)}
+    attributes = {row.findtext("name") or "": row.findtext("value") or "" for row in item.iter("attribute")}
+    ignore = is_ignored(flags, attributes)
+    return box_or_problem(label, location, ignore, lambda: _object_bounds(item, attributes, location))
+
+
+def _object_bounds(item: Element, attributes: dict[str, str], location: str) -> Bounds:
+    """The box of <bndbox>, also turned by the attribute `rotation` of CVAT, or around <robndbox> or <polygon>."""
+    if (turned := item.find("robndbox")) is not None:
+        values = [turned.findtext(tag) for tag in ("cx", "cy", "w", "h", "angle")]
+        cx, cy, w, h, angle = parse_finite_numbers(values, f"{location}: <robndbox>")
+        return rotated_bounds((cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2), degrees(angle))
+    if item.find("bndbox") is None and (outline := item.find("polygon")) is not None:
+        numbers = {axis: [c.text for c in outline if c.tag.lower().startswith(axis)] for axis in ("x", "y")}
+        xs, ys = (parse_finite_numbers(numbers[axis], f"{location}: <polygon>") for axis in ("x", "y"))
+        return points_bounds(xs, ys)
+    if missing := [side for side in CORNERS if not item.findtext(f"bndbox/{side}")]:
+        raise DataError(f"{location}: <bndbox> has no <{missing[0]}>")
+    corners = [item.findtext(f"bndbox/{side}") for side in CORNERS]
     left, top, right, bottom = parse_finite_numbers(corners, f"{location}: <bndbox>")
-    is_difficult = (item.findtext("difficult") or "0").strip() not in ("0", "")
-    return Annotation((left - 1, top - 1, right, bottom), label, location, is_difficult)
-
-
-def _parse_xml(file: Path) -> Element:
-    """The root of an XML file. Files with a DOCTYPE are refused: entities could fill the memory. Raises DataError."""
-    try:
-        root: Element = fromstring(file.read_bytes(), forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise DataError(f"{file} is not Pascal VOC: it has a DOCTYPE") from error
-    except (OSError, ParseError, ValueError, LookupError) as error:
-        raise DataError(f"{file} cannot be read as XML: {error}") from error
-    return root
+    (rotation,) = parse_finite_numbers([attributes.get("rotation") or 0], location)
+    return rotated_bounds((left, top, right, bottom), rotation)

@@ -6,9 +6,11 @@ from collections import deque
 from pathlib import Path
 
 from pocketsight.device.errors import DataError
-from pocketsight.device.vision.image import IMAGE_SUFFIXES
+from pocketsight.device.vision.image_kinds import is_image_name
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, parse_finite_numbers
-from pocketsight.train.datasets.formats.layout import SPLIT_FOLDERS, find_image, read_text
+from pocketsight.train.datasets.formats.image_finder import ImageFinder
+from pocketsight.train.datasets.formats.layout import read_text
+from pocketsight.train.datasets.splits import parse_split_of_file
 
 WIDER_FACE_COLUMNS = "x y w h blur expression illumination invalid occlusion pose"
 
@@ -19,14 +21,14 @@ def read_wider_face(source: Path, images: Path | None) -> list[AnnotatedImage]:
     For each image the file has its path, a count, and that many boxes. A count of 0 may be followed by a row of zeros.
     `invalid` faces are boxes to ignore. Raises DataError, naming the line.
     """
-    split = next((name for name in SPLIT_FOLDERS if name in source.stem.lower()), "train")
+    split = parse_split_of_file(source) or "train"
     nearby = source.parent / "images", source.parent.parent / f"WIDER_{split}" / "images", source.parent
-    folders = [images] if images else [folder for folder in nearby if folder.is_dir()]
+    finder = ImageFinder([images], [images]) if images else ImageFinder([f for f in nearby if f.is_dir()])
     rows = deque((n, line.strip()) for n, line in enumerate(read_text(source).splitlines(), 1) if line.strip())
     result = []
     while rows:
         number, name = rows.popleft()
-        if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+        if not is_image_name(name):
             raise DataError(
                 f"{source} line {number}: {name!r} is not the path of an image; is the count above it right?"
             )
@@ -36,7 +38,7 @@ def read_wider_face(source: Path, images: Path | None) -> list[AnnotatedImage]:
         faces = [_read_face(source, rows, name) for _ in range(int(count))]
         if not faces and rows and set(rows[0][1].split()) == {"0"}:
             rows.popleft()
-        result.append(AnnotatedImage(find_image([name], folders), faces))
+        result.append(AnnotatedImage(finder.find(name), faces))
     return result
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]
 
@@ -10,67 +12,94 @@ from pocketsight.device.errors import DataError
 from pocketsight.train.console import progress_bar
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, parse_finite_numbers, read_upright_size
 from pocketsight.train.datasets.formats.layout import pair_images_with_labels, read_text
+from pocketsight.train.datasets.formats.yolo_rows import Row, RowReader
+
+LEVELS_UP = 2  # folders above the labels in which the names of classes may be
 
 
 def read_yolo(source: Path, images: Path | None) -> list[AnnotatedImage]:
     """The images of a folder, with their .txt files in labels/ or next to them.
 
-    A row has a class number, and center and size or a polygon, in shares of the image. An image without a file has no
-    object. Class names come from data.yaml, classes.txt or obj.names, in the folder or up to two levels above; without
-    them the label is the number. `images` is the folder of the images, if it is elsewhere. Raises DataError, naming
-    the line.
+    A row has a class number, and center and size, a polygon or landmarks, in shares of the image: see yolo_rows.py. An
+    image without a file has no object. Class names come from a .yaml file with names, *.names or classes.txt, in the
+    folder, in labels/ or up to two levels above; without them the label is the number. `images` is the folder of the
+    images, if it is elsewhere. Raises DataError, naming the line.
     """
-    names = _find_class_names(source)
+    document, names = find_class_names(source)
     pairs = pair_images_with_labels(source, images, ".txt")
-    return [_read_yolo_image(path, file, names) for path, file in progress_bar(pairs)]
+    rows = {file: list(_parse_rows(file, names)) for path, file in progress_bar(pairs) if file and path.is_file()}
+    reader = RowReader(document, [row for file_rows in rows.values() for row in file_rows])
+    return [_read_yolo_image(path, rows.get(file, []) if file else [], reader, names) for path, file in pairs]
 
 
-def _read_yolo_image(path: Path, file: Path | None, names: dict[int, str]) -> AnnotatedImage:
-    if not file or not path.is_file():
+def _read_yolo_image(path: Path, rows: list[Row], reader: RowReader, names: dict[int, str]) -> AnnotatedImage:
+    if not rows:
         return AnnotatedImage(path)
-    size = read_upright_size(path)
-    return AnnotatedImage(path, _parse_yolo_rows(file, size, names), size)
-
-
-def _parse_yolo_rows(file: Path, size: tuple[int, int], names: dict[int, str]) -> list[Annotation]:
+    height, width = read_upright_size(path)
     annotations = []
-    for number, row in enumerate(read_text(file).splitlines(), 1):
-        location, words = f"{file} line {number}", row.split()
+    for row in rows:
+        left, top, right, bottom = reader.read_bounds(row)
+        box = left * width, top * height, right * width, bottom * height
+        annotations.append(Annotation(box, names.get(row.class_number, str(row.class_number)), row.location))
+    return AnnotatedImage(path, annotations, (height, width))
+
+
+def _parse_rows(file: Path, names: dict[int, str]) -> Iterator[Row]:
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        location, words = f"{file} line {number}", line.split()
         if not words:
             continue
-        if len(words) != 5 and (len(words) < 7 or len(words) % 2 == 0):
-            raise DataError(f"{location}: {row!r} is not 'class cx cy w h'")
         if not (words[0].isascii() and words[0].isdecimal()) or (names and int(words[0]) not in names):
             hint = f"there are {len(names)} classes" if names else "a class is a whole number"
             raise DataError(f"{location}: unknown class {words[0]!r}; {hint}")
-        values = parse_finite_numbers(words[1:], location)
-        if wrong := [value for value in values if not -0.01 <= value <= 1.01]:
-            raise DataError(f"{location}: {wrong[0]:g} is not in 0..1; YOLO stores shares of the image, not pixels")
-        if len(values) == 4:
-            cx, cy, w, h = values
-            box = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
-        else:
-            box = min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])
-        height, width = size
-        scaled = box[0] * width, box[1] * height, box[2] * width, box[3] * height
-        annotations.append(Annotation(scaled, names.get(int(words[0]), words[0]), location))
-    return annotations
+        yield Row(int(words[0]), parse_finite_numbers(words[1:], location), location, line.strip())
 
 
-def _find_class_names(source: Path) -> dict[int, str]:
-    """Class names by number; empty without a file of names."""
-    for folder in (source, source.parent, source.parent.parent):
-        for file in (folder / name for name in ("data.yaml", "classes.txt", "obj.names")):
-            if file.is_file():
-                return _read_class_names(file)
-    return {}
+def find_class_names(source: Path) -> tuple[dict[str, Any], dict[int, str]]:
+    """The .yaml file with names, {} without one, and the class names by number; empty without a file of names.
+
+    Raises DataError when two files of one folder disagree.
+    """
+    folders = [source, source / "labels", *list(source.parents)[:LEVELS_UP]]
+    for folder in folders:
+        files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")], key=lambda path: path.stem not in YAML_STEMS)
+        for file in files:
+            document = _read_yaml(file)
+            if "names" in document:
+                return document, _number_names(document["names"], file)
+            if file.name == "data.yaml":
+                raise DataError(f"{file} has no class names: it needs names")
+    for folder in folders:
+        files = [*sorted(folder.glob("*.names")), *(folder / name for name in NAME_FILES)]
+        found = {file: _number_names(read_text(file).split("\n"), file) for file in files if file.is_file()}
+        if len({tuple(names.items()) for names in found.values()}) > 1:
+            raise DataError(f"{' and '.join(map(str, found))} have other class names; remove the wrong one")
+        if found:
+            return {}, next(iter(found.values()))
+    return {}, {}
 
 
-def _read_class_names(file: Path) -> dict[int, str]:
-    text = read_text(file)
+YAML_STEMS = "data", "dataset"
+NAME_FILES = "classes.txt", "_darknet.labels"
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        entries = yaml.safe_load(text)["names"] if file.suffix == ".yaml" else text.split("\n")
+        document = yaml.safe_load(read_text(file))
+    except yaml.YAMLError as error:
+        if file.stem not in YAML_STEMS:
+            return {}
+        raise DataError(f"{file} has no class names: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        if file.stem in YAML_STEMS:
+            raise DataError(f"{file} has no class names: it needs names")
+        return {}
+    return document
+
+
+def _number_names(entries: Any, file: Path) -> dict[int, str]:
+    try:
         rows = entries.items() if isinstance(entries, dict) else enumerate(entries)
         return {int(number): str(name).strip() for number, name in rows if str(name).strip()}
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file} has no class names: {' '.join(str(error).split())}") from error
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{file} has no class names: names must be a list, or numbers with names") from error

@@ -1,0 +1,44 @@
+"""One image of a detection data set and its boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from pocketsight.device.camera.session_name import parse_session_name
+from pocketsight.device.errors import DataError
+from pocketsight.device.vision.boxes import Boxes
+from pocketsight.device.vision.image import Image, read_image
+
+NO_BOXES = np.empty((0, 4), np.float32)
+
+
+@dataclass(frozen=True)
+class DetectionSample:
+    """One image and its boxes, in px of the upright image."""
+
+    path: Path
+    boxes: Boxes  # (N, 4)
+    ignored_boxes: Boxes = field(default_factory=lambda: NO_BOXES)  # (M, 4), neither object nor background
+    group: str = ""  # images of one group are never split between training and validation
+    size: tuple[int, int] | None = None  # height, width of the image when it was labeled
+    source: str = ""  # its collection, folder or capture session
+    mask_states: tuple[int, ...] = ()  # for each box: 1 with a mask, 0 without, -1 unknown
+
+    def read(self) -> Image:
+        """The image (H, W, 3). Raises DataError when it cannot be read or has another size than its labels."""
+        image = read_image(self.path)
+        if self.size and image.shape[:2] != self.size:
+            actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
+            raise DataError(
+                f"{self.path} is {actual}, but its labels are for {labeled}; was it resized, or "
+                "rotated? `pocketsight data import` puts sizes before an EXIF rotation right"
+            )
+        return image
+
+
+def default_source(path: Path) -> str:
+    """The source of an image without one in its file: its folder, or its capture session."""
+    return path.parent.name if path.parent.name != "images" else parse_session_name(path.name) or ""
