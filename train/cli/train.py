@@ -56,7 +56,7 @@ def _training_options(task: str) -> Callable[[Any], Any]:
             click.option(
                 "--workers",
                 type=click.IntRange(1),
-                help="Processes that prepare images.  [default: cores - 1, at most 8]",
+                help="Processes that prepare images.  [default: cores - 1, at most 16]",
             ),
             click.option(
                 "--precision",
@@ -127,6 +127,8 @@ def train_detector(data: Path, **options: Any) -> None:
     """Train a detector for one kind of object (vgg16: at most one object per image)."""
     from pocketsight.train.datasets import detection
     from pocketsight.train.datasets.holdout import hold_out_detection
+    from pocketsight.train.datasets.image_cache import make_image_cache
+    from pocketsight.train.datasets.sample_table import SampleTable
 
     dataset = detection.read_detection_dataset(data)  # before the slow imports: it may fail
 
@@ -156,7 +158,9 @@ def train_detector(data: Path, **options: Any) -> None:
         nms_iou_threshold=0.45,
         training=prepare.training_provenance([data], recipe, train, val),
     )
-    batches = detection.DetectionBatches(train, spec, recipe)
+    batches = detection.DetectionBatches(
+        train, spec, recipe, cache=make_image_cache(SampleTable.from_samples(train).number_count)
+    )
     steps = prepare.TaskSteps(
         plots.draw_detection_batch, detection.validation_batch, detector_figures, finish.finish_detector
     )
@@ -198,8 +202,10 @@ def train_classifier(
 ) -> None:
     """Train a classifier of faces with two or more classes."""
     from pocketsight.train.datasets import classification
+    from pocketsight.train.datasets.class_balance import log_balance
     from pocketsight.train.datasets.face_alignment import align_splits
     from pocketsight.train.datasets.holdout import hold_out_classification
+    from pocketsight.train.datasets.image_cache import make_image_cache
 
     if unlabeled and not teacher:
         raise click.UsageError("--unlabeled needs --teacher, which labels those images")
@@ -207,6 +213,7 @@ def train_classifier(
         list(data), list(soft_labels), parse_comma_list(classes), parse_comma_list(reject_classes)
     )
     train, val = hold_out_classification(dataset, RECIPES["classifier"][options["arch"]].val_fraction)
+    log_balance(dataset.classes, train, val)
     train = [*train, *classification.read_unlabeled(unlabeled, dataset.classes)] if unlabeled else train
 
     from pocketsight.train.evaluation import plots
@@ -227,7 +234,7 @@ def train_classifier(
         training=prepare.training_provenance([*data, *unlabeled], recipe, train, val, soft_labels, teacher),
     )
     target_fn = distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
-    batches = classification.ClassificationBatches(train, spec, recipe)
+    batches = classification.ClassificationBatches(train, spec, recipe, cache=make_image_cache(len(train)))
     steps = prepare.TaskSteps(
         plots.draw_classification_batch, classification.validation_batch, classifier_figures, finish.finish_classifier
     )

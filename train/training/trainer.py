@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_path
 from pocketsight.train.console import console, log_message
-from pocketsight.train.datasets.loader import Batch, BatchFn, BatchLoader
+from pocketsight.train.datasets.loader import MAX_SKIPPED, Batch, BatchFn, BatchLoader
 from pocketsight.train.gpu import list_gpus
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import Recipe
@@ -129,7 +129,7 @@ def fit(
     if not stopping.restore_best(net):
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
     if skipped:
-        log_message(f"{len(skipped)} images were skipped")
+        log_message(f"{len(skipped)}{' or more' if len(skipped) >= MAX_SKIPPED else ''} images were skipped")
     with atomic_path(folder / WEIGHTS_FILE, WEIGHTS_ENDING) as part:
         net.save_weights(part)
 

@@ -26,18 +26,18 @@ from pocketsight.train.run_folder import as_model
 MAX_FRAMES, MAX_CROPS = 100, 200  # images of the validation split: of a detector, of a classifier
 SHEET_FRAMES, SHEET_CROPS = 12, 48  # images on a sheet
 
-# A network -> metrics by name, and images by tag. Raises DataError when no image has what is scored.
+# A network -> metrics by name, and sheets of images by name. Raises DataError when no image has what is scored.
 FiguresFn = Callable[[keras.Model], tuple[Mapping[str, float], Mapping[str, Image]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameSample(DetectionSample):
     """A sample whose image, letterboxed to a frame, stays in memory."""
 
-    frame: Image | None = None
+    frame: Image
 
     def read(self) -> Image:
-        return super().read() if self.frame is None else self.frame
+        return self.frame
 
 
 def _read_frames(samples: Sequence[DetectionSample]) -> list[FrameSample]:
@@ -73,7 +73,7 @@ def detector_figures(val: Sequence[DetectionSample], spec: ModelSpec) -> Figures
 def detection_images(
     results: Sequence[ImageResult], threshold: float, pixels: Mapping[Path, Image]
 ) -> dict[str, Image]:
-    """Sheets by tag: images with faces, and those with the most errors. `pixels` are the frames by path."""
+    """Sheets by name: images with faces, and those with the most errors. `pixels` are the frames by path."""
     chosen = {
         "detections": plots.spread([result for result in results if len(result.truth_boxes)], SHEET_FRAMES),
         "failures": plots.detection_failures(results, threshold, SHEET_FRAMES),
@@ -96,7 +96,7 @@ def classifier_figures(val: Sequence[ClassificationSample], spec: ModelSpec) -> 
 
 
 def prediction_images(predictions: Sequence[Prediction], labels: Sequence[str], threshold: float) -> dict[str, Image]:
-    """Sheets by tag: faces of the reported classes, and those with a wrong label."""
+    """Sheets by name: faces of the reported classes, and those with a wrong label."""
     known = [prediction for prediction in predictions if 0 <= prediction.sample.label < len(labels)]
     chosen = {
         "predictions": plots.spread(known, SHEET_CROPS),
