@@ -24,7 +24,8 @@ from pocketsight.train.datasets.classification import (
     get_face_box,
     read_classification_dataset,
 )
-from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
 from pocketsight.train.datasets.holdout import hold_out_classification
 from pocketsight.train.datasets.shards import list_shards

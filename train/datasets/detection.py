@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +43,7 @@ CACHE_BYTES = 1_000_000_000  # decoded images in the memory of each worker proce
 class DetectionDataset:
     """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
-    splits: dict[str, Sequence[DetectionSample]]
+    splits: Mapping[str, Sequence[DetectionSample]]
     label: str
 
 

@@ -13,7 +13,8 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.train.console import scoring_progress
 from pocketsight.train.datasets.classification import read_classification_dataset
-from pocketsight.train.datasets.detection import DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
 from pocketsight.train.evaluation import classifier, classifier_errors, detector, pipeline, threshold_choice
 from pocketsight.train.evaluation import plots as figures

@@ -11,7 +11,8 @@ from pocketsight.device.inference.manifest import MANIFEST_NAME
 from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.console import log_message, scoring_progress, suggest_next
 from pocketsight.train.datasets.classification import ClassificationBatches, ClassificationSample
-from pocketsight.train.datasets.detection import DetectionBatches, DetectionSample
+from pocketsight.train.datasets.detection import DetectionBatches
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation import classifier, detector, evaluate, plots, threshold_choice
 from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores
 from pocketsight.train.run_folder import HISTORY_FILE, SCORES_FILE, as_model, load_run

@@ -14,7 +14,7 @@ from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.vision.boxes import Box, Boxes, coverage_matrix, iou_matrix
 from pocketsight.device.vision.image import Image
 from pocketsight.train.datasets.classification import ClassificationSample
-from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.evaluation.classifier import (
     Outcomes,
     Prediction,
