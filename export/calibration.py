@@ -34,6 +34,8 @@ from pocketsight.train.evaluation.metrics import MIN_SAMPLES
 from pocketsight.train.recipe import CLASSIFIER_RECIPE
 
 CALIBRATION_COUNT = 300  # images that set the int8 ranges
+MIN_CALIBRATION_COUNT = 2  # fewer are refused
+MIN_CONTRAST = 8  # of 255; an image with less is of one color
 PARITY_COUNT = 300  # images of the parity check
 
 
@@ -112,10 +114,19 @@ def _split_classification(
     return apply_training_alignment(selected, spec, detector), rest, heldout
 
 
+def require_varied(calibration: Calibration) -> None:
+    """Raises DataError when the samples cannot set int8 ranges: a single one, or all of one color."""
+    samples, source = calibration.samples[:-2], ", ".join(calibration.facts["data"])  # the last are black and white
+    if len(samples) < MIN_CALIBRATION_COUNT:
+        raise DataError(f"{source} gives one image to calibrate with, which cannot set int8 ranges; give 20 or more")
+    if all(int(sample.max()) - int(sample.min()) < MIN_CONTRAST for sample in samples):
+        raise DataError(f"{source} has only images of one color, which cannot set int8 ranges; give photographs")
+
+
 def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]]:
     """Calibration samples and parity samples; of few items each gets half."""
     shuffled = _shuffled(items)
-    count = min(count, max(1, len(shuffled) // 2))
+    count = min(count, max(MIN_CALIBRATION_COUNT, len(shuffled) // 2))
     return shuffled[:count], shuffled[count : count + PARITY_COUNT]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +25,13 @@ PATH = click.Path(path_type=Path)
 CALIBRATION_HELP = (
     "Images that set the int8 ranges (required for int8): data as for training, or a folder of images for a detector."
 )
+LICENSE_HELP = "License of the weights, for the manifest."
 TARGET_HELP = "Classifier: the target of its threshold.  [default: reject_label_rate<=0.1, where there are rejects]"
 
 
 @click.group()
 def export() -> None:
-    """Turn a trained model into a file for the board."""
+    """Turn a trained model into a file for the board or for other programs."""
 
 
 @export.command()
@@ -46,16 +50,18 @@ def export() -> None:
     type=click.FloatRange(0, 1),
     help="Largest allowed loss of AP50 or accuracy.  [default: 0.01 AP50, 0.005 accuracy]",
 )
+@click.option("--force", is_flag=True, help="Write the file although no image could be scored to prove it.")
 @click.option("--soft-labels", type=PATH, multiple=True, help="Classifier: the --soft-labels of its training.")
 @click.option("--detector", type=PATH, help="Classifier: the --detector of its training.")
 @click.option("--threshold-for", "target", metavar="TARGET", help=TARGET_HELP)
-@click.option("--license", "license_name", help="License of the weights, for the manifest.")
+@click.option("--license", "license_name", help=LICENSE_HELP)
 @click.option("--out", type=PATH, help="File to write.  [default: RUN/detector.tflite or RUN/classifier.tflite]")
 def tflite(
     run: Path,
     calibration_data: tuple[Path, ...],
     precision: str,
     max_loss: float | None,
+    force: bool,
     soft_labels: tuple[Path, ...],
     detector: Path | None,
     target: str | None,
@@ -68,29 +74,39 @@ def tflite(
         raise DataError(f"{reason} images: give --calibration-data DATA, such as the training data")
 
     from pocketsight.export import calibration, temperature
+    from pocketsight.export.detector_threshold import choose_threshold
     from pocketsight.train.console import log_message
-    from pocketsight.train.keras_backend import keras
     from pocketsight.train.run_folder import as_model, load_run
 
-    if keras.backend.backend() != "tensorflow":
-        raise DataError("export needs TensorFlow; unset KERAS_BACKEND, the weights are the same")
+    _require_tensorflow()
     net, spec = load_run(run, batch=1)
     spec = temperature.prepare_spec(spec, target, soft_labels)
     path = out or run / f"{spec.task}.tflite"
     calibration_set = calibration.Calibration()
     if calibration_data:
         calibration_set = calibration.read_calibration(spec, calibration_data, soft_labels, detector)
+    if precision == "int8":
+        calibration.require_varied(calibration_set)
     for line in calibration_set.skipped:
         log_message(f"skipped: {line}")
     spec = replace(spec, license=license_name or spec.license)
     flatbuffer, exported = _convert(net, spec, precision, calibration_set, path)
     spec = exported.spec
     if calibration_data:
-        parity = _check_parity(as_model(net, spec), exported, calibration_set, max_loss)
+        parity = _check_parity(as_model(net, spec), exported, calibration_set, max_loss, force)
+        if spec.task == "detector" and calibration_set.parity_samples:
+            exported = replace(exported, spec=choose_threshold(exported, calibration_set.parity_samples))
         spec = replace(temperature.calibrate(exported, calibration_set.heldout, target, soft_labels), parity=parity)
     else:
-        log_message("no parity check: it needs --calibration-data DATA")
+        log_message("not proved: a parity check needs --calibration-data DATA")
     _write_model(path, flatbuffer, replace(exported, spec=spec))
+
+
+def _require_tensorflow() -> None:
+    from pocketsight.train.keras_backend import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise DataError("export needs TensorFlow; unset KERAS_BACKEND, the weights are the same")
 
 
 def _convert(
@@ -115,7 +131,7 @@ def _convert(
 
 
 def _check_parity(
-    trained: Model, exported: Model, calibration_set: Calibration, max_loss: float | None
+    trained: Model, exported: Model, calibration_set: Calibration, max_loss: float | None, force: bool
 ) -> dict[str, Any]:
     """The parity report, printed too. Raises ParityError when the loss exceeds `max_loss`."""
     from pocketsight.export import parity
@@ -129,7 +145,7 @@ def _check_parity(
         calibration_set.parity_samples,
     )
     console.print(parity_table(facts))
-    parity.require_parity(facts, max_loss)
+    parity.require_parity(facts, max_loss, force)
     return facts
 
 
@@ -145,6 +161,47 @@ def _write_model(path: Path, flatbuffer: bytes, exported: Model) -> None:
     atomic_write(path, pack_model_file(flatbuffer, exported.spec, entries))
     log_message(f"wrote {path}, {path.stat().st_size:,} bytes")
     suggest_next("run", f"--{exported.spec.task}", path)
+
+
+@export.command()
+@click.argument("run", type=PATH)
+@click.option("--license", "license_name", help=LICENSE_HELP)
+@click.option("--out", type=PATH, help="File to write, such as model.keras.  [default: RUN/model.keras]")
+def keras(run: Path, license_name: str | None, out: Path | None) -> None:
+    """Write a run folder as a .keras file, for notebooks: keras.models.load_model reads it without pocketsight."""
+    from pocketsight.export.stock_files import write_keras
+
+    _export_stock(run, license_name, out or run / "model.keras", write_keras, "keras.models.load_model({})")
+
+
+@export.command()
+@click.argument("run", type=PATH)
+@click.option("--license", "license_name", help=LICENSE_HELP)
+@click.option("--out", type=PATH, help="File to write.  [default: RUN/model.onnx]")
+def onnx(run: Path, license_name: str | None, out: Path | None) -> None:
+    """Write a run folder as an ONNX file, and compare it in ONNX Runtime with the trained network."""
+    from pocketsight.export.stock_files import write_onnx
+
+    _require_tensorflow()
+    for module in "onnx", "onnxruntime", "tf2onnx":  # before the work, and after TensorFlow, which is quiet now
+        import_module(module)
+    _export_stock(run, license_name, out or run / "model.onnx", write_onnx, "onnxruntime.InferenceSession({})")
+
+
+def _export_stock(
+    run: Path, license_name: str | None, path: Path, write: Callable[[Path, Any, ModelSpec], dict[str, Any]], use: str
+) -> None:
+    """Write a file for other programs, and log how far it is from the trained network and how Python reads it."""
+    from pocketsight.train.console import console, log_message
+    from pocketsight.train.run_folder import load_run
+
+    net, spec = load_run(run)
+    with console.status(f"converting to {path.name}"):
+        parity = write(path, net, replace(spec, license=license_name or spec.license))
+    differences = ", ".join(f"{name} {each['max_abs']:g}" for name, each in parity["output_difference"].items())
+    log_message(f"parity on {parity['images']} synthetic images, largest difference: {differences}")
+    log_message(f"wrote {path}, {path.stat().st_size:,} bytes")
+    log_message(f"next, in Python: {use.format(json.dumps(str(path)))}")
 
 
 @export.command()

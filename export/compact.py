@@ -1,5 +1,6 @@
-"""Make a .tflite smaller: drop the names of inner tensors, and write equal vectors once.
+"""Make a .tflite smaller: number the inner tensors instead of naming them, and write equal vectors once.
 
+TFLite does not need the names. Other readers do: tf2onnx, ai-edge-quantizer and OpenCV fail on a tensor without one.
 The converter writes a zero point of 8 zero bytes for every channel of every weight and bias: a sixth of a small model's
 file. Equal vectors may share one place in a flatbuffer.
 """
@@ -41,7 +42,7 @@ def compact(flatbuffer: bytes) -> bytes:
         kept = {int(n) for n in (*graph.inputs, *graph.outputs)}
         for number, tensor in enumerate(graph.tensors):
             if number not in kept:
-                tensor.name = None
+                tensor.name = str(number)
             if tensor.quantization:
                 tensor.quantization.min = tensor.quantization.max = None
     builder = DedupBuilder(len(flatbuffer))

@@ -2,6 +2,7 @@
 # A second call reuses it, unless pyproject.toml or the lock file has changed, or the installation was interrupted.
 #   . scripts/venv.sh dev               # the versions of scripts/requirements/dev-MACHINE.txt, if there is such a file
 #   . scripts/venv.sh dev newest        # the newest versions that pyproject.toml allows, in .venv-newest
+# Where there is the driver of an NVIDIA card, it adds the extra `gpu`, 4 GB. POCKETSIGHT_GPU=no or =yes decides otherwise.
 
 extra=$1
 newest=${2:-}
@@ -28,6 +29,18 @@ if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 . "$folder/bin/activate"
 
+case ${POCKETSIGHT_GPU:-auto} in
+  no) gpu= ;;
+  yes) gpu=yes ;;
+  auto) # the driver on Linux, and that of Windows in WSL2
+    gpu=
+    if [ -e /proc/driver/nvidia/version ] || [ -e /usr/lib/wsl/lib/nvidia-smi ] || nvidia-smi -L >/dev/null 2>&1; then
+      gpu=yes
+    fi ;;
+  *) echo "POCKETSIGHT_GPU must be yes, no or auto, not $POCKETSIGHT_GPU" >&2; exit 1 ;;
+esac
+extras=$extra${gpu:+,gpu}
+
 options=()
 sources=(pyproject.toml)
 if [ "$newest" ]; then
@@ -36,14 +49,17 @@ elif [ -e "$lock" ]; then
   options=(--constraint "$lock")
   sources+=("$lock")
 fi
-wanted=$(cat "${sources[@]}" | sha256sum | cut -c1-64)
+wanted=$(cat "${sources[@]}" | sha256sum | cut -c1-64)${gpu:+ with gpu}
 stamp=$folder/pocketsight-$extra
 unfinished=$folder/pocketsight-unfinished  # exists while packages change: after an interruption no extra is complete
 if [ "$newest" ] || [ -e "$unfinished" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-  echo "installing pocketsight[$extra] into $folder (TensorFlow is large: a minute or more)"
+  if [ "$gpu" ]; then
+    echo "this machine has an NVIDIA driver: CUDA's libraries come too (4 GB; without them: POCKETSIGHT_GPU=no $0)"
+  fi
+  echo "installing pocketsight[$extras] into $folder (TensorFlow is large: a minute or more)"
   rm -f "$stamp"
   touch "$unfinished"
-  python -m pip install --quiet --disable-pip-version-check "${options[@]}" --editable ".[$extra]" || exit 1
+  python -m pip install --quiet --disable-pip-version-check "${options[@]}" --editable ".[$extras]" || exit 1
   echo "$wanted" >"$stamp"
   rm "$unfinished"
 fi

@@ -17,8 +17,8 @@ LEGEND_HEIGHT = 28  # px
 Legend = Sequence[tuple[str, tuple[int, int, int]]]  # (text, RGB color)
 
 
-def write_contact_sheet(tiles: Sequence[Image], columns: int, target: Path, legend: Legend) -> None:
-    """Write images of one size (H, W, 3) as a grid into a PNG, with the legend below. Raises DataError."""
+def contact_sheet(tiles: Sequence[Image], columns: int, legend: Legend) -> Image:
+    """Images of one size (H, W, 3) as a grid, with the legend below."""
     blank = np.full_like(tiles[0], 255)
     rows = [list(tiles[n : n + columns]) for n in range(0, len(tiles), columns)]
     rows[-1] += [blank] * (columns - len(rows[-1]))
@@ -28,7 +28,12 @@ def write_contact_sheet(tiles: Sequence[Image], columns: int, target: Path, lege
     for text, color in legend:
         cv2.putText(footer, text, (x, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
         x += cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 24
-    write_png(target, np.vstack([grid, footer]))
+    return np.vstack([grid, footer])
+
+
+def write_contact_sheet(tiles: Sequence[Image], columns: int, target: Path, legend: Legend) -> None:
+    """Write the contact sheet of some images into a PNG. Raises DataError."""
+    write_png(target, contact_sheet(tiles, columns, legend))
 
 
 def draw_boxes(image: Image, groups: Sequence[tuple[Boxes, tuple[int, int, int]]]) -> Image:

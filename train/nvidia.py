@@ -47,7 +47,7 @@ def find_cards(root: Path = ROOT) -> Cards | None:
     """The cards by the files of the driver or by nvidia-smi, and without a driver by PCI. None: no card."""
     if (root / WSL_NVIDIA_SMI).exists():
         return _ask_nvidia_smi(root / WSL_NVIDIA_SMI, is_wsl=True)
-    driver = re.search(r"Module\D*\s([\d.]+)", read_kernel_file(root / "proc/driver/nvidia/version"))
+    driver = re.search(r"Module.*?\s(\d+\.[\d.]+)", read_kernel_file(root / "proc/driver/nvidia/version"))
     informations = map(read_kernel_file, sorted(root.glob("proc/driver/nvidia/gpus/*/information")))
     names = tuple(match[1].strip() for text in informations if (match := re.search(r"Model:(.*)", text)))
     if driver and names:
@@ -72,7 +72,7 @@ def read_memory_megabytes(root: Path = ROOT) -> int:
 
 def _query(program: Path, fields: str) -> list[str]:
     """One line of nvidia-smi for each card. Never raises."""
-    command = [program, f"--query-gpu={fields}", "--format=csv,noheader"]
+    command = [str(program), f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT)
     except (OSError, subprocess.SubprocessError):

@@ -2,15 +2,17 @@
 
 manifest.json        facts about the model; `pocketsight export tflite` completes it
 model.weights.h5     the averaged weights
-history.csv          losses by epoch; curves.png shows them
+history.csv          losses, learning rate and speed by epoch; curves.png shows the losses
+tensorboard/         event files for TensorBoard
 samples.png          images as training saw them
 detections.png       predictions on held-out images; predictions.png of a classifier
 errors.html          errors on held-out images; scores.json and more plots
-checkpoint.*         the state that --resume continues from
+checkpoint.*         the state that --resume continues from; checkpoint.best.* are those of --early-stopping
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +28,18 @@ from pocketsight.train.networks.registry import ARCHITECTURES
 WEIGHTS_FILE = "model.weights.h5"
 CHECKPOINT_FILE = "checkpoint.weights.h5"
 CHECKPOINT_STATE_FILE = "checkpoint.json"
+BEST_WEIGHTS_FILE = "checkpoint.best.weights.h5"
+BEST_STATE_FILE = "checkpoint.best.json"
 HISTORY_FILE = "history.csv"
+EVENTS_FOLDER = "tensorboard"
 SCORES_FILE = "scores.json"
+WEIGHTS_ENDING = ".weights.h5"  # Keras chooses the format by it
+
+
+def read_checkpoint_state(folder: Path) -> dict[str, int]:
+    """Numbers of the epochs and of the steps that the checkpoint has seen; {} without a checkpoint."""
+    state = folder / CHECKPOINT_STATE_FILE
+    return dict(json.loads(state.read_text())) if state.exists() else {}
 
 
 def build_network(spec: ModelSpec, batch: int | None = None, any_size: bool = False) -> keras.Model:

@@ -6,9 +6,11 @@ in device/ imports them.
 
 from __future__ import annotations
 
+import sys
 from errno import ENOSPC
 from importlib import import_module
 from importlib.metadata import entry_points
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -29,6 +31,7 @@ EXTRA_BY_MODULE = {
     ),
     "pillow_heif": "heic",
     "skimage": "demo",
+    **dict.fromkeys(("onnx", "onnxruntime", "tf2onnx"), "onnx"),
 }
 OTHER_INSTALLS = {
     "cv2": ", or on a Raspberry Pi: sudo apt install python3-opencv",
@@ -90,4 +93,7 @@ class DataCommandGroup(CommandGroup):
 @click.option("-q", "--quiet", is_flag=True, help="Show only errors.")
 def main(verbose: int, quiet: bool) -> None:
     """Train, export and run a face detector and a face classifier."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # or a name that the terminal's encoding lacks would end the command
+            stream.reconfigure(errors="backslashreplace")
     configure_logging(-1 if quiet else verbose)

@@ -39,10 +39,10 @@ board() {
 
 upgrade=("$@")
 compile dev-x86_64.txt "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'" \
-  --extra dev "${upgrade[@]}"
-# The same versions as in the file for developers, so that one .venv serves both.
+  --extra dev --extra gpu "${upgrade[@]}"
+# The same versions as in the file for developers, so that one .venv serves both. Only a GPU takes CUDA's libraries.
 compile demo-x86_64.txt "sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.14'" \
-  --extra demo --constraint "$folder/dev-x86_64.txt" --upgrade
+  --extra demo --extra gpu --constraint "$folder/dev-x86_64.txt" --upgrade
 # Debian 12 and 13, as Raspberry Pi OS has them.
 linux="sys_platform == 'linux'"
 board board-aarch64-py311.txt "$linux and platform_machine == 'aarch64' and python_version == '3.11'" 1.24.2

@@ -20,6 +20,7 @@ from pocketsight.train.datasets.classification import read_classification_datase
 from pocketsight.train.datasets.holdout import hold_out_classification
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import as_model, build_network
+from tests.export.test_compact import tensor_names
 from tests.support.images import labelme, picture
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
@@ -44,6 +45,8 @@ def exported(request: pytest.FixtureRequest) -> tuple[ModelSpec, Model, bytes]:
 def test_our_nets_are_int8_throughout_in_one_piece(exported: tuple[ModelSpec, Model, bytes]) -> None:
     _, _, flatbuffer = exported
     require_clean_graph(flatbuffer, "int8")
+    names = tensor_names(flatbuffer)
+    assert all(names) and len(set(names)) == len(names)
     model = TfliteModel(flatbuffer, 1, Path("x"))
     assert model.input_details["quantization"] == (1.0, -128)  # a camera's byte is one subtraction away
     for name, out in model(np.zeros((*exported[0].input_size, 3), np.uint8)).items():

@@ -37,11 +37,15 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def calls(checkout: Path, *words: str) -> list[str]:
-    """What one call of venv.sh makes Python do."""
+def calls(checkout: Path, *words: str, gpu: str = "no") -> list[str]:
+    """What one call of venv.sh makes Python do. `gpu`: the value of POCKETSIGHT_GPU."""
     (checkout / "calls").write_text("")
     command = f"set -euo pipefail; . scripts/venv.sh {' '.join(words)}"
-    environment = os.environ | {"PYTHON": str(checkout / "python")}
+    environment = os.environ | {
+        "PYTHON": str(checkout / "python"),
+        "PATH": f"{checkout / 'bin'}:{os.environ['PATH']}",
+        "POCKETSIGHT_GPU": gpu,
+    }
     subprocess.run(["bash", "-c", command], cwd=checkout, env=environment, capture_output=True, timeout=60)
     return (checkout / "calls").read_text().splitlines()
 
@@ -78,3 +82,26 @@ def test_newest_ignores_the_lock_and_has_a_folder_of_its_own(checkout: Path) -> 
     assert made == "venv .venv-newest" and "--constraint" not in installed and "--upgrade-strategy eager" in installed
     assert len(calls(checkout, "dev", "newest")) == 1  # there may be newer ones now
     assert not (checkout / ".venv").exists()
+
+
+def test_an_nvidia_driver_brings_the_libraries_of_cuda(checkout: Path) -> None:
+    program = checkout / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA GeForce RTX 3060'\n")
+    program.chmod(0o755)
+    _, installed = calls(checkout, "demo", gpu="auto")
+    assert installed.endswith("--editable .[demo,gpu]")
+    assert calls(checkout, "demo", gpu="auto") == []
+    assert calls(checkout, "demo", gpu="no")[0].endswith("--editable .[demo]")  # a way to say no
+    assert calls(checkout, "demo", gpu="auto")[0].endswith("--editable .[demo,gpu]")
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia/version").exists(), reason="this machine has an NVIDIA driver")
+def test_without_a_driver_only_a_yes_brings_them(checkout: Path) -> None:
+    program = checkout / "bin" / "nvidia-smi"  # installed, but there is no card
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 9\n")
+    program.chmod(0o755)
+    assert calls(checkout, "demo", gpu="auto")[-1].endswith("--editable .[demo]")
+    assert calls(checkout, "demo", gpu="yes")[-1].endswith("--editable .[demo,gpu]")
+    assert calls(checkout, "demo", gpu="maybe") == []

@@ -106,6 +106,12 @@ def other_batch(step: int) -> Batch:
     return Batch(images, targets + 3, skipped)
 
 
+def nan_batch(step: int) -> Batch:
+    """Batches with a target that is not a number at the 31st step."""
+    images, targets, skipped = toy_batch(step)
+    return Batch(images, targets * np.float32(np.nan if step == 30 else 1), skipped)
+
+
 def broken_batch(step: int) -> Batch:
     """Batches that fail at the fifth step."""
     if step == 4:

@@ -20,7 +20,7 @@ OBJECT = """<object><name>face</name><difficult>{difficult}</difficult>
 <bndbox><xmin>{left}</xmin><ymin>11</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>"""
 
 
-def imported(source: Path, out: Path, **options: Any) -> list[DetectionSample]:
+def imported(source: Path, out: Path, **options: Any) -> Sequence[DetectionSample]:
     """What `convert_dataset` made of a source, as training reads it."""
     nothing: dict[str, Any] = dict.fromkeys(("source_format", "target_format", "images", "label", "max_boxes", "votes"))
     convert_dataset(source, out, **(nothing | options))

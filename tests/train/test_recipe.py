@@ -4,7 +4,8 @@ from dataclasses import fields
 
 from pocketsight.device.inference.legacy_manifest import RECIPE
 from pocketsight.train.cli.data import FORMATS
-from pocketsight.train.datasets.formats.convert import FORMAT_NAMES, READERS
+from pocketsight.train.datasets.formats.convert import READERS
+from pocketsight.train.datasets.formats.detect import FORMAT_NAMES
 from pocketsight.train.recipe import RECIPES, Recipe
 
 

@@ -31,6 +31,15 @@ def train() -> None:
     """Train a model on a workstation."""
 
 
+def _require_tensorboard(context: click.Context, parameter: click.Parameter, show: bool | None) -> bool | None:
+    """Raises DataError when the page is wanted and cannot be shown: before the data is read."""
+    if show:
+        from pocketsight.train.training.tensorboard_viewer import require_tensorboard
+
+        require_tensorboard()
+    return show
+
+
 def _training_options(task: str) -> Callable[[Any], Any]:
     """The options that both commands share. Defaults come from the recipe of the architecture."""
     architectures = list(RECIPES[task])
@@ -76,6 +85,18 @@ def _training_options(task: str) -> Callable[[Any], Any]:
                 help="Length of the training in images, repeats included.  [default: by --arch]",
             ),
             click.option(
+                "--early-stopping",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Stop when the validation loss has not improved for N epochs, and keep the best epoch.",
+            ),
+            click.option(
+                "--tensorboard/--no-tensorboard",
+                default=None,
+                callback=_require_tensorboard,
+                help="Show the training in TensorBoard while it runs; or write no event files.  [default: write them]",
+            ),
+            click.option(
                 "--set",
                 "settings",
                 multiple=True,
@@ -110,9 +131,11 @@ def train_detector(data: Path, **options: Any) -> None:
     dataset = detection.read_detection_dataset(data)  # before the slow imports: it may fail
 
     from pocketsight.train.console import log_message
+    from pocketsight.train.evaluation import plots
     from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import finish, prepare
+    from pocketsight.train.training.validation_figures import detector_figures
 
     limit_gpu_memory(options["gpu_memory_limit"])
     name = options["arch"]
@@ -134,8 +157,10 @@ def train_detector(data: Path, **options: Any) -> None:
         training=prepare.training_provenance([data], recipe, train, val),
     )
     batches = detection.DetectionBatches(train, spec, recipe)
-    folder = _train_network(spec, batches, detection.validation_batch, (train, val), recipe, options)
-    finish.finish_detector(folder, batches, val)
+    steps = prepare.TaskSteps(
+        plots.draw_detection_batch, detection.validation_batch, detector_figures, finish.finish_detector
+    )
+    _train_network(spec, batches, steps, (train, val), recipe, options)
 
 
 @train.command("classifier")
@@ -173,6 +198,7 @@ def train_classifier(
 ) -> None:
     """Train a classifier of faces with two or more classes."""
     from pocketsight.train.datasets import classification
+    from pocketsight.train.datasets.class_balance import log_balance
     from pocketsight.train.datasets.face_alignment import align_splits
     from pocketsight.train.datasets.holdout import hold_out_classification
 
@@ -182,11 +208,14 @@ def train_classifier(
         list(data), list(soft_labels), parse_comma_list(classes), parse_comma_list(reject_classes)
     )
     train, val = hold_out_classification(dataset, RECIPES["classifier"][options["arch"]].val_fraction)
+    log_balance(dataset.classes, train, val)
     train = [*train, *classification.read_unlabeled(unlabeled, dataset.classes)] if unlabeled else train
 
+    from pocketsight.train.evaluation import plots
     from pocketsight.train.gpu import limit_gpu_memory
     from pocketsight.train.networks.classifier import INITIAL_THRESHOLD
     from pocketsight.train.training import distillation, finish, prepare
+    from pocketsight.train.training.validation_figures import classifier_figures
 
     limit_gpu_memory(options["gpu_memory_limit"])
     (train, val), recipe = align_splits((train, val), _recipe_from_options("classifier", options, len(train)), detector)
@@ -201,8 +230,10 @@ def train_classifier(
     )
     target_fn = distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
     batches = classification.ClassificationBatches(train, spec, recipe)
-    folder = _train_network(spec, batches, classification.validation_batch, (train, val), recipe, options, target_fn)
-    finish.finish_classifier(folder, batches, val)
+    steps = prepare.TaskSteps(
+        plots.draw_classification_batch, classification.validation_batch, classifier_figures, finish.finish_classifier
+    )
+    _train_network(spec, batches, steps, (train, val), recipe, options, target_fn)
 
 
 def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
@@ -220,30 +251,38 @@ def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -
 def _train_network(
     spec: ModelSpec,
     batches: Any,
-    validation_batch: Callable[..., Any],
+    steps: Any,
     splits: Sequence[Any],
     recipe: Recipe,
     options: dict[str, Any],
     target_fn: Any = None,
-) -> Path:
-    """Train the network of a spec on `batches`, and return the run folder. `splits` are the training and validation."""
+) -> None:
+    """Train the network of a spec on `batches`. `steps` are the TaskSteps, `splits` are training and validation."""
     from pocketsight.train.datasets.loader import default_worker_count
     from pocketsight.train.gpu import use_precision
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import prepare
     from pocketsight.train.training.options import TrainingOptions
     from pocketsight.train.training.trainer import fit
+    from pocketsight.train.training.watch import SAMPLES_SHEET, watch_training
 
     train, val = splits
     fit_options = TrainingOptions(
-        workers=options["workers"] or default_worker_count(), precision=options["precision"], xla=options["xla"]
+        workers=options["workers"] or default_worker_count(),
+        precision=options["precision"],
+        xla=options["xla"],
+        tensorboard=options["tensorboard"],
+        early_stopping=options["early_stopping"] or 0,
     )
     low_res = replace(batches, low_res=True) if recipe.low_res_share else None
     image_count = recipe.repeats * len(train)
     with use_precision(fit_options.precision):
         net, spec = prepare.create_network(spec, options["weights"], options["resume"])
-        loss_fn = ARCHITECTURES[spec.task][spec.architecture].loss
+        architecture = ARCHITECTURES[spec.task][spec.architecture]
         folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
-        validation = validation_batch(prepare.validation_subset(val, spec), spec)
-        fit(net, loss_fn, batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn)
-    return folder
+        steps.draw_samples(batches, folder / SAMPLES_SHEET)
+        validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
+        training = batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn
+        with watch_training(folder, net, spec, fit_options, steps.figures(val, spec)) as callbacks:
+            fit(net, architecture.loss, *training, architecture.loss_parts, callbacks)
+            steps.finish(folder, val)

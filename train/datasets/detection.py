@@ -73,7 +73,9 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
             f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
             f"{import_hint(data)}"
         )
-    tables = {split: SampleTable.from_samples(samples) for split, samples in splits.items()}
+    tables: dict[str, Sequence[DetectionSample]] = {
+        split: SampleTable.from_samples(samples) for split, samples in splits.items()
+    }
     return DetectionDataset(tables, _single_label(labels, data))
 
 

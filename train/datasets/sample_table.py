@@ -117,7 +117,7 @@ class SampleTable(Sequence[DetectionSample]):
             TextColumn.from_strings(sample.group for sample in samples),
             *encode_sources([sample.source for sample in samples]),
             np.array([sample.size or (0, 0) for sample in samples], np.int32).reshape(-1, 2),
-            np.concatenate(boxes or [np.empty((0, 4))]).astype(np.float32),
+            np.concatenate([np.empty((0, 4), np.float32), *boxes]).astype(np.float32),
             np.array([state for own in states for state in own], np.int8),
             np.cumsum([0, *map(len, states)], dtype=np.int64),
             np.array([len(sample.boxes) for sample in samples], np.int32),

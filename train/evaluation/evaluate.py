@@ -118,6 +118,7 @@ def write_detector_plots(results: detector.DetectionResults, scores: DetectorSco
     figures.plot_precision_recall(scores, folder / "precision_recall.png")
     figures.plot_detector_thresholds(scores, folder / "threshold.png")
     figures.draw_detections(results.images, results.frame_size, scores["threshold"], folder / "detections.png")
+    figures.draw_detection_failures(results.images, results.frame_size, scores["threshold"], folder / "failures.png")
     write_detector_errors(results, scores, "Errors of the detector", folder / ERRORS_PAGE)
 
 
@@ -187,6 +188,7 @@ def write_classifier_plots(
     figures.plot_calibration(outcomes, folder / "calibration.png")
     known = [p for p in predictions if 0 <= p.sample.label < len(scores["labels"])]
     figures.draw_predictions(known, scores["labels"], scores["threshold"], folder / "predictions.png")
+    figures.draw_prediction_failures(known, scores["labels"], scores["threshold"], folder / "failures.png")
     classifier_errors.write_classifier_errors(
         predictions, outcomes, scores, "Errors of the classifier", folder / ERRORS_PAGE
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ import numpy as np
 
 from pocketsight.device.annotators.labels import GRAY
 from pocketsight.device.errors import DataError
-from pocketsight.device.vision.image import Image, read_image
+from pocketsight.device.vision.image import Image, read_image, write_png
 from pocketsight.device.vision.letterbox import letterbox
-from pocketsight.train.contact_sheet import BLUE, GREEN, ORANGE, RED, draw_boxes, write_contact_sheet
+from pocketsight.train.contact_sheet import BLUE, GREEN, ORANGE, RED, contact_sheet, draw_boxes, write_contact_sheet
 from pocketsight.train.datasets.classification import ClassificationBatches
 from pocketsight.train.datasets.detection import DetectionBatches
 from pocketsight.train.evaluation.classifier import Outcomes, Prediction
@@ -56,8 +56,8 @@ def plot_loss_curves(history: Path, target: Path) -> None:
     epochs = [int(row["epoch"]) + 1 for row in rows]
     with _axes(target, (7, 4)) as (_, axes):
         axes.plot(epochs, [float(row["loss"]) for row in rows], label="training, augmented")
-        axes.plot(epochs, [float(row["val_loss"]) for row in rows], label="validation, not augmented")
-        axes.set(xlabel="epoch", ylabel="loss", title="loss by epoch, before the weights are averaged")
+        axes.plot(epochs, [float(row["val_loss"]) for row in rows], label="validation, averaged weights")
+        axes.set(xlabel="epoch", ylabel="loss", title="loss by epoch")
         axes.legend()
 
 
@@ -139,6 +139,8 @@ def draw_detection_batch(batches: DetectionBatches, target: Path, count: int = 2
         except DataError:
             continue  # unreadable; training has logged it
         tiles.append(letterbox(draw_boxes(image, [(ignore, ORANGE), (boxes, GREEN)]), TILE_SIZE)[0])
+    if not tiles:
+        raise DataError("none of the images with a face can be read")
     write_contact_sheet(tiles, 6, target, [("face", GREEN), ("ignored", ORANGE)])
 
 
@@ -148,11 +150,19 @@ def draw_classification_batch(batches: ClassificationBatches, target: Path) -> N
     write_contact_sheet(tiles, 12, target, [("crops as training sees them", GRAY)])
 
 
-def draw_detections(results: Sequence[ImageResult], frame: tuple[int, int], threshold: float, target: Path) -> None:
-    """25 images with faces: true positives green, missed faces red, false positives blue, ignored regions gray."""
-    with_faces = [result for result in results if len(result.truth_boxes)]
+def detection_sheet(
+    results: Sequence[ImageResult],
+    frame: tuple[int, int],
+    threshold: float,
+    columns: int,
+    pixels: Mapping[Path, Image] | None = None,
+) -> Image:
+    """Images with true positives green, missed faces red, false positives blue, ignored regions gray.
+
+    Images are read again, at the size `frame` (height, width), unless `pixels` has them.
+    """
     tiles = []
-    for result in with_faces[:: max(1, len(with_faces) // 25)][:25]:
+    for result in results:
         right, wrong, missed = partition_detections(result, threshold)
         groups = [
             (result.ignore_boxes, GRAY),
@@ -160,15 +170,47 @@ def draw_detections(results: Sequence[ImageResult], frame: tuple[int, int], thre
             (np.array([face.box for face in wrong]), BLUE),
             (result.truth_boxes[missed], RED),
         ]
-        tiles.append(draw_boxes(letterbox(read_image(result.path), frame)[0], groups))
+        image = (pixels or {}).get(result.path)
+        tiles.append(draw_boxes(letterbox(read_image(result.path), frame)[0] if image is None else image, groups))
     legend = [("detected", GREEN), ("missed", RED), ("false positive", BLUE), ("not counted", GRAY)]
-    write_contact_sheet(tiles, 5, target, legend)
+    return contact_sheet(tiles, columns, legend)
 
 
-def draw_predictions(predictions: Sequence[Prediction], labels: Sequence[str], threshold: float, target: Path) -> None:
-    """48 faces with their predicted label: right green, wrong red, unsure gray."""
+def draw_detections(results: Sequence[ImageResult], frame: tuple[int, int], threshold: float, target: Path) -> None:
+    """25 images with faces, as in `detection_sheet`."""
+    with_faces = [result for result in results if len(result.truth_boxes)]
+    write_png(target, detection_sheet(spread(with_faces, 25), frame, threshold, 5))
+
+
+def spread(items: Sequence[Any], count: int) -> Sequence[Any]:
+    """At most `count` evenly spaced items."""
+    return items[:: max(1, len(items) // count)][:count]
+
+
+def detection_failures(results: Sequence[ImageResult], threshold: float, count: int) -> list[ImageResult]:
+    """The images with the most missed faces and false positives, at most `count`."""
+    errors = {}
+    for n, result in enumerate(results):
+        _, wrong, missed = partition_detections(result, threshold)
+        errors[n] = len(wrong) + len(missed)
+    worst = sorted((n for n in errors if errors[n]), key=lambda n: -errors[n])
+    return [results[n] for n in worst[:count]]
+
+
+def draw_detection_failures(
+    results: Sequence[ImageResult], frame: tuple[int, int], threshold: float, target: Path
+) -> None:
+    """The 25 images with the most errors, if there are any, as in `detection_sheet`."""
+    if failures := detection_failures(results, threshold, 25):
+        write_png(target, detection_sheet(failures, frame, threshold, 5))
+
+
+def prediction_sheet(
+    predictions: Sequence[Prediction], labels: Sequence[str], threshold: float, columns: int = 12
+) -> Image:
+    """Faces with their predicted label: right green, wrong red, unsure gray."""
     tiles = []
-    for prediction in predictions[:: max(1, len(predictions) // 48)][:48]:
+    for prediction in predictions:
         found = prediction.classification
         tile = letterbox(read_image(prediction.sample.path), (96, 96))[0].copy()
         right = found.best_index == prediction.sample.label
@@ -178,4 +220,23 @@ def draw_predictions(predictions: Sequence[Prediction], labels: Sequence[str], t
         text = f"{labels[found.best_index]} {found.score:.2f}"
         cv2.putText(tile, text, (4, 90), cv2.FONT_HERSHEY_PLAIN, 0.8, color, 1, cv2.LINE_AA)
         tiles.append(tile)
-    write_contact_sheet(tiles, 12, target, [("right", GREEN), ("wrong", RED), ("unsure", GRAY)])
+    return contact_sheet(tiles, columns, [("right", GREEN), ("wrong", RED), ("unsure", GRAY)])
+
+
+def draw_predictions(predictions: Sequence[Prediction], labels: Sequence[str], threshold: float, target: Path) -> None:
+    """48 faces, as in `prediction_sheet`."""
+    write_png(target, prediction_sheet(spread(predictions, 48), labels, threshold))
+
+
+def prediction_failures(predictions: Sequence[Prediction], count: int) -> list[Prediction]:
+    """The faces with a wrong label, the most confident first, at most `count`."""
+    wrong = [p for p in predictions if p.classification.best_index != p.sample.label]
+    return sorted(wrong, key=lambda p: -p.classification.score)[:count]
+
+
+def draw_prediction_failures(
+    predictions: Sequence[Prediction], labels: Sequence[str], threshold: float, target: Path
+) -> None:
+    """48 faces with a wrong label, if there are any, as in `prediction_sheet`."""
+    if failures := prediction_failures(predictions, 48):
+        write_png(target, prediction_sheet(failures, labels, threshold))

@@ -1,4 +1,4 @@
-"""The losses of all networks: targets, outputs and recipe to a scalar."""
+"""The losses of all networks: targets, outputs and recipe to a scalar, or to the parts of a sum by name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pocketsight.train.recipe import Recipe
 ops = keras.ops
 
 
-def detector_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
-    """Quality focal loss of all cells that count plus EIoU loss of the cells on faces, divided by the number of those.
+def detector_loss(targets: Any, outputs: Any, recipe: Recipe) -> dict[str, Any]:
+    """Quality focal loss of all cells that count, EIoU loss of the cells on faces; each divided by the number of those.
 
     `targets` (B, cells, 5) come from `box_encoding.encode`; `outputs` are those of `grid_detector`.
     """
@@ -23,8 +23,10 @@ def detector_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     quality = ops.stop_gradient(overlap) * face
     counts = ops.cast(state != IGNORE, "float32")
     cells = ops.maximum(ops.sum(face), 1.0)
-    score_loss = ops.sum(counts * quality_focal_loss(score, quality)) / cells
-    return score_loss + recipe.box_loss_weight * ops.sum(face * box_loss) / cells
+    return {
+        "score": ops.sum(counts * quality_focal_loss(score, quality)) / cells,
+        "box": recipe.box_loss_weight * ops.sum(face * box_loss) / cells,
+    }
 
 
 def flatten_outputs(outputs: Any) -> tuple[Any, Any]:
@@ -74,8 +76,8 @@ def cnn256_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     return ops.mean(_binary_cross_entropy(targets[:, 1], outputs["score"][:, 0]))
 
 
-def vgg16_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
-    """Squared errors of the corner and of the size, summed over the batch, plus half the cross-entropy of the score.
+def vgg16_loss(targets: Any, outputs: Any, recipe: Recipe) -> dict[str, Any]:
+    """Half the cross-entropy of the score, and squared errors of the corner and of the size, summed over the batch.
 
     `targets` (B, 5) come from `box_encoding.encode_single`. An image without a face has a box of zeros.
     """
@@ -83,7 +85,7 @@ def vgg16_loss(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     corner = ops.square(truth[:, :2] - box[:, :2])
     size = ops.square((truth[:, 2:] - truth[:, :2]) - (box[:, 2:] - box[:, :2]))
     score_loss = ops.mean(_binary_cross_entropy(targets[:, 0], outputs["score"][:, 0]))
-    return recipe.box_loss_weight * ops.sum(corner + size) + score_loss / 2
+    return {"score": score_loss / 2, "box": recipe.box_loss_weight * ops.sum(corner + size)}
 
 
 def _binary_cross_entropy(truth: Any, score: Any) -> Any:

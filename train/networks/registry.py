@@ -14,15 +14,19 @@ class Architecture(NamedTuple):
     """One architecture. `recipe.RECIPES` has its hyperparameters, under the same name."""
 
     build: Callable[..., keras.Model]  # input size, number of classes (classifier only), batch size
-    loss: Callable[..., Any]  # targets, outputs, recipe -> a scalar
+    loss: Callable[..., Any]  # targets, outputs, recipe -> a scalar, or a dict of the parts below
+    loss_parts: tuple[str, ...] = ()
     strides: tuple[int, ...] = ()  # of the grids of a detector; (): it finds one box
     shipped_model: str = ""  # the model in models/ with this architecture
     load_pretrained: Callable[[keras.Model, Path | None], bool] | None = None  # from a file, or downloaded
 
 
+BOX_LOSSES = "score", "box"
+
+
 def grid_architecture(shipped_model: str) -> Architecture:
     """A detector with three grids; its input size is in the recipe."""
-    return Architecture(detector.grid_detector, losses.detector_loss, detector.STRIDES, shipped_model)
+    return Architecture(detector.grid_detector, losses.detector_loss, BOX_LOSSES, detector.STRIDES, shipped_model)
 
 
 ARCHITECTURES = {
@@ -30,7 +34,9 @@ ARCHITECTURES = {
         "grid133k": grid_architecture("detector"),
         "grid133k-256": grid_architecture("detector-tiny"),
         "grid133k-512": grid_architecture("detector-large"),
-        "vgg16": Architecture(tutorials.vgg16, losses.vgg16_loss, load_pretrained=tutorials.load_imagenet_weights),
+        "vgg16": Architecture(
+            tutorials.vgg16, losses.vgg16_loss, BOX_LOSSES, load_pretrained=tutorials.load_imagenet_weights
+        ),
     },
     "classifier": {
         "crop71k": Architecture(classifier.crop71k, losses.classifier_loss, shipped_model="sentiment"),

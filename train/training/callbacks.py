@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import time
 from collections.abc import Callable
@@ -12,9 +14,9 @@ from pocketsight.device.system.atomic_files import atomic_path, atomic_write
 from pocketsight.train.console import log_message
 from pocketsight.train.datasets.loader import BatchLoader
 from pocketsight.train.keras_backend import keras
-from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, HISTORY_FILE
+from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, HISTORY_FILE, WEIGHTS_ENDING
 
-WEIGHTS_ENDING = ".weights.h5"  # Keras chooses the format by it
+HISTORY_COLUMNS = "epoch", "loss", "val_loss", "learning_rate", "images_per_second", "share_of_waiting"
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -25,18 +27,29 @@ class Checkpoint(keras.callbacks.Callback):
         self.folder = folder
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs = logs or {}
-        with (self.folder / HISTORY_FILE).open("a" if epoch else "w") as history:
-            if not epoch:
-                history.write("epoch,loss,val_loss\n")
-            history.write(f"{epoch},{logs.get('loss', 0)},{logs.get('val_loss', 0)}\n")
+        self._append_history(epoch, logs or {})
         with atomic_path(self.folder / CHECKPOINT_FILE, WEIGHTS_ENDING) as part:
             self.model.save_weights(part)
-        atomic_write(self.folder / CHECKPOINT_STATE_FILE, json.dumps({"epochs": epoch + 1}))
+        state = {"epochs": epoch + 1, "steps": (epoch + 1) * self.params["steps"]}
+        atomic_write(self.folder / CHECKPOINT_STATE_FILE, json.dumps(state))
+
+    def _append_history(self, epoch: int, logs: dict[str, float]) -> None:
+        """Add a row. A row of the same epoch, whose checkpoint was not written, is replaced."""
+        path, rows = self.folder / HISTORY_FILE, []
+        if epoch and path.exists():
+            rows = [row for row in csv.DictReader(path.read_text().splitlines()) if int(row["epoch"]) < epoch]
+        text = io.StringIO()
+        table = csv.DictWriter(text, HISTORY_COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows([*rows, {name: logs.get(name, "") for name in HISTORY_COLUMNS} | {"epoch": epoch}])
+        atomic_write(path, text.getvalue())
 
 
 class EpochReporter(keras.callbacks.Callback):
-    """Log the losses and the waiting time of each epoch, and the images that were skipped."""
+    """Log the losses and the waiting time of each epoch, and the images that were skipped.
+
+    Adds learning rate, speed and share of waiting to the logs, for the callbacks after it.
+    """
 
     def __init__(self, loader: BatchLoader, epochs: int, advance: Callable[[], None]) -> None:
         super().__init__()
@@ -49,10 +62,16 @@ class EpochReporter(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.advance()
 
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.train_seconds = time.perf_counter() - self.start
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs = logs or {}
+        logs = {} if logs is None else logs
         duration = time.perf_counter() - self.start
-        waiting = (self.loader.wait_seconds - self.waited_before) / duration
+        waiting = (self.loader.wait_seconds - self.waited_before) / self.train_seconds
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["images_per_second"] = self.params["steps"] * self.model.recipe.batch_size / self.train_seconds
+        logs["share_of_waiting"] = waiting
         log_message(
             f"epoch {epoch + 1}/{self.epochs}  loss {logs.get('loss', 0):.4f}  validation {logs.get('val_loss', 0):.4f}"
             f"  {duration:.1f} s, {waiting:.0%} of it waiting for images"

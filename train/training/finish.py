@@ -10,31 +10,31 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import MANIFEST_NAME
 from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.console import log_message, scoring_progress, suggest_next
-from pocketsight.train.datasets.classification import ClassificationBatches, ClassificationSample
-from pocketsight.train.datasets.detection import DetectionBatches
+from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation import classifier, detector, evaluate, plots, threshold_choice
+from pocketsight.train.evaluation.formatting import format_accuracy
 from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores
 from pocketsight.train.run_folder import HISTORY_FILE, SCORES_FILE, as_model, load_run
 
 SPLIT = "val"
 
 
-def finish_detector(folder: Path, batches: DetectionBatches, val: Sequence[DetectionSample]) -> None:
+def finish_detector(folder: Path, val: Sequence[DetectionSample]) -> None:
     """Choose the threshold with the best F1 on the validation split, and write scores and images into the run folder.
 
-    `batches` are those of the training, `val` is the validation split.
+    `val` is the validation split.
     """
     net, spec = load_run(folder)
     plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
-    plots.draw_detection_batch(batches, folder / "samples.png")
     try:
         results = detector.run_detector(as_model(net, spec), val, progress=scoring_progress)
     except DataError as error:  # no face in the validation split counts
         log_message(f"not scored: {error}")
         return _suggest_export(folder)
-    curve = detector.compute_detector_metrics(results, spec.score_threshold)["curve"]
-    threshold = threshold_choice.best_f1_threshold(curve)
+    threshold = threshold_choice.best_f1_threshold(
+        detector.match_scores(results.faces), detector.match_scores(results.false_positives)
+    )
     (folder / MANIFEST_NAME).write_text(replace(spec, score_threshold=threshold).to_json())
     scores = evaluate.detector_scores(results, threshold)
     _write_scores(folder, scores)
@@ -46,14 +46,13 @@ def finish_detector(folder: Path, batches: DetectionBatches, val: Sequence[Detec
     _suggest_export(folder)
 
 
-def finish_classifier(folder: Path, batches: ClassificationBatches, val: Sequence[ClassificationSample]) -> None:
+def finish_classifier(folder: Path, val: Sequence[ClassificationSample]) -> None:
     """Choose the default threshold on the validation split, and write scores and images into the run folder.
 
-    `batches` are those of the training, `val` is the validation split.
+    `val` is the validation split.
     """
     net, spec = load_run(folder)
     plots.plot_loss_curves(folder / HISTORY_FILE, folder / "curves.png")
-    plots.draw_classification_batch(batches, folder / "samples.png")
     skipped: list[str] = []
     predictions = list(classifier.iter_predictions(as_model(net, spec), scoring_progress(val), skipped))
     outcomes = classifier.compare_with_truth(predictions, len(spec.reported_labels))
@@ -63,10 +62,7 @@ def finish_classifier(folder: Path, batches: ClassificationBatches, val: Sequenc
     scores["skipped"] = skipped
     _write_scores(folder, scores)
     evaluate.write_classifier_plots(predictions, outcomes, scores, folder)
-    log_message(
-        f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, "
-        f"unsure {scores['unsure_rate']:.1%}"
-    )
+    log_message(f"validation: {format_accuracy(scores)}, unsure {scores['unsure_rate']:.1%}")
     _suggest_export(folder)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,15 +15,26 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
 from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.train.console import log_message
+from pocketsight.train.datasets.loader import Batch
 from pocketsight.train.gpu import describe_backend
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.networks.registry import ARCHITECTURES
 from pocketsight.train.recipe import Recipe
 from pocketsight.train.run_folder import WEIGHTS_FILE, build_network
+from pocketsight.train.training.validation_figures import FiguresFn
 
 # Chosen at the end of a training, or free to change when it is resumed.
 RESUMABLE_FACTS = "score_threshold", "smoothing", "training keras", "training backend", "training initial_weights"
 MAX_VALIDATION_BYTES = 64_000_000  # the validation images stay in memory
+
+
+class TaskSteps(NamedTuple):
+    """What differs between the trainings of a detector and of a classifier."""
+
+    draw_samples: Callable[[Any, Path], None]  # batches, target
+    validation_batch: Callable[[list[Any], ModelSpec], Batch]
+    figures: Callable[[Sequence[Any], ModelSpec], FiguresFn]  # of the validation split
+    finish: Callable[[Path, Sequence[Any]], None]  # run folder, validation split
 
 
 def training_provenance(
@@ -62,11 +73,18 @@ def prepare_run_folder(out: Path | None, resume: bool, spec: ModelSpec) -> Path:
         raise DataError(f"no training to resume in {folder}")
     if not resume and manifest.exists():
         raise DataError(f"{folder} has a training; continue it with --resume, or choose another --out")
-    if resume and (changed := _changed_settings(ModelSpec.from_json(manifest.read_text(), manifest), spec)):
-        raise DataError(f"{folder} was trained with other settings: {', '.join(changed)}; resume with the same ones")
+    before = None
+    if resume:
+        before = ModelSpec.from_json(manifest.read_text(), manifest)
+        if changed := _changed_settings(before, spec):
+            raise DataError(
+                f"{folder} was trained with other settings: {', '.join(changed)}; resume with the same ones"
+            )
+        # The learning rate may have changed.
+        spec = replace(before, training=before.training | {"recipe": spec.training["recipe"]})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not resume:
+        if spec != before:
             manifest.write_text(spec.to_json())
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error.strerror}") from error
@@ -81,6 +99,7 @@ def _changed_settings(before: ModelSpec, now: ModelSpec) -> list[str]:
         facts |= {f"training {key}": value for key, value in facts.pop("training").items()}
         for name in RESUMABLE_FACTS:
             facts.pop(name, None)
+        facts["training recipe"] = {k: v for k, v in facts["training recipe"].items() if k != "learning_rate"}
     return [key for key in new if old.get(key) != new[key]]
 
 

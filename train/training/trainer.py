@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,25 +17,36 @@ from pocketsight.train.datasets.loader import MAX_SKIPPED, Batch, BatchFn, Batch
 from pocketsight.train.gpu import list_gpus
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import Recipe
-from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, WEIGHTS_FILE
-from pocketsight.train.training.callbacks import WEIGHTS_ENDING, Checkpoint, EpochReporter
+from pocketsight.train.run_folder import CHECKPOINT_FILE, WEIGHTS_ENDING, WEIGHTS_FILE, read_checkpoint_state
+from pocketsight.train.training.callbacks import Checkpoint, EpochReporter
 from pocketsight.train.training.distillation import TargetFn
 from pocketsight.train.training.memory import MAX_UNREHEARSED_BATCH, explain_memory_errors, rehearse_step
 from pocketsight.train.training.options import TrainingOptions
+from pocketsight.train.training.stopping import EarlyStopping, StopAtNaN, ValidateAverages
 
-LossFn = Callable[[Any, Any, Recipe], Any]  # targets, outputs of the network, recipe -> a scalar
+# Targets, outputs of the network, recipe -> a scalar, or the parts of a sum by name.
+LossFn = Callable[[Any, Any, Recipe], Any]
 MIN_EPOCH_STEPS = 20
 
 
 class Trainer(keras.Model):
     """A network and its loss. Attribute names are paths inside a checkpoint, so `net` keeps its name.
 
-    `target_fn`, if given, makes the targets from those of the data and from the images.
+    `target_fn`, if given, makes the targets from those of the data and from the images. `loss_parts` are the names in
+    the dict that `loss_fn` returns, if it does.
     """
 
-    def __init__(self, net: keras.Model, loss_fn: LossFn, recipe: Recipe, target_fn: TargetFn | None = None) -> None:
+    def __init__(
+        self,
+        net: keras.Model,
+        loss_fn: LossFn,
+        recipe: Recipe,
+        target_fn: TargetFn | None = None,
+        loss_parts: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.net, self.loss_fn, self.recipe, self.target_fn = net, loss_fn, recipe, target_fn
+        self.part_losses = [keras.metrics.Mean(f"{name}_loss") for name in loss_parts]
         self.built = True  # or Keras refuses to load a checkpoint
 
     def call(self, images: Any, training: bool = False) -> Any:
@@ -44,7 +55,12 @@ class Trainer(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        return self.loss_fn(self.target_fn(y, x) if self.target_fn else y, y_pred, self.recipe)
+        loss = self.loss_fn(self.target_fn(y, x) if self.target_fn else y, y_pred, self.recipe)
+        if not self.part_losses:
+            return loss
+        for part, metric in zip(loss.values(), self.part_losses, strict=True):
+            metric.update_state(part, sample_weight=keras.ops.shape(x)[0])
+        return sum(loss.values())
 
 
 class Schedule(NamedTuple):
@@ -78,33 +94,40 @@ def fit(
     options: TrainingOptions,
     low_res_batch_fn: BatchFn | None = None,
     target_fn: TargetFn | None = None,
+    loss_parts: Sequence[str] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
     """Train `net` and write its averaged weights into `folder`. Continues from a checkpoint there.
 
     `sample_count` is the number of training images. The first epochs, `recipe.low_res_share` of all, take their
-    batches from `low_res_batch_fn` if it is given. Raises DataError when hardly any image can be read.
+    batches from `low_res_batch_fn` if it is given. `loss_parts` are as in Trainer. `callbacks` come after ours.
+    Raises DataError when hardly any image can be read, or when the loss becomes NaN.
     """
-    trainer = Trainer(net, loss_fn, recipe, target_fn)
+    trainer = Trainer(net, loss_fn, recipe, target_fn, loss_parts)
     schedule = plan_schedule(recipe, sample_count, low_res_batch_fn is not None)
     for line in validation.skipped:
         log_message(f"skipped: {line}")
     compile_trainer(trainer, net, recipe, schedule.steps, schedule.epoch_steps, options.xla)
     skipped = dict.fromkeys(validation.skipped)
+    stopping = EarlyStopping(folder, options.early_stopping, schedule.low_res_epochs)
+    hooks = [StopAtNaN(folder), stopping, Checkpoint(folder), *callbacks, ValidateAverages()]
     if low_res_batch_fn and recipe.batch_size > MAX_UNREHEARSED_BATCH and list_gpus():
         rehearse_step(trainer, batch_fn(0), folder)
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
         # Keras' fit ends by averaging the weights. That is for the very end, so each part begins at the checkpoint.
         done = _restore_checkpoint(trainer, folder)
-        if done >= schedule.epochs and (folder / WEIGHTS_FILE).exists():
+        is_over = done >= schedule.epochs or stopping.is_over(done)
+        if is_over and (folder / WEIGHTS_FILE).exists():
             return
-        if source and done < end:
+        if source and done < end and not is_over:
             # Or Keras compiles it for images of any size, and TensorFlow has no upsampling for those.
             trainer.train_function = None
             loader = BatchLoader(source, options.workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
             with explain_memory_errors(trainer, batch_fn, folder):
-                _fit_epochs(trainer, loader, validation, folder, schedule, (done, end))
+                _fit_epochs(trainer, loader, validation, folder, schedule, (done, end), hooks)
             skipped |= loader.skipped
-    trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
+    if not stopping.restore_best(net):
+        trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
     if skipped:
         log_message(f"{len(skipped)}{' or more' if len(skipped) >= MAX_SKIPPED else ''} images were skipped")
     with atomic_path(folder / WEIGHTS_FILE, WEIGHTS_ENDING) as part:
@@ -118,6 +141,7 @@ def _fit_epochs(
     folder: Path,
     schedule: Schedule,
     epochs: tuple[int, int],
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Train from the first of `epochs` up to the second. Raises the loader's own error where Keras wraps it."""
     begin, end = epochs
@@ -134,10 +158,7 @@ def _fit_epochs(
                 initial_epoch=begin,
                 shuffle=False,
                 verbose=0,
-                callbacks=[
-                    Checkpoint(folder),
-                    EpochReporter(loader, schedule.epochs, lambda: progress.advance(task)),
-                ],
+                callbacks=[EpochReporter(loader, schedule.epochs, lambda: progress.advance(task)), *callbacks],
             )
         except KeyboardInterrupt:
             log_message(f"stopped; continue with the same command and --resume --out {folder}")
@@ -188,11 +209,14 @@ def _adamw(recipe: Recipe, steps: int) -> Any:
 
 def _restore_checkpoint(trainer: keras.Model, folder: Path) -> int:
     """Load the checkpoint, if there is one. Returns the number of epochs that it has seen."""
-    state = folder / CHECKPOINT_STATE_FILE
-    if not state.exists():
+    state = read_checkpoint_state(folder)
+    if not state:
         return 0
     try:
-        trainer.load_weights(folder / CHECKPOINT_FILE)
-    except (ValueError, KeyError) as error:  # float16 has the scale of the loss in its checkpoints
+        with warnings.catch_warnings():
+            # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
+            warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+            trainer.load_weights(folder / CHECKPOINT_FILE)
+    except ValueError as error:
         raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
-    return int(json.loads(state.read_text())["epochs"])
+    return state["epochs"]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pocketsight.train.datasets.formats.convert import detect_format
+from pocketsight.train.datasets.formats.detect import detect_format
 from tests.support.images import coco, labelme, picture
 from tests.support.sources import FACES, NOTE, fails, fer, imported, voc, wider, yolo
 

@@ -100,7 +100,9 @@ def test_the_localization_loss_is_corner_and_size_squared_and_half_the_presence(
     }
     corner, size = 0.1**2, 0.1**2 + 0.2**2 + 0.1**2
     presence = -(np.log(0.8) + np.log(0.7)) / 2
-    assert float(vgg16_loss(targets, outputs, VGG16_RECIPE)) == pytest.approx(corner + size + presence / 2, rel=1e-5)
+    losses = vgg16_loss(targets, outputs, VGG16_RECIPE)
+    assert float(losses["box"]) == pytest.approx(corner + size, rel=1e-5)
+    assert float(losses["score"]) == pytest.approx(presence / 2, rel=1e-5)
 
 
 def test_the_rate_falls_to_three_quarters_in_the_first_epoch_and_stays_for_the_cnn() -> None:

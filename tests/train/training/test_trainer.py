@@ -46,14 +46,14 @@ def test_it_learns_and_logs_what_it_skipped(tmp_path: Path, capfd: pytest.Captur
 
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(tmp_path / "whole")
-    report = callbacks.EpochReporter.on_epoch_end
+    save = callbacks.Checkpoint.on_epoch_end
 
     def kill(self: Any, epoch: int, logs: Any = None) -> None:
-        report(self, epoch, logs)
+        save(self, epoch, logs)
         if epoch == 1:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(callbacks.EpochReporter, "on_epoch_end", kill)
+    monkeypatch.setattr(callbacks.Checkpoint, "on_epoch_end", kill)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut")
     assert not (tmp_path / "cut" / WEIGHTS_FILE).exists()
@@ -70,14 +70,14 @@ def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_chan
 ) -> None:
     recipe = replace(RECIPE, low_res_share=0.34)  # one epoch of three
     whole = train(tmp_path / "whole", toy_batch, other_batch, recipe)
-    report = callbacks.EpochReporter.on_epoch_end
+    save = callbacks.Checkpoint.on_epoch_end
 
     def kill(self: Any, epoch: int, logs: Any = None) -> None:
-        report(self, epoch, logs)
+        save(self, epoch, logs)
         if epoch == last:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(callbacks.EpochReporter, "on_epoch_end", kill)
+    monkeypatch.setattr(callbacks.Checkpoint, "on_epoch_end", kill)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "cut", toy_batch, other_batch, recipe)
     monkeypatch.undo()

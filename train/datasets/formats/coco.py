@@ -89,7 +89,7 @@ def _by_id(rows: Iterable[dict[str, Any]], name: str, location: str) -> dict[Any
 def read_annotation(note: dict[str, Any], label: str, location: str) -> Annotation:
     """An annotation of COCO. `location` names it in errors."""
     ignore = is_ignored(note, note.get("attributes"))
-    mask = note.get("mask") if note.get("mask") in (0, 1) else -1  # other tools store outlines there
+    mask = int(note["mask"]) if note.get("mask") in (0, 1) else -1  # other tools store outlines there
     return box_or_problem(label, location, ignore, lambda: _annotation_bounds(note, location))._replace(mask_state=mask)
 
 

@@ -82,7 +82,7 @@ def convert_dataset(
         if detected in (None, source_format):
             raise
         raise DataError(f"{error}; it looks like {FORMAT_NAMES[detected]}: --from {detected}") from error
-    summary = ImportSummary(source_format, annotated)
+    summary = ImportSummary(annotated)
     annotated, label = filter_label(annotated, label, source)
     if source_format != "yolo":  # it has shares of the image, not px
         annotated, summary.sizes = settle_sizes(annotated)

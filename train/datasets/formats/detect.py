@@ -145,7 +145,7 @@ def _sniff_xml(text: str) -> str | None:
     if re.search(r"<annotations[\s>]", text):
         return "cvat-video" if re.search(r"<track\s", text) else "cvat"
     if re.search(r"<annotation[\s>]", text):
-        is_web = not re.search(r"<(bndbox|robndbox)[\s>]", text) and re.search(r"<(imagesize|deleted|pt)[\s>]", text)
+        is_web = not re.search(r"<(bndbox|robndbox)[\s/>]", text) and re.search(r"<(imagesize|deleted|pt)[\s/>]", text)
         return "labelme-xml" if is_web else "voc"
     return "dlib" if re.search(r"<box\s[^>]*\btop=", text) else None
 

@@ -16,7 +16,6 @@ from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import log_message, suggest_next
 from pocketsight.train.contact_sheet import GREEN, ORANGE, draw_boxes, write_contact_sheet
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation
-from pocketsight.train.datasets.formats.detect import FORMAT_NAMES
 from pocketsight.train.datasets.formats.orientation import SizeReport
 from pocketsight.train.datasets.formats.writers import next_free_path
 
@@ -27,8 +26,7 @@ MAX_NAMED = 5
 class ImportSummary:
     """What was read, and what was left out of it."""
 
-    def __init__(self, source_format: str, images: Sequence[AnnotatedImage]) -> None:
-        self.source_format = source_format
+    def __init__(self, images: Sequence[AnnotatedImage]) -> None:
         self.boxes = Counter(a.label for image in images for a in image.objects)
         self.ignored = Counter(a.label for image in images for a in image.ignored)
         self.sizes = SizeReport()
@@ -93,24 +91,18 @@ def _print_table(
 ) -> None:
     boxes, ignored, empty = counts
     table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
     table.add_column(justify="right")
-    table.add_column(overflow="fold")
-    rows = [
-        (len(images), f"images of {FORMAT_NAMES[summary.source_format]}"),
-        (empty, "of them without boxes"),
-        (boxes, f"boxes of {label}"),
-        *((count, f"boxes of {name}, left out: another label") for name, count in _others(summary.boxes, label)),
-        (ignored, "boxes to ignore"),
-        *(
-            (count, f"boxes of {name} to ignore, left out: another label")
-            for name, count in _others(summary.ignored, label)
-        ),
+    others = [
+        *((f"boxes of {name}, left out", count) for name, count in _others(summary.boxes, label)),
+        *((f"boxes of {name} to ignore, left out", count) for name, count in _others(summary.ignored, label)),
     ]
-    for count, text in rows:
-        table.add_row(str(count), text)
-    for line in summary.left_out():
-        table.add_row("", line)
+    rows = [("images", len(images)), ("without boxes", empty), (f"boxes of {label}", boxes)]
+    for text, count in [*rows, ("boxes to ignore", ignored), *others]:
+        table.add_row(text, str(count))
     Console(markup=False, highlight=False).print(table)
+    for line in summary.left_out():
+        print(f"left out: {line}")
 
 
 def _others(counts: Counter[str], label: str) -> list[tuple[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import degrees
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def _read_regions(entry: dict[str, Any], location: str) -> list[Annotation]:
             raise DataError(f"{place} has no shape_attributes")
         shape, attributes = region["shape_attributes"], region.get("region_attributes") or {}
         label, ignore = _find_label(attributes), is_ignored(attributes, _checked(attributes))
-        annotations.append(box_or_problem(label, place, ignore, lambda s=shape, p=place: _shape_bounds(s, p)))
+        annotations.append(box_or_problem(label, place, ignore, partial(_shape_bounds, shape, place)))
     return annotations
 
 
