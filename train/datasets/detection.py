@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +46,7 @@ from pocketsight.train.recipe import Recipe
 class DetectionDataset:
     """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
-    splits: dict[str, Sequence[DetectionSample]]
+    splits: Mapping[str, Sequence[DetectionSample]]
     label: str
 
 
