@@ -12,7 +12,7 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.console import log_message, scoring_progress
-from pocketsight.train.datasets.detection import DetectionSample
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation.detector import DetectionResults, match_scores, run_detector
 from pocketsight.train.evaluation.metrics import FloatArray, precision_recall_at
 from pocketsight.train.evaluation.threshold_choice import best_f1_threshold, choose_detector_threshold, parse_target

@@ -13,7 +13,7 @@ from pocketsight.device.vision.image import Image
 from pocketsight.export.calibration import read_calibration, require_varied
 from pocketsight.export.detector_threshold import choose_threshold, describe_margin
 from pocketsight.export.parity import require_parity
-from pocketsight.train.datasets.detection import NO_BOXES, DetectionSample
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from tests.support.images import DETECTOR, FACE, picture, save
 
 
@@ -21,7 +21,7 @@ def detector_with(score: float, threshold: float, target: str = "") -> Model:
     """A detector that sees its face with one score."""
 
     def infer(image: Image) -> dict[str, QuantizedTensor]:
-        found = FACE.infer(image)
+        found = dict(FACE.infer(image))
         scores = {name: out.values * np.float32(score) for name, out in found.items() if "score" in name}
         return found | {name: QuantizedTensor(values) for name, values in scores.items()}
 

@@ -25,7 +25,8 @@ def write_coco(folder: Path, shift: float = 0.0) -> None:
     target.mkdir(parents=True, exist_ok=True)
     (target / "images").unlink(missing_ok=True)
     (target / "images").symlink_to(folder / "images")
-    rows, notes = [], []
+    rows: list[dict[str, object]] = []
+    notes: list[dict[str, object]] = []
     for number, (name, entry) in enumerate(known.items()):
         with Pillow.open(folder / "images" / name) as image:
             rows.append({"id": number, "file_name": name, "width": image.width, "height": image.height})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.vision.box_encoding import encode_batch, encode_single
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, list_images
+from pocketsight.device.vision.image_kinds import list_unread_images
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.device.vision.resize import resize
 from pocketsight.train.console import log_unread_images
@@ -45,7 +46,7 @@ from pocketsight.train.recipe import Recipe
 class DetectionDataset:
     """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
-    splits: dict[str, Sequence[DetectionSample]]
+    splits: Mapping[str, Sequence[DetectionSample]]
     label: str
 
 
@@ -75,6 +76,8 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
             f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
             f"{import_hint(data)}"
         )
+    if not labels and (hint := import_hint(data)):
+        raise DataError(f"{data} has no labels of labelme{hint}")
     tables: dict[str, Sequence[DetectionSample]] = {
         split: SampleTable.from_samples(samples) for split, samples in splits.items()
     }
@@ -127,8 +130,11 @@ def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
         name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=default_source(path))
         for name, path in paths.items()
     }
+    unread = {path.relative_to(folder / "images").with_suffix("") for path in list_unread_images(folder / "images")}
     for file in sorted((folder / "labels").rglob("*.json")):
         name = file.relative_to(folder / "labels").with_suffix("")
+        if name in unread:
+            continue
         if name not in samples:
             raise DataError(f"{file} labels an image that is not in {folder / 'images'}")
         image = read_labelme_image(paths[name], file)

@@ -93,7 +93,7 @@ def iter_entries(shard: Path) -> Iterator[Entry]:
                     image = TarImage.at(path, str(shard), member.offset_data, member.size)
                 elif file_object := tar.extractfile(member):
                     labels[ending.lower()] = file_object.read()
-                tar.members = []  # tarfile would keep all of them
+                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep all of them
         yield from _entry(shard, current, image, labels)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(f"{shard} cannot be read as a .tar file after {current or 'its start'}: {error}") from error

@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -68,10 +70,24 @@ class Cluster:
 
         return multihost_utils.broadcast_one_to_all(tree)
 
+    @contextmanager
+    def shared_file(self, path: Path) -> Iterator[Path]:
+        """A file of process 0; in the others a copy for the time of the block. Only in all together Keras reads it."""
+        if self.processes == 1:
+            yield path
+            return
+        size = int(self.broadcast(np.array(path.stat().st_size if self.is_writer else 0)))
+        content = np.fromfile(path, np.uint8) if self.is_writer else np.zeros(size, np.uint8)
+        content = self.broadcast(content)
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / path.name
+            content.tofile(copy)
+            yield copy
+
 
 @contextmanager
 def not_distributed() -> Iterator[None]:
-    """Let Keras read or write a file of weights in one process alone; it would wait for the others."""
+    """Let Keras write a file of weights in one process alone; it would wait for the others."""
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:

@@ -45,10 +45,10 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def __init__(self, folder: Path, patience: int, first_epoch: int, cluster: Cluster) -> None:
         super().__init__()
-        self.is_writer = cluster.is_writer
+        self.cluster = cluster
         self.weights, self.state = folder / BEST_WEIGHTS_FILE, folder / BEST_STATE_FILE
         self.patience, self.first_epoch = patience, first_epoch
-        found = json.loads(self.state.read_text()) if self.is_writer and self.state.exists() else {}
+        found = json.loads(self.state.read_text()) if cluster.is_writer and self.state.exists() else {}
         best = cluster.broadcast((np.array(found.get("epoch", -1)), np.array(found.get("val_loss", math.inf))))
         self.best_epoch, self.best_loss = int(best[0]), float(best[1])
 
@@ -60,7 +60,7 @@ class EarlyStopping(keras.callbacks.Callback):
         if not self.patience or self.epoch < self.first_epoch or not loss < self.best_loss:
             return
         self.best_epoch, self.best_loss = self.epoch, loss
-        if not self.is_writer:
+        if not self.cluster.is_writer:
             return
         with not_distributed(), atomic_path(self.weights, WEIGHTS_ENDING) as part:
             self.model.net.save_weights(part)
@@ -76,10 +76,10 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def restore_best(self, net: keras.Model) -> bool:
         """Load the kept weights into the network, if there are any."""
-        if not self.patience or not self.is_writer or not self.weights.exists():
+        if not self.patience or self.best_epoch < 0:
             return False
-        with not_distributed():
-            net.load_weights(self.weights)
+        with self.cluster.shared_file(self.weights) as file:
+            net.load_weights(file)
         log_message(f"the weights of epoch {self.best_epoch + 1} are the best: validation {self.best_loss:.4f}")
         return True
 

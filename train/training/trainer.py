@@ -122,10 +122,7 @@ def fit(
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
         # Keras' fit ends by averaging the weights. That is for the very end, so each part begins at the checkpoint.
         done = _restore_checkpoint(trainer, folder, cluster)
-        is_over = done >= schedule.epochs or stopping.is_over(done)
-        if is_over and (folder / WEIGHTS_FILE).exists():
-            return
-        if source and done < end and not is_over:
+        if source and done < end and not stopping.is_over(done):
             # Or Keras compiles it for images of any size, and TensorFlow has no upsampling for those.
             trainer.train_function = None
             loader = BatchLoader(source, options.workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
@@ -216,20 +213,16 @@ def _adamw(recipe: Recipe, steps: int) -> Any:
 
 
 def _restore_checkpoint(trainer: keras.Model, folder: Path, cluster: Cluster) -> int:
-    """Load the checkpoint, if there is one, in process 0 and from there in all. Returns the number of its epochs."""
+    """Load the checkpoint of process 0 in all, if there is one. Returns the number of epochs that it has seen."""
     state = read_checkpoint_state(folder) if cluster.is_writer else {}
-    if state:
-        try:
-            with not_distributed(), warnings.catch_warnings():
-                # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
-                warnings.filterwarnings("error", "Skipping variable loading for optimizer")
-                trainer.load_weights(folder / CHECKPOINT_FILE)
-        except ValueError as error:
-            raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
     done = int(cluster.broadcast(np.array(state.get("epochs", 0))))
-    if done and cluster.devices > 1:
-        variables = trainer.variables + trainer.optimizer.variables
-        values = cluster.broadcast([np.asarray(variable.value) for variable in variables])
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+    if not done:
+        return 0
+    try:
+        with cluster.shared_file(folder / CHECKPOINT_FILE) as file, warnings.catch_warnings():
+            # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
+            warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+            trainer.load_weights(file)
+    except ValueError as error:
+        raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
     return done

@@ -3,11 +3,11 @@
 import json
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
 
 from pocketsight.device.errors import DataError
@@ -21,7 +21,7 @@ from tests.support.images import DETECTOR, scene
 
 webdataset = pytest.importorskip("webdataset")
 
-NOTE = {"bbox": [10, 20, 30, 20], "category": "face"}
+NOTE: dict[str, Any] = {"bbox": [10, 20, 30, 20], "category": "face"}
 
 
 def jpeg(seed: int) -> bytes:
@@ -54,12 +54,13 @@ def test_a_detector_learns_from_a_folder_of_shards(tmp_path: Path) -> None:
     assert first.boxes.tolist() == [[10, 20, 40, 40]] and len(third.boxes) == 0
     assert second.boxes.tolist() == [[0, 0, 15, 20]] and second.mask_states == (1,)
     assert len(second.ignored_boxes) == 1 and second.size == (60, 80) and second.source == "faces"
-    expected = cv2.cvtColor(cv2.imdecode(np.frombuffer(jpeg(1), np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    (tmp_path / "plain.jpg").write_bytes(jpeg(1))
+    expected = read_image(tmp_path / "plain.jpg")
     assert (second.read() == expected).all()
 
 
 def test_a_batch_is_the_same_in_another_process_and_from_plain_files(tmp_path: Path) -> None:
-    recipe = DETECTOR_RECIPE.__class__(**{**vars(DETECTOR_RECIPE), "batch_size": 4})
+    recipe = replace(DETECTOR_RECIPE, batch_size=4)
     samples = read_detection_dataset(faces(tmp_path / "faces")).splits["train"]
     batches = DetectionBatches(samples, DETECTOR, recipe)
     entries = [{"id": n, "file_name": f"{n}.jpg", "width": 80, "height": 60, "source": s} for n, s in enumerate("aab")]

@@ -30,7 +30,7 @@ def crowded(seed: int) -> ImageResult:
 
 
 def test_faces_in_an_array_are_the_same_faces() -> None:
-    faces = [Face(Box(*np.float32([1.1, 2.2, 3.3, 4.4]).tolist()), 0.5), Face(Box(0, 0, 9, 9), 0.25)]
+    faces = [Face(Box(1.5, 2.25, 3.0, 4.125), 0.5), Face(Box(0, 0, 9, 9), 0.25)]
     array = FaceArray(faces)
     assert list(array) == faces and array[1] == faces[1] and array[:1] == faces[:1] and len(array) == 2
     assert not FaceArray([]) and list(FaceArray([])) == []
