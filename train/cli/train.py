@@ -287,7 +287,6 @@ def _train_network(
             target_fn = make_target_fn()
             fit_options = TrainingOptions(
                 workers=options["workers"] or default_worker_count(),
-                precision=options["precision"],
                 xla=options["xla"],
                 tensorboard=options["tensorboard"],
                 early_stopping=options["early_stopping"] or 0,
@@ -295,7 +294,7 @@ def _train_network(
             )
             rows = replace(batches, rows=cluster.rows(recipe.batch_size))
             low_res = replace(rows, low_res=True) if recipe.low_res_share else None
-            with use_precision(fit_options.precision):
+            with use_precision(options["precision"]):
                 net, spec = prepare.create_network(spec, options["weights"], options["resume"])
                 architecture = ARCHITECTURES[spec.task][spec.architecture]
                 if cluster.is_writer:

@@ -35,10 +35,10 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def train(folder: Path, devices: int, epoch: int | None = None, **variables: object) -> Any:
-    """A training in a process of its own, with this number of virtual devices."""
+def train(folder: Path, devices: int, epoch: str = "", **variables: object) -> Any:
+    """A training in a process of its own, with this number of virtual devices; it dies after `epoch`."""
     folder.mkdir(exist_ok=True)
-    words = [sys.executable, cluster_training.__file__, str(folder), *([] if epoch is None else [str(epoch)])]
+    words = [sys.executable, cluster_training.__file__, str(folder), *epoch.split()]
     settings = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"} | {
         name: str(value) for name, value in variables.items()
     }
@@ -87,20 +87,20 @@ def test_four_devices_learn_what_one_does(whole: Path, tmp_path: Path) -> None:
 def test_two_processes_of_which_one_dies_resume_to_the_weights_of_one(whole: Path, tmp_path: Path) -> None:
     """The second time SLURM's variables join them. Only process 0 writes."""
     folders = tmp_path / "0", tmp_path / "1"
-    shared = {
+    shared: dict[str, Any] = {
         "KERAS_DISTRIBUTION_JOB_ADDRESSES": f"127.0.0.1:{free_port()}",
         "KERAS_DISTRIBUTION_NUM_PROCESSES": 2,
     }
     with (
         train(folders[0], 2, **shared, KERAS_DISTRIBUTION_PROCESS_ID=0) as first,
-        train(folders[1], 2, 0, **shared, KERAS_DISTRIBUTION_PROCESS_ID=1) as second,
+        train(folders[1], 2, "0", **shared, KERAS_DISTRIBUTION_PROCESS_ID=1) as second,
     ):
         assert second.wait(WAIT_S) == 9
         said = first.communicate(timeout=WAIT_S)[1]
         assert first.returncode == 1 and "if another process ended, start all with --resume" in said
         assert "Traceback" not in said
     assert not (folders[0] / "model.weights.h5").exists()
-    slurm = {
+    slurm: dict[str, Any] = {
         "SLURM_JOB_ID": 1,
         "SLURM_STEP_NODELIST": "127.0.0.1",
         "SLURM_NTASKS": 2,
