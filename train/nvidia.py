@@ -72,7 +72,7 @@ def read_memory_megabytes(root: Path = ROOT) -> int:
 
 def _query(program: Path, fields: str) -> list[str]:
     """One line of nvidia-smi for each card. Never raises."""
-    command = [program, f"--query-gpu={fields}", "--format=csv,noheader"]
+    command = [str(program), f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SMI_TIMEOUT)
     except (OSError, subprocess.SubprocessError):

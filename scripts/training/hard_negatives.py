@@ -28,7 +28,8 @@ from pocketsight.device.vision.image import Image, write_jpeg
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import progress_bar
 from pocketsight.train.contact_sheet import RED, write_contact_sheet
-from pocketsight.train.datasets.detection import DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation.detector import DETECTOR_FRAME_SIZE
 from pocketsight.train.evaluation.evaluate import open_model
 

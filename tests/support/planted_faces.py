@@ -10,7 +10,7 @@ import numpy as np
 from pocketsight.device.inference.detector import Face
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
-from pocketsight.train.datasets.detection import NO_BOXES
+from pocketsight.train.datasets.detection_sample import NO_BOXES
 from pocketsight.train.evaluation.detector import DetectionResults
 from pocketsight.train.evaluation.matching import ImageResult, collect_matches
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pocketsight.device.errors import DataError
-from pocketsight.train.datasets.detection import DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.formats.convert import convert_dataset
 from tests.support.images import picture
 
@@ -19,12 +20,12 @@ OBJECT = """<object><name>face</name><difficult>{difficult}</difficult>
 <bndbox><xmin>{left}</xmin><ymin>11</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>"""
 
 
-def imported(source: Path, out: Path, **options: Any) -> list[DetectionSample]:
+def imported(source: Path, out: Path, **options: Any) -> Sequence[DetectionSample]:
     """What `convert_dataset` made of a source, as training reads it."""
     nothing: dict[str, Any] = dict.fromkeys(("source_format", "target_format", "images", "label", "max_boxes", "votes"))
     convert_dataset(source, out, **(nothing | options))
     (examples,) = read_detection_dataset(out).splits.values()
-    return examples
+    return list(examples)
 
 
 def fails(source: Path, out: Path, says: str, **options: Any) -> None:

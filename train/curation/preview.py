@@ -21,7 +21,8 @@ from pocketsight.train.datasets.classification import (
     ClassificationSample,
     read_classification_dataset,
 )
-from pocketsight.train.datasets.detection import DetectionBatches, DetectionSample, read_detection_dataset
+from pocketsight.train.datasets.detection import DetectionBatches, read_detection_dataset
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.face_alignment import align_faces, load_face_finder
 from pocketsight.train.recipe import RECIPES, Recipe
 

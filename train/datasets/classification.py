@@ -24,6 +24,7 @@ from pocketsight.train.datasets.augmentation import draw_mask
 from pocketsight.train.datasets.image_cache import ImageCache
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
 from pocketsight.train.datasets.photometric import PhotoEffect, build_augmentation
+from pocketsight.train.datasets.shards import list_shards, read_class_shards
 from pocketsight.train.datasets.soft_labels import read_votes
 from pocketsight.train.datasets.splits import list_class_folders
 from pocketsight.train.recipe import Recipe
@@ -63,6 +64,8 @@ def read_classification_dataset(
 ) -> ClassificationDataset:
     """Read folders of class folders, each with or without the splits around them: train/, val/ or valid/, test/ ...
 
+    A folder or pattern of shards is read as class folders too: see `read_class_shards`.
+
     Without splits all images belong to `default_split`. `classes` selects the reported labels; empty: all folders but
     the reject classes. Reject classes are those in `reject_classes` and those whose name starts with "_": they are
     learned but not reported, and come last, with "_" before their names. Images of other folders get label -1.
@@ -70,7 +73,7 @@ def read_classification_dataset(
     `vote_files` are tables as in soft_labels.py. Raises DataError.
     """
     trees = [pair for folder in folders for pair in _class_folders(folder, default_split)]
-    found = sorted({path.name for _, path in trees})
+    found = sorted({path.name for _, path, _ in trees})
     rejects = sorted({_reject_name(name) for name in found if name in reject_classes or name.startswith("_")})
     reported = classes or tuple(name for name in found if _reject_name(name) not in rejects)
     names = (*reported, *dict.fromkeys((*known_rejects, *rejects)))
@@ -91,15 +94,15 @@ def read_classification_dataset(
 
 
 def _read_splits(
-    trees: Sequence[tuple[str, Path]], names: Sequence[str], votes: Mapping[Path, NDArray[np.float64]]
+    trees: Sequence[tuple[str, Path, Sequence[Path]]], names: Sequence[str], votes: Mapping[Path, NDArray[np.float64]]
 ) -> dict[str, list[ClassificationSample]]:
-    """The samples by split. `trees` are (split, class folder)."""
+    """The samples by split. `trees` are (split, class folder, images)."""
     splits: dict[str, list[ClassificationSample]] = {}
-    for split, folder in trees:
+    for split, folder, images in trees:
         aliases = folder.name, _reject_name(folder.name)
         label = next((n for n, name in enumerate(names) if name in aliases), UNKNOWN_LABEL)
         splits.setdefault(split, []).extend(
-            _make_sample(path, label, votes.get(path.resolve()), len(names)) for path in list_images(folder)
+            _make_sample(path, label, votes.get(path.resolve()), len(names)) for path in images
         )
     return splits
 
@@ -117,17 +120,19 @@ def _reject_name(name: str) -> str:
     return "_" + name.lstrip("_")
 
 
-def _class_folders(folder: Path, default_split: str) -> list[tuple[str, Path]]:
-    """(split, class folder). Where there are splits, class folders outside of them are left out, and named."""
+def _class_folders(folder: Path, default_split: str) -> list[tuple[str, Path, Sequence[Path]]]:
+    """(split, class folder, images). Where there are splits, class folders outside of them are left out, and named."""
+    found = list_class_folders(folder) if folder.is_dir() else []
+    if not found and (shards := list_shards(folder)):
+        return [(split, path, images) for (split, path), images in read_class_shards(shards, default_split).items()]
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; it must contain one folder for each class")
     log_unread_images(folder)
-    found = list_class_folders(folder)
     if not any(split for split, _ in found):
-        return [(default_split, path) for _, path in found]
+        return [(default_split, path, list_images(path)) for _, path in found]
     if outside := [path.name for split, path in found if not split]:
         log_message(f"left out, outside the splits of {folder}: {', '.join(outside)}; assign them: data split {folder}")
-    return [(split, path) for split, path in found if split]
+    return [(split, path, list_images(path)) for split, path in found if split]
 
 
 def _make_sample(

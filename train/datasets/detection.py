@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.vision.box_encoding import encode_batch, encode_single
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, list_images
+from pocketsight.device.vision.image_kinds import list_unread_images
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.device.vision.resize import resize
 from pocketsight.train.console import log_unread_images
@@ -36,6 +37,7 @@ from pocketsight.train.datasets.photographs import old_photograph
 from pocketsight.train.datasets.photometric import PhotoEffect, build_augmentation
 from pocketsight.train.datasets.sample_table import SampleTable
 from pocketsight.train.datasets.sampling import sampling_weights
+from pocketsight.train.datasets.shards import list_shards, read_detection_shards
 from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import Recipe
 
@@ -44,25 +46,29 @@ from pocketsight.train.recipe import Recipe
 class DetectionDataset:
     """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
-    splits: dict[str, Sequence[DetectionSample]]
+    splits: Mapping[str, Sequence[DetectionSample]]
     label: str
 
 
 def read_detection_dataset(data: Path) -> DetectionDataset:
-    """Read a COCO file, or a folder {train,val,test}/{images,labels} with labelme files.
+    """Read a COCO file, a folder {train,val,test}/{images,labels} with labelme files, or shards (see `list_shards`).
 
     A COCO file is one split, by its name (see `coco_split`). Raises DataError, naming file and box.
     """
     if data.suffix == ".json":
         samples, label = _load_coco(data)
         return DetectionDataset({coco_split(data): samples}, label)
-    if not data.is_dir():
-        raise DataError(f"{data} is neither a folder nor a COCO .json file")
+    shards = list_shards(data)
+    if not data.is_dir() and not shards:
+        raise DataError(f"{data} is neither a folder, a COCO .json file nor a .tar file")
     folders = [(split, folder) for split, folder in list_split_folders(data) if (folder / "images").is_dir()]
     if not folders and (data / "images").is_dir():
         folders = [("train", data)]
     labels: set[str] = set()
     splits: dict[str, list[DetectionSample]] = {}
+    for split, images in read_detection_shards(shards).items() if not folders else ():
+        labels |= {annotation.label for image in images for annotation in image.annotations}
+        splits[split] = [_to_sample(image) for image in images]
     for split, folder in folders:
         splits.setdefault(split, []).extend(_load_labelme(folder, labels))
     if not any(splits.values()):
@@ -70,7 +76,11 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
             f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
             f"{import_hint(data)}"
         )
-    tables = {split: SampleTable.from_samples(samples) for split, samples in splits.items()}
+    if not labels and (hint := import_hint(data)):
+        raise DataError(f"{data} has no labels of labelme{hint}")
+    tables: dict[str, Sequence[DetectionSample]] = {
+        split: SampleTable.from_samples(samples) for split, samples in splits.items()
+    }
     return DetectionDataset(tables, _single_label(labels, data))
 
 
@@ -120,8 +130,11 @@ def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
         name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=default_source(path))
         for name, path in paths.items()
     }
+    unread = {path.relative_to(folder / "images").with_suffix("") for path in list_unread_images(folder / "images")}
     for file in sorted((folder / "labels").rglob("*.json")):
         name = file.relative_to(folder / "labels").with_suffix("")
+        if name in unread:
+            continue
         if name not in samples:
             raise DataError(f"{file} labels an image that is not in {folder / 'images'}")
         image = read_labelme_image(paths[name], file)

@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -32,6 +33,7 @@ class Batch(NamedTuple):
 BatchFn = Callable[[int], Batch]
 Example = tuple[Image, Any]  # an image (H, W, 3) and what its target is made from
 MAX_WORKERS = 16
+MAX_SKIPPED = 1000  # errors that a loader keeps; of a million images, many may be damaged
 
 
 class BatchLoader:
@@ -40,13 +42,14 @@ class BatchLoader:
     def __init__(self, batch_fn: BatchFn, workers: int, first_step: int, end_step: int) -> None:
         self.batch_fn, self.workers, self.first_step, self.end_step = batch_fn, workers, first_step, end_step
         self.wait_seconds = 0.0  # time in which the network had no batch
-        self.skipped: dict[str, None] = {}  # errors, in order and without duplicates
+        self.skipped: dict[str, None] = {}  # about MAX_SKIPPED errors, in order and without duplicates
         self.error: Exception | None = None  # what ended the iteration; Keras hides its type in another error
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
         try:
             for batch in self._batches():
-                self.skipped.update(dict.fromkeys(batch.skipped))
+                if len(self.skipped) < MAX_SKIPPED:
+                    self.skipped.update(dict.fromkeys(batch.skipped))
                 yield batch.images, batch.targets
         except Exception as error:
             self.error = error
@@ -173,9 +176,17 @@ def default_worker_count() -> int:
     return max(1, min(MAX_WORKERS, len(os.sched_getaffinity(0)) - 1))
 
 
-def ignore_interrupt() -> None:
-    """Initializer of worker processes: Ctrl+C is handled by the parent, which ends them."""
+def follow_parent() -> None:
+    """Initializer of worker processes: Ctrl+C is handled by the parent. They end with it, even if it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)
 
 
 _batch_fn: BatchFn | None = None
@@ -186,7 +197,7 @@ def _init_worker(batch_fn: BatchFn, slots: BatchSlots) -> None:
     global _batch_fn, _slots
     import cv2
 
-    ignore_interrupt()
+    follow_parent()
     cv2.setNumThreads(1)  # the other cores are for the network
     _batch_fn, _slots = batch_fn, slots
 

@@ -13,7 +13,7 @@ from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.console import ProgressFn
-from pocketsight.train.datasets.detection import DetectionSample
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation.compact import FaceArray, FalsePositives
 from pocketsight.train.evaluation.matching import ImageResult, Match, collect_matches
 from pocketsight.train.evaluation.metrics import FloatArray, coco_precision, precision_recall_at

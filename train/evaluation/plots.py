@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,10 +150,16 @@ def draw_classification_batch(batches: ClassificationBatches, target: Path) -> N
     write_contact_sheet(tiles, 12, target, [("crops as training sees them", GRAY)])
 
 
-def detection_sheet(results: Sequence[ImageResult], frame: tuple[int, int], threshold: float, columns: int) -> Image:
+def detection_sheet(
+    results: Sequence[ImageResult],
+    frame: tuple[int, int],
+    threshold: float,
+    columns: int,
+    pixels: Mapping[Path, Image] | None = None,
+) -> Image:
     """Images with true positives green, missed faces red, false positives blue, ignored regions gray.
 
-    Images whose pixels are not in `results` are read again, at the size `frame` (height, width).
+    Images are read again, at the size `frame` (height, width), unless `pixels` has them.
     """
     tiles = []
     for result in results:
@@ -164,8 +170,8 @@ def detection_sheet(results: Sequence[ImageResult], frame: tuple[int, int], thre
             (np.array([face.box for face in wrong]), BLUE),
             (result.truth_boxes[missed], RED),
         ]
-        pixels = result.frame if result.frame.size else letterbox(read_image(result.path), frame)[0]
-        tiles.append(draw_boxes(pixels, groups))
+        image = (pixels or {}).get(result.path)
+        tiles.append(draw_boxes(letterbox(read_image(result.path), frame)[0] if image is None else image, groups))
     legend = [("detected", GREEN), ("missed", RED), ("false positive", BLUE), ("not counted", GRAY)]
     return contact_sheet(tiles, columns, legend)
 

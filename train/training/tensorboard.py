@@ -13,19 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
-from tensorboardX.proto.attr_value_pb2 import AttrValue
 from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.proto.graph_pb2 import GraphDef
-from tensorboardX.proto.node_def_pb2 import NodeDef
 from tensorboardX.proto.summary_pb2 import Summary
-from tensorboardX.proto.tensor_shape_pb2 import TensorShapeProto
-from tensorboardX.proto.versions_pb2 import VersionDef
 from tensorboardX.summary import hparams
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image import Image, encode_jpeg
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import EVENTS_FOLDER, read_checkpoint_state
+from pocketsight.train.training.layer_graph import layer_graph
 from pocketsight.train.training.validation_figures import FiguresFn
 
 # Folders of event files. Curves with the same tag share a chart; HPARAMS shows a training as one line, WHOLE.
@@ -85,35 +81,6 @@ class EventLog:
             writer.close()
 
 
-def layer_graph(net: keras.Model) -> GraphDef:
-    """The layers of a functional network with the shapes of their outputs, for the page GRAPHS."""
-    nodes = [
-        NodeDef(
-            name=layer.name,
-            op=type(layer).__name__,
-            input=_input_names(config["inbound_nodes"]),
-            attr={
-                "_output_shapes": AttrValue(list=AttrValue.ListValue(shape=[_shape_proto(layer.output.shape)])),
-                "parameters": AttrValue(i=layer.count_params()),
-            },
-        )
-        for config, layer in zip(net.get_config()["layers"], net.layers, strict=True)
-    ]
-    return GraphDef(node=nodes, versions=VersionDef(producer=22))
-
-
-def _shape_proto(shape: tuple[int | None, ...]) -> TensorShapeProto:
-    return TensorShapeProto(dim=[TensorShapeProto.Dim(size=-1 if side is None else side) for side in shape])
-
-
-def _input_names(config: Any) -> list[str]:
-    """The layers whose outputs occur in the serialized arguments of another layer."""
-    if isinstance(config, dict) and config.get("class_name") == "__keras_tensor__":
-        return [config["config"]["keras_history"][0]]
-    parts = config.values() if isinstance(config, dict) else config if isinstance(config, list | tuple) else ()
-    return [name for part in parts for name in _input_names(part)]
-
-
 class TensorBoard(keras.callbacks.Callback):
     """Writes the curves of a training and, from time to time, metrics and images of the validation split.
 
@@ -148,7 +115,7 @@ class TensorBoard(keras.callbacks.Callback):
             metrics, images = self.figures(self.model.net)
             step = self.first_step + self.epoch_steps
             self.log.add_scalars(VALIDATION, step, {f"metrics/{name}": value for name, value in metrics.items()})
-            self.log.add_images(VALIDATION, images)
+            self.log.add_images(VALIDATION, {f"sheets/{name}": image for name, image in images.items()})
         self.next_seconds = time.monotonic() - begin
         self.figures_seconds += self.next_seconds
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.datasets.classification import ClassificationSample
-from pocketsight.train.datasets.detection import DetectionSample
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation import classifier, detector, plots
 from pocketsight.train.evaluation.classifier import Prediction
 from pocketsight.train.evaluation.matching import ImageResult
@@ -25,18 +26,18 @@ from pocketsight.train.run_folder import as_model
 MAX_FRAMES, MAX_CROPS = 100, 200  # images of the validation split: of a detector, of a classifier
 SHEET_FRAMES, SHEET_CROPS = 12, 48  # images on a sheet
 
-# A network -> metrics by name, and images by tag. Raises DataError when no image has what is scored.
+# A network -> metrics by name, and sheets of images by name. Raises DataError when no image has what is scored.
 FiguresFn = Callable[[keras.Model], tuple[Mapping[str, float], Mapping[str, Image]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameSample(DetectionSample):
     """A sample whose image, letterboxed to a frame, stays in memory."""
 
-    frame: Image | None = None
+    frame: Image
 
     def read(self) -> Image:
-        return super().read() if self.frame is None else self.frame
+        return self.frame
 
 
 def _read_frames(samples: Sequence[DetectionSample]) -> list[FrameSample]:
@@ -59,25 +60,26 @@ def detector_figures(val: Sequence[DetectionSample], spec: ModelSpec) -> Figures
     def figures(net: keras.Model) -> tuple[Mapping[str, float], Mapping[str, Image]]:
         results = detector.run_detector(as_model(net, spec), frames())
         metrics = detector.compute_detector_metrics(results, spec.score_threshold)
-        threshold = best_f1_threshold(metrics["curve"])
         found, wrong = detector.match_scores(results.faces), detector.match_scores(results.false_positives)
+        threshold = best_f1_threshold(found, wrong)
         precision, recall, _ = precision_recall_at(found, wrong, np.array([threshold]))
-        pixels = {sample.path: sample.frame for sample in frames()}
-        images = [replace(result, frame=pixels[result.path]) for result in results.images]
+        pixels = {sample.path: sample.read() for sample in frames()}
         values = {"ap50": metrics["ap50"], "precision": float(precision[0]), "recall": float(recall[0])}
-        return values, detection_images(images, threshold)
+        return values, detection_images(results.images, threshold, pixels)
 
     return figures
 
 
-def detection_images(results: Sequence[ImageResult], threshold: float) -> dict[str, Image]:
-    """Sheets by tag: images with faces, and those with the most errors."""
+def detection_images(
+    results: Sequence[ImageResult], threshold: float, pixels: Mapping[Path, Image]
+) -> dict[str, Image]:
+    """Sheets by name: images with faces, and those with the most errors. `pixels` are the frames by path."""
     chosen = {
         "detections": plots.spread([result for result in results if len(result.truth_boxes)], SHEET_FRAMES),
         "failures": plots.detection_failures(results, threshold, SHEET_FRAMES),
     }
     size = detector.DETECTOR_FRAME_SIZE
-    return {tag: plots.detection_sheet(some, size, threshold, columns=4) for tag, some in chosen.items() if some}
+    return {tag: plots.detection_sheet(some, size, threshold, 4, pixels) for tag, some in chosen.items() if some}
 
 
 def classifier_figures(val: Sequence[ClassificationSample], spec: ModelSpec) -> FiguresFn:
@@ -94,7 +96,7 @@ def classifier_figures(val: Sequence[ClassificationSample], spec: ModelSpec) -> 
 
 
 def prediction_images(predictions: Sequence[Prediction], labels: Sequence[str], threshold: float) -> dict[str, Image]:
-    """Sheets by tag: faces of the reported classes, and those with a wrong label."""
+    """Sheets by name: faces of the reported classes, and those with a wrong label."""
     known = [prediction for prediction in predictions if 0 <= prediction.sample.label < len(labels)]
     chosen = {
         "predictions": plots.spread(known, SHEET_CROPS),

@@ -20,6 +20,7 @@ from pocketsight.train.training.tensorboard_viewer import show_tensorboard
 from pocketsight.train.training.validation_figures import FiguresFn
 
 SAMPLES_SHEET = "samples.png"
+SHEETS, PLOTS = ("detections", "predictions", "failures"), ("precision_recall", "threshold", "confusion", "calibration")
 RESULTS = "ap50", "ap", "precision", "recall", "accuracy", "balanced_accuracy", "labeled_accuracy", "unsure_rate"
 
 
@@ -47,20 +48,21 @@ def watch_training(
         log.add_hyperparameters(hyperparameters(spec))
         if log.is_new:
             log.add_graph(net)
-            log.add_images(TRAIN, {"samples": read_image(folder / SAMPLES_SHEET)})
+            log.add_images(TRAIN, {"sheets/samples": read_image(folder / SAMPLES_SHEET)})
         if options.tensorboard:
             stack.enter_context(show_tensorboard(folder / EVENTS_FOLDER))
         yield [TensorBoard(log, figures)]
-        sheets = [path for path in sorted(folder.glob("*.png")) if path.name != SAMPLES_SHEET]
-        log.add_images(VALIDATION, {path.stem: read_image(path) for path in sheets})
+        paths = [path for path in sorted(folder.glob("*.png")) if path.stem in (*SHEETS, *PLOTS)]
+        groups = {path: "sheets" if path.stem in SHEETS else "plots" for path in paths}
+        log.add_images(VALIDATION, {f"{groups[path]}/{path.stem}": read_image(path) for path in paths})
         scores = json.loads((folder / SCORES_FILE).read_text()) if (folder / SCORES_FILE).exists() else {}
-        log.add_results({f"results/{name}": scores[name] for name in RESULTS if scores.get(name) is not None})
+        log.add_results({f"final/{name}": scores[name] for name in RESULTS if scores.get(name) is not None})
 
 
 def hyperparameters(spec: ModelSpec) -> dict[str, Any]:
     """The facts of a training that differ between trainings, by name."""
     facts = {name: value for name, value in spec.training.items() if name != "recipe"}
-    values = {"architecture": spec.architecture} | spec.training["recipe"] | facts
+    values = {"architecture": spec.architecture, "initial_weights": "random"} | spec.training["recipe"] | facts
     return {name: value if isinstance(value, int | float | str) else _join(value) for name, value in values.items()}
 
 

@@ -9,14 +9,13 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.vision.box_encoding import POSITIVE
 from pocketsight.train.datasets.augmentation import rotate_window
 from pocketsight.train.datasets.detection import (
-    NO_BOXES,
     DetectionBatches,
     DetectionDataset,
-    DetectionSample,
     keep_single_object,
     read_detection_dataset,
     validation_batch,
 )
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.datasets.holdout import hold_out_detection
 from pocketsight.train.recipe import DETECTOR_RECIPE as RECIPE
 from tests.support.images import DETECTOR, coco, labelme, picture

@@ -251,7 +251,7 @@ def test_subsets_of_cvat_are_splits(tmp_path: Path) -> None:
 
 def test_createml(tmp_path: Path) -> None:
     box = {"label": "face", "coordinates": {"x": 20, "y": 25, "width": 20, "height": 30}}
-    rows = [{"image": "a.png", "annotations": [box]}, {"image": "b.png", "annotations": []}]
+    rows: list[dict[str, Any]] = [{"image": "a.png", "annotations": [box]}, {"image": "b.png", "annotations": []}]
     a, b = imported(write(tmp_path, "_annotations.createml.json", rows), tmp_path / "o.json")
     assert (a.boxes.tolist(), len(b.boxes)) == ([[10, 10, 30, 40]], 0)
     rows[0]["annotations"] = [{"label": "face", "coordinates": {"x": 20, "y": 25, "width": 20}}]

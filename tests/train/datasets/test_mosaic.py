@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.train.datasets.detection import DetectionBatches, DetectionSample
+from pocketsight.train.datasets.detection import DetectionBatches
+from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.mosaic import mosaic
 from pocketsight.train.recipe import DETECTOR_RECIPE
 from tests.support.images import DETECTOR

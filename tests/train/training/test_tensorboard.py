@@ -23,6 +23,7 @@ from pocketsight.train.networks.detector import grid_detector
 from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
 from pocketsight.train.run_folder import SCORES_FILE
 from pocketsight.train.training import tensorboard, tensorboard_viewer
+from pocketsight.train.training.layer_graph import layer_graph
 from pocketsight.train.training.options import TrainingOptions
 from pocketsight.train.training.tensorboard_viewer import require_tensorboard, show_tensorboard
 from pocketsight.train.training.trainer import fit
@@ -103,11 +104,11 @@ def test_a_resumed_training_has_one_point_for_each_step(tmp_path: Path, monkeypa
     means = np.array([value for _, value in points(curves, "loss/total")]).reshape(3, 20).mean(1)
     assert means == pytest.approx([float(row[1]) for row in rows[1:]], rel=1e-3)
     assert points(validation, "metrics/ap50") == [(20, 0.5), (40, 0.5), (60, 0.5)]
-    assert points(whole, "results/ap50") == [(60, 0.75)]
+    assert points(whole, "final/ap50") == [(60, 0.75)]
 
-    assert [image.step for image in validation.Images("detections")] == [20, 40, 60]
-    assert len(validation.Images("precision_recall")) == len(curves.Images("samples")) == 1
-    sample = curves.Images("samples")[0]
+    assert [image.step for image in validation.Images("sheets/detections")] == [20, 40, 60]
+    assert len(validation.Images("plots/precision_recall")) == len(curves.Images("sheets/samples")) == 1
+    sample = curves.Images("sheets/samples")[0]
     assert (sample.width, sample.height, sample.encoded_image_string[:2]) == (40, 30, b"\xff\xd8")
 
     assert [(node.name, list(node.input)) for node in curves.Graph().node][1:] == [
@@ -126,10 +127,11 @@ def test_no_event_files_on_request(tmp_path: Path) -> None:
 
 
 def test_the_graph_connects_all_layers_of_a_detector() -> None:
-    nodes = {node.name: node for node in tensorboard.layer_graph(grid_detector((64, 64))).node}
-    assert len(nodes["add"].input) == 2 and nodes["score_8"].attr["_output_shapes"].list.shape[0].dim[1].size == 8
+    nodes = {node.name: node for node in layer_graph(grid_detector((64, 64))).node}
+    assert len(nodes["add"].input) == 2 and nodes["score-8"].attr["_output_shapes"].list.shape[0].dim[1].size == 8
     used = {name for node in nodes.values() for name in node.input}
-    assert used < set(nodes) and set(nodes) - used == {f"{kind}_{s}" for kind in ("score", "box") for s in (8, 16, 32)}
+    assert used < set(nodes) and set(nodes) - used == {f"{kind}-{s}" for kind in ("score", "box") for s in (8, 16, 32)}
+    assert list(nodes["conv2d/batch_normalization"].input) == ["conv2d/conv2d"]  # one box
 
 
 def test_the_page_is_served_while_the_training_runs(
@@ -137,11 +139,11 @@ def test_the_page_is_served_while_the_training_runs(
 ) -> None:
     opened: list[str] = []
     monkeypatch.setattr(tensorboard_viewer, "has_display", lambda: True)
-    monkeypatch.setattr(tensorboard_viewer.webbrowser, "open", opened.append)
+    monkeypatch.setattr("webbrowser.open", opened.append)
     with SummaryWriter(str(tmp_path / "train")) as writer:
         writer.add_scalar("loss/total", 1.0, 1)
     with show_tensorboard(tmp_path):
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not opened and time.monotonic() < deadline:
             time.sleep(0.1)
         found = re.search(r"TensorBoard: (http://127\.0\.0\.1:\d+/)", capfd.readouterr().err)
