@@ -27,8 +27,9 @@ class ValidateAverages(keras.callbacks.Callback):
         self.variables = self.model.trainable_variables if optimizer.use_ema else []
         self.values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.variables]
         optimizer.finalize_variable_values(self.variables)
-        for variable in self.variables:  # a copy: JAX frees the arrays of the weights that it tests
-            variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
+        if keras.backend.backend() == "jax":  # a copy: JAX frees the arrays of the weights that it tests
+            for variable in self.variables:
+                variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
 
     def on_test_end(self, logs: Any = None) -> None:
         for variable, value in zip(self.variables, self.values, strict=True):
