@@ -28,11 +28,14 @@ from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
 from pocketsight.train.datasets.holdout import hold_out_classification
+from pocketsight.train.datasets.shards import list_shards
 from pocketsight.train.datasets.splits import list_split_folders
 from pocketsight.train.evaluation.metrics import MIN_SAMPLES
 from pocketsight.train.recipe import CLASSIFIER_RECIPE
 
 CALIBRATION_COUNT = 300  # images that set the int8 ranges
+MIN_CALIBRATION_COUNT = 2  # fewer are refused
+MIN_CONTRAST = 8  # of 255; an image with less is of one color
 PARITY_COUNT = 300  # images of the parity check
 
 
@@ -111,17 +114,27 @@ def _split_classification(
     return apply_training_alignment(selected, spec, detector), rest, heldout
 
 
+def require_varied(calibration: Calibration) -> None:
+    """Raises DataError when the samples cannot set int8 ranges: a single one, or all of one color."""
+    samples, source = calibration.samples[:-2], ", ".join(calibration.facts["data"])  # the last are black and white
+    if len(samples) < MIN_CALIBRATION_COUNT:
+        raise DataError(f"{source} gives one image to calibrate with, which cannot set int8 ranges; give 20 or more")
+    if all(int(sample.max()) - int(sample.min()) < MIN_CONTRAST for sample in samples):
+        raise DataError(f"{source} has only images of one color, which cannot set int8 ranges; give photographs")
+
+
 def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]]:
     """Calibration samples and parity samples; of few items each gets half."""
     shuffled = _shuffled(items)
-    count = min(count, max(1, len(shuffled) // 2))
+    count = min(count, max(MIN_CALIBRATION_COUNT, len(shuffled) // 2))
     return shuffled[:count], shuffled[count : count + PARITY_COUNT]
 
 
 def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
     samples: list[CalibrationSample] = []
     for path in data:
-        if path.is_dir() and not (path / "images").is_dir() and not list_split_folders(path):
+        is_dataset = (path / "images").is_dir() or list_split_folders(path) or list_shards(path)
+        if path.is_dir() and not is_dataset:
             log_unread_images(path)
             samples += [CalibrationSample(file, NO_BOXES, labeled=False) for file in list_images(path)]
         else:

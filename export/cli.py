@@ -50,6 +50,7 @@ def export() -> None:
     type=click.FloatRange(0, 1),
     help="Largest allowed loss of AP50 or accuracy.  [default: 0.01 AP50, 0.005 accuracy]",
 )
+@click.option("--force", is_flag=True, help="Write the file although no image could be scored to prove it.")
 @click.option("--soft-labels", type=PATH, multiple=True, help="Classifier: the --soft-labels of its training.")
 @click.option("--detector", type=PATH, help="Classifier: the --detector of its training.")
 @click.option("--threshold-for", "target", metavar="TARGET", help=TARGET_HELP)
@@ -60,6 +61,7 @@ def tflite(
     calibration_data: tuple[Path, ...],
     precision: str,
     max_loss: float | None,
+    force: bool,
     soft_labels: tuple[Path, ...],
     detector: Path | None,
     target: str | None,
@@ -72,6 +74,7 @@ def tflite(
         raise DataError(f"{reason} images: give --calibration-data DATA, such as the training data")
 
     from pocketsight.export import calibration, temperature
+    from pocketsight.export.detector_threshold import choose_threshold
     from pocketsight.train.console import log_message
     from pocketsight.train.run_folder import as_model, load_run
 
@@ -82,16 +85,20 @@ def tflite(
     calibration_set = calibration.Calibration()
     if calibration_data:
         calibration_set = calibration.read_calibration(spec, calibration_data, soft_labels, detector)
+    if precision == "int8":
+        calibration.require_varied(calibration_set)
     for line in calibration_set.skipped:
         log_message(f"skipped: {line}")
     spec = replace(spec, license=license_name or spec.license)
     flatbuffer, exported = _convert(net, spec, precision, calibration_set, path)
     spec = exported.spec
     if calibration_data:
-        parity = _check_parity(as_model(net, spec), exported, calibration_set, max_loss)
+        parity = _check_parity(as_model(net, spec), exported, calibration_set, max_loss, force)
+        if spec.task == "detector" and calibration_set.parity_samples:
+            exported = replace(exported, spec=choose_threshold(exported, calibration_set.parity_samples))
         spec = replace(temperature.calibrate(exported, calibration_set.heldout, target, soft_labels), parity=parity)
     else:
-        log_message("no parity check: it needs --calibration-data DATA")
+        log_message("not proved: a parity check needs --calibration-data DATA")
     _write_model(path, flatbuffer, replace(exported, spec=spec))
 
 
@@ -124,7 +131,7 @@ def _convert(
 
 
 def _check_parity(
-    trained: Model, exported: Model, calibration_set: Calibration, max_loss: float | None
+    trained: Model, exported: Model, calibration_set: Calibration, max_loss: float | None, force: bool
 ) -> dict[str, Any]:
     """The parity report, printed too. Raises ParityError when the loss exceeds `max_loss`."""
     from pocketsight.export import parity
@@ -138,7 +145,7 @@ def _check_parity(
         calibration_set.parity_samples,
     )
     console.print(parity_table(facts))
-    parity.require_parity(facts, max_loss)
+    parity.require_parity(facts, max_loss, force)
     return facts
 
 

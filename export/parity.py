@@ -10,7 +10,7 @@ import numpy as np
 from pocketsight.device.errors import DataError, ParityError
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.image import Image
-from pocketsight.train.console import scoring_progress
+from pocketsight.train.console import log_message, scoring_progress
 from pocketsight.train.evaluation.classifier import evaluate_classifier
 from pocketsight.train.evaluation.detector import evaluate_detector
 
@@ -59,12 +59,18 @@ def output_differences(trained: Model, exported: Model, samples: Sequence[Image]
     }
 
 
-def require_parity(facts: dict[str, Any], max_loss: float | None) -> None:
-    """Raise ParityError when the loss exceeds `max_loss`.
+def require_parity(facts: dict[str, Any], max_loss: float | None, force: bool = False) -> None:
+    """Raise ParityError when the loss exceeds `max_loss`, or when there is none to measure, unless `force`.
 
     None: 0.01 AP50 or 0.005 accuracy, or the share of a single image where there are few.
     """
     if "loss" not in facts:
+        if not force:
+            raise ParityError(
+                f"not proved: nothing in {facts['images']} held-out images could be scored. Give more labeled images "
+                "with --calibration-data, or write the file unproved with --force. Nothing was written"
+            )
+        log_message("not proved: nothing could be scored; evaluate the file before you use it")
         return
     if max_loss is None:
         max_loss = max(MAX_LOSS[facts["metric"]], 1.5 / facts["images"])

@@ -60,6 +60,6 @@ def progress_bar(items: Iterable[Any], total: int | None = None, description: st
     return track(items, description, total, console=console, transient=True, disable=not console.is_terminal)
 
 
-def scoring_progress(items: Any) -> Any:
+def scoring_progress(items: Sequence[Any]) -> Iterable[Any]:
     """Iterate over the images that are scored, with a progress bar."""
-    return progress_bar(list(items), description="scoring")
+    return progress_bar(items, description="scoring")

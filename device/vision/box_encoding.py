@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,83 +43,151 @@ def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence
     CENTER_RADIUS. A box of at least the first stride and an aspect ratio of at most 5 gets a cell even in a crowd, as
     long as a cell is free or shared. A box without a cell is ignored like the regions in `ignore`.
     """
+    return encode_batch([boxes], [ignore], size, strides)[0]
+
+
+def encode_batch(
+    boxes: Sequence[Boxes], ignore: Sequence[Boxes], size: tuple[int, int], strides: Sequence[int]
+) -> NDArray[np.float32]:
+    """The targets (B, cells, 5) of a batch: for each image those of `encode`, in a tenth of the time."""
     x, y, stride = _grid_cells(size, tuple(strides))
-    cells = np.zeros((len(x), 5), np.float32)
-    owner = np.full(len(x), -1)
-    if len(boxes):
-        left, top, right, bottom = boxes.T
-        # (cells, N) each
-        distances = (x - left) / stride, (y - top) / stride, (right - x) / stride, (bottom - y) / stride
-        owner = _assign_boxes(boxes, distances, stride)
-        ignore = np.concatenate([ignore, np.delete(boxes, owner[owner >= 0], axis=0)])
-        assigned = owner >= 0
-        for column, distance in enumerate(distances, 1):
-            cells[assigned, column] = distance[assigned, owner[assigned]]
-    if len(ignore):
-        cells[_cells_in(ignore, x, y, stride), 0] = IGNORE
-    cells[owner >= 0, 0] = POSITIVE
-    return cells
+    cell_count = len(x)
+    targets = np.zeros((len(boxes) * cell_count, 5), np.float32)
+    all_boxes = np.concatenate(boxes).astype(np.float32, copy=False)
+    image = np.repeat(np.arange(len(boxes)), [len(each) for each in boxes])
+    owner = _nearest_owners(all_boxes, image, size, strides, len(targets))
+    count = np.bincount(owner[owner >= 0], minlength=len(all_boxes))
+    for box in np.flatnonzero((count == 0) & _may_hold_cells(all_boxes, strides)):
+        first = image[box] * cell_count
+        _find_free_cell(box, all_boxes[box], owner[first : first + cell_count], count, (x, y, stride))
+    ignored = np.concatenate([*ignore, all_boxes[count == 0]])
+    images_of_ignored = np.concatenate(
+        [np.repeat(np.arange(len(ignore)), [len(each) for each in ignore]), image[count == 0]]
+    )
+    _fill_regions(targets[:, 0].reshape(len(boxes), cell_count), ignored, images_of_ignored, size, strides)
+    (assigned,) = np.nonzero(owner >= 0)
+    cell = assigned % cell_count
+    targets[assigned, 0] = POSITIVE
+    targets[assigned, 1:] = np.stack(_distances(all_boxes[owner[assigned]], x[cell], y[cell], stride[cell]), axis=1)
+    return targets.reshape(len(boxes), cell_count, 5)
 
 
 @lru_cache(maxsize=16)
 def _grid_cells(size: tuple[int, int], strides: tuple[int, ...]) -> tuple[NDArray[np.float32], ...]:
-    """x, y and stride of all cells, (cells, 1) each, in pixels, one grid after the other."""
+    """x, y and stride of all cells, (cells,) each, in pixels, one grid after the other."""
     points = [cell_centers(size, stride) for stride in strides]
     stride = np.repeat(np.array(strides, np.float32), [len(each) for each in points])
     xy = np.concatenate(points)
-    return xy[:, :1].copy(), xy[:, 1:].copy(), stride[:, None]
+    return xy[:, 0].copy(), xy[:, 1].copy(), stride
 
 
-def _assign_boxes(
-    boxes: Boxes, distances: tuple[NDArray[np.float32], ...], stride: NDArray[np.float32]
+def _distances(boxes: Boxes, x: Any, y: Any, stride: Any) -> tuple[Any, Any, Any, Any]:
+    """From points to left, top, right and bottom of boxes (..., 4), in strides."""
+    left, top, right, bottom = np.moveaxis(boxes, -1, 0)
+    return (x - left) / stride, (y - top) / stride, (right - x) / stride, (bottom - y) / stride
+
+
+def _is_inside(distances: Sequence[Any]) -> NDArray[np.bool_]:
+    """Whether points lie in their boxes, no side farther than MAX_DISTANCE."""
+    left, top, right, bottom = distances
+    nearest = np.minimum(np.minimum(left, top), np.minimum(right, bottom))
+    farthest = np.maximum(np.maximum(left, top), np.maximum(right, bottom))
+    return np.asarray((nearest >= 0) & (farthest <= MAX_DISTANCE))
+
+
+def _center_offset(distances: Sequence[Any]) -> NDArray[np.float32]:
+    """Strides from points to the centers of their boxes, the larger of both directions."""
+    left, top, right, bottom = distances
+    return np.asarray(np.maximum(np.abs(right - left), np.abs(bottom - top)) / 2)
+
+
+def _size_fits(boxes: Boxes, stride: Any, strides: Sequence[int]) -> NDArray[np.bool_]:
+    """Whether a grid of `stride` learns boxes (..., 4)."""
+    longer = np.maximum(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]) / stride
+    large_enough = (longer >= SIZE_RANGE[0]) | (stride == min(strides))
+    return np.asarray(large_enough & ((longer <= SIZE_RANGE[1]) | (stride == max(strides))))
+
+
+def _nearest_owners(
+    boxes: Boxes, image: NDArray[np.intp], size: tuple[int, int], strides: Sequence[int], cells: int
 ) -> NDArray[np.intp]:
-    """The box that each cell belongs to, (cells,), or -1. `distances` are in strides, (cells, N) each."""
-    inside = (_reduce_sides(np.minimum, distances) >= 0) & (_reduce_sides(np.maximum, distances) <= MAX_DISTANCE)
-    to_left, to_top, to_right, to_bottom = distances
-    center_offset = np.maximum(np.abs(to_right - to_left), np.abs(to_bottom - to_top)) / 2
-    longer = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) / stride
-    large_enough = (longer >= SIZE_RANGE[0]) | (stride == stride.min())
-    small_enough = (longer <= SIZE_RANGE[1]) | (stride == stride.max())
+    """The box that each of the `cells` of a batch belongs to, or -1. `image` (N,) is that of each box.
+
+    Only the 5x5 cells around the center of a box can lie within CENTER_RADIUS.
+    """
+    found: list[tuple[NDArray[np.intp], NDArray[np.intp]]] = []
+    offset, per_image = 0, sum(size[0] // stride * (size[1] // stride) for stride in strides)
+    around_y, around_x = (axis.ravel() for axis in np.mgrid[-2:3, -2:3])
+    for stride in strides:
+        rows, columns = size[0] // stride, size[1] // stride
+        (fits,) = np.nonzero(_size_fits(boxes, np.float32(stride), strides))
+        center = (boxes[fits, :2] + boxes[fits, 2:]) / (2 * stride)
+        column = np.floor(center[:, :1]).astype(np.intp) + around_x
+        row = np.floor(center[:, 1:]).astype(np.intp) + around_y
+        x, y = (column + np.float32(0.5)) * np.float32(stride), (row + np.float32(0.5)) * np.float32(stride)
+        distances = _distances(boxes[fits, None], x.astype(np.float32), y.astype(np.float32), np.float32(stride))
+        valid = _is_inside(distances) & (_center_offset(distances) <= CENTER_RADIUS)
+        valid &= (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+        cell = image[fits, None] * per_image + offset + row * columns + column
+        found.append((cell[valid], np.broadcast_to(fits[:, None], valid.shape)[valid]))
+        offset += rows * columns
+    cell, box = (np.concatenate(each) for each in zip(*found, strict=True))
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return _assign_cells(inside, large_enough & small_enough, center_offset, area)
-
-
-def _reduce_sides(function: np.ufunc, sides: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Apply `function` to four arrays, element by element."""
-    return np.asarray(function(function(sides[0], sides[1]), function(sides[2], sides[3])))
-
-
-def _assign_cells(
-    center_inside: NDArray[np.bool_],
-    size_fits: NDArray[np.bool_],
-    center_offset: NDArray[np.float32],
-    area: NDArray[np.float32],
-) -> NDArray[np.intp]:
-    """The box that each cell belongs to, (cells,), or -1. The first three are (cells, N), `area` is (N,)."""
-    cost = np.where(center_inside & size_fits & (center_offset <= CENTER_RADIUS), area, np.inf)
-    owner = np.where(np.isfinite(cost.min(1)), cost.argmin(1), -1)
-    count = np.bincount(owner[owner >= 0], minlength=len(area))
-    for box in np.flatnonzero(count == 0):
-        available = (owner < 0) | (count[owner] > 1)
-        (options,) = np.nonzero(center_inside[:, box] & available)
-        if len(options):
-            penalty = center_offset[options, box] + 8 * ~size_fits[options, box] + (owner[options] >= 0)
-            cell = options[penalty.argmin()]
-            if owner[cell] >= 0:
-                count[owner[cell]] -= 1
-            owner[cell] = box
-            count[box] = 1
+    order = np.lexsort((-box, -area[box]))  # the smallest box comes last and stays; of equal ones the first
+    owner = np.full(cells, -1)
+    owner[cell[order]] = box[order]
     return owner
 
 
-def _cells_in(
-    regions: Boxes, x: NDArray[np.float32], y: NDArray[np.float32], stride: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Whether each cell (cells,) lies in a region, which has at least one cell however small it is."""
-    reach = stride / 2
-    inside_x = (x >= regions[:, 0] - reach) & (x <= regions[:, 2] + reach)
-    inside_y = (y >= regions[:, 1] - reach) & (y <= regions[:, 3] + reach)
-    return np.asarray((inside_x & inside_y).any(-1))
+def _may_hold_cells(boxes: Boxes, strides: Sequence[int]) -> NDArray[np.bool_]:
+    """Whether boxes (N, 4) hold the center of a cell, which most small ones do not. It may be wrong by 0.001 px."""
+    held = np.zeros(len(boxes), bool)
+    for stride in strides:
+        first = np.ceil((boxes[:, :2] - 1e-3) / stride - 0.5)
+        held |= (first <= (boxes[:, 2:] + 1e-3) / stride - 0.5).all(1)
+    return held
+
+
+def _find_free_cell(
+    box: int,
+    sides: Boxes,
+    owner: NDArray[np.intp],
+    count: NDArray[np.intp],
+    cells: tuple[NDArray[np.float32], ...],
+) -> None:
+    """Give a box without a cell the best free or shared one; changes `owner` (cells,) of its image and `count` (N,)."""
+    x, y, stride = cells
+    (inside,) = np.nonzero((x >= sides[0]) & (x <= sides[2]) & (y >= sides[1]) & (y <= sides[3]))
+    distances = _distances(sides, x[inside], y[inside], stride[inside])
+    available = _is_inside(distances) & ((owner[inside] < 0) | (count[owner[inside]] > 1))
+    if not available.any():
+        return
+    options = inside[available]
+    fits = _size_fits(sides, stride[options], (int(stride[0]), int(stride[-1])))
+    penalty = _center_offset(distances)[available] + 8 * ~fits + (owner[options] >= 0)
+    cell = options[penalty.argmin()]
+    if owner[cell] >= 0:
+        count[owner[cell]] -= 1
+    owner[cell] = box
+    count[box] = 1
+
+
+def _fill_regions(
+    states: NDArray[np.float32], regions: Boxes, image: NDArray[np.intp], size: tuple[int, int], strides: Sequence[int]
+) -> None:
+    """Set the cells in regions (M, 4) of `states` (B, cells) to IGNORE. Each region has a cell however small it is."""
+    offset = 0
+    for stride in strides:
+        rows, columns = size[0] // stride, size[1] // stride
+        grid = states[:, offset : offset + rows * columns].reshape(len(states), rows, columns)
+        x, y = ((np.arange(count) + 0.5).astype(np.float32) * np.float32(stride) for count in (columns, rows))
+        reach = np.float32(stride / 2)
+        left, top = np.searchsorted(x, regions[:, 0] - reach), np.searchsorted(y, regions[:, 1] - reach)
+        right = np.searchsorted(x, regions[:, 2] + reach, side="right")
+        bottom = np.searchsorted(y, regions[:, 3] + reach, side="right")
+        for index, *(t, b, le, r) in zip(image, top, bottom, left, right, strict=True):
+            grid[index, t:b, le:r] = IGNORE
+        offset += rows * columns
 
 
 def encode_single(boxes: Boxes, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -26,9 +26,18 @@ Image = NDArray[np.uint8]
 """(height, width, 3), RGB, 0..255."""
 
 
-def read_image(path: Path) -> Image:
+REDUCED_JPEG = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def read_image(path: Path, jpeg_reduction: int = 1) -> Image:
     """Read an image file as RGB (H, W, 3) uint8, rotated as its EXIF entry says.
 
+    A JPEG is decoded at 1 / `jpeg_reduction` (1, 2, 4 or 8) of its height and width, rounded up, which is faster.
     Raises DataError when the file cannot be read, is not an image or is a truncated JPEG.
     """
     try:
@@ -37,10 +46,12 @@ def read_image(path: Path) -> Image:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if path.suffix.lower() in PILLOW_SUFFIXES | UNREAD_SUFFIXES or data[4:8] == b"ftyp":  # HEIC, AVIF
         return decode_with_pillow(data, path)
-    if data[:2] == b"\xff\xd8" and b"\xff\xd9" not in data:  # OpenCV would fill the rest with gray
+    is_jpeg = data[:2] == b"\xff\xd8"
+    if is_jpeg and b"\xff\xd9" not in data:  # OpenCV would fill the rest with gray
         raise DataError(f"{path}: truncated JPEG; copy or download it again")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        flags = REDUCED_JPEG[jpeg_reduction if is_jpeg else 1]
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     except cv2.error:  # its header claims a size that OpenCV refuses
         image = None
     if image is None:

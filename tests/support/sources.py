@@ -25,7 +25,7 @@ def imported(source: Path, out: Path, **options: Any) -> Sequence[DetectionSampl
     nothing: dict[str, Any] = dict.fromkeys(("source_format", "target_format", "images", "label", "max_boxes", "votes"))
     convert_dataset(source, out, **(nothing | options))
     (examples,) = read_detection_dataset(out).splits.values()
-    return examples
+    return list(examples)
 
 
 def fails(source: Path, out: Path, says: str, **options: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def _training_options(task: str) -> Callable[[Any], Any]:
             click.option(
                 "--workers",
                 type=click.IntRange(1),
-                help="Processes that prepare images.  [default: cores - 1, at most 8]",
+                help="Processes that prepare images.  [default: cores - 1, at most 16]",
             ),
             click.option(
                 "--precision",
@@ -127,6 +128,8 @@ def train_detector(data: Path, **options: Any) -> None:
     """Train a detector for one kind of object (vgg16: at most one object per image)."""
     from pocketsight.train.datasets import detection
     from pocketsight.train.datasets.holdout import hold_out_detection
+    from pocketsight.train.datasets.image_cache import make_image_cache
+    from pocketsight.train.datasets.sample_table import SampleTable
 
     dataset = detection.read_detection_dataset(data)  # before the slow imports: it may fail
 
@@ -156,7 +159,9 @@ def train_detector(data: Path, **options: Any) -> None:
         nms_iou_threshold=0.45,
         training=prepare.training_provenance([data], recipe, train, val),
     )
-    batches = detection.DetectionBatches(train, spec, recipe)
+    batches = detection.DetectionBatches(
+        train, spec, recipe, cache=make_image_cache(SampleTable.from_samples(train).number_count)
+    )
     steps = prepare.TaskSteps(
         plots.draw_detection_batch, detection.validation_batch, detector_figures, finish.finish_detector
     )
@@ -198,8 +203,10 @@ def train_classifier(
 ) -> None:
     """Train a classifier of faces with two or more classes."""
     from pocketsight.train.datasets import classification
+    from pocketsight.train.datasets.class_balance import log_balance
     from pocketsight.train.datasets.face_alignment import align_splits
     from pocketsight.train.datasets.holdout import hold_out_classification
+    from pocketsight.train.datasets.image_cache import make_image_cache
 
     if unlabeled and not teacher:
         raise click.UsageError("--unlabeled needs --teacher, which labels those images")
@@ -207,6 +214,7 @@ def train_classifier(
         list(data), list(soft_labels), parse_comma_list(classes), parse_comma_list(reject_classes)
     )
     train, val = hold_out_classification(dataset, RECIPES["classifier"][options["arch"]].val_fraction)
+    log_balance(dataset.classes, train, val)
     train = [*train, *classification.read_unlabeled(unlabeled, dataset.classes)] if unlabeled else train
 
     from pocketsight.train.evaluation import plots
@@ -226,12 +234,15 @@ def train_classifier(
         crop_margin=recipe.crop_margin,
         training=prepare.training_provenance([*data, *unlabeled], recipe, train, val, soft_labels, teacher),
     )
-    target_fn = distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
-    batches = classification.ClassificationBatches(train, spec, recipe)
+    batches = classification.ClassificationBatches(train, spec, recipe, cache=make_image_cache(len(train)))
     steps = prepare.TaskSteps(
         plots.draw_classification_batch, classification.validation_batch, classifier_figures, finish.finish_classifier
     )
-    _train_network(spec, batches, steps, (train, val), recipe, options, target_fn)
+
+    def make_target_fn() -> Any:
+        return distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
+
+    _train_network(spec, batches, steps, (train, val), recipe, options, make_target_fn)
 
 
 def _recipe_from_options(task: str, options: dict[str, Any], image_count: int) -> Recipe:
@@ -253,34 +264,41 @@ def _train_network(
     splits: Sequence[Any],
     recipe: Recipe,
     options: dict[str, Any],
-    target_fn: Any = None,
+    make_target_fn: Callable[[], Any] = lambda: None,
 ) -> None:
     """Train the network of a spec on `batches`. `steps` are the TaskSteps, `splits` are training and validation."""
     from pocketsight.train.datasets.loader import default_worker_count
     from pocketsight.train.gpu import use_precision
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.training import prepare
+    from pocketsight.train.training.distribution import joined_cluster
     from pocketsight.train.training.options import TrainingOptions
     from pocketsight.train.training.trainer import fit
     from pocketsight.train.training.watch import SAMPLES_SHEET, watch_training
 
     train, val = splits
-    fit_options = TrainingOptions(
-        workers=options["workers"] or default_worker_count(),
-        precision=options["precision"],
-        xla=options["xla"],
-        tensorboard=options["tensorboard"],
-        early_stopping=options["early_stopping"] or 0,
-    )
-    low_res = replace(batches, low_res=True) if recipe.low_res_share else None
-    image_count = recipe.repeats * len(train)
-    with use_precision(fit_options.precision):
-        net, spec = prepare.create_network(spec, options["weights"], options["resume"])
-        architecture = ARCHITECTURES[spec.task][spec.architecture]
-        folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
-        steps.draw_samples(batches, folder / SAMPLES_SHEET)
-        validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
-        training = batches, image_count, validation, recipe, folder, fit_options, low_res, target_fn
-        with watch_training(folder, net, spec, fit_options, steps.figures(val, spec)) as callbacks:
+    with use_precision(options["precision"]), ExitStack() as watching:
+        with joined_cluster(spec) as cluster:
+            fit_options = TrainingOptions(
+                workers=options["workers"] or default_worker_count(),
+                xla=options["xla"],
+                tensorboard=options["tensorboard"],
+                early_stopping=options["early_stopping"] or 0,
+                cluster=cluster,
+            )
+            target_fn = make_target_fn()
+            net, spec = prepare.create_network(spec, options["weights"], options["resume"])
+            folder, callbacks = Path(), []
+            if cluster.is_writer:
+                folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+                steps.draw_samples(batches, folder / SAMPLES_SHEET)
+                watch = watch_training(folder, net, spec, fit_options, steps.figures(val, spec))
+                callbacks = watching.enter_context(watch)
+            batches = replace(batches, rows=cluster.rows(recipe.batch_size))
+            low_res = replace(batches, low_res=True) if recipe.low_res_share else None
+            validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
+            training = batches, recipe.repeats * len(train), validation, recipe, folder, fit_options, low_res, target_fn
+            architecture = ARCHITECTURES[spec.task][spec.architecture]
             fit(net, architecture.loss, *training, architecture.loss_parts, callbacks)
+        if cluster.is_writer:
             steps.finish(folder, val)

@@ -27,7 +27,7 @@ MOVE, RENAME, MANUAL, INFO = "--fix moves it", "--fix renames it", "fix it by ha
 # Issue type: (description, action). The type names are values in the JSON report and anchors in the HTML report.
 ISSUE_TYPES = {
     "unreadable": ("the image cannot be read, or is truncated", MOVE),
-    "missing": ("a label file names an image that does not exist", MOVE),
+    "missing": ("a label file names an image that does not exist; `data import --images DIR` finds it", MOVE),
     "wrong extension": ("the file holds another format than its extension says", RENAME),
     "unread kind": ("an image of a kind that is not read here; convert it to JPEG or PNG", MANUAL),
     "small image": ("the shorter side is below --min-side", MOVE),

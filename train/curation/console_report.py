@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pocketsight.train.console import log_message, suggest_next
-from pocketsight.train.curation.check import ISSUE_TYPES, MANUAL, MOVE, RENAME, CheckReport, count_issues
+from pocketsight.train.curation.check import ISSUE_TYPES, MANUAL, MOVE, NOT_SPLIT, RENAME, CheckReport, count_issues
 from pocketsight.train.curation.face_crops import CROPS_SHEET, CropSummary
 from pocketsight.train.curation.fix import MOVED_TABLE, FixResult
 from pocketsight.train.curation.scan import DatasetScan, relative_name
 from pocketsight.train.curation.split import SplitResult
+from pocketsight.train.datasets.class_balance import balance_warnings
 
 EXAMPLES_PER_ISSUE = 3  # file names in the table; the HTML page and --json list all
 MAX_SHARE_ERROR = 0.05  # a split whose share is further from the requested one is mentioned
@@ -28,10 +29,19 @@ def report_as_dict(report: CheckReport, fix_result: FixResult | None, status: in
         "issue_counts": count_issues(report.issues),
         "issues": [{"type": i.type, "path": str(i.path), "detail": i.detail} for i in report.issues],
         "status": status,
+        "class_warnings": class_warnings(report),
     }
     if fix_result:
         content |= fix_result._asdict() | {"quarantine": str(fix_result.quarantine)}
     return content
+
+
+def class_warnings(report: CheckReport) -> list[str]:
+    """Lines about uneven classes, and those that the validation split lacks."""
+    if report.scan.layout != "classes":
+        return []
+    balance = report.statistics.balance
+    return balance_warnings(balance.get("train") or balance.get(NOT_SPLIT, {}), balance.get("val"))
 
 
 def print_check_report(
@@ -45,6 +55,8 @@ def print_check_report(
     if statistics.labels:
         print(f"{'labels':10}  {_format_counts(statistics.labels)}")
         print(f"{'face sizes':10}  {_format_counts(statistics.face_sizes)}  (longer side, px of the detector's input)")
+    for line in class_warnings(report):
+        print(line)
     counts = count_issues(report.issues)
     if counts:
         _print_issues(report, counts)

@@ -106,7 +106,7 @@ def _crop_size(box: Box) -> tuple[int, int]:
 
 
 def _write_table(path: Path, rows: list[list[object]]) -> None:
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table = csv.writer(file)
         table.writerow(TABLE_COLUMNS)
         table.writerows(rows)

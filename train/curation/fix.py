@@ -68,7 +68,7 @@ def _limit_removals(scan: DatasetScan, removals: Mapping[Path, Issue]) -> None:
         raise DataError(
             f"--fix would remove {len(removed)} of {total} images "
             f"({', '.join(f'{count} {issue_type}' for issue_type, count in counts)}); nothing was changed. "
-            "Choose other limits (--min-bytes, --min-side), or start with better data"
+            "Choose another --min-side, or start with better data"
         )
 
 
@@ -86,7 +86,7 @@ def _move_to_quarantine(issue: Issue, scan: DatasetScan, quarantine: Path) -> li
         target = next_free_path(quarantine / inner)
         target.parent.mkdir(parents=True, exist_ok=True)
         # The record comes first, so that no moved file is missing from the table.
-        with (quarantine / MOVED_TABLE).open("a", newline="") as file:
+        with (quarantine / MOVED_TABLE).open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
             csv.writer(file).writerow([path, target, issue.type, issue.detail])
         shutil.move(path, target)
         moved.append(path)
@@ -106,7 +106,7 @@ def _update_labelme_path(issue: Issue, new_path: Path) -> None:
     """Write the new name of an image into its label file: labelme finds the image by it."""
     if not (issue.image and issue.image.label_file):
         return
-    content = json.loads(issue.image.label_file.read_text())
+    content = json.loads(issue.image.label_file.read_text(encoding="utf-8-sig"))
     if "shapes" in content and "imagePath" in content:
         image_path = str(Path(content["imagePath"]).with_name(new_path.name))
         write_json(issue.image.label_file, content | {"imagePath": image_path})

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.vision.image_kinds import register_heif
-from pocketsight.train.datasets.loader import ignore_interrupt
+from pocketsight.train.datasets.loader import follow_parent
 
 # PIL format: file extensions. A renamed file gets the first one.
 EXTENSIONS = {
@@ -97,7 +97,7 @@ def read_fingerprints(paths: Sequence[Path], workers: int | None = None) -> Iter
         yield from map(read_fingerprint, paths)
         return
     context = multiprocessing.get_context("spawn")  # threads of libraries do not survive a fork
-    with ProcessPoolExecutor(count, context, ignore_interrupt) as pool:
+    with ProcessPoolExecutor(count, context, follow_parent) as pool:
         yield from pool.map(read_fingerprint, paths, chunksize=16)
 
 
@@ -110,15 +110,17 @@ def near_duplicate_groups(fingerprints: Sequence[Fingerprint]) -> list[list[int]
     from scipy.sparse.csgraph import connected_components
 
     readable = [n for n, fingerprint in enumerate(fingerprints) if fingerprint.perceptual_hash]
-    bits = unpack_hashes([fingerprints[n].perceptual_hash for n in readable])
-    group = np.arange(len(readable))
+    numbers: dict[bytes, int] = {}  # each hash once: a data set may hold thousands of copies
+    copy_of = [numbers.setdefault(fingerprints[n].perceptual_hash, len(numbers)) for n in readable]
+    bits = unpack_hashes(list(numbers))
+    group = np.arange(len(numbers))
     for low, high, near in _near_blocks(bits, bits, NEAR_DUPLICATE_BITS, upper=True):
         rows, columns = np.nonzero(near)
         links = group[low + rows], group[high + columns]
-        graph = coo_array((np.ones(len(rows), np.uint8), links), shape=(len(readable), len(readable)))
+        graph = coo_array((np.ones(len(rows), np.uint8), links), shape=(len(numbers), len(numbers)))
         group = connected_components(graph, directed=False)[1][group]
     members: dict[int, list[int]] = {}
-    for n, label in zip(readable, group.tolist(), strict=True):
+    for n, label in zip(readable, group[copy_of].tolist(), strict=True):
         members.setdefault(label, []).append(n)
     return [indices for indices in members.values() if len(indices) > 1]
 

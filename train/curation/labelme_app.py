@@ -61,7 +61,7 @@ def labels_in_use(folder: Path) -> tuple[str, ...]:
     labels: set[str] = set()
     for path in folder.rglob("*.json"):
         try:
-            labels |= {shape["label"] for shape in json.loads(path.read_text())["shapes"]}
+            labels |= {shape["label"] for shape in json.loads(path.read_text(encoding="utf-8-sig"))["shapes"]}
         except (OSError, ValueError, KeyError, TypeError):
             continue  # `pocketsight data check` reports it
     return tuple(sorted(label for label in labels if isinstance(label, str) and label))
@@ -93,7 +93,7 @@ def _launch(program: str, images: Path, folder: Path, labels: tuple[str, ...]) -
     settings = {"auto_save": True, "store_data": False, "labels": list(labels), "validate_label": "exact"}
     with TemporaryDirectory(prefix="pocketsight-") as temporary:
         file = Path(temporary, "labelmerc")
-        file.write_text(json.dumps(settings))  # JSON is valid YAML
+        file.write_text(json.dumps(settings), encoding="utf-8")  # JSON is valid YAML
         command = [program, str(images), "--output", str(folder), "--config", str(file), "--logger-level", "warning"]
         done = subprocess.run(command, stderr=subprocess.PIPE, errors="replace", env=_labelme_environment())
     if done.returncode:

@@ -16,7 +16,6 @@ from pocketsight.device.vision.image import Image, read_image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.contact_sheet import GREEN, ORANGE, draw_boxes, write_contact_sheet
 from pocketsight.train.curation.scan import scan_dataset
-from pocketsight.train.datasets.augmentation import seed_augmentation
 from pocketsight.train.datasets.classification import (
     ClassificationBatches,
     ClassificationSample,
@@ -67,7 +66,6 @@ def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng:
     samples = [sample for split in dataset.splits.values() for sample in split]
     spec = ModelSpec("detector", "", recipe.input_size, (dataset.label,), 0.5)
     batches, tile = DetectionBatches(samples, spec, recipe), DETECTION_TILE
-    seed_augmentation(batches.augmentation, rng)
 
     def draw_versions(sample: DetectionSample) -> list[Image]:
         versions = [(sample.read(), sample.boxes, sample.ignored_boxes)]
@@ -93,14 +91,14 @@ def _classification_tiles(
     samples = [sample for split in dataset.splits.values() for sample in split]
     spec = ModelSpec("classifier", "", recipe.input_size, dataset.classes, 0.5, crop_margin=recipe.crop_margin)
     batches, tile = ClassificationBatches(samples, spec, recipe), CLASSIFICATION_TILE
-    seed_augmentation(batches.augmentation, rng)
     detector = load_face_finder(None) if recipe.align_faces else None
 
     def draw_versions(sample: ClassificationSample) -> list[Image]:
         if detector:
             (sample,) = align_faces([sample], detector)
-        versions = [read_image(sample.path)]
-        versions += [batches.augment(sample, rng) for _ in range(AUGMENTED_VERSIONS * augment)]
+        image = read_image(sample.path)
+        versions = [image]
+        versions += [batches.augment(sample, image, rng) for _ in range(AUGMENTED_VERSIONS * augment)]
         tiles = [letterbox(image, tile)[0].copy() for image in versions]
         _draw_caption(tiles[0], sample.path.parent.name)
         return tiles

@@ -41,7 +41,7 @@ def read_split_plan(path: Path) -> SplitPlan:
     if not path.exists():
         return SplitPlan()
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         is_old = "pictures" in content
         images = {
             name: (row["part" if is_old else "split"], row.get("sha256", ""))
@@ -75,7 +75,7 @@ def write_coco_splits(scan: DatasetScan, splits: Sequence[str], root: Path, is_f
         annotations = [row for row in content["annotations"] if row["image_id"] in ids]
         target = root / f"{scan.root.stem}_{name}.json"
         text = json.dumps({**content, "images": rows, "annotations": annotations}) if rows else None
-        if text != (target.read_text() if target.exists() else None):
+        if text != (target.read_text(encoding="utf-8") if target.exists() else None):
             changed[target] = text
     existing = [target for target in changed if target.exists()]
     if is_first_split and existing:

@@ -1,10 +1,11 @@
-"""Augmentation: random windows, rotation, light, noise and masks. Images are scaled by the board's own code."""
+"""Augmentation: random windows, rotation and masks; photometric.py changes light and color.
+
+Windows are scaled by the board's own code; rotated ones by one bilinear warp, after the board's halvings.
+"""
 
 from __future__ import annotations
 
-import os
-import random
-from typing import Any
+import math
 
 import cv2
 import numpy as np
@@ -13,51 +14,11 @@ from pocketsight.device.vision.boxes import Boxes, box_area
 from pocketsight.device.vision.crop import crop_window
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
+from pocketsight.device.vision.resize import resize
 from pocketsight.train.recipe import Recipe
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would check for a newer version online
 
 # Share of a box that must be in the window. A box with less is ignored, neither object nor background.
 MIN_VISIBLE_SHARE = 0.4
-
-
-def build_augmentation(recipe: Recipe, is_face_crop: bool = False) -> Any:
-    """An albumentations pipeline: light, color, blur, noise, JPEG artifacts; for face crops also rotation, occlusion.
-
-    `recipe.augmentation` selects it: "camera", "tracker" (the three changes of the tutorial) or "none".
-    """
-    import albumentations as A
-
-    if recipe.augmentation == "none":
-        return A.Compose([])
-    if recipe.augmentation == "tracker":  # the probabilities of the tutorial
-        return A.Compose([A.RandomBrightnessContrast(p=0.2), A.RandomGamma(p=0.2), A.RGBShift(p=0.2)])
-    downscale = [A.Downscale((0.35, 0.8))] if is_face_crop else []  # a face far from the camera
-    rotation_and_occlusion = [
-        A.Rotate(recipe.max_rotation, p=0.7),
-        A.CoarseDropout((1, 2), (0.1, 0.35), (0.1, 0.35), p=recipe.occlusion),
-    ]
-    return A.Compose(
-        [
-            *(rotation_and_occlusion if is_face_crop else []),
-            A.RandomBrightnessContrast(recipe.max_light_change, recipe.max_light_change, p=0.5),
-            A.RandomBrightnessContrast((0.0, 0.0), (-0.8, -0.4), p=recipe.darken),
-            A.RandomGamma(
-                (round(100 * (1 - recipe.max_light_change)), round(100 * (1 + recipe.max_light_change))), p=0.3
-            ),
-            A.HueSaturationValue(8, 40, 0, p=0.3),
-            A.RGBShift(12, 12, 12, p=0.2),
-            A.ToGray(p=recipe.grayscale),
-            A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7)), *downscale], p=recipe.degrade),
-            A.GaussNoise(std_range=(0.01, 0.06), p=recipe.degrade),
-            A.ImageCompression(quality_range=(30, 90), p=recipe.degrade),
-        ]
-    )
-
-
-def seed_augmentation(pipeline: Any, rng: np.random.Generator) -> None:
-    """Let a pipeline take its random numbers from `rng`. Its own seed would give every transform the same numbers."""
-    pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
 
 
 def random_window(
@@ -80,7 +41,7 @@ def random_window(
     if recipe.square_window:
         window_width = min(width, height) * recipe.square_window
     else:
-        window_width = full_width * np.exp(rng.uniform(*np.log(recipe.scale_range))) * input_scale
+        window_width = full_width * math.exp(rng.uniform(*map(math.log, recipe.scale_range))) * input_scale
     window_height = window_width * size[0] / size[1]
     margins = width - window_width, height - window_height
     left, top = (rng.uniform(min(0, margin), max(0, margin)) for margin in margins)
@@ -94,19 +55,28 @@ def random_window(
     return [round(left), round(top), max(right, round(left) + 1), max(bottom, round(top) + 1)]
 
 
-def rotate_window(image: Image, boxes: Boxes, window_box: list[int], degrees: float) -> tuple[Image, Boxes]:
-    """A window of the image rotated around the window's center by `degrees`, and the boxes (N, 4) in px of the window.
+def rotate_window(
+    image: Image, boxes: Boxes, window_box: list[int], degrees: float, size: tuple[int, int]
+) -> tuple[Image, Boxes]:
+    """A window of the image rotated around its center by `degrees` and letterboxed to `size` (height, width).
 
-    A rotated box is the bounding box of the rotated ellipse inscribed in the old one: the bounding box of the rotated
-    corners would be too large for a face.
+    Returns it with the boxes (N, 4) in px of it. A rotated box is the bounding box of the rotated ellipse inscribed in
+    the old one: the bounding box of the rotated corners would be too large for a face.
     """
     left, top, right, bottom = window_box
-    matrix = cv2.getRotationMatrix2D(((left + right) / 2, (top + bottom) / 2), degrees, 1.0)
-    matrix[:, 2] -= left, top
-    crop = cv2.warpAffine(image, matrix, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
+    scale = min(size[0] / (bottom - top), size[1] / (right - left))
+    middle = (left + right) / 2, (top + bottom) / 2
+    matrix = cv2.getRotationMatrix2D(middle, degrees, scale)
+    matrix[:, 2] += (right - left) / 2 * scale - middle[0], (bottom - top) / 2 * scale - middle[1]
     center = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     half = np.sqrt(np.square((boxes[:, 2:] - boxes[:, :2]) / 2) @ np.square(matrix[:, :2]).T)
-    return np.asarray(crop, np.uint8), np.concatenate([center - half, center + half], axis=1).astype(np.float32)
+    height, width = image.shape[:2]
+    if (halvings := int(math.log2(1 / scale))) > 0:  # bilinear sampling alone would skip pixels
+        image = resize(image, (-(-height >> halvings), -(-width >> halvings)))
+    matrix[:, :2] *= width / image.shape[1], height / image.shape[0]
+    matrix[:, 2] += matrix[:, :2].sum(1) / 2 - 0.5  # OpenCV counts from the center of the first pixel
+    canvas = cv2.warpAffine(image, matrix, size[::-1], flags=cv2.INTER_LINEAR)
+    return np.asarray(canvas, np.uint8), np.concatenate([center - half, center + half], axis=1).astype(np.float32)
 
 
 def random_crop(
@@ -127,19 +97,18 @@ def random_crop(
     all_boxes = np.concatenate([boxes, ignore])
     if recipe.rotation_prob and rng.random() < recipe.rotation_prob:
         degrees = rng.uniform(-recipe.max_rotation, recipe.max_rotation)
-        crop, all_boxes = rotate_window(image, all_boxes, window, degrees)
+        canvas, all_boxes = rotate_window(image, all_boxes, window, degrees, size)
     else:
-        crop, all_boxes = crop_window(image, *window), all_boxes - np.array(window[:2] * 2, np.float32)
-    canvas, scale = letterbox(crop, size)
-    all_boxes = all_boxes * np.float32(scale)
-    clipped = np.clip(all_boxes, 0, np.array([size[1], size[0], size[1], size[0]], np.float32))
+        canvas, scale = letterbox(crop_window(image, *window), size)
+        all_boxes = (all_boxes - np.array(window[:2] * 2, np.float32)) * np.float32(scale)
+    clipped = np.minimum(np.maximum(all_boxes, 0), np.array([size[1], size[0], size[1], size[0]], np.float32))
     area = box_area(clipped)
     visible_share = area / np.maximum(box_area(all_boxes), 1e-6)
     if rng.random() < recipe.horizontal_flip:
-        canvas = np.ascontiguousarray(canvas[:, ::-1])
+        canvas = np.asarray(cv2.flip(canvas, 1), np.uint8)
         clipped[:, [0, 2]] = size[1] - clipped[:, [2, 0]]
     if recipe.vertical_flip and rng.random() < recipe.vertical_flip:
-        canvas = np.ascontiguousarray(canvas[::-1])
+        canvas = np.asarray(cv2.flip(canvas, 0), np.uint8)
         clipped[:, [1, 3]] = size[0] - clipped[:, [3, 1]]
     is_object = (np.arange(len(all_boxes)) < len(boxes)) & (visible_share >= MIN_VISIBLE_SHARE)
     return canvas, clipped[is_object], clipped[~is_object & (area > 0)]

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +20,11 @@ from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, list_images, read_image
 from pocketsight.train.console import log_message, log_unread_images
-from pocketsight.train.datasets.augmentation import build_augmentation, draw_mask, seed_augmentation
+from pocketsight.train.datasets.augmentation import draw_mask
+from pocketsight.train.datasets.image_cache import ImageCache
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
+from pocketsight.train.datasets.photometric import PhotoEffect, build_augmentation
+from pocketsight.train.datasets.shards import list_shards, read_class_shards
 from pocketsight.train.datasets.soft_labels import read_votes
 from pocketsight.train.datasets.splits import list_class_folders
 from pocketsight.train.recipe import Recipe
@@ -60,6 +64,8 @@ def read_classification_dataset(
 ) -> ClassificationDataset:
     """Read folders of class folders, each with or without the splits around them: train/, val/ or valid/, test/ ...
 
+    A folder or pattern of shards is read as class folders too: see `read_class_shards`.
+
     Without splits all images belong to `default_split`. `classes` selects the reported labels; empty: all folders but
     the reject classes. Reject classes are those in `reject_classes` and those whose name starts with "_": they are
     learned but not reported, and come last, with "_" before their names. Images of other folders get label -1.
@@ -67,7 +73,7 @@ def read_classification_dataset(
     `vote_files` are tables as in soft_labels.py. Raises DataError.
     """
     trees = [pair for folder in folders for pair in _class_folders(folder, default_split)]
-    found = sorted({path.name for _, path in trees})
+    found = sorted({path.name for _, path, _ in trees})
     rejects = sorted({_reject_name(name) for name in found if name in reject_classes or name.startswith("_")})
     reported = classes or tuple(name for name in found if _reject_name(name) not in rejects)
     names = (*reported, *dict.fromkeys((*known_rejects, *rejects)))
@@ -88,15 +94,15 @@ def read_classification_dataset(
 
 
 def _read_splits(
-    trees: Sequence[tuple[str, Path]], names: Sequence[str], votes: Mapping[Path, NDArray[np.float64]]
+    trees: Sequence[tuple[str, Path, Sequence[Path]]], names: Sequence[str], votes: Mapping[Path, NDArray[np.float64]]
 ) -> dict[str, list[ClassificationSample]]:
-    """The samples by split. `trees` are (split, class folder)."""
+    """The samples by split. `trees` are (split, class folder, images)."""
     splits: dict[str, list[ClassificationSample]] = {}
-    for split, folder in trees:
+    for split, folder, images in trees:
         aliases = folder.name, _reject_name(folder.name)
         label = next((n for n, name in enumerate(names) if name in aliases), UNKNOWN_LABEL)
         splits.setdefault(split, []).extend(
-            _make_sample(path, label, votes.get(path.resolve()), len(names)) for path in list_images(folder)
+            _make_sample(path, label, votes.get(path.resolve()), len(names)) for path in images
         )
     return splits
 
@@ -114,17 +120,19 @@ def _reject_name(name: str) -> str:
     return "_" + name.lstrip("_")
 
 
-def _class_folders(folder: Path, default_split: str) -> list[tuple[str, Path]]:
-    """(split, class folder). Where there are splits, class folders outside of them are left out, and named."""
+def _class_folders(folder: Path, default_split: str) -> list[tuple[str, Path, Sequence[Path]]]:
+    """(split, class folder, images). Where there are splits, class folders outside of them are left out, and named."""
+    found = list_class_folders(folder) if folder.is_dir() else []
+    if not found and (shards := list_shards(folder)):
+        return [(split, path, images) for (split, path), images in read_class_shards(shards, default_split).items()]
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; it must contain one folder for each class")
     log_unread_images(folder)
-    found = list_class_folders(folder)
     if not any(split for split, _ in found):
-        return [(default_split, path) for _, path in found]
+        return [(default_split, path, list_images(path)) for _, path in found]
     if outside := [path.name for split, path in found if not split]:
         log_message(f"left out, outside the splits of {folder}: {', '.join(outside)}; assign them: data split {folder}")
-    return [(split, path) for split, path in found if split]
+    return [(split, path, list_images(path)) for split, path in found if split]
 
 
 def _make_sample(
@@ -181,6 +189,7 @@ class ClassificationBatches:
     spec: ModelSpec
     recipe: Recipe
     rows: range | None = None  # of each batch; None: all. Other processes make the others
+    cache: ImageCache | None = None  # of the decoded images, by the index of their sample
 
     @cached_property
     def cumulative_weights(self) -> Any:
@@ -189,8 +198,8 @@ class ClassificationBatches:
         return total / total[-1]
 
     @cached_property
-    def augmentation(self) -> Any:
-        """The albumentations pipeline of the recipe."""
+    def augmentation(self) -> PhotoEffect:
+        """The changes of the recipe to a face crop."""
         return build_augmentation(self.recipe, is_face_crop=True)
 
     @cached_property
@@ -198,24 +207,34 @@ class ClassificationBatches:
         """The target of a face with a mask; all 0 without a class for it."""
         return tuple(float(label == MASKED_CLASS) for label in self.spec.labels)
 
-    def augment(self, sample: ClassificationSample, rng: np.random.Generator, add_mask: bool = False) -> Image:
-        """One augmented crop (H, W, 3), with a mask drawn over mouth and nose if `add_mask`. Raises DataError."""
-        image = read_image(sample.path)
+    def read(self, index: int) -> Image:
+        """The decoded image of a sample. Raises DataError."""
+        image = self.cache.get(index) if self.cache else None
+        if image is None:
+            image = read_image(self.samples[index].path)
+            if self.cache:
+                self.cache.put(index, image)
+        return image
+
+    def augment(
+        self, sample: ClassificationSample, image: Image, rng: np.random.Generator, add_mask: bool = False
+    ) -> Image:
+        """An augmented crop (H, W, 3) of a sample's image, with a mask drawn over mouth and nose if `add_mask`."""
         box = jitter_box(get_face_box(sample, image), self.recipe, rng)
         face = crop_face(image, box, self.spec.crop_margin, self.spec.input_size)
         if add_mask:
             face = draw_mask(face, self.spec.crop_margin, rng)
         if rng.random() < self.recipe.horizontal_flip:
-            face = np.ascontiguousarray(face[:, ::-1])
-        augmented: Image = self.augmentation(image=face)["image"]
-        return augmented
+            face = np.asarray(cv2.flip(face, 1), np.uint8)
+        return self.augmentation(face, rng)
 
     def __call__(self, step: int) -> Batch:
         def draw(rng: np.random.Generator) -> Example:
-            seed_augmentation(self.augmentation, rng)
-            sample = self.samples[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
+            index = int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))
             add_mask = any(self.masked_target) and rng.random() < self.recipe.mask_prob
-            return self.augment(sample, rng, add_mask), self.masked_target if add_mask else sample.soft_label
+            sample = self.samples[index]
+            face = self.augment(sample, self.read(index), rng, add_mask)
+            return face, self.masked_target if add_mask else sample.soft_label
 
         return fill_batch(draw, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
 

@@ -97,6 +97,8 @@ def read_coco_table(path: Path) -> tuple[SampleTable, str] | None:
     columns = SampleColumns(
         path.parent,
         TextColumn.from_strings(paths),
+        (),
+        np.zeros((len(paths), 3), np.int64),  # no shards
         TextColumn.from_strings(
             str(image.group) or parse_session_name(os.path.basename(name)) or ""
             for image, name in zip(coco.images, paths, strict=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,53 +15,60 @@ from numpy.typing import NDArray
 from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.device.vision.box_encoding import encode, encode_single
+from pocketsight.device.vision.box_encoding import encode_batch, encode_single
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, list_images
+from pocketsight.device.vision.image_kinds import list_unread_images
 from pocketsight.device.vision.letterbox import letterbox
+from pocketsight.device.vision.resize import resize
 from pocketsight.train.console import log_unread_images
-from pocketsight.train.datasets.augmentation import build_augmentation, random_crop, seed_augmentation
+from pocketsight.train.datasets.augmentation import random_crop
 from pocketsight.train.datasets.coco_table import read_coco_table
-from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample, default_source
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample, default_source, reduced_size
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size, require_boxes
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
 from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.layout import index_by_label_name
+from pocketsight.train.datasets.image_cache import ImageCache
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
 from pocketsight.train.datasets.mosaic import mosaic
 from pocketsight.train.datasets.photographs import old_photograph
+from pocketsight.train.datasets.photometric import PhotoEffect, build_augmentation
 from pocketsight.train.datasets.sample_table import SampleTable
 from pocketsight.train.datasets.sampling import sampling_weights
+from pocketsight.train.datasets.shards import list_shards, read_detection_shards
 from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import Recipe
-
-CACHE_BYTES = 1_000_000_000  # decoded images in the memory of each worker process
 
 
 @dataclass(frozen=True)
 class DetectionDataset:
     """Samples by split ("train", "val", "test"), and the label of the boxes."""
 
-    splits: dict[str, Sequence[DetectionSample]]
+    splits: Mapping[str, Sequence[DetectionSample]]
     label: str
 
 
 def read_detection_dataset(data: Path) -> DetectionDataset:
-    """Read a COCO file, or a folder {train,val,test}/{images,labels} with labelme files.
+    """Read a COCO file, a folder {train,val,test}/{images,labels} with labelme files, or shards (see `list_shards`).
 
     A COCO file is one split, by its name (see `coco_split`). Raises DataError, naming file and box.
     """
     if data.suffix == ".json":
         samples, label = _load_coco(data)
         return DetectionDataset({coco_split(data): samples}, label)
-    if not data.is_dir():
-        raise DataError(f"{data} is neither a folder nor a COCO .json file")
+    shards = list_shards(data)
+    if not data.is_dir() and not shards:
+        raise DataError(f"{data} is neither a folder, a COCO .json file nor a .tar file")
     folders = [(split, folder) for split, folder in list_split_folders(data) if (folder / "images").is_dir()]
     if not folders and (data / "images").is_dir():
         folders = [("train", data)]
     labels: set[str] = set()
     splits: dict[str, list[DetectionSample]] = {}
+    for split, images in read_detection_shards(shards).items() if not folders else ():
+        labels |= {annotation.label for image in images for annotation in image.annotations}
+        splits[split] = [_to_sample(image) for image in images]
     for split, folder in folders:
         splits.setdefault(split, []).extend(_load_labelme(folder, labels))
     if not any(splits.values()):
@@ -68,6 +76,8 @@ def read_detection_dataset(data: Path) -> DetectionDataset:
             f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
             f"{import_hint(data)}"
         )
+    if not labels and (hint := import_hint(data)):
+        raise DataError(f"{data} has no labels of labelme{hint}")
     tables: dict[str, Sequence[DetectionSample]] = {
         split: SampleTable.from_samples(samples) for split, samples in splits.items()
     }
@@ -120,8 +130,11 @@ def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
         name: DetectionSample(path, NO_BOXES, group=parse_session_name(path.name) or "", source=default_source(path))
         for name, path in paths.items()
     }
+    unread = {path.relative_to(folder / "images").with_suffix("") for path in list_unread_images(folder / "images")}
     for file in sorted((folder / "labels").rglob("*.json")):
         name = file.relative_to(folder / "labels").with_suffix("")
+        if name in unread:
+            continue
         if name not in samples:
             raise DataError(f"{file} labels an image that is not in {folder / 'images'}")
         image = read_labelme_image(paths[name], file)
@@ -140,9 +153,17 @@ def _clip_box(annotation: Annotation, size: tuple[int, int]) -> tuple[float, flo
     return max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
 
 
-def encode_target(boxes: Boxes, ignore: Boxes, size: tuple[int, int], spec: ModelSpec) -> NDArray[np.float32]:
-    """The target of an image of `size` (height, width): (cells, 5), or (5,) of a network that finds one box."""
-    return encode(boxes, ignore, size, spec.strides) if spec.strides else encode_single(boxes, size)
+def encode_targets(
+    boxes_and_ignored: Sequence[tuple[Boxes, Boxes]], size: tuple[int, int], spec: ModelSpec
+) -> NDArray[np.float32]:
+    """The targets of images of `size` (height, width) from the boxes and the boxes to ignore of each.
+
+    (B, cells, 5), or (B, 5) of a network that finds one box.
+    """
+    boxes, ignored = zip(*boxes_and_ignored, strict=True)
+    if spec.strides:
+        return encode_batch(boxes, ignored, size, spec.strides)
+    return np.stack([encode_single(each, size) for each in boxes])
 
 
 def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int]:
@@ -164,6 +185,7 @@ class DetectionBatches:
     recipe: Recipe
     low_res: bool = False  # half the height and width, for the first part of a training
     rows: range | None = None  # of each batch; None: all. Other processes make the others
+    cache: ImageCache | None = None  # of the decoded images, by the number of their sample
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -186,23 +208,30 @@ class DetectionBatches:
         """(P,): cumulative sampling weights of the positives; the last is 1."""
         return np.cumsum(sampling_weights(self.positives_and_negatives[0], self.recipe.source_balance))
 
-    @cached_property
-    def image_cache(self) -> dict[Path, Image]:
-        """Decoded images by path, up to about CACHE_BYTES."""
-        return {}
+    def reduction(self, size: tuple[int, int]) -> int:
+        """1, 2, 4 or 8: by how much an image of `size` may shrink before its smallest window is magnified."""
+        height, width = self.spec.input_size
+        narrowest = max(size[1], size[0] * width / height) * self.recipe.scale_range[0]
+        if self.recipe.square_window:
+            narrowest = min(size) * self.recipe.square_window
+        return min(8, 2 ** math.floor(math.log2(max(1.0, narrowest / width))))
 
-    def read_cached(self, sample: DetectionSample) -> Image:
-        """The decoded image, from the cache if possible. Raises DataError."""
-        image = self.image_cache.get(sample.path)
+    def read(self, sample: DetectionSample) -> Image:
+        """The decoded image, reduced by `reduction` if its size is known. Raises DataError."""
+        cache = self.cache if sample.number >= 0 else None
+        image = cache.get(sample.number) if cache else None
         if image is None:
-            image = sample.read()
-            if len(self.image_cache) * image.nbytes < CACHE_BYTES:
-                self.image_cache[sample.path] = image
+            reduction = self.reduction(sample.size) if sample.size else 1
+            image = sample.read(reduction)
+            if sample.size:
+                image = resize(image, reduced_size(sample.size, reduction))  # if it is no JPEG
+            if cache:
+                cache.put(sample.number, image)
         return image
 
     @cached_property
-    def augmentation(self) -> Any:
-        """The albumentations pipeline of the recipe."""
+    def augmentation(self) -> PhotoEffect:
+        """The change of light and image quality of the recipe."""
         return build_augmentation(self.recipe)
 
     def draw(self, rng: np.random.Generator) -> DetectionSample:
@@ -216,15 +245,18 @@ class DetectionBatches:
         self, sample: DetectionSample, size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[Image, Boxes, Boxes]:
         """A random window scaled to `size` (height, width), its boxes (N, 4) and boxes to ignore (M, 4) in its px."""
+        image, boxes, ignore = self.read(sample), sample.boxes, sample.ignored_boxes
+        if sample.size and sample.size != image.shape[:2]:
+            scale = np.array([image.shape[1] / sample.size[1], image.shape[0] / sample.size[0]] * 2, np.float32)
+            boxes, ignore = boxes * scale, ignore * scale
         input_scale = self.image_size[1] / self.spec.input_size[1]
-        image, recipe = self.read_cached(sample), self.recipe
-        return random_crop(image, sample.boxes, sample.ignored_boxes, size, recipe, rng, input_scale)
+        return random_crop(image, boxes, ignore, size, self.recipe, rng, input_scale)
 
     def change_look(self, image: Image, rng: np.random.Generator) -> Image:
         """The image with other light, color and quality, at random."""
         if self.recipe.photograph_prob and rng.random() < self.recipe.photograph_prob:
             image = old_photograph(image, rng)
-        return np.asarray(self.augmentation(image=image)["image"], np.uint8)
+        return self.augmentation(image, rng)
 
     def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
         """One augmented image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that image."""
@@ -233,15 +265,19 @@ class DetectionBatches:
 
     def __call__(self, step: int) -> Batch:
         def draw_example(rng: np.random.Generator) -> Example:
-            seed_augmentation(self.augmentation, rng)
             if self.recipe.mosaic_prob and rng.random() < self.recipe.mosaic_prob:
                 image, boxes, ignore = mosaic(lambda size: self.crop(self.draw(rng), size, rng), self.image_size, rng)
                 image = self.change_look(image, rng)
             else:
                 image, boxes, ignore = self.augment(self.draw(rng), rng)
-            return image, encode_target(boxes, ignore, self.image_size, self.spec)
+            return image, (boxes, ignore)
 
-        return fill_batch(draw_example, self.recipe.seed, step, self.rows or range(self.recipe.batch_size))
+        rows = self.rows or range(self.recipe.batch_size)
+        return fill_batch(draw_example, self.recipe.seed, step, rows, self.encode_targets)
+
+    def encode_targets(self, boxes_and_ignored: Sequence[tuple[Boxes, Boxes]]) -> NDArray[np.float32]:
+        """The targets (B, ...) from the boxes and the boxes to ignore of each image."""
+        return encode_targets(boxes_and_ignored, self.image_size, self.spec)
 
 
 def validation_batch(samples: Sequence[DetectionSample], spec: ModelSpec) -> Batch:
@@ -249,7 +285,6 @@ def validation_batch(samples: Sequence[DetectionSample], spec: ModelSpec) -> Bat
 
     def read(sample: DetectionSample) -> Example:
         image, scale = letterbox(sample.read(), spec.input_size)
-        boxes, ignore = sample.boxes * np.float32(scale), sample.ignored_boxes * np.float32(scale)
-        return image, encode_target(boxes, ignore, spec.input_size, spec)
+        return image, (sample.boxes * np.float32(scale), sample.ignored_boxes * np.float32(scale))
 
-    return read_batch(samples, read)
+    return read_batch(samples, read, lambda boxes: encode_targets(boxes, spec.input_size, spec))

@@ -26,17 +26,27 @@ class DetectionSample:
     size: tuple[int, int] | None = None  # height, width of the image when it was labeled
     source: str = ""  # its collection, folder or capture session
     mask_states: tuple[int, ...] = ()  # for each box: 1 with a mask, 0 without, -1 unknown
+    number: int = field(default=-1, compare=False)  # of the image in its SampleTable; -1: in none
 
-    def read(self) -> Image:
-        """The image (H, W, 3). Raises DataError when it cannot be read or has another size than its labels."""
-        image = read_image(self.path)
-        if self.size and image.shape[:2] != self.size:
+    def read(self, jpeg_reduction: int = 1) -> Image:
+        """The image (H, W, 3), a JPEG smaller by the given factor (`read_image`).
+
+        Raises DataError when it cannot be read or has another size than its labels.
+        """
+        image = read_image(self.path, jpeg_reduction)
+        if self.size and image.shape[:2] not in (self.size, reduced_size(self.size, jpeg_reduction)):
+            image = read_image(self.path)
             actual, labeled = (f"{width}x{height}" for height, width in (image.shape[:2], self.size))
             raise DataError(
                 f"{self.path} is {actual}, but its labels are for {labeled}; was it resized, or "
                 "rotated? `pocketsight data import` puts sizes before an EXIF rotation right"
             )
         return image
+
+
+def reduced_size(size: tuple[int, int], reduction: int) -> tuple[int, int]:
+    """Height and width divided by a factor, rounded up."""
+    return -(-size[0] // reduction), -(-size[1] // reduction)
 
 
 def default_source(path: Path) -> str:

@@ -32,10 +32,29 @@ def hold_out_classification(
         raise DataError(NO_TRAIN_SPLIT)
     if val := labeled.get("val"):
         return samples, val
-    held_out = [stable_uniform(_classification_key(sample)) < val_fraction for sample in samples]
+    keys = [_classification_key(sample) for sample in samples]
+    chosen = _with_every_class({key for key in keys if stable_uniform(key) < val_fraction}, samples, keys)
+    held_out = [key in chosen for key in keys]
     if all(held_out) or not any(held_out):
         return samples, samples
     return list(compress(samples, [not out for out in held_out])), list(compress(samples, held_out))
+
+
+def _with_every_class(chosen: set[str], samples: Sequence[ClassificationSample], keys: Sequence[str]) -> set[str]:
+    """The keys to hold out, and of each class that has none of them the key with the lowest hash.
+
+    A class stays in training whole if it has one key, or if that key holds all that is left of another class.
+    """
+    keys_of: dict[int, set[str]] = {}
+    for sample, key in zip(samples, keys, strict=True):
+        keys_of.setdefault(sample.label, set()).add(key)
+    chosen = set(chosen)
+    for _, own in sorted(keys_of.items()):
+        if not own & chosen and len(own) > 1:
+            candidate = chosen | {min(own, key=stable_uniform)}
+            if all(others - candidate or not others - chosen for others in keys_of.values()):
+                chosen = candidate
+    return chosen
 
 
 def hold_out_detection(

@@ -1,6 +1,6 @@
 """Augmentation: an image as an old, printed or badly scanned photograph.
 
-Each step is a table or a pass of OpenCV over bytes. One image takes about as long as the other augmentation.
+Each step is a table or a pass of OpenCV over bytes. Tiles of grain and screens are made once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from pocketsight.device.vision.image import Image
 
 Pixels = NDArray[np.uint8]  # (H, W) gray or (H, W, 3) RGB
 
-NOISE_SIDE = 1024  # px of the tile from which grain is cut
-NOISE_DEVIATION = 32  # of the tile, around 128
+TILE_SIDE = 1024  # px of the tiles from which grain and screens are cut
+NOISE_DEVIATION = 32  # of the tile of grain, around 128
+SCREENS = 12  # tiles of printing screens
 
 
 def old_photograph(image: Image, rng: np.random.Generator) -> Image:
@@ -76,30 +77,19 @@ def tint(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 def film_grain(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """The image with noise of a deviation of 3 to 22, in grains of 1 or 2 pixels."""
-    height, width = pixels.shape[:2]
-    top, left = (int(rng.integers(max(1, NOISE_SIDE - side))) for side in (height, width))
-    noise = _noise_tile(int(rng.integers(1, 3)))[top : top + height, left : left + width]
-    if noise.shape != (height, width):
-        noise = np.asarray(cv2.resize(noise, (width, height)), np.uint8)
-    return _add_pattern(pixels, noise, rng.uniform(3, 22) / NOISE_DEVIATION)
+    return _add_pattern(pixels, _noise_tile(int(rng.integers(1, 3))), rng.uniform(3, 22) / NOISE_DEVIATION, rng)
 
 
 def halftone(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """The image as dots of a printing screen of 2 to 4 pixels, slightly blurred, as a scanner does."""
-    height, width = pixels.shape[:2]
-    angle, wave = rng.uniform(0, np.pi / 2), 2 * np.pi / rng.uniform(2, 4)
-    y, x = np.arange(height, dtype=np.float32)[:, None] * wave, np.arange(width, dtype=np.float32) * wave
-    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    screen = np.cos(x * cosine + y * sine) * np.cos(y * cosine - x * sine)
-    dots = _add_pattern(pixels, np.asarray(screen * 127 + 128, np.uint8), rng.uniform(0.3, 0.8))
+    dots = _add_pattern(pixels, _screen_tile(int(rng.integers(SCREENS))), rng.uniform(0.3, 0.8), rng)
     return np.asarray(cv2.GaussianBlur(dots, (3, 3), rng.uniform(0.3, 0.8)), np.uint8)
 
 
 def vignette(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """The image with corners that are darker, by up to three quarters."""
-    height, width = pixels.shape[:2]
-    y, x = np.linspace(-1, 1, height, dtype=np.float32)[:, None], np.linspace(-1, 1, width, dtype=np.float32)
-    light = np.asarray(255 - np.float32(rng.uniform(40, 190)) * (x * x + y * y) / 2, np.uint8)
+    table = 255 - np.arange(256) * rng.uniform(0.15, 0.75)
+    light = np.asarray(cv2.LUT(_squared_radius(*pixels.shape[:2]), table.astype(np.uint8)), np.uint8)
     return np.asarray(cv2.multiply(pixels, _with_channels(light, pixels), scale=1 / 255), np.uint8)
 
 
@@ -117,13 +107,35 @@ def scratches(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 @lru_cache(maxsize=2)
 def _noise_tile(grain_size: int) -> NDArray[np.uint8]:
-    noise = np.random.default_rng(0).normal(0, 1, (NOISE_SIDE, NOISE_SIDE)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 1, (TILE_SIDE, TILE_SIDE)).astype(np.float32)
     noise = np.asarray(cv2.blur(noise, (grain_size, grain_size)), np.float32)
     return np.asarray(np.clip(128 + noise * (NOISE_DEVIATION / noise.std()), 0, 255), np.uint8)
 
 
-def _add_pattern(pixels: Pixels, pattern: NDArray[np.uint8], strength: float) -> Pixels:
-    """Add `strength` times a pattern (H, W) around 128."""
+@lru_cache(maxsize=SCREENS)
+def _screen_tile(number: int) -> NDArray[np.uint8]:
+    """One of the printing screens, which have different angles and periods."""
+    rng = np.random.default_rng(number)
+    angle, wave = rng.uniform(0, np.pi / 2), 2 * np.pi / rng.uniform(2, 4)
+    y, x = np.ogrid[:TILE_SIDE, :TILE_SIDE]
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    return np.asarray(128 + 127 * np.cos(wave * along) * np.cos(wave * across), np.uint8)
+
+
+@lru_cache(maxsize=16)
+def _squared_radius(height: int, width: int) -> NDArray[np.uint8]:
+    """(H, W): 0 in the center, 255 in the corners."""
+    y, x = np.linspace(-1, 1, height)[:, None], np.linspace(-1, 1, width)
+    return np.asarray(255 * (x * x + y * y) / 2, np.uint8)
+
+
+def _add_pattern(pixels: Pixels, tile: NDArray[np.uint8], strength: float, rng: np.random.Generator) -> Pixels:
+    """Add `strength` times a random part of a tile around 128, magnified for images larger than the tile."""
+    height, width = pixels.shape[:2]
+    top, left = (int(rng.integers(max(1, TILE_SIDE - side))) for side in (height, width))
+    pattern = tile[top : top + height, left : left + width]
+    if pattern.shape != (height, width):
+        pattern = np.asarray(cv2.resize(pattern, (width, height)), np.uint8)
     pattern = _with_channels(pattern, pixels)
     return np.asarray(cv2.addWeighted(pixels, 1, pattern, strength, -128 * strength), np.uint8)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.train.datasets.detection_sample import DetectionSample
+from pocketsight.train.datasets.shards import TarImage
 
 Integers = NDArray[np.signedinteger[Any]]
 
@@ -45,6 +46,8 @@ class SampleColumns:
 
     folder: Path  # of all paths
     paths: TextColumn
+    shards: tuple[str, ...]  # the .tar files of the images, if any
+    spans: Integers  # (N, 3): index of the shard, offset and size of the image in it; size 0: a file of its own
     groups: TextColumn
     sources: tuple[str, ...]  # the different ones
     source_codes: Integers  # (N,): indexes of `sources`
@@ -74,6 +77,16 @@ def encode_sources(sources: Sequence[str]) -> tuple[tuple[str, ...], Integers]:
     return tuple(codes), np.array([codes[source] for source in sources], np.int32)
 
 
+def _encode_spans(paths: Sequence[Path]) -> tuple[tuple[str, ...], Integers]:
+    """The shards of the paths, and (N, 3) where each image is in them."""
+    shards: dict[str, int] = {}
+    spans = np.zeros((len(paths), 3), np.int64)
+    for n, path in enumerate(paths):
+        if isinstance(path, TarImage):
+            spans[n] = shards.setdefault(path.shard, len(shards)), path.offset, path.size
+    return tuple(shards), spans
+
+
 def _map_columns(file: str) -> SampleColumns:
     return SampleColumns(**joblib.load(file, mmap_mode="r"))
 
@@ -100,6 +113,7 @@ class SampleTable(Sequence[DetectionSample]):
         columns = SampleColumns(
             Path(),
             TextColumn.from_strings(str(sample.path) for sample in samples),
+            *_encode_spans([sample.path for sample in samples]),
             TextColumn.from_strings(sample.group for sample in samples),
             *encode_sources([sample.source for sample in samples]),
             np.array([sample.size or (0, 0) for sample in samples], np.int32).reshape(-1, 2),
@@ -124,19 +138,27 @@ class SampleTable(Sequence[DetectionSample]):
         first, count = int(columns.starts[row]), int(columns.object_counts[row])
         middle, end = first + count, int(columns.starts[row + 1])
         height, width = columns.sizes[row].tolist()
+        path: Path = columns.folder / columns.paths[row]
+        shard, offset, size = columns.spans[row].tolist()
         return DetectionSample(
-            columns.folder / columns.paths[row],
+            TarImage.at(path, columns.shards[shard], offset, size) if size else path,
             np.array(columns.boxes[first:middle]),
             np.array(columns.boxes[middle:end]),
             columns.groups[row],
             (height, width) if height else None,
             columns.sources[columns.source_codes[row]],
             tuple(columns.mask_states[first:middle].tolist()),
+            row,
         )
 
     def select(self, which: slice | NDArray[Any]) -> SampleTable:
         """The rows of a slice, a mask (N,) or indexes, without a copy of the columns."""
         return SampleTable(self.columns, self.rows[which])
+
+    @property
+    def number_count(self) -> int:
+        """The `number` of every sample is lower."""
+        return len(self.columns.object_counts)
 
     def group_keys(self) -> Iterator[str]:
         """For each sample its group, or the name of its file."""

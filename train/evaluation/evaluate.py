@@ -89,15 +89,16 @@ def detector_report(
     return scores
 
 
-def _detection_samples(data: Sequence[Path], order: Sequence[str]) -> tuple[str, list[DetectionSample]]:
+def _detection_samples(data: Sequence[Path], order: Sequence[str]) -> tuple[str, Sequence[DetectionSample]]:
     """The samples of all data sets, each with its source, and the split of the last one."""
     samples: list[DetectionSample] = []
     split = order[0]
     for path in data:
         splits = read_detection_dataset(path).splits
         split = _first_split(splits, order)
-        source = path.stem if len(data) > 1 else ""
-        samples += [replace(sample, source=sample.source or source) for sample in splits[split]]
+        if len(data) == 1:
+            return split, splits[split]
+        samples += [replace(sample, source=sample.source or path.stem) for sample in splits[split]]
     return split, samples
 
 

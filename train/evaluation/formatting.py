@@ -64,8 +64,7 @@ def _format_classifier(scores: ClassifierScores) -> list[str]:
     labels = scores["labels"]
     width = max(len(label) for label in labels) + 2
     lines = [
-        f"{scores['images']} faces of the {scores.get('split', 'test')} split: accuracy {scores['accuracy']:.1%}, "
-        f"balanced {scores['balanced_accuracy']:.1%}",
+        f"{scores['images']} faces of the {scores.get('split', 'test')} split: {format_accuracy(scores)}",
         f"at threshold {scores['threshold']:.2f}: {scores['unsure_rate']:.1%} unsure, "
         f"{scores['labeled_accuracy'] or 0:.1%} of the labels right",
         f"{'':{width}}{'precision':>10}{'recall':>10}{'F1':>10}   predicted: {', '.join(labels)}",
@@ -81,6 +80,16 @@ def _format_classifier(scores: ClassifierScores) -> list[str]:
         lines.append(f"{scores['rejects']} rejects: {scores['reject_label_rate']:.1%} got a label: {each}")
         calibration += f", without rejects {scores['ece_known']:.3f}"
     return [*lines, calibration, f"{len(scores['likely_mislabeled'])} faces may be in the wrong folder"]
+
+
+def format_accuracy(scores: ClassifierScores) -> str:
+    """The accuracies, or that of the only class that was measured: then neither says how good the classifier is."""
+    pairs = list(zip(scores["labels"], map(sum, scores["confusion"]), strict=True))
+    missing = [label for label, count in pairs if not count]
+    if not missing:
+        return f"accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}"
+    measured = ", ".join(label for label, count in pairs if count)
+    return f"{scores['accuracy']:.1%} of {measured} right, no accuracy: there is no image of {', '.join(missing)}"
 
 
 def format_pipeline_scores(scores: PipelineScores) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pocketsight.device.errors import DataError
@@ -42,7 +42,7 @@ class PipelineResult:
 def iter_pipeline_results(
     detector: Model,
     classifier: Model,
-    samples: Sequence[ClassificationSample],
+    samples: Iterable[ClassificationSample],
     frame_size: tuple[int, int],
     skipped: list[str],
 ) -> Iterator[PipelineResult]:

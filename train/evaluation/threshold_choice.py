@@ -35,6 +35,7 @@ TARGET_EXAMPLES = {  # the possible targets of each task, by example
 }
 DEFAULT_TARGET = "reject_label_rate<=0.1"  # of a classifier whose data has reject folders
 DECREASING = "recall", "label_rate"  # these fall as the threshold rises, so the highest threshold costs least
+MAX_MARGIN = 0.05  # between a threshold and the score above it
 TARGET_PATTERN = re.compile(
     r"(?P<metric>\w+)\s*(?P<comparison>>=|<=)\s*(?P<limit>[\d.]+)(?:\s+at\s+(?P<fps>[\d.]+)\s*fps)?"
 )
@@ -223,11 +224,20 @@ def write_threshold(model: Path, choice: ThresholdChoice, data: list[str]) -> No
     atomic_write(model.resolve(), packed.getvalue())
 
 
-def best_f1_threshold(curve: dict[str, list[float]]) -> float:
-    """The score at which precision and recall have the highest harmonic mean (F1), within 0.05 to 0.95."""
-    precision, recall = np.array(curve["precision"]), np.array(curve["recall"])
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
-    return round(float(np.clip(curve["score"][int(f1.argmax())], 0.05, 0.95)), 3)
+def best_f1_threshold(true_scores: FloatArray, false_scores: FloatArray) -> float:
+    """The threshold with the highest harmonic mean of precision and recall (F1), within 0.05 to 0.95.
+
+    The scores are as in `precision_recall_at`. The threshold is below the score that it reaches, halfway to the next
+    one but at most MAX_MARGIN: at the score itself a small change, such as by quantization, would lose the face.
+    """
+    levels = np.unique(np.concatenate([true_scores[true_scores > 0], false_scores]))
+    if not len(levels):
+        return 0.5
+    precision, recall, _ = precision_recall_at(true_scores, false_scores, levels)
+    index = int((2 * precision * recall / np.maximum(precision + recall, 1e-9)).argmax())
+    below = float(levels[index - 1]) if index else 0.0
+    threshold = levels[index] - min((levels[index] - below) / 2, MAX_MARGIN)
+    return round(float(np.clip(threshold, 0.05, 0.95)), 3)
 
 
 def default_threshold(outcomes: Outcomes) -> float:

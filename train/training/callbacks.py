@@ -15,6 +15,7 @@ from pocketsight.train.console import log_message
 from pocketsight.train.datasets.loader import BatchLoader
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import CHECKPOINT_FILE, CHECKPOINT_STATE_FILE, HISTORY_FILE, WEIGHTS_ENDING
+from pocketsight.train.training.distribution import not_distributed
 
 HISTORY_COLUMNS = "epoch", "loss", "val_loss", "learning_rate", "images_per_second", "share_of_waiting"
 
@@ -28,7 +29,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._append_history(epoch, logs or {})
-        with atomic_path(self.folder / CHECKPOINT_FILE, WEIGHTS_ENDING) as part:
+        with not_distributed(), atomic_path(self.folder / CHECKPOINT_FILE, WEIGHTS_ENDING) as part:
             self.model.save_weights(part)
         state = {"epochs": epoch + 1, "steps": (epoch + 1) * self.params["steps"]}
         atomic_write(self.folder / CHECKPOINT_STATE_FILE, json.dumps(state))

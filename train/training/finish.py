@@ -13,6 +13,7 @@ from pocketsight.train.console import log_message, scoring_progress, suggest_nex
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation import classifier, detector, evaluate, plots, threshold_choice
+from pocketsight.train.evaluation.formatting import format_accuracy
 from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores
 from pocketsight.train.run_folder import HISTORY_FILE, SCORES_FILE, as_model, load_run
 
@@ -31,8 +32,9 @@ def finish_detector(folder: Path, val: Sequence[DetectionSample]) -> None:
     except DataError as error:  # no face in the validation split counts
         log_message(f"not scored: {error}")
         return _suggest_export(folder)
-    curve = detector.compute_detector_metrics(results, spec.score_threshold)["curve"]
-    threshold = threshold_choice.best_f1_threshold(curve)
+    threshold = threshold_choice.best_f1_threshold(
+        detector.match_scores(results.faces), detector.match_scores(results.false_positives)
+    )
     (folder / MANIFEST_NAME).write_text(replace(spec, score_threshold=threshold).to_json())
     scores = evaluate.detector_scores(results, threshold)
     _write_scores(folder, scores)
@@ -60,10 +62,7 @@ def finish_classifier(folder: Path, val: Sequence[ClassificationSample]) -> None
     scores["skipped"] = skipped
     _write_scores(folder, scores)
     evaluate.write_classifier_plots(predictions, outcomes, scores, folder)
-    log_message(
-        f"validation: accuracy {scores['accuracy']:.1%}, balanced {scores['balanced_accuracy']:.1%}, "
-        f"unsure {scores['unsure_rate']:.1%}"
-    )
+    log_message(f"validation: {format_accuracy(scores)}, unsure {scores['unsure_rate']:.1%}")
     _suggest_export(folder)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from pocketsight.train.training.distribution import Cluster
 
 PRECISIONS = "auto", "float32", "bfloat16", "float16"
 
@@ -12,7 +14,7 @@ class TrainingOptions:
     """Options of `pocketsight train` that no manifest stores and that may change when a training is resumed."""
 
     workers: int  # processes that prepare images
-    precision: str = "auto"  # one of PRECISIONS
     xla: bool | None = None  # compile the step with XLA; None: as Keras chooses
     tensorboard: bool | None = None  # False: write no event files; True: show them while the training runs
     early_stopping: int = 0  # stop when the validation loss has not improved for this number of epochs; 0: never
+    cluster: Cluster = field(default_factory=Cluster)  # the processes that train together

@@ -5,21 +5,24 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_path
 from pocketsight.train.console import console, log_message
-from pocketsight.train.datasets.loader import Batch, BatchFn, BatchLoader
+from pocketsight.train.datasets.loader import MAX_SKIPPED, Batch, BatchFn, BatchLoader
 from pocketsight.train.gpu import list_gpus
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import Recipe
 from pocketsight.train.run_folder import CHECKPOINT_FILE, WEIGHTS_ENDING, WEIGHTS_FILE, read_checkpoint_state
 from pocketsight.train.training.callbacks import Checkpoint, EpochReporter
 from pocketsight.train.training.distillation import TargetFn
+from pocketsight.train.training.distribution import Cluster, not_distributed
 from pocketsight.train.training.memory import MAX_UNREHEARSED_BATCH, explain_memory_errors, rehearse_step
 from pocketsight.train.training.options import TrainingOptions
 from pocketsight.train.training.stopping import EarlyStopping, StopAtNaN, ValidateAverages
@@ -109,50 +112,52 @@ def fit(
         log_message(f"skipped: {line}")
     compile_trainer(trainer, net, recipe, schedule.steps, schedule.epoch_steps, options.xla)
     skipped = dict.fromkeys(validation.skipped)
+    cluster = options.cluster
+    shard = cluster.shard(validation, recipe.batch_size)
     stopping = EarlyStopping(folder, options.early_stopping, schedule.low_res_epochs)
-    hooks = [StopAtNaN(folder), stopping, Checkpoint(folder), *callbacks, ValidateAverages()]
-    if low_res_batch_fn and recipe.batch_size > MAX_UNREHEARSED_BATCH and list_gpus():
+    writers = [stopping, Checkpoint(folder)] if cluster.is_writer else []
+    hooks = [StopAtNaN(folder), *writers, *callbacks, ValidateAverages()]
+    if low_res_batch_fn and recipe.batch_size > MAX_UNREHEARSED_BATCH and cluster.processes == 1 and list_gpus():
         rehearse_step(trainer, batch_fn(0), folder)
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
         # Keras' fit ends by averaging the weights. That is for the very end, so each part begins at the checkpoint.
-        done = _restore_checkpoint(trainer, folder)
-        is_over = done >= schedule.epochs or stopping.is_over(done)
-        if is_over and (folder / WEIGHTS_FILE).exists():
-            return
-        if source and done < end and not is_over:
+        done = _restore_checkpoint(trainer, folder, cluster)
+        if source and done < end and not stopping.is_over(done):
             # Or Keras compiles it for images of any size, and TensorFlow has no upsampling for those.
             trainer.train_function = None
             loader = BatchLoader(source, options.workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
-            with explain_memory_errors(trainer, batch_fn, folder):
-                _fit_epochs(trainer, loader, validation, folder, schedule, (done, end), hooks)
+            with explain_memory_errors(trainer, batch_fn, folder) if cluster.processes == 1 else nullcontext():
+                _fit_epochs(trainer, loader, shard, folder, schedule, (done, end), hooks, cluster)
             skipped |= loader.skipped
     if not stopping.restore_best(net):
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
     if skipped:
-        log_message(f"{len(skipped)} images were skipped")
-    with atomic_path(folder / WEIGHTS_FILE, WEIGHTS_ENDING) as part:
-        net.save_weights(part)
+        log_message(f"{len(skipped)}{' or more' if len(skipped) >= MAX_SKIPPED else ''} images were skipped")
+    if cluster.is_writer:
+        with not_distributed(), atomic_path(folder / WEIGHTS_FILE, WEIGHTS_ENDING) as part:
+            net.save_weights(part)
 
 
 def _fit_epochs(
     trainer: Trainer,
     loader: BatchLoader,
-    validation: Batch,
+    validation: tuple[Any, Any],
     folder: Path,
     schedule: Schedule,
     epochs: tuple[int, int],
     callbacks: Sequence[keras.callbacks.Callback],
+    cluster: Cluster,
 ) -> None:
     """Train from the first of `epochs` up to the second. Raises the loader's own error where Keras wraps it."""
     begin, end = epochs
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=not cluster.is_writer) as progress:
         task = progress.add_task("training", total=schedule.steps, completed=begin * schedule.epoch_steps)
         try:
             trainer.fit(
                 iter(loader),
-                validation_data=(validation.images, validation.targets),
-                validation_batch_size=trainer.recipe.batch_size,
+                validation_data=validation,
+                validation_batch_size=len(cluster.rows(trainer.recipe.batch_size)),
                 steps_per_epoch=schedule.epoch_steps,
                 epochs=end,
                 initial_epoch=begin,
@@ -207,16 +212,21 @@ def _adamw(recipe: Recipe, steps: int) -> Any:
     return optimizer
 
 
-def _restore_checkpoint(trainer: keras.Model, folder: Path) -> int:
-    """Load the checkpoint, if there is one. Returns the number of epochs that it has seen."""
-    state = read_checkpoint_state(folder)
-    if not state:
-        return 0
-    try:
-        with warnings.catch_warnings():
-            # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
-            warnings.filterwarnings("error", "Skipping variable loading for optimizer")
-            trainer.load_weights(folder / CHECKPOINT_FILE)
-    except ValueError as error:
-        raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
-    return state["epochs"]
+def _restore_checkpoint(trainer: keras.Model, folder: Path, cluster: Cluster) -> int:
+    """Load the checkpoint, if there is one, in process 0 and from there in all. Returns the number of its epochs."""
+    state = read_checkpoint_state(folder) if cluster.is_writer else {}
+    if state:
+        try:
+            with not_distributed(), warnings.catch_warnings():
+                # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
+                warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+                trainer.load_weights(folder / CHECKPOINT_FILE)
+        except ValueError as error:
+            raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
+    done = int(cluster.broadcast(np.array(state.get("epochs", 0))))
+    if done and cluster.devices > 1:
+        variables = trainer.variables + trainer.optimizer.variables
+        values = cluster.broadcast([np.asarray(variable.value) for variable in variables])
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    return done

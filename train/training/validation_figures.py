@@ -60,8 +60,8 @@ def detector_figures(val: Sequence[DetectionSample], spec: ModelSpec) -> Figures
     def figures(net: keras.Model) -> tuple[Mapping[str, float], Mapping[str, Image]]:
         results = detector.run_detector(as_model(net, spec), frames())
         metrics = detector.compute_detector_metrics(results, spec.score_threshold)
-        threshold = best_f1_threshold(metrics["curve"])
         found, wrong = detector.match_scores(results.faces), detector.match_scores(results.false_positives)
+        threshold = best_f1_threshold(found, wrong)
         precision, recall, _ = precision_recall_at(found, wrong, np.array([threshold]))
         pixels = {sample.path: sample.read() for sample in frames()}
         values = {"ap50": metrics["ap50"], "precision": float(precision[0]), "recall": float(recall[0])}

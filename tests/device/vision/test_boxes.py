@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from pocketsight.device.inference.nms import nms
 from pocketsight.device.inference.postprocess import decode
 from pocketsight.device.inference.quantized import QuantizedTensor
-from pocketsight.device.vision.box_encoding import IGNORE, NEGATIVE, POSITIVE, cell_centers, encode
+from pocketsight.device.vision.box_encoding import IGNORE, NEGATIVE, POSITIVE, cell_centers, encode, encode_batch
 from pocketsight.device.vision.boxes import Box, Boxes, box_area, coverage_matrix, iou_matrix
 
 SIZE, STRIDES = (192, 256), (8, 16, 32)
@@ -164,3 +164,16 @@ def test_one_box_and_many_boxes_have_the_same_geometry(a: Box, b: Box) -> None:
 def test_no_boxes_are_no_rows() -> None:
     assert iou_matrix(NONE, array(Box(0, 0, 1, 1))).shape == (0, 1)
     assert coverage_matrix(array(Box(0, 0, 1, 1)), NONE).shape == (1, 0)
+
+
+def test_the_targets_of_a_batch_are_those_of_its_images() -> None:
+    rng = np.random.default_rng(0)
+
+    def random_boxes(most: int) -> Boxes:
+        corner, sides = rng.uniform(0, 120, (rng.integers(most), 2)), rng.uniform(2, 60, 2)
+        return np.concatenate([corner, corner + sides], axis=1).round().astype(np.float32)
+
+    boxes, ignore = [random_boxes(12) for _ in range(20)], [random_boxes(3) for _ in range(20)]
+    together = encode_batch(boxes, ignore, (128, 160), (8, 16, 32))
+    alone = [encode(*each, (128, 160), (8, 16, 32)) for each in zip(boxes, ignore, strict=True)]
+    assert (together == np.stack(alone)).all()

@@ -272,10 +272,12 @@ def test_a_turned_face_keeps_a_tight_box() -> None:
     cv2.ellipse(image, (150, 120), (40, 55), 0, 0, 360, (255, 255, 255), -1)
     box = np.array([[110, 65, 191, 176]], np.float32)
     for degrees in (-30, -11, 0, 7, 25):
-        piece, ((left, top, right, bottom),) = rotate_window(image, box, [20, 10, 300, 220], degrees)
-        assert piece.shape == (210, 280, 3)
-        y, x = np.nonzero(piece[..., 0] > 127)
-        assert np.abs(np.array([left, top, right, bottom]) - [x.min(), y.min(), x.max() + 1, y.max() + 1]).max() < 2
+        for size in ((210, 280), (105, 140), (48, 64)):
+            piece, ((left, top, right, bottom),) = rotate_window(image, box, [20, 10, 300, 220], degrees, size)
+            assert piece.shape == (*size, 3)
+            y, x = np.nonzero(piece[..., 0] > 127)
+            found = [x.min(), y.min(), x.max() + 1, y.max() + 1]
+            assert np.abs(np.array([left, top, right, bottom]) - found).max() < 2
 
 
 def test_the_early_windows_are_half_as_wide_and_show_faces_as_large(tmp_path: Path) -> None:

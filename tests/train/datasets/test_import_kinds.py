@@ -145,6 +145,7 @@ def test_images_that_are_not_read_are_named_and_their_labels_are_no_orphans(
     found, _, status = found_in(tmp_path / "data", "--fix")
     assert ("unread kind", "c.heic") in found and ("unread kind", "d.cr2") in found and status == 3
     assert (tmp_path / "data" / "labels" / "c.json").exists()
+    assert len(read_detection_dataset(tmp_path / "data").splits["train"]) == 1
     source = yolo(tmp_path / "yolo", "0 0.5 0.5 0.5 0.5\n")
     (source / "images" / "c.heic").write_bytes(b"x" * 99)
     (source / "labels" / "c.txt").write_text("0 0.5 0.5 0.5 0.5\n")
@@ -163,8 +164,9 @@ def test_labels_of_another_format_are_named_by_every_command(tmp_path: Path) -> 
     for source in (tmp_path / "near", voc(tmp_path / "voc"), yolo(tmp_path / "yolo", "0 0.5 0.5 0.5 0.5\n")):
         with pytest.raises(DataError, match=f"pocketsight data import {source} -o"):
             scan_dataset(source)
-    with pytest.raises(DataError, match="pocketsight data import"):
-        read_detection_dataset(tmp_path / "near")
+    for source in (tmp_path / "near", tmp_path / "voc", tmp_path / "yolo"):
+        with pytest.raises(DataError, match="pocketsight data import"):
+            read_detection_dataset(source)
 
 
 YAML = {"names": ["face"]}

@@ -3,16 +3,18 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pocketsight.device.cli.main import main
 from pocketsight.device.errors import DataError
 from pocketsight.train.curation.scan import scan_dataset
 from pocketsight.train.datasets.classification import read_classification_dataset
 from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.datasets.formats.coco import coco_split
 from pocketsight.train.datasets.splits import SPLIT_NAMES, parse_split_name
-from tests.support.images import labelme, picture
+from tests.support.images import labelme, picture, save, scene
 from tests.support.sources import fails, imported, yolo
 
 NAMED = [(name, split) for split, names in SPLIT_NAMES.items() for name in names]
@@ -148,3 +150,15 @@ def test_splits_of_darknet_are_folders_or_lists(tmp_path: Path) -> None:
     assert [s.path.name for s in imported(flat / "valid.txt", tmp_path / "v.json")] == ["b.jpg"]
     (flat / "train.txt").write_text("data/custom/c.jpg\n")
     fails(flat, tmp_path / "no.json", r"train\.txt line 1 names .*c\.jpg", split="train")
+
+
+def test_data_split_keeps_images_in_the_split_of_any_name(tmp_path: Path) -> None:
+    for n in range(3):
+        for split, name in (("Train", "happy"), ("Train", "sad"), ("valid", "happy"), ("testing", "sad")):
+            save(tmp_path / split / name / f"{n}.jpg", scene(n + 10 * len(split + name)))
+    words = ["data", "split", str(tmp_path)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    found = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*.jpg")}
+    assert found == {"train/happy", "train/sad", "val/happy", "test/sad"}
+    assert "nothing to do" in CliRunner().invoke(main, words).output

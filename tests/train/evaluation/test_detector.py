@@ -153,9 +153,19 @@ def test_results_keep_no_pixels(tmp_path: Path) -> None:
     assert len(found.images) == 20 and kept / 20 < 5_000  # bytes; a frame alone has 36,864
 
 
-def test_the_threshold_with_the_best_f1() -> None:
-    curve = {"precision": [1.0, 0.9, 0.3], "recall": [0.1, 0.8, 1.0], "score": [0.9, 0.6, 0.1]}
-    assert best_f1_threshold(curve) == 0.6
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        ([0.9, 0.8, 0.7], [0.3], 0.65),  # at most 0.05 below the score that it reaches
+        ([0.9, 0.8, 0.7], [0.68], 0.69),  # halfway
+        ([0.7, 0.0], [], 0.65),
+        ([0.0], [], 0.5),
+    ],
+)
+def test_the_threshold_with_the_best_f1_is_off_the_edge(
+    right: list[float], wrong: list[float], expected: float
+) -> None:
+    assert best_f1_threshold(np.array(right), np.array(wrong)) == expected
 
 
 def classifier(answers: dict[int, int]) -> Model:

@@ -85,7 +85,7 @@ def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
 
     register_heif()
     try:
-        with Pillow.open(path) as image:
+        with path.open("rb") as file, Pillow.open(file) as image:
             width, height = image.size
             # "exif" is checked first: a PNG without it would be decoded, and the size of a TIFF is upright already.
             orientation = image.getexif().get(EXIF_ORIENTATION, 1) if "exif" in image.info else 1

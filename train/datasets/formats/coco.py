@@ -56,7 +56,7 @@ def _read_entries(source: Path, finder: ImageFinder) -> list[AnnotatedImage]:
                 if note.get(key) not in known:
                     raise DataError(f"{location}: there is no {key} {note.get(key)!r}")
             location += f" of {rows[note['image_id']]['file_name']}"
-            annotations[note["image_id"]].append(_read_annotation(note, names[note["category_id"]], location))
+            annotations[note["image_id"]].append(read_annotation(note, names[note["category_id"]], location))
         return [
             AnnotatedImage(
                 finder.find(str(row["file_name"])),
@@ -86,7 +86,8 @@ def _by_id(rows: Iterable[dict[str, Any]], name: str, location: str) -> dict[Any
     return by_id
 
 
-def _read_annotation(note: dict[str, Any], label: str, location: str) -> Annotation:
+def read_annotation(note: dict[str, Any], label: str, location: str) -> Annotation:
+    """An annotation of COCO. `location` names it in errors."""
     ignore = is_ignored(note, note.get("attributes"))
     mask = int(note["mask"]) if note.get("mask") in (0, 1) else -1  # other tools store outlines there
     return box_or_problem(label, location, ignore, lambda: _annotation_bounds(note, location))._replace(mask_state=mask)

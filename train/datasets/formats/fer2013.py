@@ -54,7 +54,7 @@ def write_class_folders(source: Path, out: Path, votes: Path | None) -> Counter[
         if vote_rows is not None and len(vote_rows) != row + 1:
             raise DataError(f"{votes} has {len(vote_rows)} rows, {source} {row + 1}; they do not belong together")
         for split, table in tables.items():
-            with (folder / split / VOTES_FILE).open("w", newline="") as file:
+            with (folder / split / VOTES_FILE).open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(table)
     return counts
 

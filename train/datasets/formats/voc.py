@@ -34,8 +34,9 @@ def read_voc(source: Path, images: Path | None, first_pixel: int | None = None) 
     kit. Raises DataError, naming the object.
     """
     files = list_files(source, ".xml")
-    finders = {file.parent: finder_near(file, images, _split_of(file)) for file in files}
-    pairs = [_read_voc_file(file, finders[file.parent]) for file in progress_bar(files)]
+    places = {file.parent: (_label_root(file, source), _split_of(file)) for file in files}
+    finders = {place: finder_near(place[0], images, place[1]) for place in set(places.values())}
+    pairs = [_read_voc_file(file, finders[places[file.parent]]) for file in progress_bar(files)]
     annotated = [image for image, _ in pairs]
     if first_pixel is None:
         first_pixel = find_first_pixel(annotated, counts_from_1=any(is_from_1 for _, is_from_1 in pairs))
@@ -55,6 +56,12 @@ def find_first_pixel(images: Sequence[AnnotatedImage], counts_from_1: bool) -> i
 def _shift_boxes(image: AnnotatedImage) -> AnnotatedImage:
     notes = [a._replace(box=(a.box[0] - 1, a.box[1] - 1, a.box[2], a.box[3])) for a in image.annotations]
     return AnnotatedImage(image.path, notes, image.size)
+
+
+def _label_root(file: Path, source: Path) -> Path:
+    """The folder of all labels: images may be in the same subfolders elsewhere."""
+    named = next((folder for folder in file.parents if folder.name in LABEL_FOLDERS), None)
+    return named or (source if source.is_dir() else file.parent)
 
 
 def _split_of(file: Path) -> str:
@@ -82,7 +89,8 @@ def _read_voc_file(file: Path, finder: ImageFinder) -> tuple[AnnotatedImage, boo
     if root.find("object/polygon/pt") is not None:
         raise DataError(f"{file} is the XML of LabelMe, the web tool, not Pascal VOC; export it as COCO or CVAT 1.1")
     name = (root.findtext("filename") or "").strip()
-    path = finder.find(*([name] if name else []), *(file.stem + suffix for suffix in STEM_SUFFIXES))
+    own = [str(file.parent.absolute() / name), name] if name else []  # next to the file, or elsewhere
+    path = finder.find(*own, *(file.stem + suffix for suffix in STEM_SUFFIXES))
     sides = [root.findtext(f"size/{side}") or 0 for side in ("height", "width")]
     size = parse_finite_numbers(sides, f"{file}: its size")
     annotations = [_read_object(item, f"{file}: object {n}") for n, item in enumerate(root.findall("object"), 1)]

@@ -67,7 +67,7 @@ def write_labelme(out: Path, images: list[AnnotatedImage]) -> None:
             label_file.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(image.path, copy)
             document = _labelme_document(image, os.path.relpath(copy, label_file.parent))
-            label_file.write_text(json.dumps(document, indent=2))
+            label_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
 
 
 def _labelme_document(image: AnnotatedImage, path: str) -> dict[str, object]:

@@ -1,0 +1,41 @@
+"""Batches from worker processes through shared memory."""
+
+import os
+import signal
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import pytest
+
+from pocketsight.train.datasets.loader import Batch, BatchLoader
+from tests.support.images import toy_batch
+
+
+def uneven_batch(step: int) -> Batch:
+    """Every third batch is larger than the first one."""
+    batch = toy_batch(step)
+    return Batch(np.repeat(batch.images, 2, 0), np.repeat(batch.targets, 2, 0)) if step % 3 == 2 else batch
+
+
+def deadly_batch(step: int) -> Batch:
+    """The process of the sixth batch is killed."""
+    if step == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return toy_batch(step)
+
+
+@pytest.mark.parametrize("make", [toy_batch, uneven_batch])
+def test_all_batches_come_in_order_and_stay_as_they_are(make) -> None:  # type: ignore[no-untyped-def]
+    loader = BatchLoader(make, 2, 3, 30)
+    batches = list(loader)  # more than there are slots
+    assert len(batches) == 27
+    for step, (images, targets) in enumerate(batches, 3):
+        assert (images == make(step).images).all() and (targets == make(step).targets).all()
+    assert list(loader.skipped) == ["a.png is broken"]
+
+
+def test_a_killed_worker_is_an_error() -> None:
+    loader = BatchLoader(deadly_batch, 1, 0, 20)
+    with pytest.raises(BrokenProcessPool):
+        list(loader)
+    assert isinstance(loader.error, BrokenProcessPool)
