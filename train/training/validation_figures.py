@@ -36,7 +36,7 @@ class FrameSample(DetectionSample):
 
     frame: Image
 
-    def read(self) -> Image:
+    def read(self, jpeg_reduction: int = 1) -> Image:
         return self.frame
 
 
