@@ -14,6 +14,9 @@ from pocketsight.device.system.atomic_files import atomic_path, atomic_write
 from pocketsight.train.console import log_message
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import BEST_STATE_FILE, BEST_WEIGHTS_FILE, WEIGHTS_ENDING
+from pocketsight.train.training.distribution import Cluster, not_distributed
+
+ALONE = Cluster()
 
 
 class ValidateAverages(keras.callbacks.Callback):
@@ -27,8 +30,9 @@ class ValidateAverages(keras.callbacks.Callback):
         self.variables = self.model.trainable_variables if optimizer.use_ema else []
         self.values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.variables]
         optimizer.finalize_variable_values(self.variables)
-        for variable in self.variables:  # a copy: JAX frees the arrays of the weights that it tests
-            variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
+        if keras.backend.backend() == "jax":  # a copy: JAX frees the arrays of the weights that it tests
+            for variable in self.variables:
+                variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
 
     def on_test_end(self, logs: Any = None) -> None:
         for variable, value in zip(self.variables, self.values, strict=True):
@@ -39,15 +43,17 @@ class EarlyStopping(keras.callbacks.Callback):
     """Keeps the weights of the epoch with the lowest validation loss, and stops `patience` epochs after it.
 
     Epochs before `first_epoch` do not count: their images are smaller. Continues from the files in `folder`. Without
-    patience it does nothing.
+    patience it does nothing. Every process of a cluster has one, so that all stop; the first one writes.
     """
 
-    def __init__(self, folder: Path, patience: int, first_epoch: int) -> None:
+    def __init__(self, folder: Path, patience: int, first_epoch: int, cluster: Cluster = ALONE) -> None:
         super().__init__()
         self.weights, self.state = folder / BEST_WEIGHTS_FILE, folder / BEST_STATE_FILE
-        self.patience, self.first_epoch = patience, first_epoch
-        found = json.loads(self.state.read_text()) if self.state.exists() else {}
-        self.best_epoch, self.best_loss = found.get("epoch", -1), found.get("val_loss", math.inf)
+        self.patience, self.first_epoch, self.cluster = patience, first_epoch, cluster
+        found = json.loads(self.state.read_text()) if cluster.is_writer and self.state.exists() else {}
+        own = np.array([found.get("epoch", -1), found.get("val_loss", math.inf)])
+        epoch, self.best_loss = cluster.broadcast(own).tolist()
+        self.best_epoch = int(epoch)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
@@ -57,7 +63,9 @@ class EarlyStopping(keras.callbacks.Callback):
         if not self.patience or self.epoch < self.first_epoch or not loss < self.best_loss:
             return
         self.best_epoch, self.best_loss = self.epoch, loss
-        with atomic_path(self.weights, WEIGHTS_ENDING) as part:
+        if not self.cluster.is_writer:
+            return
+        with not_distributed(), atomic_path(self.weights, WEIGHTS_ENDING) as part:
             self.model.net.save_weights(part)
         atomic_write(self.state, json.dumps({"epoch": self.epoch, "val_loss": loss}))
 
@@ -71,9 +79,10 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def restore_best(self, net: keras.Model) -> bool:
         """Load the kept weights into the network, if there are any."""
-        if not self.patience or not self.weights.exists():
+        if not self.patience or not self.cluster.is_writer or not self.weights.exists():
             return False
-        net.load_weights(self.weights)
+        with not_distributed():
+            net.load_weights(self.weights)
         log_message(f"the weights of epoch {self.best_epoch + 1} are the best: validation {self.best_loss:.4f}")
         return True
 

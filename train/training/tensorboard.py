@@ -87,7 +87,7 @@ class TensorBoard(keras.callbacks.Callback):
     Learning rate and speed are those that EpochReporter adds to the logs, so it comes before this callback.
     """
 
-    def __init__(self, log: EventLog, figures: FiguresFn) -> None:
+    def __init__(self, log: EventLog, figures: FiguresFn | None) -> None:
         super().__init__()
         self.log, self.figures = log, figures
         self.start, self.figures_seconds, self.next_seconds = time.monotonic(), 0.0, FIRST_FIGURES_SECONDS
@@ -108,7 +108,8 @@ class TensorBoard(keras.callbacks.Callback):
 
     def on_test_end(self, logs: Any = None) -> None:
         allowed = FIGURES_SHARE * (time.monotonic() - self.start)
-        if self.figures_seconds + self.next_seconds > allowed or not math.isfinite((logs or {})["loss"]):
+        is_due = self.figures_seconds + self.next_seconds <= allowed
+        if not self.figures or not is_due or not math.isfinite((logs or {})["loss"]):
             return
         begin = time.monotonic()
         with suppress(DataError):  # no face counts

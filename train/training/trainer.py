@@ -114,9 +114,9 @@ def fit(
     skipped = dict.fromkeys(validation.skipped)
     cluster = options.cluster
     shard = cluster.shard(validation, recipe.batch_size)
-    stopping = EarlyStopping(folder, options.early_stopping, schedule.low_res_epochs)
-    writers = [stopping, Checkpoint(folder)] if cluster.is_writer else []
-    hooks = [StopAtNaN(folder), *writers, *callbacks, ValidateAverages()]
+    stopping = EarlyStopping(folder, options.early_stopping, schedule.low_res_epochs, cluster)
+    writers = [Checkpoint(folder)] if cluster.is_writer else []
+    hooks = [StopAtNaN(folder), stopping, *writers, *callbacks, ValidateAverages()]
     if low_res_batch_fn and recipe.batch_size > MAX_UNREHEARSED_BATCH and cluster.processes == 1 and list_gpus():
         rehearse_step(trainer, batch_fn(0), folder)
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
