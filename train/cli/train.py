@@ -234,14 +234,14 @@ def train_classifier(
         crop_margin=recipe.crop_margin,
         training=prepare.training_provenance([*data, *unlabeled], recipe, train, val, soft_labels, teacher),
     )
-    batches = classification.ClassificationBatches(train, spec, recipe, cache=make_image_cache(len(train)))
-    steps = prepare.TaskSteps(
-        plots.draw_classification_batch, classification.validation_batch, classifier_figures, finish.finish_classifier
-    )
 
     def make_target_fn() -> Any:
         return distillation.distillation_targets(distillation.load_teacher(spec, teacher), recipe) if teacher else None
 
+    batches = classification.ClassificationBatches(train, spec, recipe, cache=make_image_cache(len(train)))
+    steps = prepare.TaskSteps(
+        plots.draw_classification_batch, classification.validation_batch, classifier_figures, finish.finish_classifier
+    )
     _train_network(spec, batches, steps, (train, val), recipe, options, make_target_fn)
 
 
@@ -266,7 +266,10 @@ def _train_network(
     options: dict[str, Any],
     make_target_fn: Callable[[], Any] = lambda: None,
 ) -> None:
-    """Train the network of a spec on `batches`. `steps` are the TaskSteps, `splits` are training and validation."""
+    """Train the network of a spec on `batches`. `steps` are the TaskSteps, `splits` are training and validation.
+
+    With several processes, the others than the writer only compute.
+    """
     from pocketsight.train.datasets.loader import default_worker_count
     from pocketsight.train.gpu import use_precision
     from pocketsight.train.networks.registry import ARCHITECTURES
@@ -277,8 +280,11 @@ def _train_network(
     from pocketsight.train.training.watch import SAMPLES_SHEET, watch_training
 
     train, val = splits
-    with use_precision(options["precision"]), ExitStack() as watching:
+    image_count, folder = recipe.repeats * len(train), Path()
+    callbacks: list[Any] = []
+    with ExitStack() as stack:
         with joined_cluster(spec) as cluster:
+            target_fn = make_target_fn()
             fit_options = TrainingOptions(
                 workers=options["workers"] or default_worker_count(),
                 xla=options["xla"],
@@ -286,19 +292,18 @@ def _train_network(
                 early_stopping=options["early_stopping"] or 0,
                 cluster=cluster,
             )
-            target_fn = make_target_fn()
-            net, spec = prepare.create_network(spec, options["weights"], options["resume"])
-            folder, callbacks = Path(), []
-            if cluster.is_writer:
-                folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
-                steps.draw_samples(batches, folder / SAMPLES_SHEET)
-                watch = watch_training(folder, net, spec, fit_options, steps.figures(val, spec))
-                callbacks = watching.enter_context(watch)
-            batches = replace(batches, rows=cluster.rows(recipe.batch_size))
-            low_res = replace(batches, low_res=True) if recipe.low_res_share else None
-            validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
-            training = batches, recipe.repeats * len(train), validation, recipe, folder, fit_options, low_res, target_fn
-            architecture = ARCHITECTURES[spec.task][spec.architecture]
-            fit(net, architecture.loss, *training, architecture.loss_parts, callbacks)
+            rows = replace(batches, rows=cluster.rows(recipe.batch_size))
+            low_res = replace(rows, low_res=True) if recipe.low_res_share else None
+            with use_precision(options["precision"]):
+                net, spec = prepare.create_network(spec, options["weights"], options["resume"])
+                architecture = ARCHITECTURES[spec.task][spec.architecture]
+                if cluster.is_writer:
+                    folder = prepare.prepare_run_folder(options["out"], options["resume"], spec)
+                    steps.draw_samples(batches, folder / SAMPLES_SHEET)
+                    watching = watch_training(folder, net, spec, fit_options, steps.figures(val, spec))
+                    callbacks = stack.enter_context(watching)
+                validation = steps.validation_batch(prepare.validation_subset(val, spec), spec)
+                training = rows, image_count, validation, recipe, folder, fit_options, low_res, target_fn
+                fit(net, architecture.loss, *training, architecture.loss_parts, callbacks)
         if cluster.is_writer:
             steps.finish(folder, val)

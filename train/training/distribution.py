@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -68,10 +70,24 @@ class Cluster:
 
         return multihost_utils.broadcast_one_to_all(tree)
 
+    @contextmanager
+    def shared_file(self, path: Path) -> Iterator[Path]:
+        """A file of process 0; in the others a copy for the time of the block. Only in all together Keras reads it."""
+        if self.processes == 1:
+            yield path
+            return
+        size = int(self.broadcast(np.array(path.stat().st_size if self.is_writer else 0)))
+        content = np.fromfile(path, np.uint8) if self.is_writer else np.zeros(size, np.uint8)
+        content = self.broadcast(content)
+        with TemporaryDirectory() as folder:
+            copy = Path(folder) / path.name
+            content.tofile(copy)
+            yield copy
+
 
 @contextmanager
 def not_distributed() -> Iterator[None]:
-    """Let Keras read or write a file of weights in one process alone; it would wait for the others."""
+    """Let Keras write a file of weights in one process alone; it would wait for the others."""
     distribution = keras.distribution.distribution()
     keras.distribution.set_distribution(None)
     try:
@@ -131,6 +147,7 @@ def _connect(address: str | None, count: int | None, rank: int | None) -> None:
     import jax
 
     log_message(f"waits up to {START_TIMEOUT_S} s for the other processes")
+    jax.config.update("jax_enable_preemption_service", False)  # or SIGTERM, as of scancel, would not end the process
     jax.distributed.initialize(
         address,
         count,
@@ -164,9 +181,10 @@ def _distribute(batch_size: int) -> Cluster:
         )
     if not cluster.is_writer:
         logger.setLevel(logging.WARNING)
+    processes = f"{cluster.processes} process{'es' * (cluster.processes > 1)}"
     log_message(
-        f"{cluster.devices} devices in {cluster.processes} processes: each takes {batch_size // cluster.devices} "
-        f"images of a batch of {batch_size}"
+        f"{cluster.devices} devices in {processes}: each takes {batch_size // cluster.devices} images of a batch of "
+        f"{batch_size}"
     )
     # The feed is split already: with `auto_shard_dataset` Keras refuses it.
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))

@@ -48,12 +48,12 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def __init__(self, folder: Path, patience: int, first_epoch: int, cluster: Cluster = ALONE) -> None:
         super().__init__()
+        self.cluster = cluster
         self.weights, self.state = folder / BEST_WEIGHTS_FILE, folder / BEST_STATE_FILE
-        self.patience, self.first_epoch, self.cluster = patience, first_epoch, cluster
+        self.patience, self.first_epoch = patience, first_epoch
         found = json.loads(self.state.read_text()) if cluster.is_writer and self.state.exists() else {}
-        own = np.array([found.get("epoch", -1), found.get("val_loss", math.inf)])
-        epoch, self.best_loss = cluster.broadcast(own).tolist()
-        self.best_epoch = int(epoch)
+        best = cluster.broadcast((np.array(found.get("epoch", -1)), np.array(found.get("val_loss", math.inf))))
+        self.best_epoch, self.best_loss = int(best[0]), float(best[1])
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch = epoch
@@ -79,10 +79,10 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def restore_best(self, net: keras.Model) -> bool:
         """Load the kept weights into the network, if there are any."""
-        if not self.patience or not self.cluster.is_writer or not self.weights.exists():
+        if not self.patience or self.best_epoch < 0:
             return False
-        with not_distributed():
-            net.load_weights(self.weights)
+        with self.cluster.shared_file(self.weights) as file:
+            net.load_weights(file)
         log_message(f"the weights of epoch {self.best_epoch + 1} are the best: validation {self.best_loss:.4f}")
         return True
 

@@ -21,6 +21,7 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image import Image, encode_jpeg
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import EVENTS_FOLDER, read_checkpoint_state
+from pocketsight.train.training.distribution import not_distributed
 from pocketsight.train.training.layer_graph import layer_graph
 from pocketsight.train.training.validation_figures import FiguresFn
 
@@ -107,12 +108,14 @@ class TensorBoard(keras.callbacks.Callback):
         self.log.add_scalars(TRAIN, self.first_step + batches, {"loss/total": mean})
 
     def on_test_end(self, logs: Any = None) -> None:
+        if self.figures is None:
+            return
         allowed = FIGURES_SHARE * (time.monotonic() - self.start)
         is_due = self.figures_seconds + self.next_seconds <= allowed
         if not self.figures or not is_due or not math.isfinite((logs or {})["loss"]):
             return
         begin = time.monotonic()
-        with suppress(DataError):  # no face counts
+        with suppress(DataError), not_distributed():  # no face counts; the images come one by one
             metrics, images = self.figures(self.model.net)
             step = self.first_step + self.epoch_steps
             self.log.add_scalars(VALIDATION, step, {f"metrics/{name}": value for name, value in metrics.items()})

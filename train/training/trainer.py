@@ -115,8 +115,8 @@ def fit(
     cluster = options.cluster
     shard = cluster.shard(validation, recipe.batch_size)
     stopping = EarlyStopping(folder, options.early_stopping, schedule.low_res_epochs, cluster)
-    writers = [Checkpoint(folder)] if cluster.is_writer else []
-    hooks = [StopAtNaN(folder), stopping, *writers, *callbacks, ValidateAverages()]
+    checkpoint = [Checkpoint(folder)] if cluster.is_writer else []
+    hooks = [StopAtNaN(folder), stopping, *checkpoint, *callbacks, ValidateAverages()]
     if low_res_batch_fn and recipe.batch_size > MAX_UNREHEARSED_BATCH and cluster.processes == 1 and list_gpus():
         rehearse_step(trainer, batch_fn(0), folder)
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
@@ -127,7 +127,7 @@ def fit(
             trainer.train_function = None
             loader = BatchLoader(source, options.workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
             with explain_memory_errors(trainer, batch_fn, folder) if cluster.processes == 1 else nullcontext():
-                _fit_epochs(trainer, loader, shard, folder, schedule, (done, end), hooks, cluster)
+                _fit_epochs(trainer, loader, shard, folder, schedule, (done, end), cluster, hooks)
             skipped |= loader.skipped
     if not stopping.restore_best(net):
         trainer.optimizer.finalize_variable_values(trainer.trainable_weights)
@@ -145,8 +145,8 @@ def _fit_epochs(
     folder: Path,
     schedule: Schedule,
     epochs: tuple[int, int],
-    callbacks: Sequence[keras.callbacks.Callback],
     cluster: Cluster,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Train from the first of `epochs` up to the second. Raises the loader's own error where Keras wraps it."""
     begin, end = epochs
@@ -213,20 +213,16 @@ def _adamw(recipe: Recipe, steps: int) -> Any:
 
 
 def _restore_checkpoint(trainer: keras.Model, folder: Path, cluster: Cluster) -> int:
-    """Load the checkpoint, if there is one, in process 0 and from there in all. Returns the number of its epochs."""
+    """Load the checkpoint of process 0 in all, if there is one. Returns the number of epochs that it has seen."""
     state = read_checkpoint_state(folder) if cluster.is_writer else {}
-    if state:
-        try:
-            with not_distributed(), warnings.catch_warnings():
-                # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
-                warnings.filterwarnings("error", "Skipping variable loading for optimizer")
-                trainer.load_weights(folder / CHECKPOINT_FILE)
-        except ValueError as error:
-            raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
     done = int(cluster.broadcast(np.array(state.get("epochs", 0))))
-    if done and cluster.devices > 1:
-        variables = trainer.variables + trainer.optimizer.variables
-        values = cluster.broadcast([np.asarray(variable.value) for variable in variables])
-        for variable, value in zip(variables, values, strict=True):
-            variable.assign(value)
+    if not done:
+        return 0
+    try:
+        with cluster.shared_file(folder / CHECKPOINT_FILE) as file, warnings.catch_warnings():
+            # float16 has the scale of the loss in its checkpoints; Keras would go on with a new optimizer.
+            warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+            trainer.load_weights(file)
+    except ValueError as error:
+        raise DataError(f"the checkpoint in {folder} does not fit; resume with the same --precision") from error
     return done

@@ -13,6 +13,7 @@ from pocketsight.train.datasets.loader import Batch, BatchFn
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
 from pocketsight.train.run_folder import WEIGHTS_FILE
+from pocketsight.train.training.distribution import Cluster
 from pocketsight.train.training.options import TrainingOptions
 from pocketsight.train.training.stopping import EarlyStopping, StopAtNaN
 from pocketsight.train.training.trainer import fit
@@ -60,11 +61,11 @@ def test_it_stops_when_the_validation_loss_rises_and_keeps_the_averages_of_the_b
 
 
 def test_epochs_on_small_images_do_not_count(tmp_path: Path) -> None:
-    stopping = EarlyStopping(tmp_path, patience=3, first_epoch=10)
+    stopping = EarlyStopping(tmp_path, patience=3, first_epoch=10, cluster=Cluster())
     assert next(epochs for epochs in range(20) if stopping.is_over(epochs)) == 14
     stopping.best_epoch = 12
     assert next(epochs for epochs in range(20) if stopping.is_over(epochs)) == 16
-    assert not EarlyStopping(tmp_path, patience=0, first_epoch=0).is_over(1000)
+    assert not EarlyStopping(tmp_path, patience=0, first_epoch=0, cluster=Cluster()).is_over(1000)
 
 
 def test_nan_stops_at_its_step_and_the_checkpoint_before_it_can_be_resumed(tmp_path: Path) -> None:
