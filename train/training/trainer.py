@@ -114,6 +114,7 @@ def fit(
     skipped = dict.fromkeys(validation.skipped)
     cluster = options.cluster
     shard = cluster.shard(validation, recipe.batch_size)
+    is_finished = bool(cluster.broadcast(np.array(int((folder / WEIGHTS_FILE).exists()))))
     stopping = EarlyStopping(folder, options.early_stopping, schedule.low_res_epochs, cluster)
     checkpoint = [Checkpoint(folder)] if cluster.is_writer else []
     hooks = [StopAtNaN(folder), stopping, *checkpoint, *callbacks, ValidateAverages()]
@@ -122,7 +123,10 @@ def fit(
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):
         # Keras' fit ends by averaging the weights. That is for the very end, so each part begins at the checkpoint.
         done = _restore_checkpoint(trainer, folder, cluster)
-        if source and done < end and not stopping.is_over(done):
+        is_over = done >= schedule.epochs or stopping.is_over(done)
+        if is_over and is_finished:
+            return
+        if source and done < end and not is_over:
             # Or Keras compiles it for images of any size, and TensorFlow has no upsampling for those.
             trainer.train_function = None
             loader = BatchLoader(source, options.workers, done * schedule.epoch_steps, end * schedule.epoch_steps)
