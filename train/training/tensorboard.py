@@ -112,7 +112,7 @@ class TensorBoard(keras.callbacks.Callback):
             return
         allowed = FIGURES_SHARE * (time.monotonic() - self.start)
         is_due = self.figures_seconds + self.next_seconds <= allowed
-        if not self.figures or not is_due or not math.isfinite((logs or {})["loss"]):
+        if not is_due or not math.isfinite((logs or {})["loss"]):
             return
         begin = time.monotonic()
         with suppress(DataError), not_distributed():  # no face counts; the images come one by one
