@@ -43,7 +43,7 @@ def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence
     CENTER_RADIUS. A box of at least the first stride and an aspect ratio of at most 5 gets a cell even in a crowd, as
     long as a cell is free or shared. A box without a cell is ignored like the regions in `ignore`.
     """
-    return encode_batch([boxes], [ignore], size, strides)[0]
+    return np.asarray(encode_batch([boxes], [ignore], size, strides)[0], np.float32)
 
 
 def encode_batch(
@@ -57,7 +57,7 @@ def encode_batch(
     image = np.repeat(np.arange(len(boxes)), [len(each) for each in boxes])
     owner = _nearest_owners(all_boxes, image, size, strides, len(targets))
     count = np.bincount(owner[owner >= 0], minlength=len(all_boxes))
-    for box in np.flatnonzero((count == 0) & _may_hold_cells(all_boxes, strides)):
+    for box in np.flatnonzero((count == 0) & _may_hold_cells(all_boxes, strides)).tolist():
         first = image[box] * cell_count
         _find_free_cell(box, all_boxes[box], owner[first : first + cell_count], count, (x, y, stride))
     ignored = np.concatenate([*ignore, all_boxes[count == 0]])

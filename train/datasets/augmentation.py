@@ -41,7 +41,7 @@ def random_window(
     if recipe.square_window:
         window_width = min(width, height) * recipe.square_window
     else:
-        window_width = full_width * math.exp(rng.uniform(*map(math.log, recipe.scale_range))) * input_scale
+        window_width = full_width * math.exp(rng.uniform(*np.log(recipe.scale_range))) * input_scale
     window_height = window_width * size[0] / size[1]
     margins = width - window_width, height - window_height
     left, top = (rng.uniform(min(0, margin), max(0, margin)) for margin in margins)
@@ -66,8 +66,8 @@ def rotate_window(
     left, top, right, bottom = window_box
     scale = min(size[0] / (bottom - top), size[1] / (right - left))
     middle = (left + right) / 2, (top + bottom) / 2
-    matrix = cv2.getRotationMatrix2D(middle, degrees, scale)
-    matrix[:, 2] += (right - left) / 2 * scale - middle[0], (bottom - top) / 2 * scale - middle[1]
+    matrix = np.asarray(cv2.getRotationMatrix2D(middle, degrees, scale), np.float64)
+    matrix[:, 2] += np.array([(right - left) / 2 * scale, (bottom - top) / 2 * scale]) - middle
     center = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     half = np.sqrt(np.square((boxes[:, 2:] - boxes[:, :2]) / 2) @ np.square(matrix[:, :2]).T)
     height, width = image.shape[:2]

@@ -214,7 +214,7 @@ class DetectionBatches:
         narrowest = max(size[1], size[0] * width / height) * self.recipe.scale_range[0]
         if self.recipe.square_window:
             narrowest = min(size) * self.recipe.square_window
-        return min(8, 2 ** math.floor(math.log2(max(1.0, narrowest / width))))
+        return min(8, 1 << int(math.log2(max(1.0, narrowest / width))))
 
     def read(self, sample: DetectionSample) -> Image:
         """The decoded image, reduced by `reduction` if its size is known. Raises DataError."""

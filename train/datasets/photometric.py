@@ -100,7 +100,7 @@ def distort_photo(recipe: Recipe, image: Image, rng: np.random.Generator, is_fac
 
 
 def _linear_table(table: Table, factor: float, offset: float) -> Table:
-    return np.clip(table * np.float32(factor) + np.float32(offset), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(table * np.float32(factor) + np.float32(offset), 0, 255), np.uint8)
 
 
 def _gamma_table(table: Table, gamma: float) -> Table:
@@ -113,7 +113,7 @@ def _apply_table(image: Image, table: Table) -> Image:
     if table.ndim == 2:
         return np.asarray(cv2.LUT(image, table[None]), np.uint8)
     image = image.copy()
-    stringzilla.translate(memoryview(image), memoryview(table), inplace=True)  # in a quarter of the time of cv2.LUT
+    stringzilla.translate(image.data, table.data, inplace=True)  # in a quarter of the time of cv2.LUT
     return image
 
 
@@ -155,7 +155,7 @@ def _draw_motion(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
     x, y = reach + math.cos(angle) * along + shift_x, reach + math.sin(angle) * along + shift_y
     kernel = np.zeros((size, size), np.float32)
     kernel[np.clip(np.rint(y), 0, size - 1).astype(int), np.clip(np.rint(x), 0, size - 1).astype(int)] = 1
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -16,5 +16,5 @@ class TrainingOptions:
     workers: int  # processes that prepare images
     xla: bool | None = None  # compile the step with XLA; None: as Keras chooses
     tensorboard: bool | None = None  # False: write no event files; True: show them while the training runs
-    early_stopping: int = 0  # stop when the validation loss has not improved for so many epochs; 0: never
+    early_stopping: int = 0  # stop when the validation loss has not improved for this number of epochs; 0: never
     cluster: Cluster = field(default_factory=Cluster)  # the processes that train together

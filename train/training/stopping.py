@@ -16,6 +16,8 @@ from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import BEST_STATE_FILE, BEST_WEIGHTS_FILE, WEIGHTS_ENDING
 from pocketsight.train.training.distribution import Cluster, not_distributed
 
+ALONE = Cluster()
+
 
 class ValidateAverages(keras.callbacks.Callback):
     """Validates the averaged weights, which are those that a training keeps. Must be the last callback.
@@ -28,8 +30,9 @@ class ValidateAverages(keras.callbacks.Callback):
         self.variables = self.model.trainable_variables if optimizer.use_ema else []
         self.values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.variables]
         optimizer.finalize_variable_values(self.variables)
-        for variable in self.variables:  # a copy: JAX frees the arrays of the weights that it tests
-            variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
+        if keras.backend.backend() == "jax":  # a copy: JAX frees the arrays of the weights that it tests
+            for variable in self.variables:
+                variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
 
     def on_test_end(self, logs: Any = None) -> None:
         for variable, value in zip(self.variables, self.values, strict=True):
@@ -40,10 +43,10 @@ class EarlyStopping(keras.callbacks.Callback):
     """Keeps the weights of the epoch with the lowest validation loss, and stops `patience` epochs after it.
 
     Epochs before `first_epoch` do not count: their images are smaller. Continues from the files in `folder`. Without
-    patience it does nothing.
+    patience it does nothing. Every process of a cluster has one, so that all stop; the first one writes.
     """
 
-    def __init__(self, folder: Path, patience: int, first_epoch: int, cluster: Cluster) -> None:
+    def __init__(self, folder: Path, patience: int, first_epoch: int, cluster: Cluster = ALONE) -> None:
         super().__init__()
         self.cluster = cluster
         self.weights, self.state = folder / BEST_WEIGHTS_FILE, folder / BEST_STATE_FILE

@@ -111,7 +111,8 @@ class TensorBoard(keras.callbacks.Callback):
         if self.figures is None:
             return
         allowed = FIGURES_SHARE * (time.monotonic() - self.start)
-        if self.figures_seconds + self.next_seconds > allowed or not math.isfinite((logs or {})["loss"]):
+        is_due = self.figures_seconds + self.next_seconds <= allowed
+        if not is_due or not math.isfinite((logs or {})["loss"]):
             return
         begin = time.monotonic()
         with suppress(DataError), not_distributed():  # no face counts; the images come one by one

@@ -17,9 +17,8 @@ from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation import classifier, detector, plots
 from pocketsight.train.evaluation.classifier import Prediction
-from pocketsight.train.evaluation.matching import ImageResult
-from pocketsight.train.evaluation.metrics import precision_recall_at
-from pocketsight.train.evaluation.threshold_choice import best_f1_threshold
+from pocketsight.train.evaluation.matching import FALSE_POSITIVE, ImageResult, match_detections
+from pocketsight.train.evaluation.metrics import FloatArray, average_precision, precision_recall_at
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import as_model
 
@@ -36,7 +35,7 @@ class FrameSample(DetectionSample):
 
     frame: Image
 
-    def read(self) -> Image:
+    def read(self, jpeg_reduction: int = 1) -> Image:
         return self.frame
 
 
@@ -58,16 +57,38 @@ def detector_figures(val: Sequence[DetectionSample], spec: ModelSpec) -> Figures
     frames = cache(lambda: _read_frames(plots.spread(val, MAX_FRAMES)))
 
     def figures(net: keras.Model) -> tuple[Mapping[str, float], Mapping[str, Image]]:
-        results = detector.run_detector(as_model(net, spec), frames())
-        metrics = detector.compute_detector_metrics(results, spec.score_threshold)
-        found, wrong = detector.match_scores(results.faces), detector.match_scores(results.false_positives)
-        threshold = best_f1_threshold(found, wrong)
-        precision, recall, _ = precision_recall_at(found, wrong, np.array([threshold]))
-        pixels = {sample.path: sample.read() for sample in frames()}
-        values = {"ap50": metrics["ap50"], "precision": float(precision[0]), "recall": float(recall[0])}
-        return values, detection_images(results.images, threshold, pixels)
+        size, min_face_size = detector.DETECTOR_FRAME_SIZE, detector.MIN_FACE_SIZE
+        seen = list(detector.iter_results(as_model(net, spec), frames(), size, min_face_size, []))
+        results = [result for result, _ in seen]
+        found, wrong = _match_scores(results)
+        precision, recall, _ = precision_recall_at(found, wrong, detector.REPORTED_THRESHOLDS)
+        best = int(np.argmax(precision * recall / np.maximum(precision + recall, 1e-9)))
+        ap50 = average_precision(found, wrong)
+        values = {"ap50": ap50, "precision": float(precision[best]), "recall": float(recall[best])}
+        pixels = {result.path: frame for result, frame in seen}
+        return values, detection_images(results, float(detector.REPORTED_THRESHOLDS[best]), pixels)
 
     return figures
+
+
+def _match_scores(results: Sequence[ImageResult]) -> tuple[FloatArray, FloatArray]:
+    """The score of each face, 0 for a missed one, and those of the false positives. Raises DataError without a face.
+
+    Not `run_detector`: it measures each match, of which a new network has thousands.
+    """
+    found: list[float] = []
+    wrong: list[float] = []
+    for result in results:
+        faces = dict.fromkeys(range(len(result.truth_boxes)), 0.0)
+        for (n, _), face in zip(match_detections(result), result.detections, strict=True):
+            if n >= 0:
+                faces[n] = face.score
+            elif n == FALSE_POSITIVE:
+                wrong.append(face.score)
+        found += faces.values()
+    if not found:
+        raise DataError("no face counts")
+    return np.array(found), np.array(wrong)
 
 
 def detection_images(

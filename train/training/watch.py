@@ -51,8 +51,8 @@ def watch_training(
             log.add_images(TRAIN, {"sheets/samples": read_image(folder / SAMPLES_SHEET)})
         if options.tensorboard:
             stack.enter_context(show_tensorboard(folder / EVENTS_FOLDER))
-        # The network of several processes computes only in all of them together.
-        yield [TensorBoard(log, figures if options.cluster.processes == 1 else None)]
+        # They run the network on one image, which does not divide among devices.
+        yield [TensorBoard(log, figures if options.cluster.devices == 1 else None)]
         paths = [path for path in sorted(folder.glob("*.png")) if path.stem in (*SHEETS, *PLOTS)]
         groups = {path: "sheets" if path.stem in SHEETS else "plots" for path in paths}
         log.add_images(VALIDATION, {f"{groups[path]}/{path.stem}": read_image(path) for path in paths})

@@ -127,6 +127,7 @@ def test_no_event_files_on_request(tmp_path: Path) -> None:
 
 
 def test_the_graph_connects_all_layers_of_a_detector() -> None:
+    keras.utils.clear_session()  # the numbers in the names of layers
     nodes = {node.name: node for node in layer_graph(grid_detector((64, 64))).node}
     assert len(nodes["add"].input) == 2 and nodes["score-8"].attr["_output_shapes"].list.shape[0].dim[1].size == 8
     used = {name for node in nodes.values() for name in node.input}
