@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
@@ -57,7 +58,8 @@ def _tracker_pipeline() -> Any:
 
 
 def _apply_tracker_pipeline(pipeline: Any, image: Image, rng: np.random.Generator) -> Image:
-    pipeline.set_random_seed(int(rng.integers(2**31)))
+    # Not its own seed: that gives every transform the same numbers, so that all change an image or none.
+    pipeline.set_random_state(rng, random.Random(int(rng.integers(2**63))))
     return np.asarray(pipeline(image=image)["image"], np.uint8)
 
 

@@ -52,9 +52,9 @@ def test_it_stops_when_the_validation_loss_rises_and_keeps_the_averages_of_the_b
     best = json.loads((tmp_path / "checkpoint.best.json").read_text())
     loss = np.square(TARGETS + net.predict_on_batch(IMAGES.astype(np.float32))).mean()
     assert best == {"epoch": 0, "val_loss": pytest.approx(loss, rel=1e-4)}
-    again = train(tmp_path, patience=2)  # as with --resume: nothing is left to do
-    assert epochs_of(tmp_path) == [0, 1, 2]
-    assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), net.get_weights(), strict=True))
+    written = (tmp_path / WEIGHTS_FILE).read_bytes()
+    train(tmp_path, patience=2)  # as with --resume: nothing is left to do
+    assert epochs_of(tmp_path) == [0, 1, 2] and (tmp_path / WEIGHTS_FILE).read_bytes() == written
     last = train(tmp_path)
     assert epochs_of(tmp_path) == [0, 1, 2, 3, 4]
     assert not np.allclose(last.get_weights()[0], net.get_weights()[0], atol=0.01)
