@@ -13,4 +13,4 @@ fi
 ruff check .
 ruff format --check .
 mypy
-python -m pytest -n auto --dist loadfile "$@"  # a process for each core; a file's tests stay together
+python -m pytest "$@"
