@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.device.vision.image_kinds import (
-    PILLOW_SUFFIXES,
-    UNREAD_SUFFIXES,
+    NOT_OPENCV_SUFFIXES,
     decode_with_pillow,
     list_by_suffix,
     readable_suffixes,
@@ -24,7 +23,6 @@ from pocketsight.device.vision.image_kinds import (
 
 Image = NDArray[np.uint8]
 """(height, width, 3), RGB, 0..255."""
-
 
 REDUCED_JPEG = {
     1: cv2.IMREAD_COLOR,
@@ -44,7 +42,7 @@ def read_image(path: Path, jpeg_reduction: int = 1) -> Image:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if path.suffix.lower() in PILLOW_SUFFIXES | UNREAD_SUFFIXES or data[4:8] == b"ftyp":  # HEIC, AVIF
+    if path.suffix.lower() in NOT_OPENCV_SUFFIXES or data[4:8] == b"ftyp":  # HEIC, AVIF
         return decode_with_pillow(data, path)
     is_jpeg = data[:2] == b"\xff\xd8"
     if is_jpeg and b"\xff\xd9" not in data:  # OpenCV would fill the rest with gray

@@ -24,7 +24,8 @@ PILLOW_SUFFIXES = HEIC_SUFFIXES | {".avif", ".gif"}
 UNREAD_SUFFIXES = frozenset(
     ".arw .cr2 .cr3 .dng .exr .ico .j2k .jp2 .jxl .nef .orf .pcx .psd .raf .raw .rw2 .svg .tga .xcf".split()
 )
-KNOWN_IMAGE_SUFFIXES = IMAGE_SUFFIXES | PILLOW_SUFFIXES | UNREAD_SUFFIXES
+NOT_OPENCV_SUFFIXES = PILLOW_SUFFIXES | UNREAD_SUFFIXES
+KNOWN_IMAGE_SUFFIXES = IMAGE_SUFFIXES | NOT_OPENCV_SUFFIXES
 FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})  # what the zips of a Mac and the disks of Synology leave
 MAX_NAMED = 3
 
@@ -81,6 +82,7 @@ def conversion_hint(suffixes: Iterable[str]) -> str:
     return "convert them to JPEG or PNG"
 
 
+@cache
 def register_heif() -> None:
     """Let Pillow read HEIC, where pillow-heif is installed."""
     if find_spec("pillow_heif"):
@@ -92,7 +94,7 @@ def register_heif() -> None:
 def decode_with_pillow(data: bytes, path: Path) -> NDArray[np.uint8]:
     """The upright RGB image (H, W, 3) of a file that OpenCV may not read. Raises DataError."""
     suffix = path.suffix.lower()
-    if suffix not in readable_suffixes():
+    if suffix not in readable_suffixes() or not find_spec("PIL"):  # a HEIC may be called .jpg
         raise DataError(f"{path} is of a kind that is not read: {suffix}; {conversion_hint([suffix])}")
     from PIL import Image, ImageOps
 
