@@ -94,8 +94,10 @@ def register_heif() -> None:
 def decode_with_pillow(data: bytes, path: Path) -> NDArray[np.uint8]:
     """The upright RGB image (H, W, 3) of a file that OpenCV may not read. Raises DataError."""
     suffix = path.suffix.lower()
-    if suffix not in readable_suffixes() or not find_spec("PIL"):  # a HEIC may be called .jpg
+    if suffix not in readable_suffixes():
         raise DataError(f"{path} is of a kind that is not read: {suffix}; {conversion_hint([suffix])}")
+    if not find_spec("PIL"):
+        raise DataError(f"{path} is HEIC or AVIF whatever its name says; {conversion_hint(HEIC_SUFFIXES)}")
     from PIL import Image, ImageOps
 
     register_heif()
