@@ -13,8 +13,8 @@ import click
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.cli.options import PATH, parse_comma_list
 from pocketsight.train.cli.recipe_option import parse_settings
+from pocketsight.train.cli.training_options import training_options
 from pocketsight.train.recipe import RECIPES, Recipe
-from pocketsight.train.training.options import PRECISIONS
 
 FACE_DETECTOR_HELP = "Detector that finds the face in each image, so that it is cropped as on the board."
 ALIASES = {"sentiment": "classifier"}  # hidden: the word of the two tutorials
@@ -32,98 +32,9 @@ def train() -> None:
     """Train a model on a workstation."""
 
 
-def _require_tensorboard(context: click.Context, parameter: click.Parameter, show: bool | None) -> bool | None:
-    """Raises DataError when the page is wanted and cannot be shown: before the data is read."""
-    if show:
-        from pocketsight.train.training.tensorboard_viewer import require_tensorboard
-
-        require_tensorboard()
-    return show
-
-
-def _training_options(task: str) -> Callable[[Any], Any]:
-    """The options that both commands share. Defaults come from the recipe of the architecture."""
-    architectures = list(RECIPES[task])
-    out = f"Run folder.  [default: runs/{task}, runs/{task}-2, ...]"
-    weights = "Initial weights: `shipped`, a run folder or a file.  [default: random]"
-    if "vgg16" in RECIPES[task]:
-        weights = (
-            "Initial weights: `shipped`, a run folder or a file; for vgg16 a file with those of VGG16.  "
-            "[default: random; for vgg16 Keras' download]"
-        )
-
-    def add(command: Any) -> Any:
-        for option in (
-            click.option(
-                "--workers",
-                type=click.IntRange(1),
-                help="Processes that prepare images.  [default: cores - 1, at most 16]",
-            ),
-            click.option(
-                "--precision",
-                type=click.Choice(PRECISIONS),
-                default="auto",
-                show_default=True,
-                help="Type of the computation; auto: float32 on a CPU, a short type on an NVIDIA GPU that has it.",
-            ),
-            click.option(
-                "--xla/--no-xla",
-                default=None,
-                help="Compile the step with XLA.  [default: on a GPU with TensorFlow, and always with JAX]",
-            ),
-            click.option(
-                "--gpu-memory-limit",
-                type=click.IntRange(256),
-                metavar="MB",
-                help="Largest memory to take on each GPU.  [default: as needed]",
-            ),
-            click.option("--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: 0]"),
-            click.option("--batch-size", type=click.IntRange(2), help="Images per step.  [default: by --arch]"),
-            click.option("--epochs", type=click.IntRange(1), help="Passes over the images, instead of --samples."),
-            click.option(
-                "--samples",
-                type=click.IntRange(1),
-                help="Length of the training in images, repeats included.  [default: by --arch]",
-            ),
-            click.option(
-                "--early-stopping",
-                type=click.IntRange(1),
-                metavar="N",
-                help="Stop when the validation loss has not improved for N epochs, and keep the best epoch.",
-            ),
-            click.option(
-                "--tensorboard/--no-tensorboard",
-                default=None,
-                callback=_require_tensorboard,
-                help="Show the training in TensorBoard while it runs; or write no event files.  [default: write them]",
-            ),
-            click.option(
-                "--set",
-                "settings",
-                multiple=True,
-                metavar="NAME=VALUE",
-                help="Another value of a hyperparameter of the recipe. May be repeated.",
-            ),
-            click.option("--resume", is_flag=True, help="Continue the training in --out."),
-            click.option("--out", type=PATH, help=out),
-            click.option("--weights", help=weights),
-            click.option(
-                "--arch",
-                type=click.Choice(architectures),
-                default=architectures[0],
-                show_default=True,
-                help="Architecture; its recipe also sets the defaults of other options.",
-            ),
-        ):
-            command = option(command)
-        return command
-
-    return add
-
-
 @train.command("detector")
-@click.option("--data", type=PATH, required=True, help="COCO .json, or {train,val,test}/{images,labels} of labelme.")
-@_training_options("detector")
+@click.option("--data", type=PATH, required=True, help="COCO .json, folders of labelme, or shards.")
+@training_options("detector")
 def train_detector(data: Path, **options: Any) -> None:
     """Train a detector for one kind of object (vgg16: at most one object per image)."""
     from pocketsight.train.datasets import detection
@@ -174,7 +85,7 @@ def train_detector(data: Path, **options: Any) -> None:
     type=PATH,
     required=True,
     multiple=True,
-    help="Folder with one folder per class, directly or in train/, val/ and test/. May be repeated.",
+    help="Folder with one folder per class, directly or in train/, val/ and test/; or shards. May be repeated.",
 )
 @click.option(
     "--soft-labels",
@@ -190,7 +101,7 @@ def train_detector(data: Path, **options: Any) -> None:
 @click.option("--detector", type=PATH, help=f"{FACE_DETECTOR_HELP}  [default: the shipped one]")
 @click.option("--teacher", type=PATH, help="Run folder of a larger network of the same classes, for distillation.")
 @click.option("--unlabeled", type=PATH, multiple=True, help="With --teacher: folders of faces that the teacher labels.")
-@_training_options("classifier")
+@training_options("classifier")
 def train_classifier(
     data: tuple[Path, ...],
     soft_labels: tuple[Path, ...],

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from pocketsight.train.training.distribution import Cluster
 
-PRECISIONS = "auto", "float32", "bfloat16", "float16"
-
 
 @dataclass(frozen=True)
 class TrainingOptions:

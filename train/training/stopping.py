@@ -16,8 +16,6 @@ from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import BEST_STATE_FILE, BEST_WEIGHTS_FILE, WEIGHTS_ENDING
 from pocketsight.train.training.distribution import Cluster, not_distributed
 
-ALONE = Cluster()
-
 
 class ValidateAverages(keras.callbacks.Callback):
     """Validates the averaged weights, which are those that a training keeps. Must be the last callback.
@@ -46,7 +44,7 @@ class EarlyStopping(keras.callbacks.Callback):
     patience it does nothing. Every process of a cluster has one, so that all stop; the first one writes.
     """
 
-    def __init__(self, folder: Path, patience: int, first_epoch: int, cluster: Cluster = ALONE) -> None:
+    def __init__(self, folder: Path, patience: int, first_epoch: int, cluster: Cluster) -> None:
         super().__init__()
         self.cluster = cluster
         self.weights, self.state = folder / BEST_WEIGHTS_FILE, folder / BEST_STATE_FILE
