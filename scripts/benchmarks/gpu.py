@@ -165,7 +165,7 @@ def time_steps(task: str, data: Path, size: int, steps: int) -> tuple[float, lis
     net = build_network(spec, any_size=True)
     if task == "detector":
         net.load_weights(MODELS_DIR / f"{NETWORKS[task][name].shipped_model}.weights.h5")
-    trainer = Trainer(net, NETWORKS[task][name].loss, recipe)
+    trainer = Trainer(net, NETWORKS[task][name].loss, recipe, None, NETWORKS[task][name].loss_parts)
     compile_trainer(trainer, net, recipe, 1000, 100)
     recorder = _recorder(keras)
     trainer.fit(
