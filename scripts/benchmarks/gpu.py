@@ -1,7 +1,7 @@
 """Training on a GPU, for each backend of Keras that is installed. Prints a table, or JSON with --json; see gpu.sh.
 
-Each measurement is a child process, since a process has one backend. All of them start from the shipped weights and
-take the same batches of drawn faces.
+Each measurement is a child process, since a process has one backend. All of them take the same batches of drawn
+faces. Detectors start from the shipped weights, classifiers from random ones of the same seed.
 """
 
 from __future__ import annotations
