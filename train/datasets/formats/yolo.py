@@ -62,9 +62,7 @@ def find_class_names(source: Path) -> tuple[dict[str, Any], dict[int, str]]:
     """
     folders = [source, source / "labels", *list(source.parents)[:LEVELS_UP]]
     for folder in folders:
-        files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")], key=lambda path: path.stem not in YAML_STEMS)
-        for file in files:
-            document = _read_yaml(file)
+        for file, document in iter_yaml_documents(folder):
             if "names" in document:
                 return document, _number_names(document["names"], file)
             if file.name == "data.yaml":
@@ -83,6 +81,15 @@ YAML_STEMS = "data", "dataset"
 NAME_FILES = "classes.txt", "_darknet.labels"
 
 
+def iter_yaml_documents(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The .yaml files of a folder with their content, data.yaml first; those that hold no mapping have {}.
+
+    Raises DataError when data.yaml or dataset.yaml cannot be read.
+    """
+    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")], key=lambda path: path.stem not in YAML_STEMS)
+    yield from ((file, _read_yaml(file)) for file in files)
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(read_text(file))
@@ -98,7 +105,11 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _number_names(entries: Any, file: Path) -> dict[int, str]:
+    if isinstance(entries, str) and (named := file.parent / entries).is_file():
+        entries = read_text(named).splitlines()
     try:
+        if isinstance(entries, str):
+            raise TypeError("one text")
         rows = entries.items() if isinstance(entries, dict) else enumerate(entries)
         return {int(number): str(name).strip() for number, name in rows if str(name).strip()}
     except (TypeError, ValueError) as error:
