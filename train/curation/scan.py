@@ -13,7 +13,7 @@ from pocketsight.device.vision.image import list_images
 from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images
 from pocketsight.train.datasets.formats.base import FIRST_TRANSPOSED, AnnotatedImage, read_orientation
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
-from pocketsight.train.datasets.formats.detect import import_hint
+from pocketsight.train.datasets.formats.detect import has_label_files, import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.splits import list_class_folders, list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import DETECTOR_RECIPE
@@ -80,7 +80,8 @@ def scan_dataset(data: Path) -> DatasetScan:
     if not scan.images:
         scan = DatasetScan(data, "images", [ScannedImage(path) for path in list_images(data)])
     scan.unread_images.extend(list_unread_images(data))
-    hint = import_hint(data) if len({image.class_name for image in scan.images}) < 2 else ""
+    is_classes = len({image.class_name for image in scan.images}) > 1 and not has_label_files(data)
+    hint = "" if is_classes else import_hint(data)
     if hint:
         raise DataError(f"{data} is neither images/ and labels/ of labelme nor class folders{hint}")
     if not scan.images:

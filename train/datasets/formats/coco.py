@@ -16,6 +16,7 @@ from pocketsight.train.datasets.formats.base import (
     parse_finite_numbers,
     require_positive_size,
 )
+from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.image_finder import ImageFinder, finder_near
 from pocketsight.train.datasets.formats.layout import read_json
 from pocketsight.train.datasets.formats.shapes import Bounds, is_ignored, mask_bounds, points_bounds, rotated_bounds
@@ -43,7 +44,8 @@ def _read_entries(source: Path, finder: ImageFinder) -> list[AnnotatedImage]:
     data = read_json(source)
     if not isinstance(data, dict) or not all(isinstance(data.get(part), list) for part in PARTS):
         missing = [part for part in PARTS if not isinstance(data, dict) or not isinstance(data.get(part), list)]
-        raise DataError(f"{source} is not a COCO file: it has no list {missing[0]!r}; it needs {', '.join(PARTS)}")
+        what = f"it has no list {missing[0]!r}; it needs {', '.join(PARTS)}"
+        raise DataError(f"{source} is not a COCO file: {import_hint(source).removeprefix('; ') or what}")
     try:
         rows = _by_id(data["images"], "file_name", f"{source}: images")
         names = {

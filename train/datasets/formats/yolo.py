@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, 
 from pocketsight.train.datasets.formats.layout import pair_images_with_labels, read_text
 from pocketsight.train.datasets.formats.yolo_rows import Row, RowReader
 
+WHOLE_NUMBER = re.compile(r"[0-9]+(\.0*)?")  # a program may write 0 as 0.000000
 LEVELS_UP = 2  # folders above the labels in which the names of classes may be
 
 
@@ -28,7 +30,10 @@ def read_yolo(source: Path, images: Path | None) -> list[AnnotatedImage]:
     document, names = find_class_names(source)
     pairs = pair_images_with_labels(source, images, ".txt")
     rows = {file: list(_parse_rows(file, names)) for path, file in progress_bar(pairs) if file and path.is_file()}
-    reader = RowReader(document, [row for file_rows in rows.values() for row in file_rows])
+    try:
+        reader = RowReader(document, [row for file_rows in rows.values() for row in file_rows])
+    except DataError as error:
+        raise DataError(f"the .yaml file of {source}: {error}") from error
     return [_read_yolo_image(path, rows.get(file, []) if file else [], reader, names) for path, file in pairs]
 
 
@@ -49,10 +54,11 @@ def _parse_rows(file: Path, names: dict[int, str]) -> Iterator[Row]:
         location, words = f"{file} line {number}", line.split()
         if not words:
             continue
-        if not (words[0].isascii() and words[0].isdecimal()) or (names and int(words[0]) not in names):
-            hint = f"there are {len(names)} classes" if names else "a class is a whole number"
+        class_number = int(float(words[0])) if WHOLE_NUMBER.fullmatch(words[0]) else -1
+        if class_number < 0 or (names and class_number not in names):
+            hint = f"there are {len(names)} classes" if names and class_number >= 0 else "a class is a whole number"
             raise DataError(f"{location}: unknown class {words[0]!r}; {hint}")
-        yield Row(int(words[0]), parse_finite_numbers(words[1:], location), location, line.strip())
+        yield Row(class_number, parse_finite_numbers(words[1:], location), location, line.strip())
 
 
 def find_class_names(source: Path) -> tuple[dict[str, Any], dict[int, str]]:
