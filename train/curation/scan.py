@@ -127,15 +127,13 @@ def _scan_labelme(data: Path, split_folders: list[tuple[str, Path]]) -> DatasetS
 
 
 def _scan_coco(data: Path) -> DatasetScan:
-    scan = DatasetScan(data, "coco", [])
+    scan, split = DatasetScan(data, "coco", []), coco_split(data)
     for image in read_own_coco(data):
         if not image.path.is_file():
             scan.missing_images.append(image.path)
             continue
         path = Path(os.path.normpath(image.path))  # one name for one file, in all COCO files
-        scan.images.append(
-            ScannedImage(path, image.annotations, image.size, image.group, split=coco_split(data), label_file=data)
-        )
+        scan.images.append(ScannedImage(path, image.annotations, image.size, image.group, split=split, label_file=data))
     if not scan.images:
         raise DataError(f"{data} lists no image that exists{import_images_hint(data)}")
     return scan

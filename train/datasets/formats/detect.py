@@ -99,8 +99,9 @@ def import_hint(data: Path) -> str:
         return f"; {path} is {UNREAD_FORMATS[name][0]}: {UNREAD_FORMATS[name][1]}"
     if name == "coco":
         return f"; {path} is a COCO file: give that file, or convert it: pocketsight data import {path} -o NEW.json"
-    what = "it has the labels of" if data.is_dir() else "it is of"
-    source = data if data.is_dir() or name in SINGLE_FILE_FORMATS else data.parent
+    is_whole = name in SINGLE_FILE_FORMATS
+    what = "it has the labels of" if data.is_dir() else "it is" if is_whole else "it is of"
+    source = data if data.is_dir() or is_whole else data.parent
     out = f"{data.resolve().stem}{'' if data.is_dir() else '-coco'}.json"
     return f"; {what} {FORMAT_NAMES[name]}: pocketsight data import {source} -o {out}"
 

@@ -88,9 +88,10 @@ def _find_parts(source: Path) -> dict[str, SplitPart]:
     for top in TOP_FOLDERS:
         for split, path in list_split_folders(source / top):
             found[split] = SplitPart(split, path)
-    for split, path in _yaml_parts(source):
-        if path not in [part.path for part in found.values()]:
-            found.setdefault(split, SplitPart(split, path))
+    named = {path: split for split, path in reversed(list(_yaml_parts(source)))}  # one folder may be train and val
+    if len(named) > 1:
+        others = {path: split for path, split in named.items() if path not in [part.path for part in found.values()]}
+        found = {split: SplitPart(split, path) for path, split in others.items()} | found
     return {split: found[split] for split in SPLITS if split in found}
 
 
@@ -141,7 +142,9 @@ def keep_split(images: list[AnnotatedImage], source: Path, split: str | None) ->
         return [image for image in images if image.split == split]
     names = [name for name in SPLITS if name in splits]
     if split and source.is_file() and (names or parse_split_of_file(source) != split):
-        raise DataError(f"{source} has no {split} split; it has: {', '.join(names) or parse_split_of_file(source) or 'none'}")
+        raise DataError(
+            f"{source} has no {split} split; it has: {', '.join(names) or parse_split_of_file(source) or 'none'}"
+        )
     if len(names) > 1:
         raise DataError(f"{source} has the splits {', '.join(names)}; import one at a time, with --split {names[0]}")
     return images
