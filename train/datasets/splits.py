@@ -16,10 +16,9 @@ SPLIT_NAMES = {
     "test": ("test", "testing", "privatetest"),
 }
 SPLIT_BY_NAME = {name: split for split, names in SPLIT_NAMES.items() for name in names}
-# Around a name: darknet's obj_Train_data, Ultralytics' autosplit_train, COCO's train2017, and train_images and the like.
-FOLDER_PATTERN = re.compile(
-    rf"(?:(?:obj|autosplit)[_-])?({'|'.join(sorted(SPLIT_BY_NAME, key=len, reverse=True))})(?:\d{{4}})?(?:[_ -]?(?:data|images|set))?"
-)
+# Around a name: darknet's obj_Train_data, Ultralytics' autosplit_train, COCO's train2017, train_images and the like.
+LONGEST_FIRST = "|".join(sorted(SPLIT_BY_NAME, key=len, reverse=True))
+FOLDER_PATTERN = re.compile(rf"(?:(?:obj|autosplit)[_-])?({LONGEST_FIRST})(?:\d{{4}})?(?:[_ -]?(?:data|images|set))?")
 
 
 def parse_split_name(name: str) -> str:
@@ -104,7 +103,7 @@ def list_class_folders(folder: Path) -> list[tuple[str, Path]]:
             continue
         if splits and len(names := [inner.name for inner in _subfolders(path, classes)]) > 1:
             raise DataError(
-                f"{path} is no class: it has the classes {', '.join(names)}; name it train, val or test, or move it away"
+                f"{path} is no class: it has the classes {', '.join(names)}; name it train, val or test, or move it"
             )
         found.append(("", path))
     for _, path in found:

@@ -13,7 +13,7 @@ from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.datasets.formats.detect import sniff_format
 from pocketsight.train.datasets.formats.image_finder import clean_name, finder_near
 from tests.support.images import coco, labelme, picture
-from tests.support.sources import NOTE, OBJECT, fails, imported, voc, yolo
+from tests.support.sources import NOTE, fails, imported, voc, yolo
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,7 @@ def test_a_yaml_file_may_name_the_file_of_the_names(tmp_path: Path) -> None:
         ("a.csv", "image_name;x1;y1;x2;y2;class\n", "table"),
         ("a.csv", "image_id,width,height,bbox,source\n", "table"),
         ("a.csv", "filename,emotion\na.jpg,happy\n", None),
+        ("label.txt", "# 0--Parade/a.jpg\n40 30 40 60 1 2 0.0 3 4 0.0 5 6 0.0 7 8 0.0 9 9 0.0 0.9\n", "retinaface"),
         ("a.json", {"categories": {"label": {}}, "items": [{"annotations": [{"label_id": 0}]}]}, "datumaro"),
         ("a.json", {"size": {}, "objects": [{"classTitle": "face"}]}, "supervisely"),
         ("a.json", [{"DataRow ID": "y", "Labeled Data": "a.jpg"}], "labelbox"),

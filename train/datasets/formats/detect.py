@@ -38,6 +38,7 @@ UNREAD_FORMATS = {
     "labelbox": ("Labelbox's JSON", "export it as COCO"),
     "labelme-xml": ("the XML of LabelMe, the web tool", "export it as COCO or CVAT for images 1.1"),
     "openimages": ("an OpenImages table", "convert it to COCO, such as with FiftyOne or datumaro"),
+    "retinaface": ("RetinaFace's label.txt", "give wider_face_train_bbx_gt.txt of WIDER FACE"),
     "supervisely": ("Supervisely's JSON", "export it as COCO"),
     "table": ("a table of boxes", "convert it to COCO"),
     "via-3": ("VIA 3's JSON", "export it as COCO, or label with VIA 2"),
@@ -219,7 +220,7 @@ def _sniff_json(text: str) -> str | None:
 
 
 # Keys by which the JSON of tools that are not read is recognized.
-JSON_KEYS = {
+JSON_KEYS: dict[str, list[tuple[str, ...]]] = {
     "bdd100k": [("labels", "box2d")],
     "labelbox": [("Labeled Data",), ("data_row", "projects"), ("DataRow ID",)],
     "supervisely": [("classTitle",)],
@@ -232,6 +233,8 @@ def _sniff_txt(lines: list[str]) -> str | None:
     if len(lines) > 1 and is_image_name(lines[0]) and lines[1].isdecimal():
         return "wider"
     words = lines[0].split()
+    if words[0] == "#" and is_image_name(lines[0]):
+        return "retinaface"
     if _is_yolo(words):
         return "yolo"
     row = next((line.split() for line in lines if ":" not in line), [])

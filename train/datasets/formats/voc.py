@@ -29,8 +29,8 @@ def read_voc(source: Path, images: Path | None, first_pixel: int | None = None) 
     """The images of an .xml file or a folder of them. `images` is their folder; None: searched near the files.
 
     An image without a file has no object. `difficult` objects are boxes to ignore. `first_pixel` is the number of the
-    first pixel, 0 or 1, and None: by who wrote each file. Counted from 1, the last pixel is included, as in the VOC development
-    kit. Raises DataError, naming the object.
+    first pixel, 0 or 1, and None: by who wrote each file. Counted from 1, the last pixel is included, as in the VOC
+    development kit. Raises DataError, naming the object.
     """
     files = list_files(source, ".xml")
     places = {file.parent: (_label_root(file, source), _split_of(file)) for file in files}
