@@ -16,7 +16,7 @@ from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.curation.check import ISSUE_TYPES, MOVE, RENAME, CheckReport, Issue
 from pocketsight.train.curation.image_hash import EXTENSIONS
 from pocketsight.train.curation.scan import DatasetScan
-from pocketsight.train.datasets.formats.coco import read_own_coco
+from pocketsight.train.datasets.formats.coco import find_own_images
 from pocketsight.train.datasets.formats.writers import next_free_path
 
 MOVED_TABLE = "moved.csv"  # columns: old path, new path, issue type, detail
@@ -123,11 +123,11 @@ def _rewrite_coco_files(scan: DatasetScan, removals: set[Path], renamed: dict[Pa
     for file in {image.label_file for image in scan.images if image.label_file} | {scan.root}:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
         removed_ids = set()
-        for row, image in zip(content["images"], read_own_coco(file), strict=True):
-            path = Path(os.path.normpath(image.path))
+        for row, named in zip(content["images"], find_own_images(content, file), strict=True):
+            path = Path(os.path.normpath(named))
             if new := renamed.get(path):
                 row["file_name"] = os.path.relpath(new, file.parent)
-            elif path in removals or image.path in removals:
+            elif path in removals or named in removals:
                 removed_ids.add(row["id"])
         if removed_ids:
             quarantine.mkdir(parents=True, exist_ok=True)

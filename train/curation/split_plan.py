@@ -12,7 +12,7 @@ from typing import Any
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.train.curation.scan import DatasetScan
-from pocketsight.train.datasets.formats.coco import read_own_coco
+from pocketsight.train.datasets.formats.coco import find_own_images
 from pocketsight.train.datasets.splits import SPLITS
 
 PLAN_FILE = "split.json"  # of a COCO file NAME.json: NAME_split.json
@@ -63,7 +63,7 @@ def write_coco_splits(scan: DatasetScan, splits: Sequence[str], root: Path, is_f
     """
     content = json.loads(scan.root.read_text(encoding="utf-8-sig"))
     split_of = {image.path: name for image, name in zip(scan.images, splits, strict=True)}
-    paths = [Path(os.path.normpath(image.path)) for image in read_own_coco(scan.root)]
+    paths = [Path(os.path.normpath(path)) for path in find_own_images(content, scan.root)]
     changed: dict[Path, str | None] = {}
     for name in SPLITS:
         rows = [

@@ -86,7 +86,7 @@ def convert_dataset(
     annotated, label = filter_label(annotated, label, source)
     if source_format != "yolo":  # it has shares of the image, not px
         annotated, summary.sizes = settle_sizes(annotated)
-    annotated, summary.dropped = clip_boxes(annotated)
+    annotated, summary.dropped, summary.cut = clip_boxes(annotated)
     annotated, summary.removed = _filter_images(annotated, max_boxes, target_format)
     if not annotated:
         raise DataError(f"{source}: no image remains: {'; '.join(summary.left_out())}")

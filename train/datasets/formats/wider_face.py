@@ -23,7 +23,8 @@ def read_wider_face(source: Path, images: Path | None) -> list[AnnotatedImage]:
     """
     split = parse_split_of_file(source) or "train"
     nearby = source.parent / "images", source.parent.parent / f"WIDER_{split}" / "images", source.parent
-    finder = ImageFinder([images], [images]) if images else ImageFinder([f for f in nearby if f.is_dir()])
+    folders = [images] if images else [folder for folder in nearby if folder.is_dir()]
+    finder = ImageFinder(folders, [folder for folder in folders if folder in (images, *nearby[:-1])])
     rows = deque((n, line.strip()) for n, line in enumerate(read_text(source).splitlines(), 1) if line.strip())
     result = []
     while rows:
