@@ -148,6 +148,25 @@ def test_a_yaml_file_may_name_the_file_of_the_names(tmp_path: Path) -> None:
     assert read_detection_dataset(tmp_path / "o.json").label == "face"
 
 
+def test_what_a_task_of_label_studio_counts_as(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def region(x: float, kind: str = "rectanglelabels", **value: object) -> dict[str, object]:
+        shape = {"x": x, "y": 50, "width": 25, "height": 10, **value}
+        return {"type": kind, "from_name": "label", "original_width": 80, "original_height": 60, "value": shape}
+
+    face = region(50, rectanglelabels=["object"])
+    tasks = [
+        {"annotations": [{"result": [face], "ground_truth": True}, {"result": []}], "data": {"image": "a.png"}},
+        {"annotations": [{"result": [region(25, "rectangle")]}], "data": {"image": "b.png"}},
+        {"annotations": [], "predictions": [{"result": [face]}], "data": {"image": "c.png"}},
+    ]
+    for name in "abc":
+        picture(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "x.json").write_text(json.dumps(tasks))
+    found = {s.path.name: s.boxes.tolist() for s in imported(tmp_path / "in", tmp_path / "o.json")}
+    assert found == {"a.png": [[40, 30, 60, 36]], "b.png": [[20, 30, 40, 36]]}  # "object" is the label of none
+    assert "1 tasks of Label Studio with predictions only" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("file", "content", "expected"),
     [

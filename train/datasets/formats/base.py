@@ -25,6 +25,7 @@ FIRST_TRANSPOSED = 5  # orientations from this value on swap width and height
 
 MAX_ROUNDING = 2.0  # px beyond the image that tools write for a box at its border
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
+NO_LABEL = "object"  # of shapes that their tool stored without one
 
 
 class Annotation(NamedTuple):
