@@ -32,7 +32,7 @@ def choose_threshold(exported: Model, samples: Sequence[DetectionSample]) -> Mod
         results = run_detector(exported, samples, progress=scoring_progress)
     except DataError:  # nothing to score; the parity check reports it
         return spec
-    right, wrong = match_scores(results.faces), match_scores(results.false_positives)
+    right, wrong = match_scores(results.faces), results.false_positives.scores()
     threshold = _by_target(spec, results)
     if threshold is None:
         best, threshold = best_f1_threshold(right, wrong), spec.score_threshold

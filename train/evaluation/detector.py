@@ -31,7 +31,7 @@ class DetectionResults:
 
     images: list[ImageResult]
     faces: list[Match]  # those that count
-    false_positives: Iterable[Match]  # scores from MIN_SCORE
+    false_positives: FalsePositives  # scores from MIN_SCORE
     skipped: list[str]
     frame_size: tuple[int, int]
     min_face_size: float
@@ -102,7 +102,7 @@ def evaluate_detector(
 def compute_detector_metrics(results: DetectionResults, threshold: float) -> DetectorMetrics:
     """AP at IoU 0.5 and 0.5:0.95, the curve at 0.5, and precision and recall at the threshold and at others."""
     precision, scores = coco_precision(results.images)
-    true_scores, false_scores = match_scores(results.faces), match_scores(results.false_positives)
+    true_scores, false_scores = match_scores(results.faces), results.false_positives.scores()
     here = precision_recall_at(true_scores, false_scores, np.array([threshold]))
     tradeoff = precision_recall_at(true_scores, false_scores, REPORTED_THRESHOLDS)
     return {

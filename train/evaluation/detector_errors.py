@@ -33,7 +33,7 @@ LEGEND = [("detected", BLUE), ("labeled", ORANGE), ("not counted", GRAY)]
 def write_detector_errors(results: DetectionResults, scores: DetectorScores, title: str, target: Path) -> None:
     """Write the page. Raises DataError when it cannot be written."""
     threshold = scores["threshold"]
-    false_positives = [match for match in results.false_positives if match.score >= threshold]
+    false_positives = list(results.false_positives.at_least(threshold))
     missed = [match for match in results.faces if match.score < threshold]
     detected = [match for match in results.faces if match.score >= threshold]
     summary = (

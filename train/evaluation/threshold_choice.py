@@ -104,7 +104,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
     A rate of false positives is the upper end of its 95 % interval, since a few hundred images without one say little
     about the 36,000 frames of an hour. It is counted on images without faces, where there are MIN_SAMPLES or more.
     """
-    true_scores, false_scores = match_scores(results.faces), match_scores(results.false_positives)
+    true_scores, false_scores = match_scores(results.faces), results.false_positives.scores()
     sample, image_count = _false_positive_sample(results)
     per_hour = target.fps * 3600 / image_count
     if target.fps:
@@ -146,13 +146,8 @@ def _false_positive_sample(results: DetectionResults) -> tuple[FloatArray, int]:
     """Scores (N,) of the false positives that represent the frames of a camera, and the number of their images."""
     empty = sum(not len(image.truth_boxes) and not len(image.ignore_boxes) for image in results.images)
     if empty < MIN_SAMPLES:
-        return match_scores(results.false_positives), len(results.images)
-    on_empty = (
-        match
-        for match in results.false_positives
-        if not len(match.image_result.truth_boxes) and not len(match.image_result.ignore_boxes)
-    )
-    return match_scores(on_empty), empty
+        return results.false_positives.scores(), len(results.images)
+    return results.false_positives.scores(images_without_boxes=True), empty
 
 
 def choose_classifier_threshold(target: ThresholdTarget, outcomes: Outcomes, current: float) -> ThresholdChoice:

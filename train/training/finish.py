@@ -33,7 +33,7 @@ def finish_detector(folder: Path, val: Sequence[DetectionSample]) -> None:
         log_message(f"not scored: {error}")
         return _suggest_export(folder)
     threshold = threshold_choice.best_f1_threshold(
-        detector.match_scores(results.faces), detector.match_scores(results.false_positives)
+        detector.match_scores(results.faces), results.false_positives.scores()
     )
     (folder / MANIFEST_NAME).write_text(replace(spec, score_threshold=threshold).to_json())
     scores = evaluate.detector_scores(results, threshold)
