@@ -13,7 +13,7 @@ from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.datasets.formats.detect import sniff_format
 from pocketsight.train.datasets.formats.image_finder import clean_name, finder_near
 from tests.support.images import coco, labelme, picture
-from tests.support.sources import NOTE, fails, imported, voc, yolo
+from tests.support.sources import NOTE, fails, imported, voc, wider, yolo
 
 
 @pytest.mark.parametrize(
@@ -125,6 +125,17 @@ def test_yolo_without_a_row_and_with_other_texts(tmp_path: Path) -> None:
     for name, text in (("a", "0.000000 0.5 0.5 0.5 0.5\n"), ("LICENSE", "You may use it.\n"), ("list", "a.jpg\n")):
         (tmp_path / "flat" / f"{name}.txt").write_text(text)
     assert imported(tmp_path / "flat", tmp_path / "f.json")[0].boxes.tolist() == [[20, 15, 60, 45]]
+
+
+def test_an_import_without_any_box_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    imported(yolo(tmp_path / "in", ""), tmp_path / "o.json")
+    assert "no image has a box: some exports leave out shapes" in capsys.readouterr().err
+
+
+def test_wider_text_of_datumaro_has_labels_and_no_count_of_0(tmp_path: Path) -> None:
+    source = wider(tmp_path, "no_label/b.jpg\n0--Parade/a.jpg\n2\n10 10 20 30 \n1 1 9 9 dog\n")
+    found = {s.path.name: s.boxes.tolist() for s in imported(source, tmp_path / "o.json", label="face")}
+    assert found == {"a.jpg": [[10, 10, 30, 40]], "b.jpg": []}
 
 
 def test_landmarks_that_are_absent_tell_what_a_row_is(tmp_path: Path) -> None:
