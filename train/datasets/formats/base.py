@@ -137,6 +137,8 @@ def box_or_problem(label: str, location: str, ignore: bool, read_bounds: Callabl
 
 def explain_error(error: Exception) -> str:
     """What is wrong in a file, in words, from the error that reading it raised."""
+    if isinstance(error, OSError):
+        return str(error.strerror)
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing"
     if isinstance(error, (TypeError, AttributeError)):

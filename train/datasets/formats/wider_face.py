@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from pathlib import Path
 
 from pocketsight.device.errors import DataError
@@ -27,6 +28,7 @@ def read_wider_face(source: Path, images: Path | None) -> list[AnnotatedImage]:
     folders = [images] if images else [folder for folder in nearby if folder.is_dir()]
     finder = ImageFinder(folders, [folder for folder in folders if folder in (images, *nearby[:-1])])
     rows = deque((n, line.strip()) for n, line in enumerate(read_text(source).splitlines(), 1) if line.strip())
+    omits_zero = any(is_image_name(a) and is_image_name(b) for (_, a), (_, b) in pairwise(rows))
     result = []
     while rows:
         number, name = rows.popleft()
@@ -34,8 +36,10 @@ def read_wider_face(source: Path, images: Path | None) -> list[AnnotatedImage]:
             raise DataError(
                 f"{source} line {number}: {name!r} is not the path of an image; is the count above it right?"
             )
-        is_without_count = rows and is_image_name(rows[0][1])
-        count_line, count = (number, "0") if is_without_count else rows.popleft() if rows else (number, "nothing")
+        if omits_zero and (not rows or is_image_name(rows[0][1])):
+            count_line, count = number, "0"
+        else:
+            count_line, count = rows.popleft() if rows else (number, "nothing")
         if not (count.isascii() and count.isdecimal()):
             raise DataError(f"{source} line {count_line}: {count!r} is not the number of faces in {name}")
         faces = [_read_face(source, rows, name) for _ in range(int(count))]
