@@ -25,6 +25,7 @@ FIRST_TRANSPOSED = 5  # orientations from this value on swap width and height
 
 MAX_ROUNDING = 2.0  # px beyond the image that tools write for a box at its border
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
+NO_LABEL = "object"  # of shapes that their tool stored without one
 
 
 class Annotation(NamedTuple):
@@ -90,6 +91,8 @@ def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
             width, height = image.size
             # "exif" is checked first: a PNG without it would be decoded, and the size of a TIFF is upright already.
             orientation = image.getexif().get(EXIF_ORIENTATION, 1) if "exif" in image.info else 1
+    except Pillow.UnidentifiedImageError as error:
+        raise DataError(f"{path} is not an image that can be read; remove or repair it") from error
     except (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError) as error:
         raise DataError(f"{path} is not an image whose size can be read: {error}") from error
     orientation = orientation if orientation in range(1, 9) else 1
@@ -134,6 +137,8 @@ def box_or_problem(label: str, location: str, ignore: bool, read_bounds: Callabl
 
 def explain_error(error: Exception) -> str:
     """What is wrong in a file, in words, from the error that reading it raised."""
+    if isinstance(error, OSError):
+        return str(error.strerror)
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing"
     if isinstance(error, (TypeError, AttributeError)):

@@ -83,6 +83,8 @@ def show_summary(out: Path, images: list[AnnotatedImage], label: str, summary: I
     _print_table(images, label, summary, (boxes, ignored, empty))
     for note in summary.rotation_notes():
         log_message(note)
+    if empty == len(images):
+        log_message("no image has a box: some exports leave out shapes that their format cannot write; try COCO")
     sheet = next_free_path(out.with_name(f"{out.stem}-boxes.png"))
     if write_sheet(sheet, images, label):
         log_message(f"look at the boxes in {sheet}")
