@@ -12,6 +12,7 @@ import numpy as np
 from pocketsight.device.annotators.labels import GRAY
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.system.surrogates import replace_surrogates
 from pocketsight.device.vision.image import Image, read_image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.contact_sheet import GREEN, ORANGE, draw_boxes, write_contact_sheet
@@ -125,5 +126,6 @@ def _first_readable(
 
 
 def _draw_caption(tile: Image, text: str) -> None:
+    text = replace_surrogates(text)
     cv2.rectangle(tile, (0, 0), (9 * len(text) + 6, 18), (0, 0, 0), -1)
     cv2.putText(tile, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)

@@ -13,7 +13,7 @@ from pocketsight.device.vision.image import list_images
 from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images
 from pocketsight.train.datasets.formats.base import FIRST_TRANSPOSED, AnnotatedImage, read_orientation
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
-from pocketsight.train.datasets.formats.detect import import_hint
+from pocketsight.train.datasets.formats.detect import has_label_files, import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.splits import list_class_folders, list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import DETECTOR_RECIPE
@@ -80,7 +80,8 @@ def scan_dataset(data: Path) -> DatasetScan:
     if not scan.images:
         scan = DatasetScan(data, "images", [ScannedImage(path) for path in list_images(data)])
     scan.unread_images.extend(list_unread_images(data))
-    hint = import_hint(data) if len({image.class_name for image in scan.images}) < 2 else ""
+    is_classes = len({image.class_name for image in scan.images}) > 1 and not has_label_files(data)
+    hint = "" if is_classes else import_hint(data)
     if hint:
         raise DataError(f"{data} is neither images/ and labels/ of labelme nor class folders{hint}")
     if not scan.images:
@@ -126,15 +127,13 @@ def _scan_labelme(data: Path, split_folders: list[tuple[str, Path]]) -> DatasetS
 
 
 def _scan_coco(data: Path) -> DatasetScan:
-    scan = DatasetScan(data, "coco", [])
+    scan, split = DatasetScan(data, "coco", []), coco_split(data)
     for image in read_own_coco(data):
         if not image.path.is_file():
             scan.missing_images.append(image.path)
             continue
         path = Path(os.path.normpath(image.path))  # one name for one file, in all COCO files
-        scan.images.append(
-            ScannedImage(path, image.annotations, image.size, image.group, split=coco_split(data), label_file=data)
-        )
+        scan.images.append(ScannedImage(path, image.annotations, image.size, image.group, split=split, label_file=data))
     if not scan.images:
         raise DataError(f"{data} lists no image that exists{import_images_hint(data)}")
     return scan

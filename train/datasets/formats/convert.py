@@ -30,6 +30,7 @@ from pocketsight.train.datasets.formats.voc import read_voc
 from pocketsight.train.datasets.formats.wider_face import read_wider_face
 from pocketsight.train.datasets.formats.writers import require_new_output, write_coco, write_labelme
 from pocketsight.train.datasets.formats.yolo import read_yolo
+from pocketsight.train.datasets.splits import list_split_folders, parse_split_name
 
 Reader = Callable[[Path, Path | None], list[AnnotatedImage]]
 READERS: dict[str, Reader] = {
@@ -86,7 +87,7 @@ def convert_dataset(
     annotated, label = filter_label(annotated, label, source)
     if source_format != "yolo":  # it has shares of the image, not px
         annotated, summary.sizes = settle_sizes(annotated)
-    annotated, summary.dropped = clip_boxes(annotated)
+    annotated, summary.dropped, summary.cut = clip_boxes(annotated)
     annotated, summary.removed = _filter_images(annotated, max_boxes, target_format)
     if not annotated:
         raise DataError(f"{source}: no image remains: {'; '.join(summary.left_out())}")
@@ -108,6 +109,9 @@ def _read_annotated(
         root = single_file(source, source_format, split)
     else:
         root, list_file = choose_part(source, split)
+    if images:  # those of other splits are no images without a box
+        wanted = split or parse_split_name(root.name)
+        images = next((path for own, path in list_split_folders(images) if own == wanted), images)
     annotated = keep_split(reader(root, images), root, split)
     if list_file:
         annotated = select_listed(annotated, list_file)
