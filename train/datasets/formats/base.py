@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -141,6 +142,15 @@ def box_or_problem(label: str, location: str, ignore: bool, read_bounds: Callabl
         problem = f"{location} has no box: {explain_error(error)}"
         return Annotation(NO_BOX, label.strip(), location, ignore, problem=problem)
     return Annotation((left, top, right, bottom), label.strip(), location, ignore)
+
+
+@contextmanager
+def named_errors(location: str) -> Iterator[None]:
+    """Turns an error about the content of a record into a DataError that names the record."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise DataError(f"{location}: {explain_error(error)}") from error
 
 
 def explain_error(error: Exception) -> str:
