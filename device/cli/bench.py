@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import MODEL_FIELDS, DurationParam, ThreadCountsParam, click_option, config_options
+from pocketsight.device.cli.options import (
+    CAMERA_FIELDS,
+    MODEL_FIELDS,
+    DurationParam,
+    ThreadCountsParam,
+    click_option,
+    config_options,
+)
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 from pocketsight.device.runtime.config import RunConfig
@@ -68,7 +75,8 @@ def _subcommand(name: str) -> click.Command:
 )
 @click.option("--per-op", is_flag=True, help="Also measure each operator of the models.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the input of compare and plot.")
-@config_options(name for name in MODEL_FIELDS if name != "threads")
+@config_options(name for name in (*MODEL_FIELDS, *CAMERA_FIELDS) if name not in ("threads", "resolution"))
+@click_option("resolution")
 @click_option("threads", ThreadCountsParam(), "Threads for each model; several numbers, such as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...],
@@ -80,9 +88,9 @@ def bench(
     as_json: bool,
     detector: Path,
     classifier: Path,
-    resolution: tuple[int, int],
     threads: tuple[int, ...] | None,
     delegate: str,
+    **camera_options: Any,
 ) -> None:
     """Measure the latency of each stage of a run on this machine.
 
@@ -91,13 +99,13 @@ def bench(
     _check_options(models, frames, duration, per_op, threads or ())
     config = RunConfig(
         camera=camera,
-        resolution=resolution,
         detector=detector,
         classifier=classifier,
         threads=threads[0] if threads else None,
         delegate=delegate,
         max_frames=frames or DEFAULT_FRAMES,
         idle_fps=0,
+        **camera_options,
     )
     _print_report(_measure(config, models, threads or (), duration, warmup, per_op), as_json)
 

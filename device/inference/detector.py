@@ -24,10 +24,15 @@ class Face:
 
 
 def detect(
-    image: Image, detector: Model, end_stage: StageHook = no_timing, score_threshold: float | None = None
+    image: Image,
+    detector: Model,
+    end_stage: StageHook = no_timing,
+    score_threshold: float | None = None,
+    frame_size: tuple[int, int] | None = None,
 ) -> list[Face]:
     """Detect faces in an RGB image (H, W, 3), uint8; returns them with the best score first.
 
+    `frame_size` (height, width) is that of the frame, if `image` is a reduced copy of it; boxes are in its pixels.
     `score_threshold` (0..1) replaces that of the model, for example to draw a precision-recall curve. `end_stage` is
     called with the name of each stage when it ends.
     """
@@ -41,7 +46,8 @@ def detect(
         decode(outputs, spec.strides, threshold) if spec.strides else decode_single(outputs, spec.input_size, threshold)
     )
     keep = nms(boxes, scores, spec.nms_iou_threshold)
-    height, width = image.shape[:2]
+    height, width = frame_size or image.shape[:2]
+    scale /= round(width / image.shape[1])
     faces = []
     for sides, score in zip((boxes[keep] / np.float32(scale)).tolist(), scores[keep].tolist(), strict=True):
         box = Box(*sides).clip(width, height)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 Kind = Literal[
     "bytes",
     "choice",
+    "control",
     "delegate",
     "detector",
     "flag",
@@ -16,6 +17,7 @@ Kind = Literal[
     "number",
     "path",
     "resolution",
+    "rotation",
     "text",
     "zone",
 ]

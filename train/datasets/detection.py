@@ -22,7 +22,7 @@ from pocketsight.device.vision.image_kinds import list_unread_images
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.device.vision.resize import resize
 from pocketsight.train.console import log_unread_images
-from pocketsight.train.datasets.augmentation import random_crop
+from pocketsight.train.datasets.augmentation import Placement, place_boxes, random_crop
 from pocketsight.train.datasets.coco_table import read_coco_table
 from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample, default_source, reduced_size
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size, require_boxes
@@ -187,7 +187,7 @@ class DetectionBatches:
     rows: range | None = None  # of each batch; None: all. Other processes make the others
     cache: ImageCache | None = None  # of the decoded images, by the number of their sample
 
-    @property
+    @cached_property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images of its batches."""
         if not self.low_res:
@@ -241,16 +241,18 @@ class DetectionBatches:
             return negatives[int(rng.integers(len(negatives)))]
         return positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
 
-    def crop(
-        self, sample: DetectionSample, size: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[Image, Boxes, Boxes]:
-        """A random window scaled to `size` (height, width), its boxes (N, 4) and boxes to ignore (M, 4) in its px."""
-        image, boxes, ignore = self.read(sample), sample.boxes, sample.ignored_boxes
-        if sample.size and sample.size != image.shape[:2]:
-            scale = np.array([image.shape[1] / sample.size[1], image.shape[0] / sample.size[0]] * 2, np.float32)
-            boxes, ignore = boxes * scale, ignore * scale
+    def crop(self, sample: DetectionSample, size: tuple[int, int], rng: np.random.Generator) -> tuple[Image, Placement]:
+        """A random window scaled to `size` (height, width), and where the boxes of the sample are in it."""
+        image = self.read(sample)
+        height, width = image.shape[:2]
+        boxes, y_scale, x_scale = sample.boxes, 1.0, 1.0
+        if sample.size and sample.size != (height, width):
+            y_scale, x_scale = height / sample.size[0], width / sample.size[1]
+            boxes = boxes * np.array([x_scale, y_scale] * 2, np.float32)
         input_scale = self.image_size[1] / self.spec.input_size[1]
-        return random_crop(image, boxes, ignore, size, self.recipe, rng, input_scale)
+        crop, (a, b, c, d, e, f) = random_crop(image, boxes, size, self.recipe, rng, input_scale)
+        matrix = a * x_scale, b * y_scale, c, d * x_scale, e * y_scale, f
+        return crop, Placement(sample.boxes, sample.ignored_boxes, matrix, (0, 0, size[1], size[0]))
 
     def change_look(self, image: Image, rng: np.random.Generator) -> Image:
         """The image with other light, color and quality, at random."""
@@ -260,24 +262,34 @@ class DetectionBatches:
 
     def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
         """One augmented image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that image."""
-        image, boxes, ignore = self.crop(sample, self.image_size, rng)
-        return self.change_look(image, rng), boxes, ignore
+        image, placement = self.crop(sample, self.image_size, rng)
+        return self.change_look(image, rng), *place_boxes([placement])[0]
 
     def __call__(self, step: int) -> Batch:
         def draw_example(rng: np.random.Generator) -> Example:
             if self.recipe.mosaic_prob and rng.random() < self.recipe.mosaic_prob:
-                image, boxes, ignore = mosaic(lambda size: self.crop(self.draw(rng), size, rng), self.image_size, rng)
-                image = self.change_look(image, rng)
+                image, placements = mosaic(lambda size: self.crop(self.draw(rng), size, rng), self.image_size, rng)
             else:
-                image, boxes, ignore = self.augment(self.draw(rng), rng)
-            return image, (boxes, ignore)
+                image, placement = self.crop(self.draw(rng), self.image_size, rng)
+                placements = [placement]
+            return self.change_look(image, rng), placements
 
         rows = self.rows or range(self.recipe.batch_size)
         return fill_batch(draw_example, self.recipe.seed, step, rows, self.encode_targets)
 
-    def encode_targets(self, boxes_and_ignored: Sequence[tuple[Boxes, Boxes]]) -> NDArray[np.float32]:
-        """The targets (B, ...) from the boxes and the boxes to ignore of each image."""
+    def encode_targets(self, placements: Sequence[Sequence[Placement]]) -> NDArray[np.float32]:
+        """The targets (B, ...) from the boxes of the one or four pictures in each image."""
+        placed = iter(place_boxes([placement for own in placements for placement in own]))
+        boxes_and_ignored = [join_boxes([next(placed) for _ in own]) for own in placements]
         return encode_targets(boxes_and_ignored, self.image_size, self.spec)
+
+
+def join_boxes(parts: Sequence[tuple[Boxes, Boxes]]) -> tuple[Boxes, Boxes]:
+    """All boxes, and all boxes to ignore, of parts of one image."""
+    if len(parts) == 1:
+        return parts[0]
+    boxes, ignored = zip(*parts, strict=True)
+    return np.concatenate(boxes), np.concatenate(ignored)
 
 
 def validation_batch(samples: Sequence[DetectionSample], spec: ModelSpec) -> Batch:
