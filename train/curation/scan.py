@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image import list_images
-from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images
+from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images, readable_suffixes
 from pocketsight.train.datasets.formats.base import FIRST_TRANSPOSED, AnnotatedImage, read_orientation
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
 from pocketsight.train.datasets.formats.detect import has_label_files, import_hint
@@ -64,6 +64,7 @@ def scan_datasets(paths: Sequence[Path]) -> DatasetScan:
         "coco",
         [image for scan in scans for image in scan.images],
         missing_images=[path for scan in scans for path in scan.missing_images],
+        unread_images=[path for scan in scans for path in scan.unread_images],
     )
 
 
@@ -133,8 +134,13 @@ def _scan_coco(data: Path) -> DatasetScan:
             scan.missing_images.append(image.path)
             continue
         path = Path(os.path.normpath(image.path))  # one name for one file, in all COCO files
+        if path.suffix.lower() not in readable_suffixes():
+            scan.unread_images.append(path)
+            continue
         scan.images.append(ScannedImage(path, image.annotations, image.size, image.group, split=split, label_file=data))
     if not scan.images:
+        if scan.unread_images:
+            raise DataError(f"{data} has no image that can be read; {describe_unread(scan.unread_images)}")
         raise DataError(f"{data} lists no image that exists{import_images_hint(data)}")
     return scan
 

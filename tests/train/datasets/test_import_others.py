@@ -15,6 +15,7 @@ from pocketsight.train.datasets.formats.detect import sniff_format
 from pocketsight.train.datasets.formats.image_finder import clean_name, finder_near
 from pocketsight.train.datasets.soft_labels import read_votes
 from tests.support.images import coco, labelme, picture
+from tests.support.planted import found_in
 from tests.support.sources import NOTE, fails, imported, voc, wider, yolo
 
 
@@ -87,6 +88,20 @@ def test_another_encoding_is_named(tmp_path: Path) -> None:
     source = yolo(tmp_path / "yolo", "0 0.5 0.5 0.5 0.5\n", names="")
     (source / "classes.txt").write_bytes("visagé\n".encode("latin-1"))
     fails(source, tmp_path / "no.json", r"classes\.txt cannot be read as text: .*; save it as UTF-8")
+
+
+def test_images_of_other_kinds_in_a_coco_file_are_named_and_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "b.jxl").write_bytes(b"x")
+    rows = [{"id": 7, "file_name": "images/a.png"}, {"id": 8, "file_name": "images/b.jxl"}]
+    source = coco(tmp_path, images=rows, annotations=[NOTE, NOTE | {"id": 6, "image_id": 8}])
+    found, _, status = found_in(source, "--fix")
+    assert ("unread kind", "b.jxl") in found and status == 3 and (tmp_path / "images" / "b.jxl").exists()
+    assert len(imported(source, tmp_path / "o.json")) == 1
+    assert "left out, of a kind that is not read: 1 .jxl" in capsys.readouterr().err
+    fails(coco(tmp_path, images=rows[1:], annotations=[]), tmp_path / "no.json", "has no image that can be read; left")
 
 
 def test_labels_in_other_capitals_are_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

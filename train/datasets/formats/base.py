@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -84,6 +85,7 @@ def read_upright_size(path: Path) -> tuple[int, int]:
 def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
     """The upright size of an image as `read_upright_size` returns it, and its EXIF orientation, 1 to 8."""
     from PIL import Image as Pillow  # reads the header only
+    from PIL import UnidentifiedImageError
 
     register_heif()
     try:
@@ -91,7 +93,7 @@ def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
             width, height = image.size
             # "exif" is checked first: a PNG without it would be decoded, and the size of a TIFF is upright already.
             orientation = image.getexif().get(EXIF_ORIENTATION, 1) if "exif" in image.info else 1
-    except Pillow.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise DataError(f"{path} is not an image that can be read; remove or repair it") from error
     except (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError) as error:
         raise DataError(f"{path} is not an image whose size can be read: {error}") from error
@@ -99,8 +101,11 @@ def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
     return ((width, height) if orientation >= FIRST_TRANSPOSED else (height, width)), orientation
 
 
-def require_images(images: list[AnnotatedImage], source: Path, folder: Path | None) -> None:
-    """Raises DataError when an image is listed twice or does not exist. `folder` is that of --images, if given."""
+def require_images(images: list[AnnotatedImage], source: Path, folder: Path | None) -> list[AnnotatedImage]:
+    """The images of kinds that are read; the others are logged. `folder` is that of --images, if given.
+
+    Raises DataError when an image is listed twice or does not exist, or none can be read.
+    """
     repeated = [path for path, count in Counter(image.path for image in images).items() if count > 1]
     if repeated:
         raise DataError(f"{source} lists {repeated[0]} more than once ({len(repeated)} such images); merge its entries")
@@ -116,8 +121,12 @@ def require_images(images: list[AnnotatedImage], source: Path, folder: Path | No
             f"{source} names {missing[0]}, which does not exist; {len(missing)} of {len(images)} images are missing; "
             f"{advice}"
         )
-    if unread := [i.path for i in images if i.path.suffix.lower() not in readable_suffixes()]:
-        raise DataError(f"{source} names images that are {describe_unread(unread)}")
+    readable = [image for image in images if image.path.suffix.lower() in readable_suffixes()]
+    if unread := [image.path for image in images if image.path.suffix.lower() not in readable_suffixes()]:
+        if not readable:
+            raise DataError(f"{source} has no image that can be read; {describe_unread(unread)}")
+        log_message(describe_unread(unread))
+    return readable
 
 
 def box_or_problem(label: str, location: str, ignore: bool, read_bounds: Callable[[], Sequence[float]]) -> Annotation:
@@ -133,6 +142,15 @@ def box_or_problem(label: str, location: str, ignore: bool, read_bounds: Callabl
         problem = f"{location} has no box: {explain_error(error)}"
         return Annotation(NO_BOX, label.strip(), location, ignore, problem=problem)
     return Annotation((left, top, right, bottom), label.strip(), location, ignore)
+
+
+@contextmanager
+def named_errors(location: str) -> Iterator[None]:
+    """Turns an error about the content of a record into a DataError that names the record."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise DataError(f"{location}: {explain_error(error)}") from error
 
 
 def explain_error(error: Exception) -> str:

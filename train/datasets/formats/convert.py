@@ -117,8 +117,7 @@ def _read_annotated(
         annotated = select_listed(annotated, list_file)
     if not annotated:
         raise DataError(f"{source} has no labeled images; is it {FORMAT_NAMES[source_format]}?")
-    require_images(annotated, source, images)
-    return annotated
+    return require_images(annotated, source, images)
 
 
 def _check_options(source_format: str, target_format: str, boxes: bool, votes: bool) -> None:

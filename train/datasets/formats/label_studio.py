@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pocketsight.train.datasets.formats.base import (
     AnnotatedImage,
     Annotation,
     box_or_problem,
+    named_errors,
     parse_finite_numbers,
 )
 from pocketsight.train.datasets.formats.image_finder import clean_name, finder_near
@@ -27,6 +29,7 @@ from pocketsight.train.datasets.formats.shapes import (
 )
 
 Region = dict[str, Any]
+SKIPPED, PREDICTED = "that were skipped", "with predictions only; accept or correct them there"
 AREAS = "brush", "ellipse", "polygon", "rectangle"  # types of regions
 
 
@@ -41,25 +44,24 @@ def read_label_studio(source: Path, images: Path | None) -> list[AnnotatedImage]
     tasks = [tasks] if isinstance(tasks, dict) else tasks
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise DataError(f"{source} is not Label Studio's JSON: it must be a list of tasks")
-    finder, result, skipped, predicted = finder_near(source, images), [], 0, 0
+    finder, result = finder_near(source, images), []
+    left_out: Counter[str] = Counter()
     for task in tasks:
         location = f"{source}: task {task.get('id', task.get('inner_id'))}"
-        done = [note for note in task.get("annotations") or task.get("completions") or [] if isinstance(note, dict)]
-        kept = [note for note in done if not note.get("was_cancelled")]
-        if done and not kept:
-            skipped += 1
-            continue
-        if not done and task.get("predictions"):
-            predicted += 1
-            continue
-        kept = [note for note in kept if note.get("ground_truth")] or kept
-        regions = _merge_regions(kept[-1].get("result") or []) if kept else _minimal_regions(task)
-        annotations = [a for n, region in enumerate(regions) for a in _read_region(region, f"{location}: region {n}")]
-        result.append(AnnotatedImage(finder.find(_image_name(task, location)), annotations, _find_size(regions)))
-    if skipped:
-        log_message(f"left out: {skipped} tasks of Label Studio that were skipped")
-    if predicted:
-        log_message(f"left out: {predicted} tasks of Label Studio with predictions only; accept or correct them there")
+        with named_errors(location):
+            done = [note for note in task.get("annotations") or task.get("completions") or [] if isinstance(note, dict)]
+            kept = [note for note in done if not note.get("was_cancelled")]
+            if (done and not kept) or (not done and task.get("predictions")):
+                left_out[SKIPPED if done else PREDICTED] += 1
+                continue
+            kept = [note for note in kept if note.get("ground_truth")] or kept
+            regions = _merge_regions(kept[-1].get("result") or []) if kept else _minimal_regions(task)
+            notes = [
+                note for n, region in enumerate(regions) for note in _read_region(region, f"{location}: region {n}")
+            ]
+            result.append(AnnotatedImage(finder.find(_image_name(task, location)), notes, _find_size(regions)))
+    for reason, count in left_out.items():
+        log_message(f"left out: {count} tasks of Label Studio {reason}")
     return result
 
 

@@ -13,6 +13,7 @@ from pocketsight.train.datasets.formats.base import (
     AnnotatedImage,
     Annotation,
     box_or_problem,
+    named_errors,
     parse_finite_numbers,
 )
 from pocketsight.train.datasets.formats.image_finder import finder_near
@@ -52,13 +53,16 @@ def read_via(source: Path, images: Path | None) -> list[AnnotatedImage]:
 def _read_regions(entry: dict[str, Any], location: str) -> list[Annotation]:
     regions = entry.get("regions") or []
     regions = list(regions.values()) if isinstance(regions, dict) else regions  # VIA 1
+    if not isinstance(regions, list):
+        raise DataError(f"{location}: regions is no list")
     annotations = []
     for number, region in enumerate(regions, 1):
         place = f"{location}: region {number}"
         if not isinstance(region, dict) or not isinstance(region.get("shape_attributes"), dict):
             raise DataError(f"{place} has no shape_attributes")
         shape, attributes = region["shape_attributes"], region.get("region_attributes") or {}
-        label, ignore = _find_label(attributes), is_ignored(attributes, _checked(attributes))
+        with named_errors(place):
+            label, ignore = _find_label(attributes), is_ignored(attributes, _checked(attributes))
         annotations.append(box_or_problem(label, place, ignore, partial(_shape_bounds, shape, place)))
     return annotations
 
