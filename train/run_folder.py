@@ -51,10 +51,9 @@ def build_network(spec: ModelSpec, batch: int | None = None, any_size: bool = Fa
     if spec.architecture not in architectures:
         known = ", ".join(architectures)
         raise ModelError(f"unknown {spec.task} architecture {spec.architecture!r}; this pocketsight has: {known}")
-    classes = () if spec.task == "detector" else (len(spec.labels),)
     architecture = architectures[spec.architecture]
     size = (None, None) if any_size and architecture.strides else spec.input_size
-    return architecture.build(size, *classes, batch=batch)
+    return architecture.build(size, len(spec.labels), batch=batch)
 
 
 def load_run(folder: Path, batch: int | None = None) -> tuple[keras.Model, ModelSpec]:

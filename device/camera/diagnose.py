@@ -15,7 +15,7 @@ from pocketsight.device.camera.base import Camera, Frame
 from pocketsight.device.camera.factory import open_camera
 from pocketsight.device.camera.freeze_detector import sample_pixels
 from pocketsight.device.errors import CameraError
-from pocketsight.device.inference.detector import Face, detect
+from pocketsight.device.inference.detector import Detection, detect
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.image import Image, to_rgb
 from pocketsight.device.vision.resize import resize
@@ -129,7 +129,7 @@ def _rounded_median(values: list[float]) -> float:
     return round(statistics.median(values), 1)
 
 
-def draw_test_sheet(image: Image, faces: list[Face]) -> Image:
+def draw_test_sheet(image: Image, faces: list[Detection]) -> Image:
     """The image with the boxes of `faces`, next to a copy with red and blue swapped, with captions. All RGB."""
     scale = max(1.0, MIN_PANEL_WIDTH / image.shape[1])
     image = resize(image, (round(image.shape[0] * scale), round(image.shape[1] * scale)))

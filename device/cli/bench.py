@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import MODEL_FIELDS, DurationParam, ThreadCountsParam, click_option, config_options
+from pocketsight.device.cli.options import (
+    MODEL_FIELDS,
+    DurationParam,
+    StrictCommand,
+    ThreadCountsParam,
+    click_option,
+    config_options,
+)
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 from pocketsight.device.runtime.config import RunConfig
@@ -20,7 +27,7 @@ DEFAULT_FRAMES = 500
 ENTRY_POINT_GROUP = "pocketsight.commands.bench"
 
 
-class BenchCommand(click.Command):
+class BenchCommand(StrictCommand):
     """A command that measures, unless its first argument names a subcommand.
 
     click.Group cannot have both MODELS and subcommands.
@@ -79,7 +86,8 @@ def bench(
     per_op: bool,
     as_json: bool,
     detector: Path,
-    classifier: Path,
+    classifier: Path | None,
+    classify: tuple[str, ...],
     resolution: tuple[int, int],
     threads: tuple[int, ...] | None,
     delegate: str,
@@ -94,6 +102,7 @@ def bench(
         resolution=resolution,
         detector=detector,
         classifier=classifier,
+        classify=classify,
         threads=threads[0] if threads else None,
         delegate=delegate,
         max_frames=frames or DEFAULT_FRAMES,

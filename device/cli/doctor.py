@@ -33,7 +33,7 @@ from pocketsight.device.inference.shipped import DETECTOR
 def doctor(
     message: tuple[str, ...],
     detector: Path,
-    classifier: Path,
+    classifier: Path | None,
     log_dir: Path,
     config: Path | None,
     port: int,

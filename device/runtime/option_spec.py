@@ -8,10 +8,12 @@ from typing import Any, Literal
 Kind = Literal[
     "bytes",
     "choice",
+    "classifier",
     "delegate",
     "detector",
     "flag",
     "integer",
+    "label",
     "log_target",
     "number",
     "path",

@@ -1,14 +1,14 @@
-"""The pipeline: detect faces in a frame, track them, classify them."""
+"""The pipeline: detect objects, such as faces, in a frame, track them, classify them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import compress
 from time import perf_counter
 
 from pocketsight.device.camera import Frame
-from pocketsight.device.inference.classifier import classify, predict_probabilities
-from pocketsight.device.inference.detector import Face, detect
+from pocketsight.device.inference.classifier import Classification, classify, predict_probabilities
+from pocketsight.device.inference.detector import Detection, detect
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.results import FaceResult, FrameResult
 from pocketsight.device.system.stage_timer import StageTimer
@@ -22,24 +22,42 @@ STAGES = "wait", "preprocess", "detect", "postprocess", "track", "crop", "classi
 
 
 class Pipeline:
-    """Both models and the tracks of the faces so far.
+    """The models and the tracks of the objects so far.
 
-    Faces outside all `zones` are ignored; without zones all count. The detector processes every `detect_interval`-th
-    frame; between, tracks are predicted.
+    The classifier is for detections with a label in `classify`; () means all. Other detections, and all without a
+    classifier, have the label and the score of the detector as their classification. Objects outside all `zones` are
+    ignored; without zones all count. The detector processes every `detect_interval`-th frame; between, tracks are
+    predicted.
     """
 
     def __init__(
-        self, detector: Model, classifier: Model, zones: Sequence[Zone] = (), detect_interval: int = 1
+        self,
+        detector: Model,
+        classifier: Model | None = None,
+        zones: Sequence[Zone] = (),
+        detect_interval: int = 1,
+        classify: Collection[str] = (),
     ) -> None:
         self.detector, self.classifier, self.zones = detector, classifier, zones
-        self.detect_interval = detect_interval
+        self.detect_interval, self.classify = detect_interval, classify
         self.tracker = Tracker()
         self.frames_since_detection = 0
 
-    def __call__(self, frame: Frame) -> FrameResult:
-        """Detect, track and classify the faces of a frame.
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The detector, and the classifier if there is one."""
+        return (self.detector, self.classifier) if self.classifier else (self.detector,)
 
-        The frames of a camera or a video are tracked: a face is reported from its second detection on. Image files
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that results can have, without "unsure": those of the classifier, and of what it is not for."""
+        labels = tuple(label for label in self.detector.spec.labels if self._classifier_for(label) is None)
+        return (*self.classifier.spec.reported_labels, *labels) if self.classifier else labels
+
+    def __call__(self, frame: Frame) -> FrameResult:
+        """Detect, track and classify the objects of a frame.
+
+        The frames of a camera or a video are tracked: an object is reported from its second detection on. Image files
         (`frame.source` is set) are independent of each other.
         """
         return self.process(frame, StageTimer())
@@ -63,11 +81,22 @@ class Pipeline:
         )
 
     def _process_still(self, frame: Frame, timer: StageTimer) -> tuple[list[FaceResult], list[Box]]:
-        """Faces of an image that is unrelated to the one before."""
-        faces, ignored_boxes = self._detect_in_zones(frame, timer)
-        return [
-            FaceResult(f.box, f.score, classify(frame.image, f.box, self.classifier, timer)) for f in faces
-        ], ignored_boxes
+        """Objects in an image that is unrelated to the one before."""
+        found, ignored_boxes = self._detect_in_zones(frame, timer)
+        results = []
+        for each in found:
+            classifier = self._classifier_for(each.label)
+            result = classify(frame.image, each.box, classifier, timer) if classifier else self._as_classification(each)
+            results.append(FaceResult(each.box, each.score, result, object=each.label))
+        return results, ignored_boxes
+
+    def _classifier_for(self, label: str) -> Model | None:
+        """The classifier, if it is for detections with this label."""
+        return self.classifier if not self.classify or label in self.classify else None
+
+    def _as_classification(self, found: Detection | Track) -> Classification:
+        """The label and the score of the detector, in the form of the classifier's."""
+        return Classification(found.label, found.score, self.detector.spec.labels.index(found.label))
 
     def _process_tracked(self, frame: Frame, timer: StageTimer) -> tuple[list[FaceResult], list[Box]]:
         self.frames_since_detection += 1
@@ -77,8 +106,8 @@ class Pipeline:
             timer("track")
         else:
             self.frames_since_detection = 0
-            faces, ignored_boxes = self._detect_in_zones(frame, timer)
-            tracks = self.tracker.update(faces, frame.captured_monotonic, frame.captured_at)
+            found, ignored_boxes = self._detect_in_zones(frame, timer)
+            tracks = self.tracker.update(found, frame.captured_monotonic, frame.captured_at)
             timer("track")
             for track in tracks:
                 self._classify_track(track, frame, timer)
@@ -88,28 +117,34 @@ class Pipeline:
             ]
         height, width = frame.image.shape[:2]
         return [
-            FaceResult(t.display_box.clip(width, height), t.score, t.classification, t.id) for t in tracks
+            FaceResult(t.display_box.clip(width, height), t.score, t.classification, t.id, t.label) for t in tracks
         ], ignored_boxes
 
-    def _detect_in_zones(self, frame: Frame, timer: StageTimer) -> tuple[list[Face], list[Box]]:
-        """Faces inside the zones, and the boxes of the others."""
-        faces = detect(frame.image, self.detector, timer)
+    def _detect_in_zones(self, frame: Frame, timer: StageTimer) -> tuple[list[Detection], list[Box]]:
+        """Detections inside the zones, and the boxes of the others."""
+        found = detect(frame.image, self.detector, timer)
         if not self.zones:
-            return faces, []
-        inside = [in_zones(face.box, frame.image.shape, self.zones) for face in faces]
-        outside = [face.box for face, is_inside in zip(faces, inside, strict=True) if not is_inside]
-        return list(compress(faces, inside)), outside
+            return found, []
+        inside = [in_zones(each.box, frame.image.shape, self.zones) for each in found]
+        outside = [each.box for each, is_inside in zip(found, inside, strict=True) if not is_inside]
+        return list(compress(found, inside)), outside
 
     def _classify_track(self, track: Track, frame: Frame, timer: StageTimer) -> None:
+        classifier = self._classifier_for(track.label)
+        if classifier is None:
+            track.classification = self._as_classification(track)
+            return
         if track.smoother is None:
-            track.smoother = LabelSmoother(self.classifier.spec)
+            track.smoother = LabelSmoother(classifier.spec)
         track.classification = track.smoother.update(
-            predict_probabilities(frame.image, track.box, self.classifier, timer), frame.captured_monotonic
+            predict_probabilities(frame.image, track.box, classifier, timer), frame.captured_monotonic
         )
 
 
-def process_frames(frames: Iterable[Frame], detector: Model, classifier: Model) -> Iterator[tuple[Frame, FrameResult]]:
-    """Run both models on every frame; yields each frame with its result."""
+def process_frames(
+    frames: Iterable[Frame], detector: Model, classifier: Model | None = None
+) -> Iterator[tuple[Frame, FrameResult]]:
+    """Run the models on every frame; yields each frame with its result."""
     pipeline = Pipeline(detector, classifier)
     timer = StageTimer()
     for frame in frames:

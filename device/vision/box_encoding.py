@@ -25,7 +25,7 @@ CENTER_RADIUS = 1.5
 # Strides: the longer sides of the boxes that a grid learns. The first grid also learns smaller, the last larger ones.
 SIZE_RANGE = 2.0, 6.0
 
-# What a cell learns.
+# What a cell learns. POSITIVE is the first kind of object, POSITIVE + 1 the second, and so on.
 POSITIVE, NEGATIVE, IGNORE = 1, 0, -1
 
 
@@ -47,9 +47,16 @@ def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence
 
 
 def encode_batch(
-    boxes: Sequence[Boxes], ignore: Sequence[Boxes], size: tuple[int, int], strides: Sequence[int]
+    boxes: Sequence[Boxes],
+    ignore: Sequence[Boxes],
+    size: tuple[int, int],
+    strides: Sequence[int],
+    kinds: Sequence[NDArray[Any]] | None = None,
 ) -> NDArray[np.float32]:
-    """The targets (B, cells, 5) of a batch: for each image those of `encode`, in a tenth of the time."""
+    """The targets (B, cells, 5) of a batch: for each image those of `encode`, in a tenth of the time.
+
+    `kinds` has the kind (N,) of each box of an image, a number from 0; None: all are of the first.
+    """
     x, y, stride = _grid_cells(size, tuple(strides))
     cell_count = len(x)
     targets = np.zeros((len(boxes) * cell_count, 5), np.float32)
@@ -67,7 +74,7 @@ def encode_batch(
     _fill_regions(targets[:, 0].reshape(len(boxes), cell_count), ignored, images_of_ignored, size, strides)
     (assigned,) = np.nonzero(owner >= 0)
     cell = assigned % cell_count
-    targets[assigned, 0] = POSITIVE
+    targets[assigned, 0] = POSITIVE if kinds is None else POSITIVE + np.concatenate(kinds)[owner[assigned]]
     targets[assigned, 1:] = np.stack(_distances(all_boxes[owner[assigned]], x[cell], y[cell], stride[cell]), axis=1)
     return targets.reshape(len(boxes), cell_count, 5)
 

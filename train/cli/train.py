@@ -34,15 +34,17 @@ def train() -> None:
 
 @train.command("detector")
 @click.option("--data", type=PATH, required=True, help="COCO .json, folders of labelme, or shards.")
+@click.option("--labels", help="Comma-separated labels to detect, in this order.  [default: all of the data]")
 @training_options("detector")
-def train_detector(data: Path, **options: Any) -> None:
-    """Train a detector for one kind of object (vgg16: at most one object per image)."""
-    from pocketsight.train.datasets import detection
+def train_detector(data: Path, labels: str | None, **options: Any) -> None:
+    """Train a detector for one or several kinds of objects (vgg16: at most one object per image)."""
+    from pocketsight.train.datasets import detection, detection_batches
     from pocketsight.train.datasets.holdout import hold_out_detection
     from pocketsight.train.datasets.image_cache import make_image_cache
-    from pocketsight.train.datasets.sample_table import SampleTable
+    from pocketsight.train.datasets.sample_table import SampleTable, count_boxes
 
-    dataset = detection.read_detection_dataset(data)  # before the slow imports: it may fail
+    # Before the slow imports: it may fail.
+    dataset = detection.read_detection_dataset(data, parse_comma_list(labels) or ())
 
     from pocketsight.train.console import log_message
     from pocketsight.train.evaluation import plots
@@ -59,22 +61,24 @@ def train_detector(data: Path, **options: Any) -> None:
         if crowded:
             log_message(f"{name} finds one box; left out: {crowded} images with more, or with regions to ignore")
     train, val = hold_out_detection(dataset, RECIPES["detector"][name].val_fraction)
+    if len(dataset.labels) > 1:
+        log_message(f"{len(dataset.labels)} labels: {count_boxes(train, dataset.labels)}")
     recipe = _recipe_from_options("detector", options, len(train))
     spec = ModelSpec(
         "detector",
         name,
         recipe.input_size,
-        (dataset.label,),
+        dataset.labels,
         score_threshold=0.5,
         strides=architecture.strides,
         nms_iou_threshold=0.45,
         training=prepare.training_provenance([data], recipe, train, val),
     )
-    batches = detection.DetectionBatches(
+    batches = detection_batches.DetectionBatches(
         train, spec, recipe, cache=make_image_cache(SampleTable.from_samples(train).number_count)
     )
     steps = prepare.TaskSteps(
-        plots.draw_detection_batch, detection.validation_batch, detector_figures, finish.finish_detector
+        plots.draw_detection_batch, detection_batches.validation_batch, detector_figures, finish.finish_detector
     )
     _train_network(spec, batches, steps, (train, val), recipe, options)
 

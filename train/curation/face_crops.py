@@ -11,7 +11,7 @@ from pathlib import Path
 from pocketsight.device.annotators.labels import GRAY
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import FACE_CROP_MARGIN
-from pocketsight.device.inference.detector import Face, detect
+from pocketsight.device.inference.detector import Detection, detect
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
@@ -80,7 +80,7 @@ def _iter_crops(
     all_faces: bool,
     progress: ProgressFn,
     summary: CropSummary,
-) -> Iterator[tuple[ScannedImage, Path, Face, Image]]:
+) -> Iterator[tuple[ScannedImage, Path, Detection, Image]]:
     """Image, target file, face and crop (side, side, 3). Images without a crop are added to `summary`."""
     for scanned in progress(scan.images):
         try:

@@ -9,6 +9,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketsight.device.vision.boxes import Boxes, box_area
 from pocketsight.device.vision.crop import crop_window
@@ -87,10 +88,11 @@ def random_crop(
     recipe: Recipe,
     rng: np.random.Generator,
     input_scale: float = 1.0,
-) -> tuple[Image, Boxes, Boxes]:
+) -> tuple[Image, Boxes, Boxes, NDArray[np.intp]]:
     """A random window of the image, maybe rotated and flipped, scaled to `size` (height, width).
 
-    Returns the window, its boxes (N, 4) and its boxes to ignore (M, 4), in px of the window. A box that is visible by
+    Returns the window, its boxes (N, 4), its boxes to ignore (M, 4), in px of the window, and which of `boxes` its
+    boxes are (N,). A box that is visible by
     less than MIN_VISIBLE_SHARE becomes a box to ignore.
     """
     window = random_window(image, boxes, size, recipe, rng, input_scale)
@@ -111,7 +113,7 @@ def random_crop(
         canvas = np.asarray(cv2.flip(canvas, 0), np.uint8)
         clipped[:, [1, 3]] = size[0] - clipped[:, [3, 1]]
     is_object = (np.arange(len(all_boxes)) < len(boxes)) & (visible_share >= MIN_VISIBLE_SHARE)
-    return canvas, clipped[is_object], clipped[~is_object & (area > 0)]
+    return canvas, clipped[is_object], clipped[~is_object & (area > 0)], np.flatnonzero(is_object)
 
 
 def draw_mask(face: Image, margin: float, rng: np.random.Generator) -> Image:

@@ -8,36 +8,36 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Box
 from pocketsight.train.evaluation.matching import ImageResult, Match, RegionAppearance
 
 
-class FaceArray(Sequence[Face]):
+class FaceArray(Sequence[Detection]):
     """Faces of a detector, whose numbers are float32, in 20 bytes each."""
 
     __slots__ = ("rows",)
 
-    def __init__(self, faces: Sequence[Face]) -> None:
+    def __init__(self, faces: Sequence[Detection]) -> None:
         self.rows = np.array([(*face.box, face.score) for face in faces], np.float32).reshape(-1, 5)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @overload
-    def __getitem__(self, index: int) -> Face: ...
+    def __getitem__(self, index: int) -> Detection: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Face]: ...
-    def __getitem__(self, index: int | slice) -> Face | list[Face]:
+    def __getitem__(self, index: slice) -> list[Detection]: ...
+    def __getitem__(self, index: int | slice) -> Detection | list[Detection]:
         rows = self.rows[index].tolist()
         return [_face(row) for row in rows] if isinstance(index, slice) else _face(rows)
 
-    def __iter__(self) -> Iterator[Face]:
+    def __iter__(self) -> Iterator[Detection]:
         return map(_face, self.rows.tolist())
 
 
-def _face(row: list[float]) -> Face:
-    return Face(Box(*row[:4]), row[4])
+def _face(row: list[float]) -> Detection:
+    return Detection(Box(*row[:4]), row[4])
 
 
 class FalsePositives:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Boxes, coverage_matrix, iou_matrix
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.resize import resize
@@ -31,7 +31,7 @@ class ImageResult:
     path: Path
     truth_boxes: Boxes  # faces that count
     ignore_boxes: Boxes  # faces that are too small, and regions to ignore
-    detections: Sequence[Face]  # scores from MIN_SCORE, best first
+    detections: Sequence[Detection]  # scores from MIN_SCORE, best first
     scale: float = 1.0  # pixels of the frame = pixels of the file * scale
     source: str = ""
     mask_states: tuple[int, ...] = field(default=())  # as in DetectionSample, of the faces that count
@@ -50,7 +50,7 @@ class Match:
 
     image_result: ImageResult
     truth_box: Boxes | None  # (4,); None: a false positive
-    detection: Face | None  # None: no detection from MIN_SCORE matches this face
+    detection: Detection | None  # None: no detection from MIN_SCORE matches this face
     iou: float  # intersection over union of both; of a false positive: with the nearest labeled box
     appearance: RegionAppearance
     mask_state: int = -1
@@ -92,7 +92,7 @@ def match_detections(result: ImageResult) -> list[tuple[int, float]]:
     return chosen
 
 
-def partition_detections(result: ImageResult, threshold: float) -> tuple[list[Face], list[Face], list[int]]:
+def partition_detections(result: ImageResult, threshold: float) -> tuple[list[Detection], list[Detection], list[int]]:
     """True positives, false positives and indexes of missed faces, of the detections that reach the threshold."""
     pairs = [
         (face, n)
@@ -107,7 +107,7 @@ def collect_matches(result: ImageResult, frame: Image) -> tuple[list[Match], lis
     """The faces of an image, and its false positives. `frame` (H, W, 3) has its pixels."""
     gray = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), np.uint8)
     pairs = list(zip(result.detections, match_detections(result), strict=True))
-    by_index: dict[int, tuple[Face | None, float]] = {n: (face, overlap) for face, (n, overlap) in pairs if n >= 0}
+    by_index: dict[int, tuple[Detection | None, float]] = {n: (face, overlap) for face, (n, overlap) in pairs if n >= 0}
     mask_states = result.mask_states or (-1,) * len(result.truth_boxes)
     faces = []
     for n, box in enumerate(result.truth_boxes):

@@ -13,7 +13,7 @@ from pocketsight.train.networks import classifier, detector, losses, tutorials
 class Architecture(NamedTuple):
     """One architecture. `recipe.RECIPES` has its hyperparameters, under the same name."""
 
-    build: Callable[..., keras.Model]  # input size, number of classes (classifier only), batch size
+    build: Callable[..., keras.Model]  # input size, number of labels, batch size
     loss: Callable[..., Any]  # targets, outputs, recipe -> a scalar, or a dict of the parts below
     loss_parts: tuple[str, ...] = ()
     strides: tuple[int, ...] = ()  # of the grids of a detector; (): it finds one box

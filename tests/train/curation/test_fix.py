@@ -54,7 +54,7 @@ def test_a_label_typed_wrongly_is_put_right(tmp_path: Path, form: str) -> None:
     assert {kind for kind, _ in found_in(data)[0]} == {"unknown label"}
     found, facts, status = found_in(data, "--rename", "d=face")
     assert (found, status, facts["labels"]) == (set(), 0, {"face": 4})
-    assert read_detection_dataset(data).label == "face"
+    assert read_detection_dataset(data).labels == ("face",)
     done = CliRunner().invoke(main, ["data", "check", str(data), "--rename", "d"])
     assert done.exit_code == 2 and "is not of the form OLD=NEW, such as d=face" in done.output
 

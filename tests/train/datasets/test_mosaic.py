@@ -6,9 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.train.datasets.detection import DetectionBatches
+from pocketsight.train.datasets.detection_batches import DetectionBatches
 from pocketsight.train.datasets.detection_sample import DetectionSample
-from pocketsight.train.datasets.mosaic import mosaic
+from pocketsight.train.datasets.mosaic import LabeledImage, mosaic
 from pocketsight.train.recipe import DETECTOR_RECIPE
 from tests.support.images import DETECTOR
 
@@ -18,14 +18,16 @@ def test_boxes_move_with_their_crops() -> None:
     sides = iter((8, 10, 12, 14))
     sizes = []
 
-    def crop(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def crop(size: tuple[int, int]) -> LabeledImage:
         sizes.append(size)
         image, side = np.zeros((*size, 3), np.uint8), next(sides)
         image[5 : 5 + side, 3 : 3 + side] = 255
-        return image, np.array([[3, 5, 3 + side, 5 + side]], np.float32), np.array([[0, 0, 2, 2]], np.float32)
+        box, ignored = np.array([[3, 5, 3 + side, 5 + side]], np.float32), np.array([[0, 0, 2, 2]], np.float32)
+        return image, box, ignored, np.array([side], np.int16)
 
-    image, boxes, ignored = mosaic(crop, (96, 128), np.random.default_rng(0))
+    image, boxes, ignored, kinds = mosaic(crop, (96, 128), np.random.default_rng(0))
     assert image.shape == (96, 128, 3) and len(ignored) == 4
+    assert kinds.tolist() == [8, 10, 12, 14]
     assert sum(height * width for height, width in sizes) == 96 * 128
     for (left, top, right, bottom), side in zip(boxes.astype(int), (8, 10, 12, 14), strict=True):
         assert (right - left, bottom - top) == (side, side)
