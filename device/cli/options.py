@@ -170,6 +170,12 @@ class StrictCommand(click.Command):
         return super().parse_args(ctx, args)
 
 
+class StrictGroup(click.Group):
+    """A group whose commands are strict."""
+
+    command_class = StrictCommand
+
+
 class AliasedOption(click.Option):
     """An option with a second spelling that the help does not show."""
 

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 from pocketsight.device.vision.box_encoding import MAX_DISTANCE
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.networks.layers import conv, patch_stem, separable_conv
+from pocketsight.train.recipe import DETECTOR_STRIDES
 
 layers, ops = keras.layers, keras.ops
-
-STRIDES = 8, 16, 32
 
 
 def prediction_head(x: Any, stride: int, kinds: int = 1) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def grid_detector(
     fine = fine if config.fine[-1] == config.neck else conv(fine, config.neck, 1)
     fine = layers.Add()([fine, _upsample_2x(middle)])
     outputs: dict[str, Any] = {}
-    for level, stride in zip((fine, middle, coarse), STRIDES, strict=True):
+    for level, stride in zip((fine, middle, coarse), DETECTOR_STRIDES, strict=True):
         outputs |= prediction_head(conv(level, config.neck, 1), stride, kinds)
     return keras.Model(pixels, outputs)
 

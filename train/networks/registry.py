@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.networks import classifier, detector, losses, tutorials
+from pocketsight.train.recipe import DETECTOR_STRIDES
 
 
 class Architecture(NamedTuple):
@@ -26,7 +27,7 @@ BOX_LOSSES = "score", "box"
 
 def grid_architecture(shipped_model: str) -> Architecture:
     """A detector with three grids; its input size is in the recipe."""
-    return Architecture(detector.grid_detector, losses.detector_loss, BOX_LOSSES, detector.STRIDES, shipped_model)
+    return Architecture(detector.grid_detector, losses.detector_loss, BOX_LOSSES, DETECTOR_STRIDES, shipped_model)
 
 
 ARCHITECTURES = {

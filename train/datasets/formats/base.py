@@ -148,19 +148,20 @@ def require_boxes(annotations: Iterable[Annotation]) -> None:
             raise DataError(annotation.problem)
 
 
-def filter_label(images: list[AnnotatedImage], label: str | None, source: Path) -> tuple[list[AnnotatedImage], str]:
-    """The images with the annotations of one label only, and that label.
+def filter_labels(
+    images: list[AnnotatedImage], labels: Sequence[str], source: Path
+) -> tuple[list[AnnotatedImage], tuple[str, ...]]:
+    """The images with the annotations of these labels only, and the labels; () for all, in alphabetical order.
 
-    Raises DataError when it is ambiguous, or when a shape of that label has no box.
+    Raises DataError when a label is not used, or when a shape of one has no box.
     """
     counts = Counter(annotation.label for image in images for annotation in image.annotations)
     used = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
-    if label is None and len(counts) > 1:
-        raise DataError(f"{source} has boxes of {used}; a detector learns one kind of object: choose it with --label")
-    if label is not None and counts and label not in counts:
-        raise DataError(f"{source} has no box of {label!r}; it has: {used}")
-    chosen = label or next(iter(counts), "face")
-    filtered = [replace(i, annotations=[a for a in i.annotations if a.label == chosen]) for i in images]
+    for label in labels:
+        if counts and label not in counts:
+            raise DataError(f"{source} has no box of {label!r}; it has: {used}")
+    chosen = tuple(labels) or tuple(sorted(counts)) or ("face",)
+    filtered = [replace(i, annotations=[a for a in i.annotations if a.label in chosen]) for i in images]
     require_boxes(annotation for image in filtered for annotation in image.annotations)
     return filtered, chosen
 
