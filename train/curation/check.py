@@ -64,7 +64,7 @@ ISSUE_TYPES = {
 }
 # Bits of the perceptual hash that may differ between two copies of one image (see NEAR_DUPLICATE_BITS).
 DUPLICATE_BITS = 20
-RARE_LABEL = 0.02  # share of the boxes of the most frequent label below which a label is likely a typing error
+RARE_LABEL = 0.1  # share of the boxes of the most frequent label below which a label is likely a typing error
 FACE_SIZE_BINS = MIN_FACE_PX, 16, 32, 64, 128  # px of the detector's input
 NOT_SPLIT = "not split"  # name of the images without a split in the statistics
 
