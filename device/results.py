@@ -59,6 +59,7 @@ class FrameResult:
     faces: list[FaceResult]
     stages_ms: dict[str, float]  # milliseconds by stage
     processed_monotonic: float = field(default_factory=time.monotonic)  # when it was processed
+    position: float | None = None  # seconds from the beginning of the recording, for sources that are videos
     ignored_boxes: Sequence[Box] = ()  # faces outside the zones or not yet tracked: never logged, but blurred
 
 
@@ -116,6 +117,8 @@ def frame_entry(result: FrameResult, latency: float, clock_synced: bool | None) 
     }
     if result.source is not None:
         entry["source"] = result.source
+    if result.position is not None:
+        entry["position_s"] = round(result.position, 3)
     return entry | {
         "faces": [face_entry(face) for face in result.faces],
         "latency_ms": round(1000 * latency, 1),

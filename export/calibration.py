@@ -115,12 +115,18 @@ def _split_classification(
 
 
 def require_varied(calibration: Calibration) -> None:
-    """Raises DataError when the samples cannot set int8 ranges: a single one, or all of one color."""
+    """Raises DataError when the samples cannot set int8 ranges: a single one with its copies, or all of one color."""
     samples, source = calibration.samples[:-2], ", ".join(calibration.facts["data"])  # the last are black and white
-    if len(samples) < MIN_CALIBRATION_COUNT:
+    if len({sample.tobytes() for sample in samples}) < MIN_CALIBRATION_COUNT:
         raise DataError(f"{source} gives one image to calibrate with, which cannot set int8 ranges; give 20 or more")
-    if all(int(sample.max()) - int(sample.min()) < MIN_CONTRAST for sample in samples):
+    if all(_contrast(sample) < MIN_CONTRAST for sample in samples):
         raise DataError(f"{source} has only images of one color, which cannot set int8 ranges; give photographs")
+
+
+def _contrast(sample: Image) -> int:
+    """The largest range of a color channel, 0..255, without black pixels such as the bars of a letterbox."""
+    pixels = sample[sample.any(axis=-1)]
+    return int(np.ptp(pixels, axis=0).max()) if len(pixels) else 0
 
 
 def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pocketsight.device.cli.options import (
+    CAMERA_FIELDS,
     MODEL_FIELDS,
     DurationParam,
     StrictCommand,
@@ -75,7 +76,8 @@ def _subcommand(name: str) -> click.Command:
 )
 @click.option("--per-op", is_flag=True, help="Also measure each operator of the models.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the input of compare and plot.")
-@config_options(name for name in MODEL_FIELDS if name != "threads")
+@config_options(name for name in (*MODEL_FIELDS, *CAMERA_FIELDS) if name not in ("threads", "resolution"))
+@click_option("resolution")
 @click_option("threads", ThreadCountsParam(), "Threads for each model; several numbers, such as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...],
@@ -88,9 +90,9 @@ def bench(
     detector: Path,
     classifier: Path | None,
     classify: tuple[str, ...],
-    resolution: tuple[int, int],
     threads: tuple[int, ...] | None,
     delegate: str,
+    **camera_options: Any,
 ) -> None:
     """Measure the latency of each stage of a run on this machine.
 
@@ -99,7 +101,6 @@ def bench(
     _check_options(models, frames, duration, per_op, threads or ())
     config = RunConfig(
         camera=camera,
-        resolution=resolution,
         detector=detector,
         classifier=classifier,
         classify=classify,
@@ -107,6 +108,7 @@ def bench(
         delegate=delegate,
         max_frames=frames or DEFAULT_FRAMES,
         idle_fps=0,
+        **camera_options,
     )
     _print_report(_measure(config, models, threads or (), duration, warmup, per_op), as_json)
 

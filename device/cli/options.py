@@ -24,6 +24,7 @@ MODEL_FIELDS = (
     "delegate",
     "threads",
 )  # shared by all commands with a pipeline
+CAMERA_FIELDS = "resolution", "rotate", "mirror", "camera_control", "pixel_format", "camera_fps", "tuning_file"
 BYTE_UNITS = {"kB": 3, "MB": 6, "GB": 9}  # powers of ten
 
 
@@ -130,6 +131,29 @@ class DelegateParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return str(value)
 
 
+class RotationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A quarter turn, in degrees."""
+
+    name = "0|90|180|270"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if str(value) not in self.name.split("|"):
+            self.fail(f"{value!r} is not one of 0, 90, 180, 270", param, ctx)
+        return int(value)
+
+
+class ControlParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """NAME=VALUE of a control of a camera."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name, equals, setting = str(value).partition("=")
+        if not (name.strip() and equals and setting.strip()):
+            self.fail(f"{value!r} is not NAME=VALUE, such as brightness=60", param, ctx)
+        return str(value)
+
+
 class DurationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """10min on the command line, a number of seconds in the code."""
 
@@ -192,6 +216,7 @@ THREAD_COUNT = click.IntRange(1, MAX_THREADS)
 PARAM_TYPES: dict[Kind, Callable[[OptionSpec], click.ParamType]] = {  # type: ignore[type-arg,unused-ignore]
     "bytes": lambda spec: ByteSizeParam(),
     "choice": lambda spec: click.Choice(spec.choices),
+    "control": lambda spec: ControlParam(),
     "delegate": lambda spec: DelegateParam(),
     "classifier": lambda spec: ClassifierParam(),
     "detector": lambda spec: DetectorParam(),
@@ -202,6 +227,7 @@ PARAM_TYPES: dict[Kind, Callable[[OptionSpec], click.ParamType]] = {  # type: ig
     "number": lambda spec: FiniteFloatRange(spec.minimum, spec.maximum, min_open=spec.min_open),
     "path": lambda spec: PathParam(),
     "resolution": lambda spec: SizeParam(),
+    "rotation": lambda spec: RotationParam(),
     "text": lambda spec: click.STRING,
     "zone": lambda spec: ZoneParam(),
 }

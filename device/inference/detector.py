@@ -25,10 +25,15 @@ class Detection:
 
 
 def detect(
-    image: Image, detector: Model, end_stage: StageHook = no_timing, score_threshold: float | None = None
+    image: Image,
+    detector: Model,
+    end_stage: StageHook = no_timing,
+    score_threshold: float | None = None,
+    frame_size: tuple[int, int] | None = None,
 ) -> list[Detection]:
     """Detect objects in an RGB image (H, W, 3), uint8; returns them with the best score first.
 
+    `frame_size` (height, width) is that of the frame, if `image` is a reduced copy of it; boxes are in its pixels.
     `score_threshold` (0..1) replaces those of the model, for example to draw a precision-recall curve. `end_stage` is
     called with the name of each stage when it ends.
     """
@@ -51,7 +56,8 @@ def detect(
         )
         keep = nms(boxes, scores, spec.nms_iou_threshold)
         labels = [spec.labels[0]] * len(keep)
-    height, width = image.shape[:2]
+    height, width = frame_size or image.shape[:2]
+    scale /= round(width / image.shape[1])
     detections = []
     sides_in_frame = (boxes[keep] / np.float32(scale)).tolist()
     for sides, score, label in zip(sides_in_frame, scores[keep].tolist(), labels, strict=True):

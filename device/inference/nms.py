@@ -17,21 +17,18 @@ def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> NDArray[np.intp]:
     order = np.argsort(-scores, kind="stable")
     if len(order) < 2:
         return order
-    boxes = boxes[order]
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    sides = np.ascontiguousarray(boxes[order].T)  # rows: a training scores networks that see thousands of boxes
+    area = (sides[2] - sides[0]) * (sides[3] - sides[1])
     keep, remaining = [], np.arange(len(order))
     while len(remaining):
-        best, remaining = remaining[0], remaining[1:]
-        keep.append(best)
-        if not len(remaining):
-            break
-        low = np.maximum(boxes[best, :2], boxes[remaining, :2])
-        sides = np.minimum(boxes[best, 2:], boxes[remaining, 2:])
-        sides -= low
-        np.maximum(sides, 0, out=sides)
-        shared = sides[:, 0] * sides[:, 1]
+        keep.append(remaining[0])
+        shared = np.minimum(sides[2:, :1], sides[2:, 1:])
+        shared -= np.maximum(sides[:2, :1], sides[:2, 1:])
+        np.maximum(shared, 0, out=shared)
+        shared = shared[0] * shared[1]
         # shared / union <= threshold, without a division
-        remaining = remaining[shared <= iou_threshold * (area[best] + area[remaining] - shared)]
+        rest = np.flatnonzero(shared <= iou_threshold * (area[0] + area[1:] - shared)) + 1
+        remaining, area, sides = remaining[rest], area[rest], sides.take(rest, axis=1)
     return order[np.array(keep, dtype=np.intp)]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import DETECTOR, PRESETS
+from pocketsight.device.runtime.camera_config import CameraConfig
 from pocketsight.device.runtime.option_spec import option, spec_of
 
 if TYPE_CHECKING:  # numpy and OpenCV come with these, and help texts need neither
@@ -21,7 +22,7 @@ SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(CameraConfig):
     """The settings of a run. Its defaults suit a short look at a camera.
 
     `resolution` is (height, width) in pixels; sizes are bytes. Raises SettingsError when a value cannot work.
@@ -311,7 +312,7 @@ class RunConfig:
         return MqttConfig(self.mqtt_password_file, self.mqtt_ca_file, self.mqtt_discovery_prefix, self.mqtt_queue_size)
 
 
-OPTIONS = {each.name: spec_of(each) for each in fields(RunConfig)}
+OPTIONS = {each.name: spec_of(each) for each in sorted(fields(RunConfig), key=lambda each: bool(each.kw_only))}
 """The option of each field of RunConfig."""
 
 RELOADABLE = tuple(name for name, spec in OPTIONS.items() if spec.reloadable)

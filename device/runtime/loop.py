@@ -46,6 +46,7 @@ from pocketsight.device.system.sd_notify import notify_ready, notify_reloading, 
 from pocketsight.device.system.signals import signal_events
 from pocketsight.device.system.stage_timer import StageTimer
 from pocketsight.device.system.watchdog import Watchdog
+from pocketsight.device.vision.image import Image
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,9 @@ class Run:
         self.faults = Faults(self.entry_factory, self.publish)
         self.sinks = SinkGroup(())  # for faults that are reported while the camera is opened
         self.camera: Camera = camera or stack.enter_context(
-            open_camera(config.camera, config.resolution, stop, self.faults.report, reconnect=True)
+            open_camera(
+                config.camera, config.resolution, stop, self.faults.report, True, config.camera_options(config.fps)
+            )
         )
         logger.debug("run %s: %s at %g fps", self.entry_factory.run_id, self.camera.name, self.camera.fps)
         rotation = config.rotation_config(self.camera.live)
@@ -135,7 +138,8 @@ class Run:
         stack.callback(self.sinks.close)
         self.outputs: FrameOutputs = stack.enter_context(open_outputs(config, self.status, self.faults.report))
         fps = min(config.fps or self.camera.fps, self.camera.fps)
-        self.display = stack.enter_context(open_display(config, fps, self.status))
+        self.display = stack.enter_context(open_display(config, fps, self.camera.live, self.status))
+        self.camera.choose_reduction = self.pipeline.choose_reduction
         self.events = EventDetector(self.entry_factory)
         self.housekeeping = Housekeeping(config, self.status, self.faults)
         self.housekeeping.edgetpu_monitor.watch(self.pipeline.models)
@@ -180,13 +184,17 @@ class Run:
         frame = self.camera.read(MAX_WAIT)
         if frame is None:
             return not self.camera.ended
-        if self.camera.live and self.throttle.should_skip(frame.image, bool(self.pipeline.tracker.tracks)):
+        if self.camera.live and self.throttle.should_skip(self._small_image(frame), bool(self.pipeline.tracker.tracks)):
             return True
         beat("detect")
         started = time.monotonic()
         keep_running = self._process_frame(frame)
         self.throttle.record(time.monotonic() - started)
         return keep_running
+
+    def _small_image(self, frame: Frame) -> Image:
+        """The image as it is decoded for the detector."""
+        return frame.reduced(self.pipeline.choose_reduction(frame.size))
 
     def _ready(self) -> bool:
         """Whether the next frame may be taken: it is due, and results of files can be written without loss."""
@@ -201,20 +209,22 @@ class Run:
         latency = time.monotonic() - result.captured_monotonic if is_live else result.stages_ms["total"] / 1000
         for entry in self._track_events(result):
             self.publish(entry)
-            self.outputs.on_event(entry, frame.image, result)
+            self.outputs.on_event(entry, frame.content, result)
         if self.log_level == "frames":
             self.sinks.put(frame_entry(result, latency, clock_synced()))
-        self.outputs.on_frame(frame.image, result)
+        self.outputs.on_frame(frame.content, result)
         self.stage_timer("emit")
         result.stages_ms["total"] += result.stages_ms["emit"]
         self.status.add_frame(result, latency)
         self._count(result)
-        keep_running = self.display(frame.image, result) and self.summary.frames != self.config.max_frames
+        keep_running = self.display(frame, result) and self.summary.frames != self.config.max_frames
         self.stage_timer = StageTimer()
         return keep_running
 
     def _track_events(self, result: FrameResult) -> list[LogEntry]:
         tracker = self.pipeline.tracker
+        if result.position is not None:
+            self.events.recording_start = result.captured_monotonic - result.position
         tracks = [track for track in tracker.tracks if track.id and not track.misses]
         return self.events.update(tracks, tracker.ended, result.captured_at) if tracks or tracker.ended else []
 

@@ -9,6 +9,7 @@ Kind = Literal[
     "bytes",
     "choice",
     "classifier",
+    "control",
     "delegate",
     "detector",
     "flag",
@@ -18,6 +19,7 @@ Kind = Literal[
     "number",
     "path",
     "resolution",
+    "rotation",
     "text",
     "zone",
 ]

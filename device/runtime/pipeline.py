@@ -7,7 +7,13 @@ from itertools import compress
 from time import perf_counter
 
 from pocketsight.device.camera import Frame
-from pocketsight.device.inference.classifier import Classification, classify, predict_probabilities
+from pocketsight.device.inference.classifier import (
+    Classification,
+    Probabilities,
+    crop_reduction,
+    predict_probabilities,
+    to_classification,
+)
 from pocketsight.device.inference.detector import Detection, detect
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.results import FaceResult, FrameResult
@@ -16,9 +22,13 @@ from pocketsight.device.tracking.smoother import LabelSmoother
 from pocketsight.device.tracking.tracker import Track, Tracker
 from pocketsight.device.tracking.zones import Zone, in_zones
 from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.letterbox import letterbox_scale
+from pocketsight.device.vision.pixels import REDUCTIONS, choose_reduction
 
-STAGES = "wait", "preprocess", "detect", "postprocess", "track", "crop", "classify", "emit", "total"
+STAGES = "wait", "decode", "preprocess", "detect", "postprocess", "track", "crop", "classify", "emit", "total"
 """Stages of a frame. "wait" is the time until the frame arrived; "total" is the time from its arrival to the end."""
+LARGEST_REDUCTION = REDUCTIONS[-1]
 
 
 class Pipeline:
@@ -42,6 +52,13 @@ class Pipeline:
         self.detect_interval, self.classify = detect_interval, classify
         self.tracker = Tracker()
         self.frames_since_detection = 0
+        # The reduction that the smallest face of the last frame needed: a second decoding would cost more than one
+        # that is larger than the detector needs.
+        self.crop_reduction = LARGEST_REDUCTION
+
+    def choose_reduction(self, size: tuple[int, int]) -> int:
+        """The reduction at which a frame of `size` (height, width) is decoded."""
+        return min(choose_reduction(letterbox_scale(size, self.detector.spec.input_size)), self.crop_reduction)
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -65,11 +82,14 @@ class Pipeline:
     def process(self, frame: Frame, timer: StageTimer) -> FrameResult:
         """Process one frame. `timer` must have been started when the frame was requested."""
         timer("wait")
-        arrived = timer.stage_start
+        arrived, decoded_ms = timer.stage_start, frame.decode_ms  # a camera may decode a frame before it returns it
+        timer.stages_ms["wait"] = max(0.0, timer.stages_ms["wait"] - decoded_ms)
+        timer.stages_ms["decode"] = decoded_ms
+        self._decode(frame, self.choose_reduction(frame.size), timer)
         faces, ignored_boxes = (
             self._process_still(frame, timer) if frame.source is not None else self._process_tracked(frame, timer)
         )
-        timer.stages_ms["total"] = 1000 * (perf_counter() - arrived)
+        timer.stages_ms["total"] = 1000 * (perf_counter() - arrived) + decoded_ms
         return FrameResult(
             frame.captured_at,
             frame.captured_monotonic,
@@ -77,16 +97,20 @@ class Pipeline:
             frame.source,
             faces,
             timer.stages_ms,
+            position=frame.position,
             ignored_boxes=ignored_boxes,
         )
 
     def _process_still(self, frame: Frame, timer: StageTimer) -> tuple[list[FaceResult], list[Box]]:
         """Objects in an image that is unrelated to the one before."""
         found, ignored_boxes = self._detect_in_zones(frame, timer)
+        self._set_crop_reduction(found)
         results = []
         for each in found:
-            classifier = self._classifier_for(each.label)
-            result = classify(frame.image, each.box, classifier, timer) if classifier else self._as_classification(each)
+            if classifier := self._classifier_for(each.label):
+                result = to_classification(self._classify(frame, each.box, classifier, timer), classifier.spec)
+            else:
+                result = self._as_classification(each)
             results.append(FaceResult(each.box, each.score, result, object=each.label))
         return results, ignored_boxes
 
@@ -109,23 +133,25 @@ class Pipeline:
             found, ignored_boxes = self._detect_in_zones(frame, timer)
             tracks = self.tracker.update(found, frame.captured_monotonic, frame.captured_at)
             timer("track")
+            self._set_crop_reduction(tracks)
             for track in tracks:
                 self._classify_track(track, frame, timer)
         if len(tracks) < len(self.tracker.tracks):
             ignored_boxes += [
                 track.display_box for track in self.tracker.tracks if not track.is_confirmed or track.misses
             ]
-        height, width = frame.image.shape[:2]
+        height, width = frame.size
         return [
             FaceResult(t.display_box.clip(width, height), t.score, t.classification, t.id, t.label) for t in tracks
         ], ignored_boxes
 
     def _detect_in_zones(self, frame: Frame, timer: StageTimer) -> tuple[list[Detection], list[Box]]:
         """Detections inside the zones, and the boxes of the others."""
-        found = detect(frame.image, self.detector, timer)
+        image = frame.reduced(self.choose_reduction(frame.size))
+        found = detect(image, self.detector, timer, frame_size=frame.size)
         if not self.zones:
             return found, []
-        inside = [in_zones(each.box, frame.image.shape, self.zones) for each in found]
+        inside = [in_zones(each.box, frame.size, self.zones) for each in found]
         outside = [each.box for each, is_inside in zip(found, inside, strict=True) if not is_inside]
         return list(compress(found, inside)), outside
 
@@ -136,9 +162,32 @@ class Pipeline:
             return
         if track.smoother is None:
             track.smoother = LabelSmoother(classifier.spec)
-        track.classification = track.smoother.update(
-            predict_probabilities(frame.image, track.box, classifier, timer), frame.captured_monotonic
+        probabilities = self._classify(frame, track.box, classifier, timer)
+        track.classification = track.smoother.update(probabilities, frame.captured_monotonic)
+
+    def _classify(self, frame: Frame, box: Box, classifier: Model, timer: StageTimer) -> Probabilities:
+        """The probabilities of the object inside `box`, from an image in which it is as large as the model needs."""
+        image = self._decode(frame, crop_reduction(box, classifier.spec), timer)
+        factor = round(frame.size[1] / image.shape[1])
+        return predict_probabilities(image, box.scale(1 / factor) if factor > 1 else box, classifier, timer)
+
+    def _set_crop_reduction(self, found: Sequence[Detection | Track]) -> None:
+        self.crop_reduction = min(
+            (
+                crop_reduction(each.box, classifier.spec)
+                for each in found
+                if (classifier := self._classifier_for(each.label))
+            ),
+            default=LARGEST_REDUCTION,
         )
+
+    def _decode(self, frame: Frame, reduction: int, timer: StageTimer) -> Image:
+        """The image of a frame at a reduction; its decoding is a stage, unless it is decoded already."""
+        before = frame.decode_ms
+        image = frame.reduced(reduction)
+        if frame.decode_ms > before:
+            timer("decode")
+        return image
 
 
 def process_frames(

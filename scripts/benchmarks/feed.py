@@ -130,28 +130,17 @@ def measure_stages(task: str, data: Path) -> None:
 
 def detector_stages(batches: Any) -> dict[str, Callable[[], Any]]:
     """Functions that process as many images as a batch has."""
-    from pocketsight.train.datasets.augmentation import random_crop
-
-    recipe, size = batches.recipe, batches.image_size
     rng = np.random.default_rng(0)
-    samples = [batches.draw(rng) for _ in range(recipe.batch_size)]
+    samples = [batches.draw(rng) for _ in range(batches.recipe.batch_size)]
     uncached = dataclasses.replace(batches, cache=None)
-    images = [batches.read(sample) for sample in samples]
-    scale = size[1] / batches.spec.input_size[1]
-
-    def crop() -> list[Any]:
-        return [
-            random_crop(image, sample.boxes, sample.ignored_boxes, size, recipe, rng, scale)
-            for image, sample in zip(images, samples, strict=True)
-        ]
-
-    crops = crop()
+    crops = [batches.crop(sample, batches.image_size, rng) for sample in samples]
     return {
+        "draw a sample": lambda: [batches.draw(rng) for _ in samples],
         "decode": lambda: [uncached.read(sample) for sample in samples],
         "read from the cache": lambda: [batches.read(sample) for sample in samples],
-        "crop, rotate, resize, flip": crop,
-        "light, color, quality": lambda: [batches.augmentation(image, rng) for image, *_ in crops],
-        "targets": lambda: batches.encode_targets([(boxes, ignore, kinds) for _, boxes, ignore, kinds in crops]),
+        "crop, rotate, resize, flip": lambda: [batches.crop(sample, batches.image_size, rng) for sample in samples],
+        "light, color, quality": lambda: [batches.augmentation(image, rng) for image, _ in crops],
+        "targets": lambda: batches.encode_targets([[placement] for _, placement in crops]),
     }
 
 

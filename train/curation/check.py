@@ -125,7 +125,7 @@ def check(
     fingerprints = list(progress(read_fingerprints([image.path for image in scan.images], workers), len(scan.images)))
     label_counts = Counter(annotation.label for image in scan.images for annotation in image.objects)
     usual = max(label_counts.values(), default=0)
-    allowed = labels or tuple(name for name, count in label_counts.items() if count >= RARE_LABEL * usual)
+    allowed = labels or tuple(name for name, count in label_counts.items() if count > RARE_LABEL * usual)
     issues = [*_find_file_issues(scan), *_find_duplicates(scan.images, fingerprints)]
     for image, fingerprint in zip(scan.images, fingerprints, strict=True):
         problems = list(_find_image_issues(fingerprint, min_bytes, min_side))

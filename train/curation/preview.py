@@ -12,6 +12,7 @@ import numpy as np
 from pocketsight.device.annotators.labels import GRAY
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.system.surrogates import replace_surrogates
 from pocketsight.device.vision.image import Image, read_image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.contact_sheet import GREEN, ORANGE, draw_boxes, write_contact_sheet
@@ -69,11 +70,10 @@ def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng:
     batches, tile = DetectionBatches(samples, spec, recipe), DETECTION_TILE
 
     def draw_versions(sample: DetectionSample) -> list[Image]:
-        versions = [(sample.read(), sample.boxes, sample.ignored_boxes, sample.kind_array)]
+        versions = [(sample.read(), sample.boxes, sample.ignored_boxes)]
         versions += [batches.augment(sample, rng) for _ in range(AUGMENTED_VERSIONS * augment)]
         return [
-            letterbox(_draw_boxes(letterbox(image, tile), boxes, ignore), tile)[0]
-            for image, boxes, ignore, _ in versions
+            letterbox(_draw_boxes(letterbox(image, tile), boxes, ignore), tile)[0] for image, boxes, ignore in versions
         ]
 
     tiles, skipped = _first_readable(samples, count, draw_versions, rng)
@@ -127,5 +127,6 @@ def _first_readable(
 
 
 def _draw_caption(tile: Image, text: str) -> None:
+    text = replace_surrogates(text)
     cv2.rectangle(tile, (0, 0), (9 * len(text) + 6, 18), (0, 0, 0), -1)
     cv2.putText(tile, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)

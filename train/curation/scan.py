@@ -16,7 +16,7 @@ from pocketsight.device.vision.image import list_images
 from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images
 from pocketsight.train.datasets.formats.base import FIRST_TRANSPOSED, AnnotatedImage, read_orientation
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
-from pocketsight.train.datasets.formats.detect import import_hint
+from pocketsight.train.datasets.formats.detect import has_label_files, import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.splits import list_class_folders, list_split_folders, require_no_inner_splits
 from pocketsight.train.recipe import DETECTOR_RECIPE, DETECTOR_STRIDES
@@ -83,7 +83,8 @@ def scan_dataset(data: Path) -> DatasetScan:
     if not scan.images:
         scan = DatasetScan(data, "images", [ScannedImage(path) for path in list_images(data)])
     scan.unread_images.extend(list_unread_images(data))
-    hint = import_hint(data) if len({image.class_name for image in scan.images}) < 2 else ""
+    is_classes = len({image.class_name for image in scan.images}) > 1 and not has_label_files(data)
+    hint = "" if is_classes else import_hint(data)
     if hint:
         raise DataError(f"{data} is neither images/ and labels/ of labelme nor class folders{hint}")
     if not scan.images:
@@ -129,15 +130,13 @@ def _scan_labelme(data: Path, split_folders: list[tuple[str, Path]]) -> DatasetS
 
 
 def _scan_coco(data: Path) -> DatasetScan:
-    scan = DatasetScan(data, "coco", [])
+    scan, split = DatasetScan(data, "coco", []), coco_split(data)
     for image in read_own_coco(data):
         if not image.path.is_file():
             scan.missing_images.append(image.path)
             continue
         path = Path(os.path.normpath(image.path))  # one name for one file, in all COCO files
-        scan.images.append(
-            ScannedImage(path, image.annotations, image.size, image.group, split=coco_split(data), label_file=data)
-        )
+        scan.images.append(ScannedImage(path, image.annotations, image.size, image.group, split=split, label_file=data))
     if not scan.images:
         raise DataError(f"{data} lists no image that exists{import_images_hint(data)}")
     return scan
@@ -186,8 +185,9 @@ def uncovered_boxes(image: AnnotatedImage, size: tuple[int, int]) -> int:
     """
     scale = min(DETECTOR_RECIPE.input_size[0] / size[0], DETECTOR_RECIPE.input_size[1] / size[1])
     boxes = [a.box for a in image.objects if longer_side_in_input(a.box, size) >= MIN_FACE_PX]
-    scaled = np.array(boxes, np.float32).reshape(-1, 4) * np.float32(scale)
-    return int(boxes_without_cell(scaled, DETECTOR_RECIPE.input_size, DETECTOR_STRIDES).sum()) if boxes else 0
+    clipped = np.clip(np.array(boxes, np.float32).reshape(-1, 4), 0, np.array(size[::-1] * 2, np.float32))
+    scaled = clipped[(clipped[:, :2] < clipped[:, 2:]).all(1)] * np.float32(scale)  # the others are issues themselves
+    return int(boxes_without_cell(scaled, DETECTOR_RECIPE.input_size, DETECTOR_STRIDES).sum())
 
 
 def relative_name(path: Path, root: Path) -> str:

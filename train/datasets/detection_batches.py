@@ -17,11 +17,11 @@ from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.device.vision.resize import resize
-from pocketsight.train.datasets.augmentation import random_crop
-from pocketsight.train.datasets.detection_sample import DetectionSample, Kinds, reduced_size
+from pocketsight.train.datasets.augmentation import PlacedBoxes, Placement, place_boxes, random_crop
+from pocketsight.train.datasets.detection_sample import DetectionSample, reduced_size
 from pocketsight.train.datasets.image_cache import ImageCache
 from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
-from pocketsight.train.datasets.mosaic import LabeledImage, mosaic
+from pocketsight.train.datasets.mosaic import mosaic
 from pocketsight.train.datasets.photographs import old_photograph
 from pocketsight.train.datasets.photometric import PhotoEffect, build_augmentation
 from pocketsight.train.datasets.sample_table import SampleTable
@@ -29,9 +29,7 @@ from pocketsight.train.datasets.sampling import sampling_weights
 from pocketsight.train.recipe import Recipe
 
 
-def encode_targets(
-    labeled: Sequence[tuple[Boxes, Boxes, Kinds]], size: tuple[int, int], spec: ModelSpec
-) -> NDArray[np.float32]:
+def encode_targets(labeled: Sequence[PlacedBoxes], size: tuple[int, int], spec: ModelSpec) -> NDArray[np.float32]:
     """The targets of images of `size` (height, width) from the boxes, the boxes to ignore and the kinds of each.
 
     (B, cells, 5), or (B, 5) of a network that finds one box.
@@ -53,7 +51,7 @@ class DetectionBatches:
     rows: range | None = None  # of each batch; None: all. Other processes make the others
     cache: ImageCache | None = None  # of the decoded images, by the number of their sample
 
-    @property
+    @cached_property
     def image_size(self) -> tuple[int, int]:
         """Height and width of the images of its batches."""
         if not self.low_res:
@@ -107,15 +105,19 @@ class DetectionBatches:
             return negatives[int(rng.integers(len(negatives)))]
         return positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
 
-    def crop(self, sample: DetectionSample, size: tuple[int, int], rng: np.random.Generator) -> LabeledImage:
-        """A random window scaled to `size` (height, width), with boxes in its px."""
-        image, boxes, ignore = self.read(sample), sample.boxes, sample.ignored_boxes
-        if sample.size and sample.size != image.shape[:2]:
-            scale = np.array([image.shape[1] / sample.size[1], image.shape[0] / sample.size[0]] * 2, np.float32)
-            boxes, ignore = boxes * scale, ignore * scale
+    def crop(self, sample: DetectionSample, size: tuple[int, int], rng: np.random.Generator) -> tuple[Image, Placement]:
+        """A random window scaled to `size` (height, width), and where the boxes of the sample are in it."""
+        image = self.read(sample)
+        height, width = image.shape[:2]
+        boxes, y_scale, x_scale = sample.boxes, 1.0, 1.0
+        if sample.size and sample.size != (height, width):
+            y_scale, x_scale = height / sample.size[0], width / sample.size[1]
+            boxes = boxes * np.array([x_scale, y_scale] * 2, np.float32)
         input_scale = self.image_size[1] / self.spec.input_size[1]
-        image, boxes, ignore, kept = random_crop(image, boxes, ignore, size, self.recipe, rng, input_scale)
-        return image, boxes, ignore, sample.kind_array[kept]
+        crop, (a, b, c, d, e, f) = random_crop(image, boxes, size, self.recipe, rng, input_scale)
+        matrix = a * x_scale, b * y_scale, c, d * x_scale, e * y_scale, f
+        area = 0, 0, size[1], size[0]
+        return crop, Placement(sample.boxes, sample.ignored_boxes, matrix, area, sample.kind_array)
 
     def change_look(self, image: Image, rng: np.random.Generator) -> Image:
         """The image with other light, color and quality, at random."""
@@ -123,26 +125,37 @@ class DetectionBatches:
             image = old_photograph(image, rng)
         return self.augmentation(image, rng)
 
-    def augment(self, sample: DetectionSample, rng: np.random.Generator) -> LabeledImage:
-        """One augmented image, with boxes in px of that image."""
-        image, boxes, ignore, kinds = self.crop(sample, self.image_size, rng)
-        return self.change_look(image, rng), boxes, ignore, kinds
+    def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
+        """One augmented image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that image."""
+        image, placement = self.crop(sample, self.image_size, rng)
+        boxes, ignored, _ = place_boxes([placement])[0]
+        return self.change_look(image, rng), boxes, ignored
 
     def __call__(self, step: int) -> Batch:
         def draw_example(rng: np.random.Generator) -> Example:
             if self.recipe.mosaic_prob and rng.random() < self.recipe.mosaic_prob:
-                image, *labeled = mosaic(lambda size: self.crop(self.draw(rng), size, rng), self.image_size, rng)
-                image = self.change_look(image, rng)
+                image, placements = mosaic(lambda size: self.crop(self.draw(rng), size, rng), self.image_size, rng)
             else:
-                image, *labeled = self.augment(self.draw(rng), rng)
-            return image, labeled
+                image, placement = self.crop(self.draw(rng), self.image_size, rng)
+                placements = [placement]
+            return self.change_look(image, rng), placements
 
         rows = self.rows or range(self.recipe.batch_size)
         return fill_batch(draw_example, self.recipe.seed, step, rows, self.encode_targets)
 
-    def encode_targets(self, labeled: Sequence[tuple[Boxes, Boxes, Kinds]]) -> NDArray[np.float32]:
-        """The targets (B, ...) from the boxes, the boxes to ignore and the kinds of each image."""
+    def encode_targets(self, placements: Sequence[Sequence[Placement]]) -> NDArray[np.float32]:
+        """The targets (B, ...) from the boxes of the one or four pictures in each image."""
+        placed = iter(place_boxes([placement for own in placements for placement in own]))
+        labeled = [join_boxes([next(placed) for _ in own]) for own in placements]
         return encode_targets(labeled, self.image_size, self.spec)
+
+
+def join_boxes(parts: Sequence[PlacedBoxes]) -> PlacedBoxes:
+    """All boxes, all boxes to ignore, and the kinds of the former, of parts of one image."""
+    if len(parts) == 1:
+        return parts[0]
+    boxes, ignored, kinds = zip(*parts, strict=True)
+    return np.concatenate(boxes), np.concatenate(ignored), np.concatenate(kinds)
 
 
 def validation_batch(samples: Sequence[DetectionSample], spec: ModelSpec) -> Batch:

@@ -84,7 +84,7 @@ def face_columns(match: Match) -> MatchColumns:
 
 
 class FalsePositives:
-    """The false positives of many images, in 16 bytes each. Most have a low score; only tests make objects of those."""
+    """The false positives of many images, in 16 bytes each. Most have a low score, and never become objects."""
 
     def __init__(self) -> None:
         self.parts: list[tuple[ImageResult, FalsePositiveRows]] = []

@@ -21,6 +21,7 @@ from pocketsight.train.curation.labelme_app import labels_in_use, run_labelme
 from pocketsight.train.datasets.detection import read_detection_dataset
 from tests.support.images import labelme, picture
 from tests.support.processes import running, until
+from tests.support.sources import yolo
 
 PYTHON = sys.executable
 Colour = tuple[int, int, int]  # RGB
@@ -109,6 +110,12 @@ def test_no_labelme_is_one_line_with_the_cure(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match=r"labelme is not installed; install it with: .*pip install -e '.*\[label\]'"):
+        run_labelme(tmp_path, ())
+
+
+def test_labels_that_labelme_cannot_read_are_refused(tmp_path: Path, program: Path) -> None:
+    yolo(tmp_path, "0 0.5 0.5 0.5 0.5\n")
+    with pytest.raises(DataError, match="has labels that labelme cannot read; it has the labels of a YOLO folder"):
         run_labelme(tmp_path, ())
 
 

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from pocketsight.device.errors import DataError
-from pocketsight.train.cli.options import parse_comma_list
 from pocketsight.train.console import log_message, suggest_next
 from pocketsight.train.datasets.formats import fer2013
 from pocketsight.train.datasets.formats.base import AnnotatedImage, clip_boxes, filter_labels, require_images
@@ -31,6 +30,7 @@ from pocketsight.train.datasets.formats.voc import read_voc
 from pocketsight.train.datasets.formats.wider_face import read_wider_face
 from pocketsight.train.datasets.formats.writers import require_new_output, write_coco, write_labelme
 from pocketsight.train.datasets.formats.yolo import read_yolo
+from pocketsight.train.datasets.splits import list_split_folders, parse_split_name
 
 Reader = Callable[[Path, Path | None], list[AnnotatedImage]]
 READERS: dict[str, Reader] = {
@@ -84,10 +84,10 @@ def convert_dataset(
             raise
         raise DataError(f"{error}; it looks like {FORMAT_NAMES[detected]}: --from {detected}") from error
     summary = ImportSummary(annotated)
-    annotated, labels = filter_labels(annotated, parse_comma_list(label), source)
+    annotated, labels = filter_labels(annotated, label.split(",") if label else (), source)
     if source_format != "yolo":  # it has shares of the image, not px
         annotated, summary.sizes = settle_sizes(annotated)
-    annotated, summary.dropped = clip_boxes(annotated)
+    annotated, summary.dropped, summary.cut = clip_boxes(annotated)
     annotated, summary.removed = _filter_images(annotated, max_boxes, target_format)
     if not annotated:
         raise DataError(f"{source}: no image remains: {'; '.join(summary.left_out())}")
@@ -109,6 +109,9 @@ def _read_annotated(
         root = single_file(source, source_format, split)
     else:
         root, list_file = choose_part(source, split)
+    if images:  # those of other splits are no images without a box
+        wanted = split or parse_split_name(root.name)
+        images = next((path for own, path in list_split_folders(images) if own == wanted), images)
     annotated = keep_split(reader(root, images), root, split)
     if list_file:
         annotated = select_listed(annotated, list_file)

@@ -29,6 +29,7 @@ class ImportSummary:
     def __init__(self, images: Sequence[AnnotatedImage]) -> None:
         self.boxes = Counter(a.label for image in images for a in image.objects)
         self.ignored = Counter(a.label for image in images for a in image.ignored)
+        self.cut: list[Annotation] = []  # boxes that reached beyond their image
         self.sizes = SizeReport()
         self.dropped: list[Annotation] = []  # boxes without area
         self.removed: list[str] = []  # lines about images that options remove
@@ -42,6 +43,9 @@ class ImportSummary:
         if self.sizes.resized:
             count = pluralize(len(self.sizes.resized), "image")
             lines.append(f"{count} with labels for another size removed: {_name_some(self.sizes.resized)}")
+        if self.cut:
+            reason = f"reached beyond the image and {'was' if len(self.cut) == 1 else 'were'} cut"
+            lines.append(f"{pluralize(len(self.cut), 'box')} {reason}, the first: {self.cut[0].location}")
         return [*lines, *self.removed]
 
     def rotation_notes(self) -> list[str]:
@@ -79,6 +83,8 @@ def show_summary(out: Path, images: list[AnnotatedImage], labels: Sequence[str],
     _print_table(images, labels, summary, (boxes, ignored, empty))
     for note in summary.rotation_notes():
         log_message(note)
+    if empty == len(images):
+        log_message("no image has a box: some exports leave out shapes that their format cannot write; try COCO")
     sheet = next_free_path(out.with_name(f"{out.stem}-boxes.png"))
     if write_sheet(sheet, images, " or ".join(labels)):
         log_message(f"look at the boxes in {sheet}")
@@ -108,7 +114,8 @@ def _print_table(
 
 
 def _others(counts: Counter[str], labels: Sequence[str]) -> list[tuple[str, int]]:
-    return [(name, count) for name, count in counts.most_common() if name not in labels]
+    own = {label.casefold() for label in labels}
+    return [(name, count) for name, count in counts.most_common() if name.casefold() not in own]
 
 
 def write_sheet(target: Path, images: Sequence[AnnotatedImage], label: str) -> bool:
