@@ -1,4 +1,4 @@
-"""Non-maximum suppression: one box for each face."""
+"""Non-maximum suppression: one box for each object."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> NDArray[np.intp]:
         rest = np.flatnonzero(shared <= iou_threshold * (area[0] + area[1:] - shared)) + 1
         remaining, area, sides = remaining[rest], area[rest], sides.take(rest, axis=1)
     return order[np.array(keep, dtype=np.intp)]
+
+
+def nms_by_kind(boxes: Boxes, scores: Scores, kinds: NDArray[np.intp], iou_threshold: float) -> NDArray[np.intp]:
+    """As `nms`, but a box is dropped only for a better one of the same kind; `kinds` (N,) are numbers from 0.
+
+    The boxes of each kind are moved to a place of their own, so that those of two kinds never overlap.
+    """
+    if len(boxes) < 2 or kinds.min() == kinds.max():
+        return nms(boxes, scores, iou_threshold)
+    extent = np.exp2(np.ceil(np.log2(np.abs(boxes).max() + 1)) + 1)  # a power of two, to round as little as possible
+    return nms(boxes + (kinds[:, None] * extent).astype(np.float32), scores, iou_threshold)

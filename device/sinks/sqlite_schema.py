@@ -46,6 +46,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX entries_time ON entries (time)",
     ),
     ("ALTER TABLE entries ADD COLUMN position_s REAL",),  # seconds from the beginning of the recording
+    ("ALTER TABLE entries ADD COLUMN object TEXT",),  # label of the detector, such as face
 )
 
 
