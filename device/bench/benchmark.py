@@ -57,7 +57,7 @@ class Samples:
         """Count a frame."""
         self.frames += 1
         self.faces += len(record.faces)
-        for stage, ms in record.stages_ms.items():
+        for stage, ms in {"decode": 0.0, **record.stages_ms}.items():  # an array needs no decoding
             self.stage_ms[stage][-1].append(ms)
 
     def report(self) -> FrameStats:

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from pocketsight.device.vision.boxes import Boxes, Scores
 
 
+FEW = 40  # boxes, up to which plain numbers are faster than arrays
+
+
 def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> NDArray[np.intp]:
     """Indices of the boxes (N, 4) to keep, best score first.
 
@@ -17,6 +20,9 @@ def nms(boxes: Boxes, scores: Scores, iou_threshold: float) -> NDArray[np.intp]:
     order = np.argsort(-scores, kind="stable")
     if len(order) < 2:
         return order
+    if len(order) <= FEW:
+        keep = _nms_few(boxes[order].tolist(), iou_threshold)
+        return order[keep]
     sides = np.ascontiguousarray(boxes[order].T)  # rows: a training scores networks that see thousands of boxes
     area = (sides[2] - sides[0]) * (sides[3] - sides[1])
     keep, remaining = [], np.arange(len(order))
@@ -41,3 +47,22 @@ def nms_by_kind(boxes: Boxes, scores: Scores, kinds: NDArray[np.intp], iou_thres
         return nms(boxes, scores, iou_threshold)
     extent = np.exp2(np.ceil(np.log2(np.abs(boxes).max() + 1)) + 1)  # a power of two, to round as little as possible
     return nms(boxes + (kinds[:, None] * extent).astype(np.float32), scores, iou_threshold)
+
+
+def _nms_few(boxes: list[list[float]], iou_threshold: float) -> list[int]:
+    """The same for boxes in the order of their scores."""
+    kept: list[tuple[float, float, float, float, float]] = []
+    keep: list[int] = []
+    for number, (left, top, right, bottom) in enumerate(boxes):
+        area = (right - left) * (bottom - top)
+        for other_left, other_top, other_right, other_bottom, other_area in kept:
+            width = min(right, other_right) - max(left, other_left)
+            height = min(bottom, other_bottom) - max(top, other_top)
+            if width > 0 and height > 0:
+                shared = width * height
+                if shared > iou_threshold * (area + other_area - shared):
+                    break
+        else:
+            kept.append((left, top, right, bottom, area))
+            keep.append(number)
+    return keep

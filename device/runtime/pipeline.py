@@ -83,8 +83,9 @@ class Pipeline:
         """Process one frame. `timer` must have been started when the frame was requested."""
         timer("wait")
         arrived, decoded_ms = timer.stage_start, frame.decode_ms  # a camera may decode a frame before it returns it
-        timer.stages_ms["wait"] = max(0.0, timer.stages_ms["wait"] - decoded_ms)
-        timer.stages_ms["decode"] = decoded_ms
+        if decoded_ms:
+            timer.stages_ms["wait"] = max(0.0, timer.stages_ms["wait"] - decoded_ms)
+            timer.stages_ms["decode"] = decoded_ms
         self._decode(frame, self.choose_reduction(frame.size), timer)
         faces, ignored_boxes = (
             self._process_still(frame, timer) if frame.source is not None else self._process_tracked(frame, timer)
