@@ -112,7 +112,7 @@ class Run:
         self.config, self.stop, self.summary, self.started_at = config, stop, RunSummary(), time.monotonic()
         cv2.setNumThreads(1)  # frames are too small to split, and the other cores have work
         self.entry_factory = EntryFactory(make_run_id(), clock_synced)
-        self.status = RunStatus(self.entry_factory.run_id, models[1].spec.reported_labels)
+        self.status = RunStatus(self.entry_factory.run_id, models[1].spec.reported_labels, models[0].spec.labels[0])
         self.faults = Faults(self.entry_factory, self.publish)
         self.sinks = SinkGroup(())  # for faults that are reported while the camera is opened
         self.camera: Camera = camera or stack.enter_context(
@@ -230,6 +230,7 @@ class Run:
         self.pipeline.detector, self.pipeline.classifier = models
         self.housekeeping.edgetpu_monitor.watch(models)
         self.status.labels = models[1].spec.reported_labels
+        self.status.object_label = models[0].spec.labels[0]
         for track in self.pipeline.tracker.tracks:
             track.smoother = None  # it holds the classes of the old model
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from collections import Counter
 from typing import NamedTuple
@@ -11,7 +13,6 @@ from pocketsight.device.results import LOG_SCHEMA_VERSION, LogEntry, StatusView,
 from pocketsight.device.sinks.mqtt.outbox import Outbox
 from pocketsight.device.system.clock import clock_synced
 
-FRAME_STALE_AFTER = 5.0  # seconds without a frame after which no faces are reported
 STATUS_KEYS = (
     "run",
     "uptime_s",
@@ -35,20 +36,19 @@ class CurrentState(NamedTuple):
 
 def current_state(status: StatusView, last_label: str | None) -> CurrentState:
     """The state of this moment. A camera that has been silent for some seconds shows no faces."""
-    result, max_age = status.latest, max(FRAME_STALE_AFTER, status.stale_after / 2)
-    counts: Counter[str] = Counter()
-    if result is not None and time.monotonic() - result.processed_monotonic < max_age:
-        counts.update(face.label for face in result.faces)
+    counts = Counter(face.label for face in status.faces_in_view())
     labels = {label: counts[label] for label in (*status.labels, UNSURE)}
     return CurrentState(labels, last_label, sorted(status.info.get("faults", ())))
 
 
-def state_message(state: CurrentState, status: StatusView, outbox: Outbox) -> LogEntry:
+def state_message(state: CurrentState, status: StatusView, outbox: Outbox, client_id: str) -> LogEntry:
     """The entry of kind "state"; values that are unknown are None."""
     snapshot = status.snapshot()
     return {
         "v": LOG_SCHEMA_VERSION,
         "kind": "state",
+        "host": socket.gethostname(),
+        "client": client_id,
         "time": iso_timestamp(time.time()),
         "clock_synced": clock_synced(),
         "faces": sum(state.labels.values()),
@@ -60,3 +60,13 @@ def state_message(state: CurrentState, status: StatusView, outbox: Outbox) -> Lo
         "lost": outbox.dropped,
         **{key: snapshot.get(key) for key in STATUS_KEYS},
     }
+
+
+def other_run(text: bytes, run_id: str) -> tuple[str, str]:
+    """Which run published a state, for messages, and its client id; empty if it was the run `run_id`, or unknown."""
+    try:
+        state = json.loads(text)
+        run, host, client_id = state["run"], state["host"], state["client"]
+    except (ValueError, KeyError, TypeError):
+        return "", ""
+    return ("", "") if run == run_id else (f"run {run} on {host}", client_id)

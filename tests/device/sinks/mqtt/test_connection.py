@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,12 +150,12 @@ def test_an_address_says_where_and_what() -> None:
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_the_start(
-    tmp_path: Path, target: str, options: dict[str, str], says: str
+    tmp_path: Path, target: str, options: dict[str, Any], says: str
 ) -> None:
     (tmp_path / "good").write_text("secret\n")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(PocketsightError, match=re.escape(says)):
-        Sending(target, tmp_path, **{name: tmp_path / file for name, file in options.items()})
+        Sending(target, tmp_path, **{name: Path(tmp_path / file) for name, file in options.items()})
     assert not list(tmp_path.glob("outbox*"))
 
 
