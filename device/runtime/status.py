@@ -18,8 +18,6 @@ HISTORY_MINUTES = 60
 RECENT_FRAMES = 100
 # Seconds without a frame after which no faces and no frame rate are reported.
 FRAME_STALE_AFTER = 5.0
-# Faces appear, change and leave: these counters exist from the start, so that a first event is seen as an increase.
-FACE_EVENTS = "appeared", "changed", "left"
 
 
 class RunStatus:

@@ -271,7 +271,8 @@ class MqttSink:
 
     def _publish_state(self, connection: MqttConnection, now: float) -> None:
         """Publish the state when it is due, or when it has changed."""
-        age, state = now - self._last_state_time, current_state(self.status, self._last_label)
+        age = now - self._last_state_time
+        state = current_state(self.status, self._last_label, self.outbox.dropped)
         has_changed = state != self._last_state and age >= MIN_STATE_INTERVAL
         if self._last_state is None or has_changed or age >= STATE_INTERVAL:
             self._last_state, self._last_state_time = state, now

@@ -32,13 +32,14 @@ class CurrentState(NamedTuple):
     labels: dict[str, int]  # faces by label
     label: str | None  # the last label of an event
     faults: list[str]
+    lost: int  # events
 
 
-def current_state(status: StatusView, last_label: str | None) -> CurrentState:
+def current_state(status: StatusView, last_label: str | None, lost: int) -> CurrentState:
     """The state of this moment. A camera that has been silent for some seconds shows no faces."""
     counts = Counter(face.label for face in status.faces_in_view())
     labels = {label: counts[label] for label in (*status.labels, UNSURE)}
-    return CurrentState(labels, last_label, sorted(status.info.get("faults", ())))
+    return CurrentState(labels, last_label, sorted(status.info.get("faults", ())), lost)
 
 
 def state_message(state: CurrentState, status: StatusView, outbox: Outbox, client_id: str) -> LogEntry:
@@ -57,7 +58,7 @@ def state_message(state: CurrentState, status: StatusView, outbox: Outbox, clien
         "faults": state.faults,
         "faces_total": snapshot["counters"].get("face appeared", 0),
         "queued": len(outbox),
-        "lost": outbox.dropped,
+        "lost": state.lost,
         **{key: snapshot.get(key) for key in STATUS_KEYS},
     }
 
