@@ -48,7 +48,11 @@ class HomeAssistant:
         flow = self.call("/api/config/config_entries/flow", {"handler": "mqtt", "show_advanced_options": True})
         if flow["type"] == "menu":
             flow = self.call(f"/api/config/config_entries/flow/{flow['flow_id']}", {"next_step_id": "broker"})
-        broker = {"broker": "127.0.0.1", "port": port, "other_settings": {}}
+        broker = {
+            "broker": "127.0.0.1",
+            "port": port,
+            "other_settings": {"set_client_cert": False, "set_ca_cert": "off"},
+        }
         done = self.call(f"/api/config/config_entries/flow/{flow['flow_id']}", broker)
         assert done["type"] == "create_entry", done
 

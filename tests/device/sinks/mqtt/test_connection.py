@@ -150,12 +150,13 @@ def test_an_address_says_where_and_what() -> None:
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_the_start(
-    tmp_path: Path, target: str, options: dict[str, Any], says: str
+    tmp_path: Path, target: str, options: dict[str, str], says: str
 ) -> None:
     (tmp_path / "good").write_text("secret\n")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(PocketsightError, match=re.escape(says)):
-        Sending(target, tmp_path, **{name: Path(tmp_path / file) for name, file in options.items()})
+        files: dict[str, Any] = {name: tmp_path / file for name, file in options.items()}
+        Sending(target, tmp_path, **files)
     assert not list(tmp_path.glob("outbox*"))
 
 
