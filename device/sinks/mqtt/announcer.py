@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import time
+from collections import deque
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -25,6 +27,8 @@ from pocketsight.device.sinks.mqtt.home_assistant import (
 from pocketsight.device.sinks.mqtt.topics import Topics
 
 MIGRATE = json.dumps({"migrate_discovery": True})
+# Seconds between the steps of a change: Home Assistant needs time for each.
+STEP_INTERVAL = 2.0
 # Hosts of the page's address that stand for all addresses of this machine.
 ANY_HOST = "0.0.0.0", "::"
 
@@ -40,6 +44,8 @@ class Announcer:
         self._description: DeviceDescription | None = None  # that is announced
         self._components: Components = {}  # that are announced on our topic
         self._others: dict[str, Components] = {}  # announced on other topics
+        self._steps: deque[list[tuple[str, str, bool]]] = deque()  # messages of each: topic, text, retain
+        self._next_step = 0.0  # monotonic seconds
 
     def receive(self, message: Message) -> None:
         """Note a retained announcement of our device; other messages are ignored."""
@@ -63,26 +69,57 @@ class Announcer:
         self._description = None
 
     def update(self) -> bool:
-        """Announce the device if its description has changed; returns whether it was announced."""
-        if not self.is_ready:
+        """Publish what is due; returns whether the description of the device has changed."""
+        if not self.is_ready or time.monotonic() < self._next_step:
+            return False
+        if self._steps:
+            self._publish_step()
             return False
         if not self.topics.discovery_prefix:
-            self._take_back_others()
+            for topic in self._others:
+                self._publish(topic, "")
+            self._others.clear()
             return False
         description = self._describe()
         if description == self._description:
             return False
         self._description = description
-        announcement = build_announcement(self.topics, description)
-        components = announcement["components"]
-        self._migrate(components)
-        if removed := removals(self._components, components):
-            logger.info("no longer announced to Home Assistant: %s", ", ".join(removed))
-            self._publish({**announcement, "components": {**components, **removed}})
-        self._publish(announcement)
-        self._components = components
-        self._take_back_others()
+        self._plan(build_announcement(self.topics, description))
+        self._publish_step()
         return True
+
+    def _plan(self, announcement: dict[str, Any]) -> None:
+        """Divide a change into steps."""
+        components, others = announcement["components"], self._others
+        removed = removals(self._components, components)
+        # Entities with a topic of their own keep their history if they are told before that they move to ours.
+        moves = [topic for topic in others if self._is_single(topic) and others[topic].keys() <= components.keys()]
+        if moves:
+            self._steps.append([(topic, MIGRATE, False) for topic in moves])
+        if removed:
+            logger.info("no longer announced to Home Assistant: %s", ", ".join(removed))
+            self._steps.append([self._message({**announcement, "components": {**components, **removed}})])
+        self._steps.append([self._message(announcement)])
+        if others or removed:  # again: it skips a part of an announcement while it still works on an entity
+            self._steps.append([*((topic, "", True) for topic in others), self._message(announcement)])
+        self._components, self._others = components, {}
+
+    def _publish_step(self) -> None:
+        for topic, text, retain in self._steps.popleft():
+            self._publish(topic, text, retain)
+        self._next_step = time.monotonic() + STEP_INTERVAL if self._steps else 0.0
+
+    def _publish(self, topic: str, text: str, retain: bool = True) -> None:
+        if not text:
+            logger.info("no longer announced to Home Assistant: %s", topic)
+        self.connection.publish(topic, text, retain)
+
+    def _message(self, announcement: dict[str, Any]) -> tuple[str, str, bool]:
+        return self.topics.announcement, json.dumps(announcement, ensure_ascii=False), True
+
+    def _is_single(self, topic: str) -> bool:
+        """Whether an entity was announced on a topic of its own, to the same Home Assistant."""
+        return topic.startswith(f"{self.topics.discovery_prefix}/") and "/device/" not in topic
 
     def _describe(self) -> DeviceDescription:
         info = self.status.info
@@ -93,22 +130,6 @@ class Announcer:
             _reachable(info.get("page_url") or "", self.connection.local_host),
             version("pocketsight"),
         )
-
-    def _publish(self, announcement: dict[str, Any]) -> None:
-        self.connection.publish(self.topics.announcement, json.dumps(announcement, ensure_ascii=False))
-
-    def _migrate(self, components: Components) -> None:
-        """Prepare entities with a topic of their own for moving to ours, so that they keep their history."""
-        for topic, others in self._others.items():
-            is_single = topic.startswith(f"{self.topics.discovery_prefix}/") and "/device/" not in topic
-            if is_single and others.keys() <= components.keys():
-                self.connection.publish(topic, MIGRATE, retain=False)
-
-    def _take_back_others(self) -> None:
-        for topic in self._others:
-            logger.info("no longer announced to Home Assistant: %s", topic)
-            self.connection.publish(topic, "")
-        self._others.clear()
 
 
 def _kind(topic: str) -> str:

@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 
 from pocketsight.device.runtime import status
+from pocketsight.device.sinks.mqtt import announcer
 from pocketsight.device.sinks.mqtt.topics import Topics
 from tests.support.brokers import Listener, broker, listening, sending
 from tests.support.entries import face, fault
 from tests.support.processes import until
 
 pytestmark = pytest.mark.debian("mosquitto")
+
+
+@pytest.fixture(autouse=True)
+def quick_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcer, "STEP_INTERVAL", 0.2)
 
 
 def test_the_state_shows_the_faces_of_now_and_stays_with_the_broker(tmp_path: Path) -> None:
