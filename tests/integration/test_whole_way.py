@@ -23,8 +23,8 @@ from tests.support.commands import pocketsight, pocketsight_json
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
-DETECTOR = "--weights", "shipped", "--samples", 1920, "--batch-size", 16
-CLASSIFIER = "--weights", "shipped", "--samples", 4800, "--batch-size", 32
+DETECTOR = "--weights", "shipped", "--samples", 1280, "--batch-size", 16
+CLASSIFIER = "--weights", "shipped", "--samples", 2400, "--batch-size", 32
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:

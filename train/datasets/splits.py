@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pocketsight.device.errors import DataError
+from pocketsight.device.system.surrogates import replace_surrogates
 from pocketsight.device.vision.image_kinds import is_hidden
 
 SPLITS = "train", "val", "test"
@@ -121,9 +122,11 @@ def _subfolders(folder: Path, names: Iterable[str] | None = None) -> Iterator[Pa
 
 
 def _require_distinct_names(names: Iterable[str], source: object) -> None:
-    """Raises DataError when two names of classes differ in capitals or spaces only: they are one class."""
+    """Raises DataError when a name of a class is no text, or two differ in capitals or spaces only: they are one."""
     seen: dict[str, str] = {}
     for name in sorted(set(names)):
+        if name != replace_surrogates(name):
+            raise DataError(f"{source} has the class folder {name!r}, whose name is not UTF-8; rename it")
         if other := seen.get(key := name.strip().casefold()):
             raise DataError(f"{source} has the classes {other} and {name}, which differ in capitals only; rename one")
         seen[key] = name

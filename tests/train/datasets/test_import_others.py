@@ -8,12 +8,15 @@ import pytest
 from PIL import Image as Pillow
 
 from pocketsight.device.errors import DataError
+from pocketsight.train.curation.fix import rename_labels
 from pocketsight.train.curation.scan import scan_dataset
 from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.datasets.formats.detect import sniff_format
 from pocketsight.train.datasets.formats.image_finder import clean_name, finder_near
+from pocketsight.train.datasets.soft_labels import read_votes
 from tests.support.images import coco, labelme, picture
-from tests.support.sources import NOTE, fails, imported, voc, yolo
+from tests.support.planted import found_in
+from tests.support.sources import NOTE, fails, imported, voc, wider, yolo
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,24 @@ def test_the_query_of_an_address_is_no_part_of_the_name() -> None:
     assert clean_name("folder/who?/a.jpg") == "folder/who?/a.jpg"
 
 
+def test_images_of_other_splits_are_not_taken_as_empty(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        picture(tmp_path / "photos" / split / f"{split}.jpg")
+        (tmp_path / "in" / "labels" / split).mkdir(parents=True)
+        (tmp_path / "in" / "labels" / split / f"{split}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (sample,) = imported(tmp_path / "in", tmp_path / "o.json", images=tmp_path / "photos", split="val")
+    assert sample.path.name == "val.jpg" and len(sample.boxes) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n", "picture,happy\na,1\n", "file,happy,sad\na,x,1\n", "file,happy,sad\na\n"]
+)
+def test_a_wrong_table_of_votes_is_named_in_words(tmp_path: Path, text: str) -> None:
+    (tmp_path / "votes.csv").write_text(text)
+    with pytest.raises(DataError, match=r"votes\.csv is not a table of votes: [^(]*$"):
+        read_votes(tmp_path / "votes.csv", ("happy", "sad"))
+
+
 def test_a_labelme_file_of_another_name_belongs_to_the_image_that_it_names(tmp_path: Path) -> None:
     labelme(tmp_path, "a", [[1, 1], [9, 9]])
     path = (tmp_path / "labels" / "a.json").rename(tmp_path / "labels" / "other.json")
@@ -53,17 +74,34 @@ def test_texts_with_a_mark_of_their_encoding_are_read(tmp_path: Path, encoding: 
     source = coco(tmp_path / "coco")
     source.write_bytes(source.read_text().encode(encoding))
     assert len(imported(source, tmp_path / "c.json")[0].boxes) == 1
+    scan = scan_dataset(source)
+    assert rename_labels(scan, {"face": "head"}) == 1
+    assert json.loads(source.read_text())["categories"][0]["name"] == "head"
     source = yolo(tmp_path / "yolo", "1 0.5 0.5 0.5 0.5\n", names="")
     (source / "labels" / "a.txt").write_bytes("1 0.5 0.5 0.5 0.5\n".encode(encoding))
     (source / "classes.txt").write_bytes("dog\nvisage\n".encode(encoding))
     imported(source, tmp_path / "y.json")
-    assert read_detection_dataset(tmp_path / "y.json").label == "visage"
+    assert read_detection_dataset(tmp_path / "y.json").labels == ("visage",)
 
 
 def test_another_encoding_is_named(tmp_path: Path) -> None:
     source = yolo(tmp_path / "yolo", "0 0.5 0.5 0.5 0.5\n", names="")
     (source / "classes.txt").write_bytes("visagé\n".encode("latin-1"))
     fails(source, tmp_path / "no.json", r"classes\.txt cannot be read as text: .*; save it as UTF-8")
+
+
+def test_images_of_other_kinds_in_a_coco_file_are_named_and_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "b.jxl").write_bytes(b"x")
+    rows = [{"id": 7, "file_name": "images/a.png"}, {"id": 8, "file_name": "images/b.jxl"}]
+    source = coco(tmp_path, images=rows, annotations=[NOTE, NOTE | {"id": 6, "image_id": 8}])
+    found, _, status = found_in(source, "--fix")
+    assert ("unread kind", "b.jxl") in found and status == 3 and (tmp_path / "images" / "b.jxl").exists()
+    assert len(imported(source, tmp_path / "o.json")) == 1
+    assert "left out, of a kind that is not read: 1 .jxl" in capsys.readouterr().err
+    fails(coco(tmp_path, images=rows[1:], annotations=[]), tmp_path / "no.json", "has no image that can be read; left")
 
 
 def test_labels_in_other_capitals_are_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,6 +165,18 @@ def test_yolo_without_a_row_and_with_other_texts(tmp_path: Path) -> None:
     assert imported(tmp_path / "flat", tmp_path / "f.json")[0].boxes.tolist() == [[20, 15, 60, 45]]
 
 
+def test_an_import_without_any_box_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    imported(yolo(tmp_path / "in", ""), tmp_path / "o.json")
+    assert "no image has a box: some exports leave out shapes" in capsys.readouterr().err
+
+
+def test_wider_text_of_datumaro_has_labels_and_no_count_of_0(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "c.jpg")
+    source = wider(tmp_path, "no_label/b.jpg\n0--Parade/a.jpg\n2\n10 10 20 30 \n1 1 9 9 dog\nc.jpg\n")
+    found = {s.path.name: s.boxes.tolist() for s in imported(source, tmp_path / "o.json", label="face")}
+    assert found == {"a.jpg": [[10, 10, 30, 40]], "b.jpg": [], "c.jpg": []}
+
+
 def test_landmarks_that_are_absent_tell_what_a_row_is(tmp_path: Path) -> None:
     rows = ["0 0.5 0.5 0.5 0.5 " + mark * 5 for mark in ("0.5 0.5 ", "-1 -1 ")]
     source = yolo(tmp_path / "in", "\n".join(rows))
@@ -145,7 +195,26 @@ def test_a_yaml_file_may_name_the_file_of_the_names(tmp_path: Path) -> None:
     source = yolo(tmp_path / "in", "1 0.5 0.5 0.5 0.5\n", "names: my.txt\n")
     (source / "my.txt").write_text("dog\nface\n")
     imported(source, tmp_path / "o.json")
-    assert read_detection_dataset(tmp_path / "o.json").label == "face"
+    assert read_detection_dataset(tmp_path / "o.json").labels == ("face",)
+
+
+def test_what_a_task_of_label_studio_counts_as(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def region(x: float, kind: str = "rectanglelabels", **value: object) -> dict[str, object]:
+        shape = {"x": x, "y": 50, "width": 25, "height": 10, **value}
+        return {"type": kind, "from_name": "label", "original_width": 80, "original_height": 60, "value": shape}
+
+    face = region(50, rectanglelabels=["object"])
+    tasks = [
+        {"annotations": [{"result": [face], "ground_truth": True}, {"result": []}], "data": {"image": "a.png"}},
+        {"annotations": [{"result": [region(25, "rectangle")]}], "data": {"image": "b.png"}},
+        {"annotations": [], "predictions": [{"result": [face]}], "data": {"image": "c.png"}},
+    ]
+    for name in "abc":
+        picture(tmp_path / "in" / f"{name}.png")
+    (tmp_path / "in" / "x.json").write_text(json.dumps(tasks))
+    found = {s.path.name: s.boxes.tolist() for s in imported(tmp_path / "in", tmp_path / "o.json")}
+    assert found == {"a.png": [[40, 30, 60, 36]], "b.png": [[20, 30, 40, 36]]}  # "object" is the label of none
+    assert "1 tasks of Label Studio with predictions only" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def read_own_coco(source: Path) -> list[AnnotatedImage]:
     try:
         return _read_entries(source, ImageFinder([source.parent]))
     except DataError as error:
-        if hint := import_hint(source):
+        if source.is_file() and (hint := import_hint(source)):
             raise DataError(f"{source} is not a COCO file{hint}") from error
         raise
 

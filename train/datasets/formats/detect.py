@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from pocketsight.device.errors import DataError
@@ -230,7 +231,7 @@ JSON_KEYS: dict[str, list[tuple[str, ...]]] = {
 
 
 def _sniff_txt(lines: list[str]) -> str | None:
-    if len(lines) > 1 and is_image_name(lines[0]) and lines[1].isdecimal():
+    if is_image_name(lines[0]) and any(is_image_name(a) and b.isdecimal() for a, b in pairwise(lines)):
         return "wider"
     words = lines[0].split()
     if words[0] == "#" and is_image_name(lines[0]):

@@ -23,7 +23,9 @@ def is_ignored(*attributes: object) -> bool:
 
 
 def points_bounds(xs: Sequence[float], ys: Sequence[float]) -> Bounds:
-    """The box around points. There must be at least one."""
+    """The box around points. Raises ValueError without one, or when the numbers of coordinates differ."""
+    if not xs or len(xs) != len(ys):
+        raise ValueError("points are missing")
     return min(xs), min(ys), max(xs), max(ys)
 
 
