@@ -24,7 +24,7 @@ from pocketsight.train.datasets.classification import (
     get_face_box,
     read_classification_dataset,
 )
-from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection import read_samples_for
 from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
 from pocketsight.train.datasets.holdout import hold_out_classification
@@ -75,7 +75,7 @@ def read_calibration(
     if spec.task == "classifier":
         selected, rest, heldout = _split_classification(spec, data, soft_labels, detector, count)
     else:
-        selected, rest = _split_items(_detection_samples(data), count)
+        selected, rest = _split_items(_detection_samples(data, spec.labels), count)
         heldout = []
     samples: list[Image] = []
     used: list[Any] = []
@@ -136,7 +136,7 @@ def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]
     return shuffled[:count], shuffled[count : count + PARITY_COUNT]
 
 
-def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
+def _detection_samples(data: Sequence[Path], labels: tuple[str, ...]) -> list[CalibrationSample]:
     samples: list[CalibrationSample] = []
     for path in data:
         is_dataset = (path / "images").is_dir() or list_split_folders(path) or list_shards(path)
@@ -145,8 +145,8 @@ def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
             samples += [CalibrationSample(file, NO_BOXES, labeled=False) for file in list_images(path)]
         else:
             samples += [
-                CalibrationSample(s.path, s.boxes, s.ignored_boxes, s.group, s.size)
-                for split in read_detection_dataset(path).splits.values()
+                CalibrationSample(s.path, s.boxes, s.ignored_boxes, s.group, s.size, kinds=s.kinds)
+                for split in read_samples_for(path, labels).splits.values()
                 for s in split
             ]
     return samples

@@ -14,12 +14,16 @@ from math import atan2, degrees
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketsight.device.camera.timeline import believable_fps
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.pixels import Pixels, jpeg_pixels
 from pocketsight.device.vision.turn import UPRIGHT, Turn
+from pocketsight.device.vision.yuv import can_reduce, reduce_yuv420
 
+PLANAR_FORMATS = "yuv420p", "yuvj420p"  # 8 bits, color at half the size: nearly all videos
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG: black is 0, not 16
 MAX_ASPECT = 4.0  # width of a pixel divided by its height, or the reverse; larger ones are errors of a file
 MAX_GUESSED_FPS = 60  # a higher guess is that of irregular time stamps
 MAX_GUESSED_FPS = 60  # a higher guess is that of irregular time stamps
@@ -114,6 +118,9 @@ class AvStream:
             height, width = round(frame.height / self.aspect), frame.width
 
         def decode(reduction: int) -> Image:
+            if self.aspect == 1 and can_reduce(height, width, reduction) and frame.format.name in PLANAR_FORMATS:
+                is_full_range = frame.format.name == "yuvj420p" or frame.color_range == FULL_RANGE
+                return reduce_yuv420(*map(_plane, frame.planes), reduction, is_full_range)
             size = {"width": -(-width // reduction), "height": -(-height // reduction)}
             return np.asarray(frame.reformat(**size, format="rgb24", interpolation="AREA").to_ndarray(), np.uint8)
 
@@ -122,6 +129,11 @@ class AvStream:
             return luma[:: max(1, luma.size // SAMPLES) | 1].tobytes()
 
         return Pixels((height, width), decode, fingerprint=fingerprint).turned(_display_turn(frame))
+
+
+def _plane(plane: Any) -> NDArray[np.uint8]:
+    """The pixels (H, W) of a plane, which are not copied."""
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def _pixel_aspect(stream: Any) -> float:

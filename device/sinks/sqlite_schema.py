@@ -17,7 +17,6 @@ TABLE_COLUMNS = (
     "box_top",
     "box_right",
     "box_bottom",
-    "position_s",
     "json",
 )
 
@@ -45,7 +44,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX entries_time ON entries (time)",
     ),
-    ("ALTER TABLE entries ADD COLUMN position_s REAL",),  # seconds from the beginning of the recording
+    ("ALTER TABLE entries ADD COLUMN object TEXT",),  # label of the detector, such as face
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
 from pocketsight.train.datasets.detection_sample import NO_BOXES
@@ -33,7 +33,7 @@ def seen(
 ) -> ImageResult:
     """An image with labeled faces, and the detections with their scores."""
     boxes, ignored = (np.array(some, np.float32).reshape(-1, 4) for some in (faces, ignore))
-    best_first = sorted((Face(Box(*box), score) for box, score in found), key=lambda face: -face.score)
+    best_first = sorted((Detection(Box(*box), score) for box, score in found), key=lambda face: -face.score)
     return ImageResult(
         path,
         boxes,

@@ -22,7 +22,8 @@ from pocketsight.train.datasets.classification import (
     ClassificationSample,
     read_classification_dataset,
 )
-from pocketsight.train.datasets.detection import DetectionBatches, read_detection_dataset
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_batches import DetectionBatches
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.face_alignment import align_faces, load_face_finder
 from pocketsight.train.recipe import RECIPES, Recipe
@@ -65,7 +66,7 @@ PreviewTiles = tuple[list[Image], list[tuple[str, tuple[int, int, int]]], int]
 def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng: np.random.Generator) -> PreviewTiles:
     dataset = read_detection_dataset(data)
     samples = [sample for split in dataset.splits.values() for sample in split]
-    spec = ModelSpec("detector", "", recipe.input_size, (dataset.label,), 0.5)
+    spec = ModelSpec("detector", "", recipe.input_size, dataset.labels, 0.5)
     batches, tile = DetectionBatches(samples, spec, recipe), DETECTION_TILE
 
     def draw_versions(sample: DetectionSample) -> list[Image]:
@@ -76,7 +77,7 @@ def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng:
         ]
 
     tiles, skipped = _first_readable(samples, count, draw_versions, rng)
-    return tiles, [(dataset.label, GREEN), ("ignored", ORANGE)], skipped
+    return tiles, [(" or ".join(dataset.labels), GREEN), ("ignored", ORANGE)], skipped
 
 
 def _draw_boxes(fitted: tuple[Image, float], boxes: Any, ignore: Any) -> Image:

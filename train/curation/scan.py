@@ -8,7 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from pocketsight.device.errors import DataError
+from pocketsight.device.vision.box_encoding import boxes_without_cell
 from pocketsight.device.vision.image import list_images
 from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images, readable_suffixes
 from pocketsight.train.datasets.formats.base import FIRST_TRANSPOSED, AnnotatedImage, read_orientation
@@ -16,7 +19,7 @@ from pocketsight.train.datasets.formats.coco import coco_split, import_images_hi
 from pocketsight.train.datasets.formats.detect import has_label_files, import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.splits import list_class_folders, list_split_folders, require_no_inner_splits
-from pocketsight.train.recipe import DETECTOR_RECIPE
+from pocketsight.train.recipe import DETECTOR_RECIPE, DETECTOR_STRIDES
 
 # Longer side in px of the detector's input: smaller boxes may match no cell of its grids.
 MIN_FACE_PX = 8
@@ -179,6 +182,18 @@ def longer_side_in_input(box: tuple[float, float, float, float], size: tuple[int
     """The longer side of a box in px of the default detector's input. `size` is (height, width) of the image in px."""
     scale = min(DETECTOR_RECIPE.input_size[0] / size[0], DETECTOR_RECIPE.input_size[1] / size[1])
     return max(abs(box[2] - box[0]), abs(box[3] - box[1])) * scale
+
+
+def uncovered_boxes(image: AnnotatedImage, size: tuple[int, int]) -> int:
+    """The number of boxes that no cell of the default detector learns. `size` is (height, width) of the image in px.
+
+    Boxes below MIN_FACE_PX are left out: they have an issue of their own.
+    """
+    scale = min(DETECTOR_RECIPE.input_size[0] / size[0], DETECTOR_RECIPE.input_size[1] / size[1])
+    boxes = [a.box for a in image.objects if longer_side_in_input(a.box, size) >= MIN_FACE_PX]
+    clipped = np.clip(np.array(boxes, np.float32).reshape(-1, 4), 0, np.array(size[::-1] * 2, np.float32))
+    scaled = clipped[(clipped[:, :2] < clipped[:, 2:]).all(1)] * np.float32(scale)  # the others are issues themselves
+    return int(boxes_without_cell(scaled, DETECTOR_RECIPE.input_size, DETECTOR_STRIDES).sum())
 
 
 def relative_name(path: Path, root: Path) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from pocketsight.device.vision.crop import crop_window
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.device.vision.resize import resize
+from pocketsight.train.datasets.detection_sample import Kinds
 from pocketsight.train.recipe import Recipe
 
 # Share of a box that must be in the window. A box with less is ignored, neither object nor background.
@@ -34,6 +35,11 @@ class Placement(NamedTuple):
     ignored: Boxes  # (M, 4), neither object nor background
     matrix: Affine  # from px of the image to px of the frame
     area: tuple[float, float, float, float]  # left, top, right, bottom of what the frame shows of the image
+    kinds: Kinds | None = None  # (N,) of the boxes; None: all are of the first
+
+
+PlacedBoxes = tuple[Boxes, Boxes, Kinds]
+"""The boxes (N, 4) of an image, its boxes to ignore (M, 4), and the kinds (N,) of the former."""
 
 
 def random_window(
@@ -143,8 +149,8 @@ def random_crop(
     return canvas, matrix
 
 
-def place_boxes(placements: Sequence[Placement]) -> list[tuple[Boxes, Boxes]]:
-    """For each placement its boxes (N, 4) and its boxes to ignore (M, 4), in px of the frame, cut at `area`.
+def place_boxes(placements: Sequence[Placement]) -> list[PlacedBoxes]:
+    """For each placement its boxes, those to ignore and the kinds of the former, in px of the frame, cut at `area`.
 
     A rotated box is the bounding box of the rotated ellipse inscribed in the old one: the bounding box of the rotated
     corners would be too large for a face. A box that is visible by less than MIN_VISIBLE_SHARE becomes one to ignore.
@@ -163,14 +169,18 @@ def place_boxes(placements: Sequence[Placement]) -> list[tuple[Boxes, Boxes]]:
     visible = box_area(clipped)
     is_object = (part % 2 == 0) & (visible / np.maximum(box_area(placed), 1e-6) >= MIN_VISIBLE_SHARE)
     chosen = (is_object, ~is_object & (visible > 0))
-    objects, ignored = (_split(clipped[which].astype(np.float32), owner[which], len(placements)) for which in chosen)
-    return list(zip(objects, ignored, strict=True))
+    objects, regions = (_split(clipped[which].astype(np.float32), owner[which], len(placements)) for which in chosen)
+    all_kinds: list[Kinds] = []
+    for own, ignored, *_, kinds in placements:
+        all_kinds += [np.zeros(len(own), np.int16) if kinds is None else kinds, np.zeros(len(ignored), np.int16)]
+    kinds_of = _split(np.concatenate(all_kinds)[is_object], owner[is_object], len(placements))
+    return list(zip(objects, regions, kinds_of, strict=True))
 
 
-def _split(boxes: Boxes, owner: NDArray[np.intp], count: int) -> list[Boxes]:
-    """The boxes (N, 4) of each of `count` owners; `owner` (N,) rises."""
+def _split(rows: NDArray[Any], owner: NDArray[np.intp], count: int) -> list[NDArray[Any]]:
+    """The rows (N, ...) of each of `count` owners; `owner` (N,) rises."""
     ends = np.bincount(owner, minlength=count).cumsum().tolist()
-    return [boxes[first:end] for first, end in zip([0, *ends], ends, strict=False)]
+    return [rows[first:end] for first, end in zip([0, *ends], ends, strict=False)]
 
 
 def draw_mask(face: Image, margin: float, rng: np.random.Generator) -> Image:

@@ -3,43 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import compress
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Box
 from pocketsight.train.evaluation.matching import FalsePositiveRows, ImageResult, Match, RegionAppearance
 
 FloatArray = NDArray[np.floating[Any]]
 
 
-class FaceArray(Sequence[Face]):
-    """Faces of a detector, whose numbers are float32, in 20 bytes each."""
+class FaceArray(Sequence[Detection]):
+    """Detections, whose numbers are float32, in 24 bytes each: box, score and kind. `labels` are those of the kinds."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("labels", "rows")
 
-    def __init__(self, faces: Sequence[Face]) -> None:
-        self.rows = np.array([(*face.box, face.score) for face in faces], np.float32).reshape(-1, 5)
+    def __init__(self, found: Sequence[Detection], labels: Sequence[str] = ("face",)) -> None:
+        kinds = {label: number for number, label in enumerate(labels)}
+        rows = [(*each.box, each.score, kinds.get(each.label, 0)) for each in found]
+        self.rows, self.labels = np.array(rows, np.float32).reshape(-1, 6), labels
+
+    def of_label(self, label: str) -> FaceArray:
+        """Those with one label."""
+        chosen = FaceArray((), self.labels)
+        chosen.rows = self.rows[self.rows[:, 5] == self.labels.index(label)]
+        return chosen
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @overload
-    def __getitem__(self, index: int) -> Face: ...
+    def __getitem__(self, index: int) -> Detection: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Face]: ...
-    def __getitem__(self, index: int | slice) -> Face | list[Face]:
+    def __getitem__(self, index: slice) -> list[Detection]: ...
+    def __getitem__(self, index: int | slice) -> Detection | list[Detection]:
         rows = self.rows[index].tolist()
-        return [_face(row) for row in rows] if isinstance(index, slice) else _face(rows)
+        return list(map(self._detection, rows)) if isinstance(index, slice) else self._detection(rows)
 
-    def __iter__(self) -> Iterator[Face]:
-        return map(_face, self.rows.tolist())
+    def __iter__(self) -> Iterator[Detection]:
+        return map(self._detection, self.rows.tolist())
+
+    def _detection(self, row: list[float]) -> Detection:
+        return Detection(Box(*row[:4]), row[4], self.labels[int(row[5])])
 
 
-def _face(row: list[float]) -> Face:
-    return Face(Box(*row[:4]), row[4])
+def of_label(result: ImageResult, label: str) -> ImageResult:
+    """The boxes and detections of one label, in an image of several."""
+    assert isinstance(result.detections, FaceArray)
+    chosen = np.array([own == label for own in result.truth_labels], bool)
+    mask_states = tuple(compress(result.mask_states, chosen.tolist()))
+    return replace(
+        result,
+        truth_boxes=result.truth_boxes[chosen],
+        detections=result.detections.of_label(label),
+        mask_states=mask_states,
+        truth_labels=tuple(compress(result.truth_labels, chosen.tolist())),
+    )
 
 
 class MatchColumns(NamedTuple):
@@ -90,14 +113,14 @@ class FalsePositives:
             unknown = np.full(len(rows), -1)
             yield MatchColumns(image.source, found[:, 4], sizes, *rows.T[1:], unknown)
 
-    def scores(self, images_without_boxes: bool = False) -> FloatArray:
+    def scores(self, images_without_boxes: bool = False) -> NDArray[np.float64]:
         """(N,): the scores, on request those in images that have neither labeled boxes nor regions to ignore."""
         parts = [
             _detections(image, rows)[:, 4]
             for image, rows in self.parts
             if not images_without_boxes or not (len(image.truth_boxes) or len(image.ignore_boxes))
         ]
-        return np.concatenate(parts or [np.empty(0)]).astype(np.float64)
+        return np.asarray(np.concatenate(parts or [np.empty(0)]), np.float64)
 
 
 def _detections(image: ImageResult, rows: FalsePositiveRows) -> NDArray[Any]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Boxes, coverage_matrix, iou_matrix
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.resize import resize
@@ -33,10 +33,11 @@ class ImageResult:
     path: Path
     truth_boxes: Boxes  # faces that count
     ignore_boxes: Boxes  # faces that are too small, and regions to ignore
-    detections: Sequence[Face]  # scores from MIN_SCORE, best first
+    detections: Sequence[Detection]  # scores from MIN_SCORE, best first
     scale: float = 1.0  # pixels of the frame = pixels of the file * scale
     source: str = ""
     mask_states: tuple[int, ...] = field(default=())  # as in DetectionSample, of the faces that count
+    truth_labels: tuple[str, ...] = ()  # of the boxes, where the detector finds several kinds
 
 
 class RegionAppearance(NamedTuple):
@@ -52,7 +53,7 @@ class Match:
 
     image_result: ImageResult
     truth_box: Boxes | None  # (4,); None: a false positive
-    detection: Face | None  # None: no detection from MIN_SCORE matches this face
+    detection: Detection | None  # None: no detection from MIN_SCORE matches this face
     iou: float  # intersection over union of both; of a false positive: with the nearest labeled box
     appearance: RegionAppearance
     mask_state: int = -1
@@ -78,10 +79,14 @@ class Match:
 def match_detections(result: ImageResult) -> list[tuple[int, float]]:
     """For each detection the index of its face, FALSE_POSITIVE or IGNORED_DETECTION, and the IoU.
 
-    Better detections choose first, as in COCO's evaluation, so the matches hold at any threshold.
+    Better detections choose first, as in COCO's evaluation, so the matches hold at any threshold. Where there are
+    several kinds, the label of the detection must be right.
     """
     boxes = np.array([face.box for face in result.detections], np.float32).reshape(-1, 4)
     overlaps = iou_matrix(boxes, result.truth_boxes)
+    if result.truth_labels:
+        found = np.array([face.label for face in result.detections], object)
+        overlaps[found[:, None] != np.array(result.truth_labels, object)] = 0
     ignored = np.any(coverage_matrix(boxes, result.ignore_boxes) >= MATCH_IOU, axis=-1)
     chosen = [(IGNORED_DETECTION if ignore else FALSE_POSITIVE, 0.0) for ignore in ignored]
     for n in np.flatnonzero(overlaps.max(-1, initial=0) >= MATCH_IOU):
@@ -92,7 +97,7 @@ def match_detections(result: ImageResult) -> list[tuple[int, float]]:
     return chosen
 
 
-def partition_detections(result: ImageResult, threshold: float) -> tuple[list[Face], list[Face], list[int]]:
+def partition_detections(result: ImageResult, threshold: float) -> tuple[list[Detection], list[Detection], list[int]]:
     """True positives, false positives and indexes of missed faces, of the detections that reach the threshold."""
     pairs = [
         (face, n)

@@ -25,10 +25,8 @@ SLICE_NOTES = {
     "brightness": "mean gray value of the face",
     "blur": f"variance of the Laplacian of the face at {PATCH_SIZE} px",
 }
-SLICE_PHRASES = {"size": "faces of {}", "source": "images like those of {}"}  # a row in a sentence
-NO_WEAK_SLICE = (
-    "No kind of face is clearly worse: collect more of all, from places and people that are not in the data yet."
-)
+SLICE_PHRASES = {"size": "{noun} of {}", "source": "images like those of {}"}  # a row in a sentence
+NO_WEAK_SLICE = "No slice is clearly worse: collect more of all, from places and people that are not in the data yet."
 
 SliceTables = Mapping[str, Sequence[SliceRow]]
 
@@ -158,33 +156,35 @@ def recommendations(results: DetectionResults, threshold: float, tables: SliceTa
             elsewhere = 1 - sum(other["missed"] for other in others) / count
             if row["recall_95"][1] < elsewhere:
                 gain = row["faces"] * (elsewhere - row["recall"])
-                candidates.append((gain, _recommendation(name, row, elsewhere, rows)))
+                candidates.append((gain, _recommendation(name, row, elsewhere, rows, results.noun)))
     lines = [line for _, line in sorted(candidates, reverse=True)[:MAX_RECOMMENDATIONS]] or [NO_WEAK_SLICE]
     false_positives = list(results.false_positives.at_least(threshold))
     near_misses = sum(match.iou >= NEAR_MISS_IOU for match in false_positives)
     if len(false_positives) >= 10 and 2 * near_misses > len(false_positives):
         lines.append(
-            f"{near_misses} of the {len(false_positives)} false positives overlap a labeled face, but too little: "
-            "check how tightly the boxes are drawn before you collect more images."
+            f"{near_misses} of the {len(false_positives)} false positives overlap a labeled {results.noun[:-1]}, "
+            "but too little: check how tightly the boxes are drawn before you collect more images."
         )
     return lines
 
 
-def _recommendation(name: str, row: SliceRow, recall_elsewhere: float, rows: Sequence[SliceRow]) -> str:
-    phrase = SLICE_PHRASES.get(name, "{} faces").format(row["slice"])
+def _recommendation(
+    name: str, row: SliceRow, recall_elsewhere: float, rows: Sequence[SliceRow], noun: str = "faces"
+) -> str:
+    phrase = SLICE_PHRASES.get(name, "{} {noun}").format(row["slice"], noun=noun)
     if name == "brightness":
         phrase += f" (mean gray value {row['description']})"
     missed = row["missed"] / sum(other["missed"] for other in rows)
     return (
-        f"Collect more {phrase}: {row['share']:.0%} of all faces and {missed:.0%} of the missed ones; "
-        f"their recall is {row['recall']:.0%}, that of the other faces {recall_elsewhere:.0%}."
+        f"Collect more {phrase}: {row['share']:.0%} of all {noun} and {missed:.0%} of the missed ones; "
+        f"their recall is {row['recall']:.0%}, that of the other {noun} {recall_elsewhere:.0%}."
     )
 
 
-def small_slices(tables: SliceTables) -> list[str]:
+def small_slices(tables: SliceTables, noun: str = "faces") -> list[str]:
     """Names of the slices with too few faces for a conclusion."""
     return [
-        f"{SLICE_PHRASES.get(name, '{} faces').format(row['slice'])} ({row['faces']})"
+        f"{SLICE_PHRASES.get(name, '{} {noun}').format(row['slice'], noun=noun)} ({row['faces']})"
         for name, rows in tables.items()
         for row in rows
         if row["too_small"] and (row["faces"] or name != "source")

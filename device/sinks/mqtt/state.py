@@ -59,4 +59,5 @@ def state_message(state: CurrentState, status: StatusView, outbox: Outbox) -> Lo
         "queued": len(outbox),
         "lost": outbox.dropped,
         **{key: snapshot.get(key) for key in STATUS_KEYS},
+        "models": snapshot.get("models", {}),
     }

@@ -307,7 +307,7 @@ def test_boxes_drawn_with_the_mouse_in_labelme_are_those_that_are_read(tmp_path:
     assert process.returncode == 0
     assert said.splitlines()[-1] == f"2 of 2 images have labels; next: pocketsight data check {data}"
     faces = read_detection_dataset(data)
-    assert faces.label == "face"
+    assert faces.labels == ("face",)
     for example in faces.splits["train"]:
         assert example.boxes == pytest.approx(np.array([FACES[example.path.stem][1]]), abs=1.5)
         assert example.size == (240, 320)

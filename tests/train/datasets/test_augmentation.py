@@ -23,7 +23,7 @@ def test_a_turned_face_keeps_a_tight_box(mirrors: tuple[bool, bool]) -> None:
         for size in ((210, 280), (105, 140), (48, 64)):
             matrix = window_matrix([20, 10, 300, 220], degrees, size, *mirrors)
             piece = warp(image, matrix, size)
-            (((found,), _),) = place_boxes([Placement(box, NO_BOXES, matrix, (0, 0, size[1], size[0]))])
+            (((found,), *_),) = place_boxes([Placement(box, NO_BOXES, matrix, (0, 0, size[1], size[0]))])
             assert piece.shape == (*size, 3)
             y, x = np.nonzero(piece[..., 0] > 127)
             assert np.abs(found - [x.min(), y.min(), x.max() + 1, y.max() + 1]).max() < 2
@@ -46,7 +46,9 @@ def test_a_box_that_is_half_outside_is_kept_cut_or_ignored() -> None:
     boxes = np.array([[10, 10, 30, 30], [-6, 10, 14, 30], [-15, 10, 5, 30], [-30, 10, -10, 30]], np.float32)
     unchanged = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
     placement = Placement(boxes, boxes[:1], unchanged, (0, 0, 100, 100))
-    (objects, ignored), (none, nothing) = place_boxes([placement, Placement(NO_BOXES, NO_BOXES, unchanged, (0,) * 4)])
+    (objects, ignored, _), (none, nothing, _) = place_boxes(
+        [placement, Placement(NO_BOXES, NO_BOXES, unchanged, (0,) * 4)]
+    )
     assert objects.tolist() == [[10, 10, 30, 30], [0, 10, 14, 30]]
     assert ignored.tolist() == [[0, 10, 5, 30], [10, 10, 30, 30]]
     assert none.shape == nothing.shape == (0, 4)

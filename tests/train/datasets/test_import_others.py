@@ -81,7 +81,7 @@ def test_texts_with_a_mark_of_their_encoding_are_read(tmp_path: Path, encoding: 
     (source / "labels" / "a.txt").write_bytes("1 0.5 0.5 0.5 0.5\n".encode(encoding))
     (source / "classes.txt").write_bytes("dog\nvisage\n".encode(encoding))
     imported(source, tmp_path / "y.json")
-    assert read_detection_dataset(tmp_path / "y.json").label == "visage"
+    assert read_detection_dataset(tmp_path / "y.json").labels == ("visage",)
 
 
 def test_another_encoding_is_named(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_yaml_file_may_name_the_file_of_the_names(tmp_path: Path) -> None:
     source = yolo(tmp_path / "in", "1 0.5 0.5 0.5 0.5\n", "names: my.txt\n")
     (source / "my.txt").write_text("dog\nface\n")
     imported(source, tmp_path / "o.json")
-    assert read_detection_dataset(tmp_path / "o.json").label == "face"
+    assert read_detection_dataset(tmp_path / "o.json").labels == ("face",)
 
 
 def test_what_a_task_of_label_studio_counts_as(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Box, Boxes
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.resize import resize
@@ -33,7 +33,7 @@ def crowded(seed: int) -> ImageResult:
 
 
 def test_faces_in_an_array_are_the_same_faces() -> None:
-    faces = [Face(Box(1.5, 2.25, 3.0, 4.125), 0.5), Face(Box(0, 0, 9, 9), 0.25)]
+    faces = [Detection(Box(1.5, 2.25, 3.0, 4.125), 0.5), Detection(Box(0, 0, 9, 9), 0.25)]
     array = FaceArray(faces)
     assert list(array) == faces and array[1] == faces[1] and array[:1] == faces[:1] and len(array) == 2
     assert not FaceArray([]) and list(FaceArray([])) == []

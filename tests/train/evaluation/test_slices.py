@@ -116,7 +116,7 @@ def test_where_nothing_stands_out_nothing_is_blamed_but_loose_boxes_are() -> Non
     half = [seen([MEDIUM], [(MEDIUM, 0.9)], source="a"), seen([MEDIUM], [], source="b")]
     pictures = [replace(one, source=name) for one in half * 20 for name in ("a", "b")]
     lines = recommendations(looked(pictures), 0.5, slice_metrics(looked(pictures), 0.5))
-    assert len(lines) == 1 and lines[0].startswith("No kind of face is clearly worse")
+    assert len(lines) == 1 and lines[0].startswith("No slice is clearly worse")
     loose = [seen([MEDIUM], [(square(75, 10, 40), 0.9)])] * 10
     assert "10 of the 10 false positives overlap a labeled face" in recommendations(looked(loose), 0.5, {})[-1]
 

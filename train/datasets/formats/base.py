@@ -173,10 +173,14 @@ def require_boxes(annotations: Iterable[Annotation]) -> None:
             raise DataError(annotation.problem)
 
 
-def filter_label(images: list[AnnotatedImage], label: str | None, source: Path) -> tuple[list[AnnotatedImage], str]:
-    """The images with the annotations of one label only, and that label. Labels that differ in capitals are one.
+def filter_labels(
+    images: list[AnnotatedImage], labels: Sequence[str], source: Path
+) -> tuple[list[AnnotatedImage], tuple[str, ...]]:
+    """The images with the annotations of these labels only, and the labels; () for all, in alphabetical order.
 
-    Raises DataError when it is ambiguous, or when a shape of that label has no box.
+    Labels that differ in capitals are one.
+
+    Raises DataError when a label is not used, or when a shape of one has no box.
     """
     spellings = Counter(annotation.label for image in images for annotation in image.annotations)
     names: dict[str, str] = {}  # the most frequent spelling of each
@@ -186,16 +190,25 @@ def filter_label(images: list[AnnotatedImage], label: str | None, source: Path) 
     for name, count in spellings.items():
         counts[names[name.casefold()]] += count
     used = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
-    if label is None and len(counts) > 1:
-        raise DataError(f"{source} has boxes of {used}; a detector learns one kind of object: choose it with --label")
-    if label is not None and counts and label.casefold() not in names:
-        raise DataError(f"{source} has no box of {label!r}; it has: {used}")
-    chosen = label or next(iter(counts), "face")
-    same = sorted(name for name in spellings if name.casefold() == chosen.casefold())
-    if len(same) > 1:
-        log_message(f"{', '.join(same)} differ in capitals only, and are read as {chosen}")
+    for label in labels:
+        if counts and label.casefold() not in names:
+            raise DataError(f"{source} has no box of {label!r}; it has: {used}")
+    chosen = tuple(labels) or tuple(sorted(counts)) or ("face",)
+    new_names = {label.casefold(): label for label in chosen}
+    for label in chosen:
+        same = sorted(name for name in spellings if name.casefold() == label.casefold())
+        if len(same) > 1:
+            log_message(f"{', '.join(same)} differ in capitals only, and are read as {label}")
     filtered = [
-        replace(i, annotations=[a._replace(label=chosen) for a in i.annotations if a.label in same]) for i in images
+        replace(
+            image,
+            annotations=[
+                note._replace(label=new_names[note.label.casefold()])
+                for note in image.annotations
+                if note.label.casefold() in new_names
+            ],
+        )
+        for image in images
     ]
     require_boxes(annotation for image in filtered for annotation in image.annotations)
     return filtered, chosen

@@ -9,7 +9,7 @@ from pathlib import Path
 from pocketsight.device.errors import DataError
 from pocketsight.train.console import log_message, suggest_next
 from pocketsight.train.datasets.formats import fer2013
-from pocketsight.train.datasets.formats.base import AnnotatedImage, clip_boxes, filter_label, require_images
+from pocketsight.train.datasets.formats.base import AnnotatedImage, clip_boxes, filter_labels, require_images
 from pocketsight.train.datasets.formats.coco import read_coco
 from pocketsight.train.datasets.formats.createml import read_createml
 from pocketsight.train.datasets.formats.cvat import read_cvat
@@ -84,7 +84,7 @@ def convert_dataset(
             raise
         raise DataError(f"{error}; it looks like {FORMAT_NAMES[detected]}: --from {detected}") from error
     summary = ImportSummary(annotated)
-    annotated, label = filter_label(annotated, label, source)
+    annotated, labels = filter_labels(annotated, label.split(",") if label else (), source)
     if source_format != "yolo":  # it has shares of the image, not px
         annotated, summary.sizes = settle_sizes(annotated)
     annotated, summary.dropped, summary.cut = clip_boxes(annotated)
@@ -92,10 +92,10 @@ def convert_dataset(
     if not annotated:
         raise DataError(f"{source}: no image remains: {'; '.join(summary.left_out())}")
     if target_format == "coco":
-        write_coco(out, annotated, label)
+        write_coco(out, annotated, labels)
     else:
         write_labelme(out, annotated)
-    show_summary(out, annotated, label, summary)
+    show_summary(out, annotated, labels, summary)
 
 
 def _read_annotated(
