@@ -210,7 +210,12 @@ def filter_labels(
         )
         for image in images
     ]
-    require_boxes(annotation for image in filtered for annotation in image.annotations)
+    try:
+        require_boxes(annotation for image in filtered for annotation in image.annotations)
+    except DataError as error:
+        if labels or len(counts) == 1:
+            raise
+        raise DataError(f"{error}, or leave its label out: --label {','.join(counts)}") from error
     return filtered, chosen
 
 
