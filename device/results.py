@@ -23,26 +23,28 @@ LogEntry = dict[str, Any]
 
 @dataclass(frozen=True)
 class FaceResult:
-    """One face in one frame.
+    """One detected object in one frame, such as a face.
 
-    `box` is in pixels of the frame and `score` (0..1) is that of the detector. For a tracked face the box and the
-    classification are smoothed over time, and `track_id` is the same number in every frame; it is None in images that
-    are unrelated to each other.
+    `box` is in pixels of the frame; `score` (0..1) and `object` ("face") are those of the detector. For a tracked
+    object the box and the classification are smoothed over time, and `track_id` is the same number in every frame; it
+    is None in images that are unrelated to each other. Where no classifier applies, `classification` has the label and
+    the score of the detector.
     """
 
     box: Box
     score: float
     classification: Classification
     track_id: int | None = None
+    object: str = "face"
 
     @property
     def label(self) -> str:
-        """The label of the classifier, or "unsure"."""
+        """The label of the classifier, or "unsure"; without a classifier that of the detector."""
         return self.classification.label
 
     @property
     def label_score(self) -> float:
-        """The confidence of the classifier in its most likely label, 0..1."""
+        """The confidence of the classifier in its most likely label, 0..1; without one the score of the detector."""
         return self.classification.score
 
 
@@ -70,15 +72,11 @@ class StatusView(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the classifier, without "unsure"."""
+        """The labels that results can have, without "unsure"."""
 
     @property
-    def latest(self) -> FrameResult | None:
-        """The newest result."""
-
-    @property
-    def stale_after(self) -> float:
-        """Seconds after which the newest result is out of date."""
+    def object_label(self) -> str:
+        """What the detector finds, such as "face"."""
 
     @property
     def info(self) -> dict[str, Any]:
@@ -87,6 +85,9 @@ class StatusView(Protocol):
     @property
     def counters(self) -> dict[str, float]:
         """Totals since the start, for example "face appeared"."""
+
+    def faces_in_view(self) -> list[FaceResult]:
+        """The faces of the newest frame; none when it is some seconds old, because the camera may be lost."""
 
     def snapshot(self) -> dict[str, Any]:
         """The whole status, ready for JSON."""
@@ -129,6 +130,7 @@ def face_entry(face: FaceResult) -> LogEntry:
     entry: LogEntry = {
         "box": round_box(face.box),
         "score": round(face.score, 3),
+        "object": face.object,
         "label": face.label,
         "label_score": round(face.label_score, 3),
     }

@@ -21,7 +21,7 @@ from pocketsight.device.camera.orientation import (
     find_needed_rotation,
 )
 from pocketsight.device.errors import CameraError
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.vision.image import Image, to_rgb
 from pocketsight.device.vision.pixels import sample_pixels
@@ -148,7 +148,7 @@ def _rounded_median(values: list[float]) -> float:
     return round(statistics.median(values), 1)
 
 
-def draw_test_sheet(image: Image, faces: dict[int, list[Face]]) -> Image:
+def draw_test_sheet(image: Image, faces: dict[int, list[Detection]]) -> Image:
     """The image, next to a copy with red and blue swapped; below them its four turns. All RGB, with captions.
 
     The boxes of `faces` are drawn, by the degrees of the turn in which they were found.
@@ -175,12 +175,12 @@ def _pad(panel: Image, height: int, width: int) -> Image:
     return np.asarray(cv2.copyMakeBorder(panel, 0, below, 0, right, cv2.BORDER_CONSTANT, value=white), np.uint8)
 
 
-def _turn_caption(degrees: int, faces: dict[int, list[Face]]) -> str:
+def _turn_caption(degrees: int, faces: dict[int, list[Detection]]) -> str:
     count = f", {len(faces[degrees])} face(s)" if degrees in faces else ""
     return f"rotated by {degrees}{count}"
 
 
-def _draw_panel(image: Image, faces: list[Face], width: int, caption: tuple[str, str]) -> Image:
+def _draw_panel(image: Image, faces: list[Detection], width: int, caption: tuple[str, str]) -> Image:
     """The image at a width, with boxes and a caption."""
     scale, unit = width / image.shape[1], width / MIN_PANEL_WIDTH
     panel = resize(image, (max(1, round(image.shape[0] * scale)), width)).copy()

@@ -12,6 +12,7 @@ from pocketsight.device.cli.options import (
     CAMERA_FIELDS,
     MODEL_FIELDS,
     DurationParam,
+    StrictCommand,
     ThreadCountsParam,
     click_option,
     config_options,
@@ -27,7 +28,7 @@ DEFAULT_FRAMES = 500
 ENTRY_POINT_GROUP = "pocketsight.commands.bench"
 
 
-class BenchCommand(click.Command):
+class BenchCommand(StrictCommand):
     """A command that measures, unless its first argument names a subcommand.
 
     click.Group cannot have both MODELS and subcommands.
@@ -87,7 +88,8 @@ def bench(
     per_op: bool,
     as_json: bool,
     detector: Path,
-    classifier: Path,
+    classifier: Path | None,
+    classify: tuple[str, ...],
     threads: tuple[int, ...] | None,
     delegate: str,
     **camera_options: Any,
@@ -101,6 +103,7 @@ def bench(
         camera=camera,
         detector=detector,
         classifier=classifier,
+        classify=classify,
         threads=threads[0] if threads else None,
         delegate=delegate,
         max_frames=frames or DEFAULT_FRAMES,

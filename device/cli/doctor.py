@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from pocketsight.device.cli.options import click_option
+from pocketsight.device.cli.options import StrictCommand, click_option
 from pocketsight.device.doctor.report import Finding
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference.shipped import DETECTOR
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("message", nargs=-1)
 @click_option("detector")
 @click_option("classifier")
@@ -33,7 +33,7 @@ from pocketsight.device.inference.shipped import DETECTOR
 def doctor(
     message: tuple[str, ...],
     detector: Path,
-    classifier: Path,
+    classifier: Path | None,
     log_dir: Path,
     config: Path | None,
     port: int,

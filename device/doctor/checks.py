@@ -8,6 +8,7 @@ from pathlib import Path
 from pocketsight.device.doctor import hardware, packages, system
 from pocketsight.device.doctor.report import Check
 from pocketsight.device.doctor.view import check_view
+from pocketsight.device.inference.shipped import CLASSIFIER
 from pocketsight.device.system.clock import clock_synced
 from pocketsight.device.system.sensors import read_board_info, read_sensors
 
@@ -16,7 +17,7 @@ ENTRY_POINT_GROUP = "pocketsight.checks"
 
 def make_checks(
     detector: Path,
-    classifier: Path,
+    classifier: Path | None,
     reference_model: Path,
     folder: Path,
     port: int,
@@ -31,7 +32,7 @@ def make_checks(
     folder = folder.absolute()
     board, reading = read_board_info(), hardware.add_firmware_flags(read_sensors(folder))
     is_pi = "raspberry pi" in (board.model or "").lower()
-    compiled = [path.with_name(f"{path.stem}_edgetpu.tflite") for path in (detector, classifier)]
+    compiled = [path.with_name(f"{path.stem}_edgetpu.tflite") for path in (detector, classifier or CLASSIFIER)]
     return [
         ("board", lambda: hardware.check_board(board)),
         ("Python", packages.check_python),

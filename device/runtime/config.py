@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketsight.device.errors import SettingsError
-from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR
+from pocketsight.device.inference.shipped import DETECTOR, PRESETS
 from pocketsight.device.runtime.camera_config import CameraConfig
 from pocketsight.device.runtime.option_spec import option, spec_of
 
@@ -47,14 +47,14 @@ class RunConfig(CameraConfig):
         default_text="the shipped one of medium size",
         reloadable=True,
     )
-    classifier: Path = option(
-        CLASSIFIER,
-        "path",
+    classifier: Path | None = option(
+        None,
+        "classifier",
         "models.classifier",
-        "Classifier model file.",
-        default_text="the shipped one",
+        "Classifier model file; none: only detect.",
+        default_text="the shipped one for a detector of faces, none for others",
         hidden_alias="--sentiment",
-        metavar="FILE",
+        metavar="FILE|none",
         reloadable=True,
     )
     threads: int | None = option(
@@ -115,10 +115,28 @@ class RunConfig(CameraConfig):
         (),
         "zone",
         "detect.zones",
-        "Ignore faces outside this zone; x,y as fractions of the frame, '0,0.5 1,1' is its lower half.",
+        "Ignore what is outside this zone; x,y as fractions of the frame, '0,0.5 1,1' is its lower half.",
         flag="--zone",
         metavar="'X,Y X,Y …'",
         multiple=True,
+        reloadable=True,
+    )
+    classify: tuple[str, ...] = option(
+        (),
+        "label",
+        "models.classify",
+        "Classify only what the detector gives this label; repeat it for several.",
+        metavar="LABEL",
+        multiple=True,
+        default_text="all that the classifier is for",
+    )
+    threshold: str | None = option(
+        None,
+        "choice",
+        "detect.threshold",
+        "Thresholds of the detector that export chose: fewer false positives, the best F1, or fewer misses.",
+        choices=PRESETS,
+        default_text="that of the model",
         reloadable=True,
     )
     max_temperature: float | None = option(
@@ -202,12 +220,31 @@ class RunConfig(CameraConfig):
         metavar="FILE",
         default_text="",
     )
-    blur: bool = option(False, "flag", "run.blur", "Pixelate faces in every image that leaves this program.")
+    preview_url: str | None = option(
+        None,
+        "text",
+        "preview.url",
+        "Address of the page for others, such as behind a reverse proxy; Home Assistant links to it.",
+        metavar="URL",
+        default_text="the address of --preview, if others can reach it",
+    )
+    preview_frame_origins: tuple[str, ...] = option(
+        (),
+        "text",
+        "preview.frame_origins",
+        "Origin of a dashboard that may show the page in a frame, such as https://ha.local:8123.",
+        flag="--preview-frame-origin",
+        metavar="ORIGIN",
+        multiple=True,
+    )
+    blur: bool = option(
+        False, "flag", "run.blur", "Pixelate what is detected, such as faces, in every image that leaves this program."
+    )
     snapshots: Path | None = option(
         None,
         "path",
         "snapshots.folder",
-        "Save an image of each new face in this folder.",
+        "Save an image of each new object, such as a face, in this folder.",
         metavar="FOLDER",
         default_text="",
     )
@@ -271,6 +308,8 @@ class RunConfig(CameraConfig):
             )
         if not self.camera:
             raise SettingsError("--camera must not be empty; see: pocketsight run --help")
+        if self.preview_url is not None and not self.preview_url.startswith(("http://", "https://")):
+            raise SettingsError(f"--preview-url {self.preview_url} must begin with http:// or https://")
         if not all(self.log):
             raise SettingsError("--log must not be empty; see: pocketsight run --help")
 

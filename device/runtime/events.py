@@ -25,6 +25,7 @@ class EntryFactory:
 
     def __init__(self, run_id: str, clock_synced: Callable[[], bool | None]) -> None:
         self.run_id, self.clock_synced, self.count = run_id, clock_synced, 0
+        self.models: dict[str, str] = {}  # name and checksum by task, for the events
         self.lock = threading.Lock()
 
     def make_entry(self, kind: str, event: str, happened_at: float, **more: object) -> LogEntry:
@@ -75,11 +76,13 @@ class EventDetector:
             event,
             captured_at,
             track_id=track.id,
+            object=track.label,
             label=track.classification.label,
             first_seen=iso_timestamp(track.first_seen_at),
             duration_s=round(track.last_seen_monotonic - track.first_seen_monotonic, 2),
             score=round(track.best_score, 3),
             box=round_box(track.box),
+            **({"models": self.entry_factory.models} if self.entry_factory.models else {}),
             **position,
         )
 

@@ -27,7 +27,15 @@ from pocketsight.device.runtime.frame_rate import FrameThrottle
 from pocketsight.device.runtime.housekeeping import Housekeeping
 from pocketsight.device.runtime.outputs import FrameOutputs, open_outputs
 from pocketsight.device.runtime.pipeline import Pipeline
-from pocketsight.device.runtime.reload import ConfigReader, ConfigReloader, ModelPair, ReloadResult, load_models
+from pocketsight.device.runtime.reload import (
+    ConfigReader,
+    ConfigReloader,
+    ModelPair,
+    ReloadResult,
+    describe_models,
+    labels_to_classify,
+    load_models,
+)
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.runtime.terminal import FrameProgress
 from pocketsight.device.sinks.factory import open_sinks
@@ -56,6 +64,7 @@ class RunSummary:
     duration: float = 0.0  # seconds
     lost: int = 0  # entries that could not be written
     label_counts: Counter[str] = field(default_factory=Counter)
+    objects: tuple[str, ...] = ()  # labels of the detector
 
 
 def run(config: RunConfig, read_config: ConfigReader | None = None) -> RunSummary:
@@ -113,7 +122,9 @@ class Run:
         self.config, self.stop, self.summary, self.started_at = config, stop, RunSummary(), time.monotonic()
         cv2.setNumThreads(1)  # frames are too small to split, and the other cores have work
         self.entry_factory = EntryFactory(make_run_id(), clock_synced)
-        self.status = RunStatus(self.entry_factory.run_id, models[1].spec.reported_labels)
+        self.pipeline = Pipeline(*models, config.zones, config.detect_interval, labels_to_classify(config, models))
+        self.status = RunStatus(self.entry_factory.run_id, self.pipeline.labels, self.pipeline.object_label)
+        self._describe_models()
         self.faults = Faults(self.entry_factory, self.publish)
         self.sinks = SinkGroup(())  # for faults that are reported while the camera is opened
         self.camera: Camera = camera or stack.enter_context(
@@ -128,17 +139,22 @@ class Run:
         self.outputs: FrameOutputs = stack.enter_context(open_outputs(config, self.status, self.faults.report))
         fps = min(config.fps or self.camera.fps, self.camera.fps)
         self.display = stack.enter_context(open_display(config, fps, self.camera.live, self.status))
-        self.pipeline = Pipeline(*models, config.zones, config.detect_interval)
         self.camera.choose_reduction = self.pipeline.choose_reduction
         self.events = EventDetector(self.entry_factory)
         self.housekeeping = Housekeeping(config, self.status, self.faults)
-        self.housekeeping.edgetpu_monitor.watch(models)
+        self.housekeeping.edgetpu_monitor.watch(self.pipeline.models)
         self.throttle = FrameThrottle(None, 0)
         self._set_rates()
         self.progress = stack.enter_context(
             FrameProgress(None if "-" in config.log else config.max_frames or self.camera.frame_count)
         )
         self.stage_timer = StageTimer()
+
+    def _describe_models(self) -> None:
+        """Name and checksum of the models, for the status and the events."""
+        models = describe_models(self.config, self.pipeline.models)
+        self.status.info["models"] = self.entry_factory.models = models
+        self.summary.objects = self.pipeline.detector.spec.labels
 
     def _set_rates(self) -> None:
         config, live = self.config, self.camera.live
@@ -238,8 +254,11 @@ class Run:
 
     def _replace_models(self, models: ModelPair) -> None:
         self.pipeline.detector, self.pipeline.classifier = models
-        self.housekeeping.edgetpu_monitor.watch(models)
-        self.status.labels = models[1].spec.reported_labels
+        self.pipeline.classify = labels_to_classify(self.config, models)
+        self.housekeeping.edgetpu_monitor.watch(self.pipeline.models)
+        self.status.labels = self.pipeline.labels
+        self.status.object_label = self.pipeline.object_label
+        self._describe_models()
         for track in self.pipeline.tracker.tracks:
             track.smoother = None  # it holds the classes of the old model
 

@@ -8,11 +8,13 @@ from typing import Any, Literal
 Kind = Literal[
     "bytes",
     "choice",
+    "classifier",
     "control",
     "delegate",
     "detector",
     "flag",
     "integer",
+    "label",
     "log_target",
     "number",
     "path",

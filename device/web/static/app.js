@@ -88,6 +88,7 @@ function showNumbers(status) {
   if (typeof status.temperature === "number") rows.splice(2, 0, ["temperature", formatNumber(status.temperature, 1), "°C"]);
   if (typeof status.disk_free === "number") rows.push(["free disk space", ...formatBytes(status.disk_free)]);
   if (typeof status.bytes_per_day === "number") rows.push(["log per day", ...formatBytes(status.bytes_per_day)]);
+  for (const [task, model] of Object.entries(status.models || {})) rows.push([task, model]);
   if (status.queued) rows.push(["queued for the broker", formatNumber(status.queued)]);
   if (status.duty < 1) rows.push(["speed limit (temperature)", formatNumber(100 * status.duty), "%"]);
   $("numbers").replaceChildren(...rows.map(([name, value, unit]) =>
@@ -174,7 +175,7 @@ async function fetchJson(path) {
 async function fetchEvents(status) {
   if (status.run !== run) [run, newest, events] = [status.run, 0, []];
   if (status.newest === newest && newest) return;
-  const body = await fetchJson(`/api/events?since=${newest}`);
+  const body = await fetchJson(`api/events?since=${newest}`);
   newest = body.newest;
   events = [...body.events.reverse(), ...events].slice(0, MAX_EVENTS);
   showEvents();
@@ -183,7 +184,7 @@ async function fetchEvents(status) {
 async function refresh() {
   clearTimeout(timer);
   try {
-    const status = await fetchJson("/api/status");
+    const status = await fetchJson("api/status");
     show(status);
     await fetchEvents(status);
     if (failures) startStream();
@@ -202,7 +203,7 @@ async function refresh() {
 // The live image
 
 function startStream() {
-  if (!document.hidden) $("image").src = (paused ? "/snapshot.jpg?" : "/stream.mjpg?") + Date.now();
+  if (!document.hidden) $("image").src = (paused ? "snapshot.jpg?" : "stream.mjpg?") + Date.now();
 }
 
 $("pause").hidden = false;

@@ -191,11 +191,12 @@ def test_the_old_word_for_the_classifier_works_and_is_not_shown() -> None:
 
 OTHER_VALUES: dict[str, Any] = {
     "bytes": 1_234_567,
-    "choice": "events",
+    "classifier": Path("/a b/y.tflite"),
     "control": ("AeEnable=false", "ColourGains=1.5,1.2"),
     "delegate": "edgetpu:usb:1",
     "detector": Path("/a b/x.tflite"),
     "integer": 3,
+    "label": ("stop", "go ahead"),
     "log_target": ("-", 'mqtt://host/a"b'),
     "number": 42.1,
     "path": Path("/tmp/ä\x7f"),
@@ -208,7 +209,11 @@ OTHER_VALUES: dict[str, Any] = {
 
 def test_every_setting_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> None:
     values: dict[str, Any] = {
-        name: not getattr(RunConfig, name) if spec.kind == "flag" else OTHER_VALUES[spec.kind]
+        name: not getattr(RunConfig, name)
+        if spec.kind == "flag"
+        else spec.choices[1]
+        if spec.choices
+        else OTHER_VALUES[spec.kind]
         for name, spec in OPTIONS.items()
     }
     other = RunConfig(**values)
