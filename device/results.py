@@ -23,26 +23,28 @@ LogEntry = dict[str, Any]
 
 @dataclass(frozen=True)
 class FaceResult:
-    """One face in one frame.
+    """One detected object in one frame, such as a face.
 
-    `box` is in pixels of the frame and `score` (0..1) is that of the detector. For a tracked face the box and the
-    classification are smoothed over time, and `track_id` is the same number in every frame; it is None in images that
-    are unrelated to each other.
+    `box` is in pixels of the frame; `score` (0..1) and `object` ("face") are those of the detector. For a tracked
+    object the box and the classification are smoothed over time, and `track_id` is the same number in every frame; it
+    is None in images that are unrelated to each other. Where no classifier applies, `classification` has the label and
+    the score of the detector.
     """
 
     box: Box
     score: float
     classification: Classification
     track_id: int | None = None
+    object: str = "face"
 
     @property
     def label(self) -> str:
-        """The label of the classifier, or "unsure"."""
+        """The label of the classifier, or "unsure"; without a classifier that of the detector."""
         return self.classification.label
 
     @property
     def label_score(self) -> float:
-        """The confidence of the classifier in its most likely label, 0..1."""
+        """The confidence of the classifier in its most likely label, 0..1; without one the score of the detector."""
         return self.classification.score
 
 
@@ -57,6 +59,7 @@ class FrameResult:
     faces: list[FaceResult]
     stages_ms: dict[str, float]  # milliseconds by stage
     processed_monotonic: float = field(default_factory=time.monotonic)  # when it was processed
+    position: float | None = None  # seconds from the beginning of the recording, for sources that are videos
     ignored_boxes: Sequence[Box] = ()  # faces outside the zones or not yet tracked: never logged, but blurred
 
 
@@ -69,7 +72,7 @@ class StatusView(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the classifier, without "unsure"."""
+        """The labels that results can have, without "unsure"."""
 
     @property
     def object_label(self) -> str:
@@ -113,6 +116,8 @@ def frame_entry(result: FrameResult, latency: float, clock_synced: bool | None) 
     }
     if result.source is not None:
         entry["source"] = result.source
+    if result.position is not None:
+        entry["position_s"] = round(result.position, 3)
     return entry | {
         "faces": [face_entry(face) for face in result.faces],
         "latency_ms": round(1000 * latency, 1),
@@ -125,6 +130,7 @@ def face_entry(face: FaceResult) -> LogEntry:
     entry: LogEntry = {
         "box": round_box(face.box),
         "score": round(face.score, 3),
+        "object": face.object,
         "label": face.label,
         "label_score": round(face.label_score, 3),
     }

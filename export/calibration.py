@@ -24,7 +24,7 @@ from pocketsight.train.datasets.classification import (
     get_face_box,
     read_classification_dataset,
 )
-from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection import read_samples_for
 from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
 from pocketsight.train.datasets.holdout import hold_out_classification
@@ -75,7 +75,7 @@ def read_calibration(
     if spec.task == "classifier":
         selected, rest, heldout = _split_classification(spec, data, soft_labels, detector, count)
     else:
-        selected, rest = _split_items(_detection_samples(data), count)
+        selected, rest = _split_items(_detection_samples(data, spec.labels), count)
         heldout = []
     samples: list[Image] = []
     used: list[Any] = []
@@ -115,12 +115,18 @@ def _split_classification(
 
 
 def require_varied(calibration: Calibration) -> None:
-    """Raises DataError when the samples cannot set int8 ranges: a single one, or all of one color."""
+    """Raises DataError when the samples cannot set int8 ranges: a single one with its copies, or all of one color."""
     samples, source = calibration.samples[:-2], ", ".join(calibration.facts["data"])  # the last are black and white
-    if len(samples) < MIN_CALIBRATION_COUNT:
+    if len({sample.tobytes() for sample in samples}) < MIN_CALIBRATION_COUNT:
         raise DataError(f"{source} gives one image to calibrate with, which cannot set int8 ranges; give 20 or more")
-    if all(int(sample.max()) - int(sample.min()) < MIN_CONTRAST for sample in samples):
+    if all(_contrast(sample) < MIN_CONTRAST for sample in samples):
         raise DataError(f"{source} has only images of one color, which cannot set int8 ranges; give photographs")
+
+
+def _contrast(sample: Image) -> int:
+    """The largest range of a color channel, 0..255, without black pixels such as the bars of a letterbox."""
+    pixels = sample[sample.any(axis=-1)]
+    return int(np.ptp(pixels, axis=0).max()) if len(pixels) else 0
 
 
 def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]]:
@@ -130,7 +136,7 @@ def _split_items(items: Sequence[Any], count: int) -> tuple[list[Any], list[Any]
     return shuffled[:count], shuffled[count : count + PARITY_COUNT]
 
 
-def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
+def _detection_samples(data: Sequence[Path], labels: tuple[str, ...]) -> list[CalibrationSample]:
     samples: list[CalibrationSample] = []
     for path in data:
         is_dataset = (path / "images").is_dir() or list_split_folders(path) or list_shards(path)
@@ -139,8 +145,8 @@ def _detection_samples(data: Sequence[Path]) -> list[CalibrationSample]:
             samples += [CalibrationSample(file, NO_BOXES, labeled=False) for file in list_images(path)]
         else:
             samples += [
-                CalibrationSample(s.path, s.boxes, s.ignored_boxes, s.group, s.size)
-                for split in read_detection_dataset(path).splits.values()
+                CalibrationSample(s.path, s.boxes, s.ignored_boxes, s.group, s.size, kinds=s.kinds)
+                for split in read_samples_for(path, labels).splits.values()
                 for s in split
             ]
     return samples

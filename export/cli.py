@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pocketsight.device.cli.options import PathParam, StrictGroup
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.inference.checksum import compute_checksum
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 MODEL_NAMES = "detector.tflite", "classifier.tflite", "sentiment.tflite"  # in a run folder; the last one before 0.2.0
 PRECISIONS = "int8", "float32", "float16", "dynamic"
-PATH = click.Path(path_type=Path)
+PATH = PathParam()
 CALIBRATION_HELP = (
     "Images that set the int8 ranges (required for int8): data as for training, or a folder of images for a detector."
 )
@@ -29,7 +30,7 @@ LICENSE_HELP = "License of the weights, for the manifest."
 TARGET_HELP = "Classifier: the target of its threshold.  [default: reject_label_rate<=0.1, where there are rejects]"
 
 
-@click.group()
+@click.group(cls=StrictGroup)
 def export() -> None:
     """Turn a trained model into a file for the board or for other programs."""
 

@@ -23,8 +23,8 @@ def build_stock_network(net: keras.Model, spec: ModelSpec) -> keras.Model:
     """A copy of the network with the same weights. It takes RGB images "image" (B, H, W, 3), 0..255.
 
     The output of a classifier is "probabilities" (B, classes), in the order of the labels. A detector has a dict of
-    "boxes" (B, cells, 4), in pixels of the input, and "scores" (B, cells); NMS is left to the caller.
-    Raises ModelError when a layer is not one of Keras.
+    "boxes" (B, cells, 4), in pixels of the input, and "scores" (B, cells), or (B, cells, labels) where it has several;
+    NMS is left to the caller. Raises ModelError when a layer is not one of Keras.
     """
     copy = keras.models.clone_model(net, clone_function=_to_stock_layer)
     copy.set_weights(net.get_weights())
@@ -62,7 +62,8 @@ def _decode_boxes(net: keras.Model, spec: ModelSpec) -> dict[str, Any]:
         # Lists, since early versions of Keras 3 cannot load arrays here.
         sides = layers.Rescaling([-stride, -stride, stride, stride], centers.tolist(), name=f"sides_{stride}")(grid)
         boxes.append(layers.Reshape((-1, 4))(sides))
-        scores.append(layers.Reshape((-1,))(outputs[f"score_{stride}"]))
+        shape = (-1,) if len(spec.labels) == 1 else (-1, len(spec.labels))
+        scores.append(layers.Reshape(shape)(outputs[f"score_{stride}"]))
     if not spec.strides:  # it finds one box
         height, width = spec.input_size
         sides = layers.Rescaling([width, height, width, height], name="sides")(outputs["box"])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pocketsight.device.errors import ParityError
 from pocketsight.device.inference.classifier import SCORE_EPSILON, to_probabilities
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.postprocess import decode, decode_single
+from pocketsight.device.inference.postprocess import decode, decode_kinds, decode_single
 from pocketsight.device.vision.image import Image
 from pocketsight.export.golden_inputs import draw_inputs
 
@@ -47,8 +47,15 @@ def read_outputs(trained: Model, image: Image) -> Outputs:
     outputs, spec = trained.infer(image), trained.spec
     if spec.task == "classifier":
         return {"probabilities": _as_on_board("probabilities", to_probabilities(outputs, spec.temperature))}
-    boxes, scores = decode(outputs, spec.strides, 0.0) if spec.strides else decode_single(outputs, spec.input_size, 0.0)
-    return {"boxes": boxes, "scores": scores}
+    if not spec.strides:
+        boxes, scores = decode_single(outputs, spec.input_size, 0.0)
+        return {"boxes": boxes, "scores": scores}
+    if (count := len(spec.labels)) == 1:
+        boxes, scores = decode(outputs, spec.strides, 0.0)
+        return {"boxes": boxes, "scores": scores}
+    boxes = decode_kinds(outputs, spec.strides, (0.0,) * count)[0]
+    grids = [outputs[f"score_{stride}"].dequantize().reshape(-1, count) for stride in spec.strides]
+    return {"boxes": boxes, "scores": np.concatenate(grids)}
 
 
 def _as_on_board(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:

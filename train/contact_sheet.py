@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pocketsight.device.system.surrogates import replace_surrogates
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, write_png
 
@@ -25,7 +26,7 @@ def contact_sheet(tiles: Sequence[Image], columns: int, legend: Legend) -> Image
     grid = np.vstack([np.hstack(row) for row in rows])
     footer = np.full((LEGEND_HEIGHT, grid.shape[1], 3), 30, np.uint8)
     x = 8
-    for text, color in legend:
+    for text, color in [(replace_surrogates(text), color) for text, color in legend]:
         cv2.putText(footer, text, (x, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.5, color, 1, cv2.LINE_AA)
         x += cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)[0][0] + 24
     return np.vstack([grid, footer])

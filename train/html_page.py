@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pocketsight.device.system.surrogates import replace_surrogates
 from pocketsight.device.vision.image import Image, encode_jpeg
 from pocketsight.device.vision.resize import resize
 
@@ -29,7 +30,7 @@ def _environment() -> Environment:
 
 def render_page(template: str, **values: Any) -> str:
     """The page that a template makes of the values. `template` is a path below train/."""
-    return _environment().get_template(template).render(values)
+    return replace_surrogates(_environment().get_template(template).render(values))
 
 
 def jpeg_base64(image: Image) -> str:

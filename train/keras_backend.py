@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from pocketsight.device.system.stderr import suppress_stderr
 
@@ -13,9 +14,9 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX: take GPU
 with suppress_stderr():
     import keras
 
-    if keras.backend.backend() == "tensorflow":
+    with suppress(ImportError):  # Keras imports it with the other backends too, where it is installed
         import tensorflow
-
+    if keras.backend.backend() == "tensorflow":
         # Also so that CUDA prints its warnings now, while stderr is off; train/nvidia.py explains them.
         for gpu in tensorflow.config.list_physical_devices("GPU"):
             tensorflow.config.experimental.set_memory_growth(gpu, True)

@@ -57,6 +57,9 @@ class Recipe:
     distill_weight: float = 0.7  # share of the teacher's probabilities in the targets, if there is a teacher
 
 
+# Pixels between the cells of the grids of a detector.
+DETECTOR_STRIDES = 8, 16, 32
+
 # The camera's frame of 320x240 at full scale, with 16 rows of padding.
 DETECTOR_RECIPE = Recipe(
     samples=1_000_000,
@@ -118,6 +121,14 @@ VGG16_RECIPE = Recipe(
     box_loss_weight=1.0,
     **NO_REGULARIZATION,
 )
+
+MIN_SAMPLES, SAMPLES_PER_IMAGE = 20_000, 100
+
+
+def samples_for_few(image_count: int) -> int:
+    """A length for a training on few images, where that of the recipe would only repeat them."""
+    return max(MIN_SAMPLES, SAMPLES_PER_IMAGE * image_count)
+
 
 # Task -> architecture -> recipe. The first architecture is the default.
 RECIPES = {

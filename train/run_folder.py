@@ -4,6 +4,7 @@ manifest.json        facts about the model; `pocketsight export tflite` complete
 model.weights.h5     the averaged weights
 history.csv          losses, learning rate and speed by epoch; curves.png shows the losses
 tensorboard/         event files for TensorBoard
+recipe.toml          the hyperparameters, for --recipe
 samples.png          images as training saw them
 detections.png       predictions on held-out images; predictions.png of a classifier
 errors.html          errors on held-out images; scores.json and more plots
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +35,7 @@ BEST_STATE_FILE = "checkpoint.best.json"
 HISTORY_FILE = "history.csv"
 EVENTS_FOLDER = "tensorboard"
 SCORES_FILE = "scores.json"
+RECIPE_FILE = "recipe.toml"
 WEIGHTS_ENDING = ".weights.h5"  # Keras chooses the format by it
 
 
@@ -40,6 +43,14 @@ def read_checkpoint_state(folder: Path) -> dict[str, int]:
     """Numbers of the epochs and of the steps that the checkpoint has seen; {} without a checkpoint."""
     state = folder / CHECKPOINT_STATE_FILE
     return dict(json.loads(state.read_text())) if state.exists() else {}
+
+
+def read_trained_recipe(folder: Path) -> dict[str, Any]:
+    """The recipe in the manifest of a run folder; {} without one."""
+    manifest = folder / MANIFEST_NAME
+    if not manifest.exists():
+        return {}
+    return dict(ModelSpec.from_json(manifest.read_text(), manifest).training.get("recipe", {}))
 
 
 def build_network(spec: ModelSpec, batch: int | None = None, any_size: bool = False) -> keras.Model:
@@ -51,10 +62,9 @@ def build_network(spec: ModelSpec, batch: int | None = None, any_size: bool = Fa
     if spec.architecture not in architectures:
         known = ", ".join(architectures)
         raise ModelError(f"unknown {spec.task} architecture {spec.architecture!r}; this pocketsight has: {known}")
-    classes = () if spec.task == "detector" else (len(spec.labels),)
     architecture = architectures[spec.architecture]
     size = (None, None) if any_size and architecture.strides else spec.input_size
-    return architecture.build(size, *classes, batch=batch)
+    return architecture.build(size, len(spec.labels), batch=batch)
 
 
 def load_run(folder: Path, batch: int | None = None) -> tuple[keras.Model, ModelSpec]:

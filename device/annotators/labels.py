@@ -7,6 +7,7 @@ import numpy as np
 
 from pocketsight.device.inference.classifier import UNSURE
 from pocketsight.device.results import FrameResult
+from pocketsight.device.system.surrogates import replace_surrogates
 from pocketsight.device.vision.image import Image
 
 # RGB, one for each label in the order of the model.
@@ -33,7 +34,7 @@ def annotate(image: Image, result: FrameResult, labels: tuple[str, ...]) -> Imag
 
 def _draw_label(canvas: Image, text: str, corner: tuple[int, int], color: tuple[int, int, int], thickness: int) -> None:
     """Draw a filled label above `corner` (x, y), moved so that it is inside the image."""
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thickness
+    font, scale, text = cv2.FONT_HERSHEY_SIMPLEX, 0.4 * thickness, replace_surrogates(text)
     (width, height), below = cv2.getTextSize(text, font, scale, thickness)
     x = int(np.clip(corner[0], 0, max(0, canvas.shape[1] - width)))
     y = max(corner[1], height + below)

@@ -27,6 +27,8 @@ from pocketsight.device.bench.warmup import Warmup, summarize_warmup
 from pocketsight.device.camera import Camera, Frame
 from pocketsight.device.errors import CameraError, ModelError
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.model_choice import find_classifier
+from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.inference.model_loader import count_switches
 from pocketsight.device.results import FrameResult
 from pocketsight.device.runtime.config import RunConfig
@@ -55,7 +57,7 @@ class Samples:
         """Count a frame."""
         self.frames += 1
         self.faces += len(record.faces)
-        for stage, ms in record.stages_ms.items():
+        for stage, ms in {"decode": 0.0, **record.stages_ms}.items():  # an array needs no decoding
             self.stage_ms[stage][-1].append(ms)
 
     def report(self) -> FrameStats:
@@ -78,19 +80,20 @@ def run_benchmark(config: RunConfig, warmup: int | None, seconds: float | None =
     `warmup` is a fixed number of frames per session and replaces the warm-up rule. Raises CameraError, and ModelError
     when a model cannot be used or a Coral appears or disappears meanwhile.
     """
-    paths = config.detector, config.classifier
+    classifier = find_classifier(config.classifier, read_model_file(config.detector)[1])
+    paths = (config.detector, classifier) if classifier else (config.detector,)
     imported, startups = measure_startup(paths, config.threads, [config.delegate] * len(paths), config.verify)
     samples, telemetry = Samples(), Telemetry(seconds) if seconds else None
     warmups: list[Warmup] = []
     first: float | None = None
     memory: list[Memory] = []
     for frames in _session_frames(config, seconds):
-        with open_endless_run(config) as run, require_stable_delegate((run.pipeline.detector, run.pipeline.classifier)):
+        with open_endless_run(config) as run, require_stable_delegate(run.pipeline.models):
             warm, first_of_session = warm_up(run, warmup)
             first, warmups = first or first_of_session, [*warmups, warm]
             record_session(run, samples, frames, seconds or inf, telemetry)
             memory.append({"peak": peak_memory_mb(), "final": resident_memory_mb()})
-            name, models = run.camera.name, (run.pipeline.detector, run.pipeline.classifier)
+            name, models = run.camera.name, run.pipeline.models
             if run.stop.is_set():  # after a signal, report the frames so far
                 break
     return {

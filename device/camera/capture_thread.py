@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.pixels import Content
+from pocketsight.device.vision.turn import UPRIGHT, Turn
 
 REPEAT_DELAY = 0.005  # seconds after a repeated image: some libraries return the last one at once, endlessly
 
@@ -22,7 +23,7 @@ REPEAT_DELAY = 0.005  # seconds after a repeated image: some libraries return th
 class RawFrame(NamedTuple):
     """An image as a device gives it."""
 
-    image: Image  # (H, W, 3) RGB, uint8; not shared with the device
+    content: Content  # not shared with the device
     captured_monotonic: float | None = None  # monotonic seconds of the exposure; None where the device has none
 
 
@@ -43,6 +44,7 @@ class CameraSource:
     freeze_timeout: float = math.inf  # seconds without a change after which the image counts as frozen
     # True for sensors of this machine: noise makes each of their images different, unless there is no light.
     has_sensor_noise: bool = True
+    turn: Turn = UPRIGHT  # of each frame, where the camera does not turn it itself
 
 
 class CaptureThread(threading.Thread):

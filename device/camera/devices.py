@@ -118,6 +118,34 @@ def query_capability(path: Path) -> tuple[str, bool]:
     return driver.split(b"\0")[0].decode(errors="replace"), bool(capabilities & V4L2_CAP_VIDEO_CAPTURE)
 
 
+def stable_path(path: Path, root: Path = ROOT) -> Path:
+    """A path that still names this camera after it was plugged in again, when its number may be another.
+
+    A link is kept: it was chosen. Else it is the link by id, which follows the camera, or where another camera has the
+    same id the link by path, which names the socket.
+    """
+    if path.is_symlink():
+        return path
+    for kind in ("by-id", "by-path"):
+        links = [link for link in sorted((root / "dev/v4l" / kind).glob("*")) if link.resolve() == path.resolve()]
+        if links and not (kind == "by-id" and _has_twin(path, root)):
+            return links[0]
+    return path
+
+
+def _has_twin(path: Path, root: Path) -> bool:
+    """Whether another camera has the same name: without serial numbers both have the same id."""
+    folders = root.glob("sys/class/video4linux/video*")
+    first_nodes = {folder.name: read_kernel_file(folder / "name") for folder in folders if _is_first_node(folder)}
+    name = first_nodes.pop(path.name, None)
+    return name is not None and name in first_nodes.values()
+
+
+def _is_first_node(folder: Path) -> bool:
+    """Whether a device is the one of its camera that gives images; further ones give metadata."""
+    return read_kernel_file(folder / "index") in ("", "0")
+
+
 def find_holders(paths: Iterable[Path], root: Path = ROOT) -> list[Holder]:
     """The processes that have one of these files open, by process id.
 

@@ -13,7 +13,9 @@ from pocketsight.device.camera.capture_thread import CameraSource
 from pocketsight.device.camera.devices import list_pi_cameras, list_video_devices
 from pocketsight.device.camera.files import open_file_camera
 from pocketsight.device.camera.live import LiveCamera
-from pocketsight.device.camera.opencv import local_camera_source, network_camera_source
+from pocketsight.device.camera.network import network_camera_source
+from pocketsight.device.camera.opencv import local_camera_source
+from pocketsight.device.camera.options import DEFAULT_OPTIONS, CameraOptions
 from pocketsight.device.camera.picamera2 import pi_camera_source
 from pocketsight.device.camera.synthetic import open_synthetic
 from pocketsight.device.errors import CameraError
@@ -33,26 +35,36 @@ def open_camera(
     stop: threading.Event | None = None,
     report_fault: FaultReporter = ignore_fault,
     reconnect: bool = False,
+    options: CameraOptions = DEFAULT_OPTIONS,
 ) -> Iterator[Camera]:
     """Open a source of frames; see SOURCE_HELP. Use it in a `with` statement.
 
     `resolution` (height, width) is requested from a live camera; files keep theirs. The frames end when `stop` is
     set. With `reconnect`, a live camera that fails after it was opened is opened again until it works, and
-    `report_fault` is called, from any thread, when a fault begins and when it is over. Raises CameraError when the
+    `report_fault` is called, from any thread, when a fault begins and when it is over. `options` turn the images, and
+    set controls of a camera. Raises CameraError when the
     source does not exist or cannot be opened.
     """
-    with _open_source(source, resolution, stop or threading.Event(), report_fault, reconnect) as camera:
+    arguments = resolution, options, stop or threading.Event(), report_fault, reconnect
+    with _open_source(source, *arguments) as camera:
+        if not isinstance(camera, LiveCamera):  # the source of a live one knows what the camera turns itself
+            camera.turn = options.turn
         yield camera
 
 
 def _open_source(
-    source: str, size: tuple[int, int], stop: threading.Event, report_fault: FaultReporter, reconnect: bool
+    source: str,
+    size: tuple[int, int],
+    options: CameraOptions,
+    stop: threading.Event,
+    report_fault: FaultReporter,
+    reconnect: bool,
 ) -> AbstractContextManager[Camera]:
     if source == "auto":
-        return _open_first_working(size, stop, report_fault, reconnect)
+        return _open_first_working(size, options, stop, report_fault, reconnect)
     if source == "synthetic" or source.startswith(("synthetic:", "synthetic@")):
-        return open_synthetic(source, size, stop, report_fault, reconnect)
-    live_source = resolve_live_source(source, size)
+        return open_synthetic(source, size, options.turn, stop, report_fault, reconnect)
+    live_source = resolve_live_source(source, size, options)
     if live_source is not None:
         return LiveCamera(live_source, stop, report_fault, reconnect)
     if not Path(source).exists():
@@ -60,25 +72,31 @@ def _open_source(
     return open_file_camera(Path(source), stop)
 
 
-def resolve_live_source(source: str, size: tuple[int, int]) -> CameraSource | None:
+def resolve_live_source(
+    source: str, size: tuple[int, int], options: CameraOptions = DEFAULT_OPTIONS
+) -> CameraSource | None:
     """The live camera that `source` names; None if it names a file. Raises CameraError."""
     if source == "pi" or source.startswith("pi:"):
-        return pi_camera_source(source, size)
+        return pi_camera_source(source, size, options)
     if "://" in source:
-        return network_camera_source(source)
+        return network_camera_source(source, options)
     if source.isdecimal() or Path(source).is_char_device():
-        return local_camera_source(source, size)
+        return local_camera_source(source, size, options)
     return None
 
 
 def _open_first_working(
-    size: tuple[int, int], stop: threading.Event, report_fault: FaultReporter, reconnect: bool
+    size: tuple[int, int],
+    options: CameraOptions,
+    stop: threading.Event,
+    report_fault: FaultReporter,
+    reconnect: bool,
 ) -> LiveCamera:
     """The first camera of this machine that gives a frame: Pi cameras first, then by number."""
     candidates, failures = _list_candidates()
     for candidate in candidates:
         try:
-            source = resolve_live_source(candidate, size) or local_camera_source(candidate, size)
+            source = resolve_live_source(candidate, size, options) or local_camera_source(candidate, size, options)
             camera = LiveCamera(source, stop, report_fault, reconnect)
         except CameraError as error:
             failures.append(f"{candidate}: {error}")

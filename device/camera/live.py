@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pocketsight.device.camera.base import POLL_INTERVAL, Camera, Frame
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureThread, RawFrame
-from pocketsight.device.camera.freeze_detector import FreezeDetector
+from pocketsight.device.camera.freeze_detector import FreezeDetector, level_range
 from pocketsight.device.errors import CameraError
 from pocketsight.device.faults import FaultReporter, ignore_fault
 from pocketsight.device.system.backoff import Backoff
@@ -22,6 +22,7 @@ from pocketsight.device.system.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 LOST, STALLED, FROZEN, SIZE_CHANGED = "camera lost", "camera stalled", "camera frozen", "camera size changed"
+UNREADABLE = "camera unreadable"
 RECONNECT_JITTER = 0.75, 1.25  # so that many boards do not call one server at the same moment
 
 
@@ -69,6 +70,9 @@ class LiveCamera(Camera):
         self.active_fault: tuple[str, float] | None = None  # its name, and when it began
         self.last_recovery = time.monotonic()
         first, longest = self.config.first_delay, self.config.max_delay
+        self.damaged_since: tuple[float, str] | None = None  # since when no frame could be decoded, and why
+        self.has_shown_anything = False  # whether any image was more than one color
+        self.turn = source.turn
         self.backoff = Backoff(first, longest, RECONNECT_JITTER, stable_after=longest)
         self.next_reopen = 0.0  # monotonic seconds
         self.abandoned: list[CaptureThread] = []  # threads that may hang
@@ -95,6 +99,7 @@ class LiveCamera(Camera):
                 lambda: self.latest_frame is not None or (self.thread and self.thread.finished), timeout
             )
             frame, self.latest_frame = self.latest_frame, None
+        frame = frame and self._decode(frame)
         self.ended = self.stop.is_set()
         if self.ended:
             return None
@@ -105,6 +110,18 @@ class LiveCamera(Camera):
             return None
         if frame is not None:
             self._on_frame(frame)
+        return frame and frame.turned(self.turn)
+
+    def _decode(self, frame: Frame) -> Frame | None:
+        """The frame, decoded as its reader needs it; None where it is damaged."""
+        try:
+            frame.reduced(self.choose_reduction(self.turn.size(frame.size)) if self.choose_reduction else 1)
+        except CameraError as error:
+            self.damaged_since = self.damaged_since or (time.monotonic(), str(error))
+            return None
+        self.damaged_since = None
+        if not self.has_shown_anything and not self.source.has_sensor_noise:
+            self.has_shown_anything = level_range(frame.content) > 0
         return frame
 
     def wait_for_frame(self, timeout: float) -> bool:
@@ -125,12 +142,12 @@ class LiveCamera(Camera):
         with self.condition:
             if thread is not self.thread:  # abandoned
                 return False
-            repeated = self.reconnect and self.freeze_detector.update(raw.image, raw.captured_monotonic, now)
+            repeated = self.reconnect and self.freeze_detector.update(raw.content, raw.captured_monotonic, now)
             if not (repeated and self._has_fault(FROZEN)):  # old images of a frozen camera are not passed on
                 self.has_timestamps = raw.captured_monotonic is not None
                 self.dropped += self.latest_frame is not None and self.counts_drops
                 captured_at = time.time() - (now - captured)
-                self.latest_frame = Frame(raw.image, self.frames_received, captured_at, captured_monotonic=captured)
+                self.latest_frame = Frame(raw.content, self.frames_received, captured_at, captured_monotonic=captured)
                 self.frames_received += 1
                 self.condition.notify_all()
         return repeated
@@ -178,6 +195,8 @@ class LiveCamera(Camera):
             if thread.device is not None and silence > self.config.frame_timeout:
                 timeout = f"{self.config.frame_timeout:.0f} s"
                 return STALLED, f"{name} gave no frame for {timeout}; unplug it and plug it in again"
+        if self.damaged_since and time.monotonic() - self.damaged_since[0] > self.config.frame_timeout:
+            return UNREADABLE, f"{name}: {self.damaged_since[1]}, for {self.config.frame_timeout:.0f} s"
         if thread.device is not None and self._is_frozen(thread):
             unchanged = thread.last_activity - self.freeze_detector.unchanged_since
             return FROZEN, f"{name} gave the same image for {unchanged:.0f} s; unplug it and plug it in again"
@@ -188,11 +207,18 @@ class LiveCamera(Camera):
         if freeze.repeats < 3 or freeze.sample == self.accepted_sample:
             return False
         # Reopening did not change the image, and it may be right: then it counts as accepted.
-        if self._has_fault(FROZEN) and (not self.source.has_sensor_noise or freeze.is_flat()):
+        if self._has_fault(FROZEN) and self._may_be_still():
             self.accepted_sample = freeze.sample
             self._clear_fault("the image is the same after reopening, and is accepted")
             return False
         return thread.last_activity - freeze.unchanged_since > self.source.freeze_timeout
+
+    def _may_be_still(self) -> bool:
+        """Whether the image may rightly stay the same: the lens is covered, or a server sends a still image.
+
+        A decoder of the network that fails gives one color from its first frame on.
+        """
+        return self.freeze_detector.is_flat() if self.source.has_sensor_noise else self.has_shown_anything
 
     def _on_fault(self, thread: CaptureThread, fault: str, detail: str) -> None:
         if not self.reconnect:
@@ -206,6 +232,7 @@ class LiveCamera(Camera):
         self.abandoned.append(thread)
         with self.condition:
             self.thread = self.latest_frame = None
+            self.damaged_since = None
         self.next_reopen = now + self.backoff.next_delay()
 
     def _reopen(self) -> None:
@@ -225,7 +252,7 @@ class LiveCamera(Camera):
         self.failed_reopens = 0
         if self.active_fault:
             self._clear_fault(f"{self.name} gives frames again after {time.monotonic() - self.active_fault[1]:.1f} s")
-        before, self.frame_shape = self.frame_shape, (frame.image.shape[0], frame.image.shape[1])
+        before, self.frame_shape = self.frame_shape, frame.size
         if before != self.frame_shape and before != (0, 0):
             (height, width), (new_height, new_width) = before, self.frame_shape
             line = f"{self.name} changed from {width}x{height} to {new_width}x{new_height} pixels"

@@ -26,6 +26,7 @@ from pocketsight.device.faults import FaultReporter
 from pocketsight.device.synthetic.portrait import APPEARANCES, FACE_BOX, draw_portrait
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.turn import Turn
 
 FPS = 30.0
 SOURCE_PATTERN = re.compile(r"synthetic(?::(?=.))?(?:(\d+)x(\d+))?(?:@?(fast)|@(\d+(?:\.\d+)?))?")
@@ -93,7 +94,12 @@ class SyntheticScene:
 
 
 def open_synthetic(
-    source: str, size: tuple[int, int], stop: threading.Event, report_fault: FaultReporter, reconnect: bool
+    source: str,
+    size: tuple[int, int],
+    turn: Turn,
+    stop: threading.Event,
+    report_fault: FaultReporter,
+    reconnect: bool,
 ) -> AbstractContextManager[Camera]:
     """Open the camera that `source` describes. Raises CameraError when it has another form or is out of range."""
     match = SOURCE_PATTERN.fullmatch(source)
@@ -109,7 +115,7 @@ def open_synthetic(
         camera = Camera(_render_frames(SyntheticScene(size), stop), source)
         camera.fps = FPS
         return nullcontext(camera)
-    return LiveCamera(CameraSource(source, lambda: _open_realtime(size, fps)), stop, report_fault, reconnect)
+    return LiveCamera(CameraSource(source, lambda: _open_realtime(size, fps), turn=turn), stop, report_fault, reconnect)
 
 
 def _render_frames(scene: SyntheticScene, stop: threading.Event) -> Iterator[Frame]:

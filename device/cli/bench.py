@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import MODEL_FIELDS, DurationParam, ThreadCountsParam, click_option, config_options
+from pocketsight.device.cli.options import (
+    CAMERA_FIELDS,
+    MODEL_FIELDS,
+    DurationParam,
+    StrictCommand,
+    ThreadCountsParam,
+    click_option,
+    config_options,
+)
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 from pocketsight.device.runtime.config import RunConfig
@@ -20,7 +28,7 @@ DEFAULT_FRAMES = 500
 ENTRY_POINT_GROUP = "pocketsight.commands.bench"
 
 
-class BenchCommand(click.Command):
+class BenchCommand(StrictCommand):
     """A command that measures, unless its first argument names a subcommand.
 
     click.Group cannot have both MODELS and subcommands.
@@ -68,7 +76,8 @@ def _subcommand(name: str) -> click.Command:
 )
 @click.option("--per-op", is_flag=True, help="Also measure each operator of the models.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the input of compare and plot.")
-@config_options(name for name in MODEL_FIELDS if name != "threads")
+@config_options(name for name in (*MODEL_FIELDS, *CAMERA_FIELDS) if name not in ("threads", "resolution"))
+@click_option("resolution")
 @click_option("threads", ThreadCountsParam(), "Threads for each model; several numbers, such as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...],
@@ -79,10 +88,11 @@ def bench(
     per_op: bool,
     as_json: bool,
     detector: Path,
-    classifier: Path,
-    resolution: tuple[int, int],
+    classifier: Path | None,
+    classify: tuple[str, ...],
     threads: tuple[int, ...] | None,
     delegate: str,
+    **camera_options: Any,
 ) -> None:
     """Measure the latency of each stage of a run on this machine.
 
@@ -91,13 +101,14 @@ def bench(
     _check_options(models, frames, duration, per_op, threads or ())
     config = RunConfig(
         camera=camera,
-        resolution=resolution,
         detector=detector,
         classifier=classifier,
+        classify=classify,
         threads=threads[0] if threads else None,
         delegate=delegate,
         max_frames=frames or DEFAULT_FRAMES,
         idle_fps=0,
+        **camera_options,
     )
     _print_report(_measure(config, models, threads or (), duration, warmup, per_op), as_json)
 

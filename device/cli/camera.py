@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import click_option
+from pocketsight.device.cli.options import CAMERA_FIELDS, config_options
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.shipped import DETECTOR
+from pocketsight.device.runtime.config import RunConfig
 
 if TYPE_CHECKING:
     from pocketsight.device.camera.devices import VideoDevice
@@ -54,19 +55,20 @@ def _device_line(device: VideoDevice) -> str:
     type=click.FloatRange(0.1, 600),
     help="Time to read frames.  [default: 3]",
 )
-@click_option("resolution")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE.png", help="Write a contact sheet.")
+@config_options(CAMERA_FIELDS)
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE.png", help="Write a test sheet.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def test(source: str, duration: float, resolution: tuple[int, int], out: Path | None, as_json: bool) -> None:
+def test(source: str, duration: float, out: Path | None, as_json: bool, **camera: Any) -> None:
     """Read frames from SOURCE, as for run, and report their rate, age and quality.
 
-    The contact sheet shows sample frames; use it to check that red and blue are not swapped.
+    The test sheet shows the last frame in its four turns, and with red and blue swapped.
     """
     from pocketsight.device.camera.diagnose import diagnose_camera
     from pocketsight.device.vision.image import write_png
 
     detector, load_error = _load_detector()
-    report, sheet = diagnose_camera(source, resolution, duration, detector)
+    config = RunConfig(**camera)
+    report, sheet = diagnose_camera(source, config.resolution, duration, detector, config.camera_options())
     if out:
         write_png(out, sheet)
     click.echo(json.dumps(report.to_dict(), indent=2) if as_json else _report_text(report))
@@ -92,7 +94,7 @@ def _report_text(report: CameraReport) -> str:
         "camera": report.camera,
         "size": f"{report.width}x{report.height}",
         "frames": f"{report.frames} in {report.duration_s:g} s, {report.fps:g} per second, {report.dropped} dropped",
-        "age": f"{report.latency_ms:g} ms {since}",
+        **({} if report.latency_ms is None else {"age": f"{report.latency_ms:g} ms {since}"}),
         "frozen": f"{'YES' if report.frozen else 'no'}, {report.repeated_frames} repeated frames",
         "brightness": f"{report.brightness:g} of 255",
         "sharpness": f"{report.sharpness:g}",

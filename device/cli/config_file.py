@@ -117,6 +117,8 @@ def _suggest_table(word: str) -> str:
 def _validated(field: str, value: Any) -> Any:
     """The value, if it has the setting's type. Click converts it later."""
     spec = OPTIONS[field]
+    if spec.kind == "control" and isinstance(value, dict):  # [camera.controls]
+        value = [f"{name}={_control_text(each)}" for name, each in value.items()]
     values = value if isinstance(value, list) and spec.multiple else [value]
     for item in values:
         expected, name = _describe_type(spec), f"{spec.setting} = {_toml_value(item)}"
@@ -131,10 +133,15 @@ def _validated(field: str, value: Any) -> Any:
     return values if spec.multiple else value
 
 
+def _control_text(value: Any) -> str:
+    """The value of a control as it is on the command line."""
+    return ",".join(map(_control_text, value)) if isinstance(value, list) else _toml_value(value).strip("'")
+
+
 def _has_type(spec: OptionSpec, item: Any) -> bool:
     if spec.kind == "flag" or isinstance(item, bool):
         return spec.kind == "flag" and isinstance(item, bool)
-    types = {"integer": int, "number": int | float}
+    types = {"integer": int, "rotation": int, "number": int | float}
     return isinstance(item, types.get(spec.kind, str))
 
 
@@ -142,6 +149,8 @@ def _describe_type(spec: OptionSpec) -> str:
     """The values that a setting can have, for a message."""
     if spec.kind == "flag":
         return "true or false"
+    if spec.kind == "rotation":
+        return "0, 90, 180 or 270"
     if spec.kind == "choice":
         return "one of " + ", ".join(map(repr, spec.choices))
     if spec.kind in ("integer", "number"):
@@ -183,7 +192,7 @@ def _toml_line(setting: Setting, as_comment: bool) -> str:
     spec, value = setting.spec, setting.value
     if spec.multiple:
         text = "[" + ", ".join(map(_quote, format_items(setting.field, value))) + "]"
-    elif spec.kind in ("flag", "integer", "number"):
+    elif spec.kind in ("flag", "integer", "number", "rotation"):
         text = format_value(setting.field, value)
     else:
         text = _quote(format_value(setting.field, value))

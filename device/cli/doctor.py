@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from pocketsight.device.cli.options import click_option
+from pocketsight.device.cli.options import StrictCommand, click_option
 from pocketsight.device.doctor.report import Finding
 from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference.shipped import DETECTOR
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("message", nargs=-1)
 @click_option("detector")
 @click_option("classifier")
@@ -33,7 +33,7 @@ from pocketsight.device.inference.shipped import DETECTOR
 def doctor(
     message: tuple[str, ...],
     detector: Path,
-    classifier: Path,
+    classifier: Path | None,
     log_dir: Path,
     config: Path | None,
     port: int,
@@ -45,13 +45,15 @@ def doctor(
     """
     from pocketsight.device.doctor import known_errors, report
     from pocketsight.device.doctor.checks import make_checks
+    from pocketsight.device.doctor.view import check_view
 
     if message:
         fix = known_errors.find_fix(" ".join(message))
         click.echo(fix or "this message is not known; run pocketsight doctor to check the machine")
         sys.exit(0 if fix else 1)
     settings = (lambda: check_config(config)) if config else None
-    findings = report.run_checks(make_checks(detector, classifier, DETECTOR, log_dir, port, settings))
+    view = (lambda: check_view_of(config)) if config else check_view
+    findings = report.run_checks(make_checks(detector, classifier, DETECTOR, log_dir, port, settings, view))
     click.echo(json.dumps(report.as_json(findings), indent=2) if as_json else report.as_text(findings))
     sys.exit(1 if report.has_failures(findings) else 0)
 
@@ -69,3 +71,15 @@ def check_config(path: Path) -> Finding:
             "settings", "fail", str(error), f"correct {path}; pocketsight config show --toml shows an example"
         )
     return Finding("settings", "ok", f"{count} in {path}")
+
+
+def check_view_of(path: Path) -> Finding | None:
+    """Does the camera of a settings file see upright faces?"""
+    from pocketsight.device.cli.run import read_config, run
+    from pocketsight.device.doctor.view import check_view
+
+    try:
+        config = read_config(run, ["--config", str(path)])
+    except PocketsightError:  # `check_config` says so
+        return None
+    return check_view(config.camera, config.rotate, config.mirror)

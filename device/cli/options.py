@@ -12,11 +12,19 @@ from typing import Any
 
 import click
 
-from pocketsight.device.inference.shipped import MODEL_NAMES
+from pocketsight.device.inference.shipped import MODEL_NAMES, NO_CLASSIFIER
 from pocketsight.device.runtime.config import MAX_THREADS, OPTIONS, RunConfig
 from pocketsight.device.runtime.option_spec import Kind, OptionSpec
 
-MODEL_FIELDS = "detector", "classifier", "resolution", "delegate", "threads"  # shared by all commands with a pipeline
+MODEL_FIELDS = (
+    "detector",
+    "classifier",
+    "classify",
+    "resolution",
+    "delegate",
+    "threads",
+)  # shared by all commands with a pipeline
+CAMERA_FIELDS = "resolution", "rotate", "mirror", "camera_control", "pixel_format", "camera_fps", "tuning_file"
 BYTE_UNITS = {"kB": 3, "MB": 6, "GB": 9}  # powers of ten
 
 
@@ -67,6 +75,15 @@ class DetectorParam(PathParam):
         return super().convert(value, param, ctx)
 
 
+class ClassifierParam(PathParam):
+    """A model file, or `none`."""
+
+    name = "FILE|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return NO_CLASSIFIER if str(value) == "none" else super().convert(value, param, ctx)
+
+
 class LogTargetParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A target of the log, with ~ for the home folder."""
 
@@ -114,6 +131,29 @@ class DelegateParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return str(value)
 
 
+class RotationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A quarter turn, in degrees."""
+
+    name = "0|90|180|270"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if str(value) not in self.name.split("|"):
+            self.fail(f"{value!r} is not one of 0, 90, 180, 270", param, ctx)
+        return int(value)
+
+
+class ControlParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """NAME=VALUE of a control of a camera."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name, equals, setting = str(value).partition("=")
+        if not (name.strip() and equals and setting.strip()):
+            self.fail(f"{value!r} is not NAME=VALUE, such as brightness=60", param, ctx)
+        return str(value)
+
+
 class DurationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """10min on the command line, a number of seconds in the code."""
 
@@ -142,6 +182,24 @@ class ThreadCountsParam(click.ParamType):  # type: ignore[type-arg,unused-ignore
         return tuple(map(int, words))
 
 
+class StrictCommand(click.Command):
+    """A command that refuses an option of one value that is given twice: click would drop the first."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(list(args))
+        for number, param in enumerate(given):
+            takes_one = isinstance(param, click.Option) and not (param.is_flag or param.count or param.multiple)
+            if takes_one and param in given[:number]:
+                raise click.UsageError(f"{max(param.opts, key=len)} was given twice; it takes one value, remove one")
+        return super().parse_args(ctx, args)
+
+
+class StrictGroup(click.Group):
+    """A group whose commands are strict."""
+
+    command_class = StrictCommand
+
+
 class AliasedOption(click.Option):
     """An option with a second spelling that the help does not show."""
 
@@ -158,14 +216,18 @@ THREAD_COUNT = click.IntRange(1, MAX_THREADS)
 PARAM_TYPES: dict[Kind, Callable[[OptionSpec], click.ParamType]] = {  # type: ignore[type-arg,unused-ignore]
     "bytes": lambda spec: ByteSizeParam(),
     "choice": lambda spec: click.Choice(spec.choices),
+    "control": lambda spec: ControlParam(),
     "delegate": lambda spec: DelegateParam(),
+    "classifier": lambda spec: ClassifierParam(),
     "detector": lambda spec: DetectorParam(),
     "flag": lambda spec: click.BOOL,
     "integer": lambda spec: click.IntRange(_whole(spec.minimum), _whole(spec.maximum)),
+    "label": lambda spec: click.STRING,
     "log_target": lambda spec: LogTargetParam(),
     "number": lambda spec: FiniteFloatRange(spec.minimum, spec.maximum, min_open=spec.min_open),
     "path": lambda spec: PathParam(),
     "resolution": lambda spec: SizeParam(),
+    "rotation": lambda spec: RotationParam(),
     "text": lambda spec: click.STRING,
     "zone": lambda spec: ZoneParam(),
 }

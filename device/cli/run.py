@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pocketsight.device.cli.config_file import config_option
-from pocketsight.device.cli.options import config_options
+from pocketsight.device.cli.options import StrictCommand, config_options
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.runtime.config import OPTIONS, RunConfig
 
@@ -23,7 +23,7 @@ def run_options(command: Any) -> Any:
     return config_option(config_options(OPTIONS)(command))
 
 
-class RunCommand(click.Command):
+class RunCommand(StrictCommand):
     """Keeps its arguments, so that SIGHUP can read the settings again."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -35,7 +35,7 @@ class RunCommand(click.Command):
 @run_options
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> None:
-    """Watch a camera, detect and classify faces, and log the results."""
+    """Watch a camera, detect and classify faces or other objects, and log the results."""
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL and not (sys.stdin and sys.stdin.isatty()):
         # A reload that comes before the loop is ready must not end the process: the settings are read below anyway.
         signal.signal(signal.SIGHUP, lambda *_: None)
@@ -56,10 +56,12 @@ def read_config(command: click.Command, arguments: list[str]) -> RunConfig:
 
 def _print_summary(config: RunConfig, summary: RunSummary) -> None:
     labels = ", ".join(f"{count} {label}" for label, count in sorted(summary.label_counts.items())) or "none"
+    found = "faces" if summary.objects in ((), ("face",)) else "found"
     files = [*(target for target in config.log if target != "-" and "://" not in target), config.save_video]
     with suppress(OSError):  # standard error may be closed
         click.echo(
-            f"{summary.frames} frames in {summary.duration:.1f} s, {summary.dropped} dropped; faces: {labels}", err=True
+            f"{summary.frames} frames in {summary.duration:.1f} s, {summary.dropped} dropped; {found}: {labels}",
+            err=True,
         )
         for path in files:
             if path:

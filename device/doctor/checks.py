@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pocketsight.device.doctor import hardware, packages, system
 from pocketsight.device.doctor.report import Check
+from pocketsight.device.doctor.view import check_view
+from pocketsight.device.inference.shipped import CLASSIFIER
 from pocketsight.device.system.clock import clock_synced
 from pocketsight.device.system.sensors import read_board_info, read_sensors
 
@@ -14,7 +16,13 @@ ENTRY_POINT_GROUP = "pocketsight.checks"
 
 
 def make_checks(
-    detector: Path, classifier: Path, reference_model: Path, folder: Path, port: int, check_config: Check | None = None
+    detector: Path,
+    classifier: Path | None,
+    reference_model: Path,
+    folder: Path,
+    port: int,
+    check_config: Check | None = None,
+    check_view_of_run: Check = check_view,
 ) -> list[tuple[str, Check]]:
     """All checks for these models, the folder of the log, and the port of the web page.
 
@@ -24,7 +32,7 @@ def make_checks(
     folder = folder.absolute()
     board, reading = read_board_info(), hardware.add_firmware_flags(read_sensors(folder))
     is_pi = "raspberry pi" in (board.model or "").lower()
-    compiled = [path.with_name(f"{path.stem}_edgetpu.tflite") for path in (detector, classifier)]
+    compiled = [path.with_name(f"{path.stem}_edgetpu.tflite") for path in (detector, classifier or CLASSIFIER)]
     return [
         ("board", lambda: hardware.check_board(board)),
         ("Python", packages.check_python),
@@ -34,6 +42,7 @@ def make_checks(
         ("picamera2", lambda: packages.check_picamera2(is_pi)),
         ("camera", lambda: hardware.check_camera(is_pi)),
         ("permissions", hardware.check_permissions),
+        ("view", check_view_of_run),
         ("Coral", lambda: hardware.check_coral(compiled=compiled)),
         ("temperature", lambda: hardware.check_temperature(reading)),
         ("power", lambda: hardware.check_power(reading)),

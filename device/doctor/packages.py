@@ -15,6 +15,7 @@ from pocketsight.device.doctor.probe import ProbeResult, run_probe
 from pocketsight.device.doctor.report import Finding, Level
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.manifest import TASKS
+from pocketsight.device.inference.model_choice import find_classifier
 from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.system.install_hint import install_command
 from pocketsight.device.system.paths import ROOT
@@ -87,24 +88,31 @@ def check_picamera2(
     return _failed_probe("picamera2", result, "sudo apt install --reinstall python3-picamera2", "warn")
 
 
-def check_models(detector: Path, classifier: Path, run_probe: ProbeFn = run_probe) -> Finding:
-    """Are both files undamaged and for their task, and do they run?"""
+def check_models(detector: Path, classifier: Path | None, run_probe: ProbeFn = run_probe) -> Finding:
+    """Are the files undamaged and for their task, and do they run? `classifier` None: the one that `run` would take."""
     info_fix = "pocketsight info MODEL shows details"
+    paths = [detector]
     try:
-        specs = [read_model_file(path)[1] for path in (detector, classifier)]
+        specs = [read_model_file(detector)[1]]
+        if classifier := find_classifier(classifier, specs[0]):
+            paths.append(classifier)
+            specs.append(read_model_file(classifier)[1])
     except ModelError as error:
         return Finding("models", "fail", str(error), "copy it again, or use the shipped models")
-    for spec, task, path in zip(specs, TASKS, (detector, classifier), strict=True):
+    for spec, task, path in zip(specs, TASKS, paths, strict=False):
         if spec.task != task:
             return Finding("models", "fail", f"{path} is a {spec.task} model", f"give --{task} a {task} model")
-    result = run_probe(probe.MODELS_PROBE, [detector, classifier])
+    result = run_probe(probe.MODELS_PROBE, paths)
     if not result.output:
         return _failed_probe("models", result, info_fix)
     if message := result.output["error"]:
         return Finding("models", "fail", message, known_errors.find_fix(message) or info_fix)
     height, width = specs[0].input_size
-    labels = f"{specs[0].labels[0]} at {width}x{height}, {' or '.join(specs[1].reported_labels)}"
-    return Finding("models", "ok", f"both are intact and run: {labels}")
+    names = [f"{path.stem} {spec.short_sum}" for path, spec in zip(paths, specs, strict=True)]
+    details = [f"{' or '.join(specs[0].labels)} at {width}x{height}"]
+    details += [" or ".join(spec.reported_labels) for spec in specs[1:]]
+    models = ", ".join(f"{name} ({detail})" for name, detail in zip(names, details, strict=True))
+    return Finding("models", "ok", f"intact and running: {models}")
 
 
 def check_extras(is_installed: Callable[[str], bool] = lambda name: find_spec(name) is not None) -> Finding:

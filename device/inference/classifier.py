@@ -15,6 +15,7 @@ from pocketsight.device.system.stage_timer import StageHook, no_timing
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.pixels import choose_reduction
 
 Probabilities = NDArray[np.float32]
 """(classes,): 0..1, with the sum 1."""
@@ -48,6 +49,11 @@ def classify(image: Image, box: Box, classifier: Model, end_stage: StageHook = n
     `end_stage` is called with the name of each stage when it ends.
     """
     return to_classification(predict_probabilities(image, box, classifier, end_stage), classifier.spec)
+
+
+def crop_reduction(box: Box, spec: ModelSpec) -> int:
+    """The largest reduction of a frame that still shows the face inside `box` as large as the classifier sees it."""
+    return choose_reduction(max(spec.input_size) / max(1.0, box.longer_side * (1 + 2 * spec.crop_margin)))
 
 
 def predict_probabilities(image: Image, box: Box, classifier: Model, end_stage: StageHook = no_timing) -> Probabilities:

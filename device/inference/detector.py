@@ -1,4 +1,4 @@
-"""Detect faces in a frame: letterbox, inference, decoding, NMS."""
+"""Detect objects, such as faces, in a frame: letterbox, inference, decoding, NMS."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.nms import nms
-from pocketsight.device.inference.postprocess import decode, decode_single
+from pocketsight.device.inference.nms import nms, nms_by_kind
+from pocketsight.device.inference.postprocess import decode, decode_kinds, decode_single
 from pocketsight.device.system.stage_timer import StageHook, no_timing
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
@@ -16,19 +16,25 @@ from pocketsight.device.vision.letterbox import letterbox
 
 
 @dataclass(frozen=True)
-class Face:
-    """A detected face: its box in pixels, inside the frame, and its score, 0..1."""
+class Detection:
+    """A detected object: its box in pixels, inside the frame, its score, 0..1, and its label, such as "face"."""
 
     box: Box
     score: float
+    label: str = "face"
 
 
 def detect(
-    image: Image, detector: Model, end_stage: StageHook = no_timing, score_threshold: float | None = None
-) -> list[Face]:
-    """Detect faces in an RGB image (H, W, 3), uint8; returns them with the best score first.
+    image: Image,
+    detector: Model,
+    end_stage: StageHook = no_timing,
+    score_threshold: float | None = None,
+    frame_size: tuple[int, int] | None = None,
+) -> list[Detection]:
+    """Detect objects in an RGB image (H, W, 3), uint8; returns them with the best score first.
 
-    `score_threshold` (0..1) replaces that of the model, for example to draw a precision-recall curve. `end_stage` is
+    `frame_size` (height, width) is that of the frame, if `image` is a reduced copy of it; boxes are in its pixels.
+    `score_threshold` (0..1) replaces those of the model, for example to draw a precision-recall curve. `end_stage` is
     called with the name of each stage when it ends.
     """
     spec = detector.spec
@@ -37,15 +43,26 @@ def detect(
     outputs = detector.infer(canvas)
     end_stage("detect")
     threshold = spec.score_threshold if score_threshold is None else score_threshold
-    boxes, scores = (
-        decode(outputs, spec.strides, threshold) if spec.strides else decode_single(outputs, spec.input_size, threshold)
-    )
-    keep = nms(boxes, scores, spec.nms_iou_threshold)
-    height, width = image.shape[:2]
-    faces = []
-    for sides, score in zip((boxes[keep] / np.float32(scale)).tolist(), scores[keep].tolist(), strict=True):
+    if len(spec.labels) > 1:
+        thresholds = spec.label_thresholds if score_threshold is None else (score_threshold,) * len(spec.labels)
+        boxes, scores, kinds = decode_kinds(outputs, spec.strides, thresholds)
+        keep = nms_by_kind(boxes, scores, kinds, spec.nms_iou_threshold)
+        labels = [spec.labels[kind] for kind in kinds[keep].tolist()]
+    else:
+        boxes, scores = (
+            decode(outputs, spec.strides, threshold)
+            if spec.strides
+            else decode_single(outputs, spec.input_size, threshold)
+        )
+        keep = nms(boxes, scores, spec.nms_iou_threshold)
+        labels = [spec.labels[0]] * len(keep)
+    height, width = frame_size or image.shape[:2]
+    scale /= round(width / image.shape[1])
+    detections = []
+    sides_in_frame = (boxes[keep] / np.float32(scale)).tolist()
+    for sides, score, label in zip(sides_in_frame, scores[keep].tolist(), labels, strict=True):
         box = Box(*sides).clip(width, height)
         if box.left < box.right and box.top < box.bottom:  # not entirely in the padding
-            faces.append(Face(box, score))
+            detections.append(Detection(box, score, label))
     end_stage("postprocess")
-    return faces
+    return detections

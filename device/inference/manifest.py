@@ -6,16 +6,22 @@ model_file.py stores it in the model file. Nothing here is an option on the boar
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.legacy_manifest import upgrade
+from pocketsight.device.inference.shipped import PRESETS
 
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 TASKS = "detector", "classifier"
+FACE_ONLY = ("face",)
+# Fields that are left out of a manifest where they are empty: few models have them.
+OPTIONAL_FIELDS = "thresholds", "presets"
+CLASSIFIER_FIELDS = "smoothing", "classifies"
 
 
 @dataclass(frozen=True)
@@ -41,13 +47,19 @@ class ModelSpec:
     input_size: tuple[int, int]
     """Height and width of the input, in pixels."""
     labels: tuple[str, ...]
-    """Classes in the order of the logits; the reported ones first, then the reject classes, which start with "_"."""
+    """Detector: the kinds of objects. Classifier: the classes; reject classes, which start with "_", come last."""
     score_threshold: float
-    """Lowest score that counts, 0..1."""
+    """Lowest score that counts, 0..1; of a detector with `thresholds` the lowest of them."""
     strides: tuple[int, ...] = ()
     """Detector: pixels between the cells of each grid; empty for a network that finds at most one box."""
     nms_iou_threshold: float = 0.0
     """Detector: two boxes with a larger intersection over union are one face, 0..1."""
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """Detector of several labels: the lowest score that counts, 0..1, for each of them."""
+    presets: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Detector: thresholds of each label by the names in PRESETS, chosen at export."""
+    classifies: tuple[str, ...] = FACE_ONLY
+    """Classifier: the labels of detections that it was trained for; (): unknown."""
     crop_margin: float = 0.0
     """Classifier: how far the crop extends beyond the box on each side, as a fraction of its longer side."""
     temperature: float = 1.0
@@ -78,11 +90,30 @@ class ModelSpec:
         """The labels that a face can get. Reject classes, which start with "_", make the result "unsure" instead."""
         return tuple(label for label in self.labels if not label.startswith("_"))
 
+    @property
+    def short_sum(self) -> str:
+        """The beginning of the checksum, to tell models apart; "unknown" before the export."""
+        return self.sha256[:12] or "unknown"
+
+    @property
+    def label_thresholds(self) -> tuple[float, ...]:
+        """Detector: the lowest score that counts, of each label."""
+        return tuple(self.thresholds.get(label, self.score_threshold) for label in self.labels)
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Self:
+        """The same detector with other thresholds, one for each label."""
+        by_label = dict(thresholds) if len(self.labels) > 1 else {}
+        return replace(self, score_threshold=min(thresholds.values()), thresholds=by_label)
+
     def to_dict(self) -> dict[str, Any]:
-        """The manifest, ready for JSON. That of a detector has no `smoothing`."""
+        """The manifest, ready for JSON. That of a detector has no `smoothing` and no `classifies`."""
         manifest = asdict(self)
-        if self.task == "detector":
-            del manifest["smoothing"]
+        absent = [name for name in OPTIONAL_FIELDS if not manifest[name]]
+        absent += CLASSIFIER_FIELDS if self.task == "detector" else ()
+        if self.classifies == FACE_ONLY and self.task == "classifier":
+            absent.append("classifies")
+        for name in absent:
+            del manifest[name]
         return manifest
 
     def to_json(self) -> str:
@@ -115,7 +146,7 @@ def _unknown_keys(manifest: dict[str, Any], smoothing: object) -> list[str]:
     """Keys that the format does not have. Raises ValueError when `smoothing` is not an object."""
     if not isinstance(smoothing, dict):
         raise ValueError(f"smoothing {smoothing!r} does not name time_constant, hysteresis and min_duration")
-    known = {f.name for f in fields(ModelSpec)} - ({"smoothing"} if manifest["task"] == "detector" else set())
+    known = {f.name for f in fields(ModelSpec)} - set(CLASSIFIER_FIELDS if manifest["task"] == "detector" else ())
     known_smoothing = {f.name for f in fields(SmoothingConfig)}
     return sorted(set(manifest) - known) + [f"smoothing {name}" for name in sorted(set(smoothing) - known_smoothing)]
 
@@ -138,6 +169,15 @@ def _validate(spec: ModelSpec) -> None:
         number = getattr(spec, name)
         if not isinstance(number, int | float) or not 0 <= number <= 4:
             raise ValueError(f"{name} {number!r} is not a fraction")
+    for thresholds in (spec.thresholds, *spec.presets.values()):
+        if thresholds and set(thresholds) != set(spec.labels):
+            raise ValueError(f"thresholds of {', '.join(thresholds)} are not those of the labels")
+        if not all(_is_number(number, 0, 1) for number in thresholds.values()):
+            raise ValueError(f"thresholds {thresholds} are not fractions")
+    if unknown := set(spec.presets) - set(PRESETS):
+        raise ValueError(f"presets {', '.join(sorted(unknown))} are not of {', '.join(PRESETS)}")
+    if not all(isinstance(label, str) for label in spec.classifies):
+        raise ValueError("classifies are not names")
     if not _is_number(spec.temperature, 0.01, 100):
         raise ValueError(f"temperature {spec.temperature!r} is not a number from 0.01 to 100")
     for name, highest, unit in (

@@ -21,21 +21,54 @@ def decode(outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], thres
     """
     boxes, scores = [], []
     for stride in strides:
-        score, box = outputs[f"score_{stride}"], outputs[f"box_{stride}"]
+        score = outputs[f"score_{stride}"]
         cells = (score.values.ravel() >= score.quantize_threshold(threshold)).nonzero()[0]
         if len(cells):
-            centers, signs = _decoding_grid(score.values.shape[0], score.values.shape[1], stride)
-            sides = box.values.reshape(-1, 4)[cells].astype(np.float32)
-            sides -= box.zero_point
-            sides *= signs * np.float32(box.scale)
-            sides += centers[cells]
-            boxes.append(sides)
+            boxes.append(_decode_boxes(outputs[f"box_{stride}"], cells, stride))
             scores.append(score.dequantize_at(cells))
     if len(boxes) == 1:
         return boxes[0], scores[0]
     if not boxes:
         return np.empty((0, 4), np.float32), np.empty(0, np.float32)
     return np.concatenate(boxes), np.concatenate(scores)
+
+
+def decode_kinds(
+    outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], thresholds: Sequence[float]
+) -> tuple[Boxes, Scores, NDArray[np.intp]]:
+    """As `decode`, for K kinds of objects: score_S is (rows, columns, K), and there is a threshold for each kind.
+
+    Returns boxes (N, 4), scores (N,) and kinds (N,), numbers from 0. The kind of a cell is that of its best score.
+    """
+    boxes, scores, kinds = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)], [np.empty(0, np.intp)]
+    lowest, count = min(thresholds), len(thresholds)
+    for stride in strides:
+        score = outputs[f"score_{stride}"]
+        # One pass over all scores, as few cells have any that counts: the best of each cell would take longer.
+        hits = (score.values.ravel() >= score.quantize_threshold(lowest)).nonzero()[0] // count
+        if len(hits):
+            cells = hits[np.append(True, hits[1:] != hits[:-1])]
+            values = score.values.reshape(-1, count)[cells]
+            best = values.argmax(1)
+            found = score.dequantize_at(cells * count + best)
+            limits = np.array([score.quantize_threshold(threshold) for threshold in thresholds])
+            counts = values[np.arange(len(cells)), best] >= limits[best]
+            cells, best = cells[counts], best[counts]
+            boxes.append(_decode_boxes(outputs[f"box_{stride}"], cells, stride))
+            scores.append(found[counts])
+            kinds.append(best)
+    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(kinds)
+
+
+def _decode_boxes(box: QuantizedTensor, cells: NDArray[np.intp], stride: int) -> Boxes:
+    """The boxes (N, 4) of cells (N,), in pixels of the input, from an output box_S."""
+    rows, columns = box.values.shape[:2]
+    centers, signs = _decoding_grid(rows, columns, stride)
+    sides = box.values.reshape(-1, 4)[cells].astype(np.float32)
+    sides -= box.zero_point
+    sides *= signs * np.float32(box.scale)
+    sides += centers[cells]
+    return np.asarray(sides, np.float32)
 
 
 @lru_cache(maxsize=16)

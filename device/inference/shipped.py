@@ -12,6 +12,12 @@ DETECTOR, CLASSIFIER = MODELS_DIR / "detector.tflite", MODELS_DIR / "sentiment.t
 SHIPPED_MODELS = {"detector": DETECTOR, "classifier": CLASSIFIER}
 """The default model of each task."""
 
+PRESETS = "precise", "balanced", "sensitive"
+"""Names of the thresholds that export chooses for a detector; see export/detector_presets.py."""
+
+NO_CLASSIFIER = Path("none")
+"""The value of --classifier that means: only detect."""
+
 MODEL_NAMES = SHIPPED_MODELS | {
     "tiny": MODELS_DIR / "detector-tiny.tflite",
     "large": MODELS_DIR / "detector-large.tflite",

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketsight.device.errors import SettingsError
-from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR
+from pocketsight.device.inference.shipped import DETECTOR, PRESETS
+from pocketsight.device.runtime.camera_config import CameraConfig
 from pocketsight.device.runtime.option_spec import option, spec_of
 
 if TYPE_CHECKING:  # numpy and OpenCV come with these, and help texts need neither
@@ -21,7 +22,7 @@ SECONDS_PER_DAY = 86_400
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(CameraConfig):
     """The settings of a run. Its defaults suit a short look at a camera.
 
     `resolution` is (height, width) in pixels; sizes are bytes. Raises SettingsError when a value cannot work.
@@ -46,14 +47,14 @@ class RunConfig:
         default_text="the shipped one of medium size",
         reloadable=True,
     )
-    classifier: Path = option(
-        CLASSIFIER,
-        "path",
+    classifier: Path | None = option(
+        None,
+        "classifier",
         "models.classifier",
-        "Classifier model file.",
-        default_text="the shipped one",
+        "Classifier model file; none: only detect.",
+        default_text="the shipped one for a detector of faces, none for others",
         hidden_alias="--sentiment",
-        metavar="FILE",
+        metavar="FILE|none",
         reloadable=True,
     )
     threads: int | None = option(
@@ -114,10 +115,28 @@ class RunConfig:
         (),
         "zone",
         "detect.zones",
-        "Ignore faces outside this zone; x,y as fractions of the frame, '0,0.5 1,1' is its lower half.",
+        "Ignore what is outside this zone; x,y as fractions of the frame, '0,0.5 1,1' is its lower half.",
         flag="--zone",
         metavar="'X,Y X,Y …'",
         multiple=True,
+        reloadable=True,
+    )
+    classify: tuple[str, ...] = option(
+        (),
+        "label",
+        "models.classify",
+        "Classify only what the detector gives this label; repeat it for several.",
+        metavar="LABEL",
+        multiple=True,
+        default_text="all that the classifier is for",
+    )
+    threshold: str | None = option(
+        None,
+        "choice",
+        "detect.threshold",
+        "Thresholds of the detector that export chose: fewer false positives, the best F1, or fewer misses.",
+        choices=PRESETS,
+        default_text="that of the model",
         reloadable=True,
     )
     max_temperature: float | None = option(
@@ -218,12 +237,14 @@ class RunConfig:
         metavar="ORIGIN",
         multiple=True,
     )
-    blur: bool = option(False, "flag", "run.blur", "Pixelate faces in every image that leaves this program.")
+    blur: bool = option(
+        False, "flag", "run.blur", "Pixelate what is detected, such as faces, in every image that leaves this program."
+    )
     snapshots: Path | None = option(
         None,
         "path",
         "snapshots.folder",
-        "Save an image of each new face in this folder.",
+        "Save an image of each new object, such as a face, in this folder.",
         metavar="FOLDER",
         default_text="",
     )
@@ -310,7 +331,7 @@ class RunConfig:
         return MqttConfig(self.mqtt_password_file, self.mqtt_ca_file, self.mqtt_discovery_prefix, self.mqtt_queue_size)
 
 
-OPTIONS = {each.name: spec_of(each) for each in fields(RunConfig)}
+OPTIONS = {each.name: spec_of(each) for each in sorted(fields(RunConfig), key=lambda each: bool(each.kw_only))}
 """The option of each field of RunConfig."""
 
 RELOADABLE = tuple(name for name, spec in OPTIONS.items() if spec.reloadable)

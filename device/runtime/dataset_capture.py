@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from pocketsight.device.camera import Camera, Frame, open_camera
+from pocketsight.device.camera.options import DEFAULT_OPTIONS, CameraOptions
 from pocketsight.device.errors import DataError, PocketsightError
 from pocketsight.device.runtime.terminal import ReadKey, StatusLine, open_keyboard
 from pocketsight.device.runtime.window import QUIT_KEYS, ShowImage, open_window
@@ -74,7 +75,14 @@ class CaptureTimer:
 
 
 def capture_images(
-    source: str, size: tuple[int, int], out: Path, count: int, interval: float, countdown: int, show: bool
+    source: str,
+    size: tuple[int, int],
+    out: Path,
+    count: int,
+    interval: float,
+    countdown: int,
+    show: bool,
+    options: CameraOptions = DEFAULT_OPTIONS,
 ) -> CaptureResult:
     """Save `count` images from `source`, one every `interval` seconds, as JPEGs in the folder `out`.
 
@@ -91,7 +99,7 @@ def capture_images(
         raise DataError(f"{out} cannot be written: {error.strerror}") from error
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        camera = stack.enter_context(open_camera(source, size, stop))
+        camera = stack.enter_context(open_camera(source, size, stop, options=options))
         window = stack.enter_context(open_window()) if show else None
         keys = stack.enter_context(open_keyboard())
         status = StatusLine()
@@ -171,7 +179,9 @@ def _source_time(camera: Camera, frame: Frame, interval: float) -> float:
     """
     if camera.live:
         return time.monotonic()
-    return frame.index / camera.fps if frame.source is None else frame.index * interval
+    if frame.source is not None:
+        return frame.index * interval
+    return frame.index / camera.fps if frame.position is None else frame.position
 
 
 def _capture_loop(

@@ -25,6 +25,7 @@ class EntryFactory:
 
     def __init__(self, run_id: str, clock_synced: Callable[[], bool | None]) -> None:
         self.run_id, self.clock_synced, self.count = run_id, clock_synced, 0
+        self.models: dict[str, str] = {}  # name and checksum by task, for the events
         self.lock = threading.Lock()
 
     def make_entry(self, kind: str, event: str, happened_at: float, **more: object) -> LogEntry:
@@ -49,6 +50,7 @@ class EventDetector:
     def __init__(self, entry_factory: EntryFactory) -> None:
         self.entry_factory = entry_factory
         self.last_labels: dict[int, str] = {}  # the label that was logged last, by track id
+        self.recording_start: float | None = None  # monotonic seconds of the position 0, for videos
 
     def update(self, tracks: Iterable[Track], ended: Iterable[Track], captured_at: float) -> list[LogEntry]:
         """The entries of a frame captured at `captured_at` (seconds since the epoch): first the faces that left."""
@@ -67,16 +69,21 @@ class EventDetector:
         return entries
 
     def _face_event(self, event: str, track: Track, captured_at: float) -> LogEntry:
+        start = self.recording_start
+        position = {} if start is None else {"position_s": round(track.last_seen_monotonic - start, 3)}
         return self.entry_factory.make_entry(
             "face",
             event,
             captured_at,
             track_id=track.id,
+            object=track.label,
             label=track.classification.label,
             first_seen=iso_timestamp(track.first_seen_at),
             duration_s=round(track.last_seen_monotonic - track.first_seen_monotonic, 2),
             score=round(track.best_score, 3),
             box=round_box(track.box),
+            **({"models": self.entry_factory.models} if self.entry_factory.models else {}),
+            **position,
         )
 
 

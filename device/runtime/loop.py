@@ -27,7 +27,15 @@ from pocketsight.device.runtime.frame_rate import FrameThrottle
 from pocketsight.device.runtime.housekeeping import Housekeeping
 from pocketsight.device.runtime.outputs import FrameOutputs, open_outputs
 from pocketsight.device.runtime.pipeline import Pipeline
-from pocketsight.device.runtime.reload import ConfigReader, ConfigReloader, ModelPair, ReloadResult, load_models
+from pocketsight.device.runtime.reload import (
+    ConfigReader,
+    ConfigReloader,
+    ModelPair,
+    ReloadResult,
+    describe_models,
+    labels_to_classify,
+    load_models,
+)
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.runtime.terminal import FrameProgress
 from pocketsight.device.sinks.factory import open_sinks
@@ -38,6 +46,7 @@ from pocketsight.device.system.sd_notify import notify_ready, notify_reloading, 
 from pocketsight.device.system.signals import signal_events
 from pocketsight.device.system.stage_timer import StageTimer
 from pocketsight.device.system.watchdog import Watchdog
+from pocketsight.device.vision.image import Image
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +64,7 @@ class RunSummary:
     duration: float = 0.0  # seconds
     lost: int = 0  # entries that could not be written
     label_counts: Counter[str] = field(default_factory=Counter)
+    objects: tuple[str, ...] = ()  # labels of the detector
 
 
 def run(config: RunConfig, read_config: ConfigReader | None = None) -> RunSummary:
@@ -112,11 +122,15 @@ class Run:
         self.config, self.stop, self.summary, self.started_at = config, stop, RunSummary(), time.monotonic()
         cv2.setNumThreads(1)  # frames are too small to split, and the other cores have work
         self.entry_factory = EntryFactory(make_run_id(), clock_synced)
-        self.status = RunStatus(self.entry_factory.run_id, models[1].spec.reported_labels, models[0].spec.labels[0])
+        self.pipeline = Pipeline(*models, config.zones, config.detect_interval, labels_to_classify(config, models))
+        self.status = RunStatus(self.entry_factory.run_id, self.pipeline.labels)
+        self._describe_models()
         self.faults = Faults(self.entry_factory, self.publish)
         self.sinks = SinkGroup(())  # for faults that are reported while the camera is opened
         self.camera: Camera = camera or stack.enter_context(
-            open_camera(config.camera, config.resolution, stop, self.faults.report, reconnect=True)
+            open_camera(
+                config.camera, config.resolution, stop, self.faults.report, True, config.camera_options(config.fps)
+            )
         )
         logger.debug("run %s: %s at %g fps", self.entry_factory.run_id, self.camera.name, self.camera.fps)
         rotation = config.rotation_config(self.camera.live)
@@ -124,17 +138,24 @@ class Run:
         stack.callback(self.sinks.close)
         self.outputs: FrameOutputs = stack.enter_context(open_outputs(config, self.status, self.faults.report))
         fps = min(config.fps or self.camera.fps, self.camera.fps)
-        self.display = stack.enter_context(open_display(config, fps, self.status))
-        self.pipeline = Pipeline(*models, config.zones, config.detect_interval)
+        self.display = stack.enter_context(open_display(config, fps, self.camera.live, self.status))
+        self.camera.choose_reduction = self.pipeline.choose_reduction
         self.events = EventDetector(self.entry_factory)
         self.housekeeping = Housekeeping(config, self.status, self.faults)
-        self.housekeeping.edgetpu_monitor.watch(models)
+        self.housekeeping.edgetpu_monitor.watch(self.pipeline.models)
         self.throttle = FrameThrottle(None, 0)
         self._set_rates()
         self.progress = stack.enter_context(
             FrameProgress(None if "-" in config.log else config.max_frames or self.camera.frame_count)
         )
         self.stage_timer = StageTimer()
+
+    def _describe_models(self) -> None:
+        """Name and checksum of the models, and what they detect, for the status and the events."""
+        models = describe_models(self.config, self.pipeline.models)
+        self.status.info["models"] = self.entry_factory.models = models
+        self.summary.objects = kinds = self.pipeline.detector.spec.labels
+        self.status.object_label = kinds[0] if len(kinds) == 1 else "object"
 
     def _set_rates(self) -> None:
         config, live = self.config, self.camera.live
@@ -164,13 +185,17 @@ class Run:
         frame = self.camera.read(MAX_WAIT)
         if frame is None:
             return not self.camera.ended
-        if self.camera.live and self.throttle.should_skip(frame.image, bool(self.pipeline.tracker.tracks)):
+        if self.camera.live and self.throttle.should_skip(self._small_image(frame), bool(self.pipeline.tracker.tracks)):
             return True
         beat("detect")
         started = time.monotonic()
         keep_running = self._process_frame(frame)
         self.throttle.record(time.monotonic() - started)
         return keep_running
+
+    def _small_image(self, frame: Frame) -> Image:
+        """The image as it is decoded for the detector."""
+        return frame.reduced(self.pipeline.choose_reduction(frame.size))
 
     def _ready(self) -> bool:
         """Whether the next frame may be taken: it is due, and results of files can be written without loss."""
@@ -185,20 +210,22 @@ class Run:
         latency = time.monotonic() - result.captured_monotonic if is_live else result.stages_ms["total"] / 1000
         for entry in self._track_events(result):
             self.publish(entry)
-            self.outputs.on_event(entry, frame.image, result)
+            self.outputs.on_event(entry, frame.content, result)
         if self.log_level == "frames":
             self.sinks.put(frame_entry(result, latency, clock_synced()))
-        self.outputs.on_frame(frame.image, result)
+        self.outputs.on_frame(frame.content, result)
         self.stage_timer("emit")
         result.stages_ms["total"] += result.stages_ms["emit"]
         self.status.add_frame(result, latency)
         self._count(result)
-        keep_running = self.display(frame.image, result) and self.summary.frames != self.config.max_frames
+        keep_running = self.display(frame, result) and self.summary.frames != self.config.max_frames
         self.stage_timer = StageTimer()
         return keep_running
 
     def _track_events(self, result: FrameResult) -> list[LogEntry]:
         tracker = self.pipeline.tracker
+        if result.position is not None:
+            self.events.recording_start = result.captured_monotonic - result.position
         tracks = [track for track in tracker.tracks if track.id and not track.misses]
         return self.events.update(tracks, tracker.ended, result.captured_at) if tracks or tracker.ended else []
 
@@ -228,9 +255,10 @@ class Run:
 
     def _replace_models(self, models: ModelPair) -> None:
         self.pipeline.detector, self.pipeline.classifier = models
-        self.housekeeping.edgetpu_monitor.watch(models)
-        self.status.labels = models[1].spec.reported_labels
-        self.status.object_label = models[0].spec.labels[0]
+        self.pipeline.classify = labels_to_classify(self.config, models)
+        self.housekeeping.edgetpu_monitor.watch(self.pipeline.models)
+        self.status.labels = self.pipeline.labels
+        self._describe_models()
         for track in self.pipeline.tracker.tracks:
             track.smoother = None  # it holds the classes of the old model
 

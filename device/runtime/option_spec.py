@@ -8,14 +8,18 @@ from typing import Any, Literal
 Kind = Literal[
     "bytes",
     "choice",
+    "classifier",
+    "control",
     "delegate",
     "detector",
     "flag",
     "integer",
+    "label",
     "log_target",
     "number",
     "path",
     "resolution",
+    "rotation",
     "text",
     "zone",
 ]

@@ -10,21 +10,21 @@ from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import FrameResult, LogEntry
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.status import RunStatus
-from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.pixels import Content
 
 
 class FrameOutputs(NamedTuple):
     """Two functions that the loop calls. Neither waits for anything."""
 
-    on_frame: Callable[[Image, FrameResult], None]
-    on_event: Callable[[LogEntry, Image, FrameResult], None]
+    on_frame: Callable[[Content, FrameResult], None]
+    on_event: Callable[[LogEntry, Content, FrameResult], None]
 
 
 @contextmanager
 def open_outputs(config: RunConfig, status: RunStatus, report_fault: FaultReporter) -> Iterator[FrameOutputs]:
     """Open the outputs that `config` asks for. Raises ServeError or LogError if one cannot be opened."""
-    consumers: list[Callable[[Image, FrameResult], None]] = []
-    on_event: Callable[[LogEntry, Image, FrameResult], None] = _ignore
+    consumers: list[Callable[[Content, FrameResult], None]] = []
+    on_event: Callable[[LogEntry, Content, FrameResult], None] = _ignore
     with ExitStack() as stack:
         if config.preview:
             from pocketsight.device.web.server import serve
@@ -50,9 +50,9 @@ def open_outputs(config: RunConfig, status: RunStatus, report_fault: FaultReport
             consumers.append(snapshots.add_frame)
             on_event = snapshots.add_event
 
-        def on_frame(image: Image, result: FrameResult) -> None:
+        def on_frame(content: Content, result: FrameResult) -> None:
             for consume in consumers:
-                consume(image, result)
+                consume(content, result)
 
         yield FrameOutputs(on_frame, on_event)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from pocketsight.device.errors import PocketsightError
+from pocketsight.device.errors import ModelError, PocketsightError
 from pocketsight.device.inference.coral_fallback import compiled_path
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.model_choice import find_classifier, use_preset
 from pocketsight.device.inference.model_loader import active_delegate, load_model
+from pocketsight.device.inference.shipped import CLASSIFIER
 from pocketsight.device.runtime.config import RunConfig
 
 logger = logging.getLogger(__name__)
@@ -21,8 +23,8 @@ logger = logging.getLogger(__name__)
 ConfigReader = Callable[[], RunConfig]
 """Reads the settings again. Raises PocketsightError if they are invalid."""
 
-ModelPair = tuple[Model, Model]
-"""Detector and classifier."""
+ModelPair = tuple[Model, Model | None]
+"""Detector and classifier, if there is one."""
 
 
 class ReloadResult(NamedTuple):
@@ -33,14 +35,41 @@ class ReloadResult(NamedTuple):
 
 
 def load_models(config: RunConfig) -> ModelPair:
-    """Load the detector and the classifier. Raises ModelError if one cannot be loaded or fails its golden test."""
-    return _load_model(config, config.detector, "detector"), _load_model(config, config.classifier, "classifier")
+    """Load the detector, and the classifier if there is one for what it detects.
+
+    Raises ModelError if one cannot be loaded, fails its golden test, or lacks the labels or thresholds of `config`.
+    """
+    detector = _load_model(config, config.detector, "detector")
+    if config.threshold:
+        detector = Model(detector.infer, use_preset(detector.spec, config.threshold, config.detector))
+    if missing := [label for label in config.classify if label not in detector.spec.labels]:
+        known = ", ".join(detector.spec.labels)
+        raise ModelError(f"--classify {missing[0]}: {config.detector} detects {known}; give one of these")
+    path = find_classifier(config.classifier, detector.spec)
+    if config.classify and not path:
+        raise ModelError("--classify needs a classifier; give one with --classifier FILE")
+    return detector, _load_model(config, path, "classifier") if path else None
+
+
+def labels_to_classify(config: RunConfig, models: ModelPair) -> tuple[str, ...]:
+    """The labels of detections that the classifier is for; () for all.
+
+    A classifier that was not asked for, which is the shipped one, is only for those that its manifest names.
+    """
+    classifier = models[1]
+    return config.classify or (classifier.spec.classifies if classifier and not config.classifier else ())
 
 
 def _load_model(config: RunConfig, path: Path, task: str) -> Model:
     model = load_model(path, task, config.threads, config.delegate, config.verify)
     logger.info("%s: %s loaded, runs on %s", task, path, active_delegate(model))
     return model
+
+
+def describe_models(config: RunConfig, models: Sequence[Model]) -> dict[str, str]:
+    """For each task the name of the model file and the beginning of its checksum, such as "detector 3f2a91c07b12"."""
+    paths = {"detector": config.detector, "classifier": config.classifier or CLASSIFIER}
+    return {model.spec.task: f"{paths[model.spec.task].stem} {model.spec.short_sum}" for model in models}
 
 
 class ConfigReloader:
@@ -81,8 +110,9 @@ class ConfigReloader:
 
 def _model_stamps(config: RunConfig) -> list[object]:
     """Values that change when a model file is replaced or another one is configured."""
-    stamps: list[object] = []
-    for path in (config.detector, config.classifier, compiled_path(config.detector), compiled_path(config.classifier)):
+    classifier = config.classifier or CLASSIFIER
+    stamps: list[object] = [config.classify, config.threshold]
+    for path in (config.detector, classifier, compiled_path(config.detector), compiled_path(classifier)):
         stamps.append(path)
         with suppress(OSError):
             status = path.stat()

@@ -12,7 +12,17 @@ from pocketsight.device.results import LogEntry
 MIN_FILES = 4  # the total is divided into at least this many files, so that deleting the oldest one keeps most entries
 
 # Keys of events that are columns in CSV files and databases.
-EVENT_COLUMNS = "event", "track_id", "label", "previous", "label_score", "score", "first_seen", "duration_s"
+EVENT_COLUMNS = (
+    "event",
+    "track_id",
+    "object",
+    "label",
+    "previous",
+    "label_score",
+    "score",
+    "first_seen",
+    "duration_s",
+)
 
 
 class DiskFull(LogError):

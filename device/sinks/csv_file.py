@@ -23,6 +23,7 @@ CSV_COLUMNS = (
     *BOX_COLUMNS,
     "frame",
     "source",
+    "position_s",
 )
 
 

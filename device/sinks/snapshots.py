@@ -16,7 +16,8 @@ from pocketsight.device.faults import FaultReporter, ignore_fault
 from pocketsight.device.results import FrameResult, LogEntry
 from pocketsight.device.system.atomic_files import atomic_write, part_path
 from pocketsight.device.system.priority import lower_thread_priority
-from pocketsight.device.vision.image import Image, encode_jpeg
+from pocketsight.device.vision.image import encode_jpeg
+from pocketsight.device.vision.pixels import Content, reduced_image
 
 BEST_FRAME_WINDOW = 1.0  # seconds after a face appears, of which the best frame is kept
 MAX_PENDING = 16  # snapshots that wait for the disk; each keeps a frame in memory
@@ -34,7 +35,7 @@ class PendingSnapshot:
     name: str
     track_id: int
     due: float  # monotonic seconds
-    image: Image
+    content: Content
     result: FrameResult
     score: float  # of the detector
 
@@ -78,8 +79,8 @@ class Snapshots:
         self.thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
         self.thread.start()
 
-    def add_frame(self, image: Image, result: FrameResult) -> None:
-        """Add a frame, RGB (H, W, 3): it may be a better one of a face that has just appeared."""
+    def add_frame(self, content: Content, result: FrameResult) -> None:
+        """Add a frame: it may be a better one of a face that has just appeared."""
         if self.blur:
             self.blur.add_result(result)
         if not self.pending:
@@ -89,9 +90,9 @@ class Snapshots:
             for snapshot in self.pending:
                 score = scores.get(snapshot.track_id, 0.0)
                 if score > snapshot.score and result.captured_monotonic < snapshot.due:
-                    snapshot.image, snapshot.result, snapshot.score = image, result, score
+                    snapshot.content, snapshot.result, snapshot.score = content, result, score
 
-    def add_event(self, entry: LogEntry, image: Image, result: FrameResult) -> None:
+    def add_event(self, entry: LogEntry, content: Content, result: FrameResult) -> None:
         """Add an event. When a face appears, a snapshot of it is scheduled."""
         if entry["kind"] != "face" or entry["event"] != "appeared":
             return
@@ -102,7 +103,7 @@ class Snapshots:
                 self.lost += 1
                 return
             due = time.monotonic() + BEST_FRAME_WINDOW
-            self.pending.append(PendingSnapshot(_file_name(entry), track_id, due, image, result, score))
+            self.pending.append(PendingSnapshot(_file_name(entry), track_id, due, content, result, score))
             self.condition.notify()
 
     def close(self) -> None:
@@ -131,7 +132,9 @@ class Snapshots:
                 return
 
     def _write(self, snapshot: PendingSnapshot) -> None:
-        image = self.blur.blur(snapshot.image, snapshot.result) if self.blur else snapshot.image
+        image = reduced_image(snapshot.content)
+        if self.blur:
+            image = self.blur.blur(image, snapshot.result)
         data = encode_jpeg(image, JPEG_QUALITY)
         path = self.folder / snapshot.name
         try:

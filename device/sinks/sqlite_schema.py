@@ -44,6 +44,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX entries_time ON entries (time)",
     ),
+    ("ALTER TABLE entries ADD COLUMN object TEXT",),  # label of the detector, such as face
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +18,10 @@ from pocketsight.device.vision.letterbox import letterbox
 
 
 @contextmanager
-def open_video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]:
-    """A function that appends an RGB image (H, W, 3) to a video, and returns True.
+def open_video_file(path: Path, fps: float, max_pause: float = math.inf) -> Iterator[Callable[[Image, float], bool]]:
+    """A function that appends an RGB image (H, W, 3) and its time in seconds to a video, and returns True.
 
+    An image is repeated, or left out, so that the video keeps the times; a longer pause becomes `max_pause`.
     The first image sets the size; later ones are letterboxed. The file gets its name when the block ends, and only if
     it is complete. Raises LogError when it cannot be written, also when the disk is full.
     """
@@ -29,14 +31,24 @@ def open_video_file(path: Path, fps: float) -> Iterator[Callable[[Image], bool]]
     writer: Any = None
     size = (0, 0)
     count = 0
+    previous: Any = None
+    start = last = 0.0  # seconds of the first image, without pauses, and of the last one
 
-    def write(image: Image) -> bool:
-        nonlocal writer, size, count
+    def write(image: Image, seconds: float) -> bool:
+        nonlocal writer, size, count, previous, start, last
         if writer is None:
             size = max(2, image.shape[0] // 2 * 2), max(2, image.shape[1] // 2 * 2)  # codecs need even sides
             writer = _open_writer(path, part, fps, size)
-        writer.write(to_rgb(letterbox(image, size)[0]))
-        count += 1
+            start = last = seconds
+        start += max(0.0, seconds - last - max_pause)
+        last = seconds
+        canvas = to_rgb(letterbox(image, size)[0])
+        due = round((seconds - start) * fps) + 1  # images in the video, with this one
+        for _ in range(due - 1 - count):
+            writer.write(previous)
+        if due > count:
+            writer.write(canvas)
+            count, previous = due, canvas
         return True
 
     try:

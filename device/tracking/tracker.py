@@ -1,7 +1,7 @@
-"""Follow faces from frame to frame, with stable ids and smoothed boxes.
+"""Follow detected objects, such as faces, from frame to frame, with stable ids and smoothed boxes.
 
-Each track predicts its box from its velocity. A detected face belongs to the track that it overlaps most, or to the
-nearest one if it moved too far to overlap. A face that was detected once is not yet a track, and a track that misses
+Each track predicts its box from its velocity. A detection belongs to the track of its label that it overlaps most, or
+to the nearest one if it moved too far to overlap. What was detected once is not yet a track, and a track that misses
 a few detections is kept. `TrackerConfig` has the numbers.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 from pocketsight.device.inference.classifier import UNSURE, Classification
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.tracking.smoother import LabelSmoother
 from pocketsight.device.vision.boxes import Box
 
@@ -47,7 +47,7 @@ DEFAULT_CONFIG = TrackerConfig()
 
 @dataclass(eq=False)
 class Track:
-    """One face over time."""
+    """One object over time, such as a face."""
 
     id: int
     """Counts from 1; 0 until the track is confirmed."""
@@ -63,9 +63,11 @@ class Track:
     """Seconds of the monotonic clock."""
     first_seen_at: float
     """Seconds since the epoch."""
+    label: str = "face"
+    """Label of the detections."""
     smoother: LabelSmoother | None = None
     classification: Classification = Classification(UNSURE, 0.0, 0)  # noqa: RUF009 - frozen
-    """Smoothed result of the classifier."""
+    """Smoothed result of the classifier; without one the label and the score of the detection."""
     best_score: float = 0.0
     """Highest score of the detector so far, 0..1."""
     hits: int = 1
@@ -87,12 +89,12 @@ class Track:
         x, y = self.velocity[0] * elapsed, self.velocity[1] * elapsed
         return Box(left + x, top + y, right + x, bottom + y)
 
-    def update(self, face: Face, now: float, config: TrackerConfig = DEFAULT_CONFIG) -> None:
+    def update(self, detection: Detection, now: float, config: TrackerConfig = DEFAULT_CONFIG) -> None:
         """Add a detection at `now`, in seconds of the monotonic clock.
 
         Plain numbers: arrays take five times as long.
         """
-        detected, predicted, previous = face.box, self.predict_box(now), self.box
+        detected, predicted, previous = detection.box, self.predict_box(now), self.box
         size = max(1.0, (detected.right - detected.left + detected.bottom - detected.top) / 2)
         deviation = sum(abs(d - p) for d, p in zip(detected, predicted, strict=True)) / 4
         gain = min(1.0, config.position_gain + 4 * deviation / size)
@@ -106,7 +108,8 @@ class Track:
                 self.velocity[1] + config.velocity_gain * (y - self.velocity[1]),
             )
         self.display_box = box
-        self.score, self.best_score, self.last_seen_monotonic = face.score, max(self.best_score, face.score), now
+        self.score, self.last_seen_monotonic = detection.score, now
+        self.best_score = max(self.best_score, detection.score)
         self.hits += 1
         self.misses = 0
 
@@ -121,29 +124,36 @@ class Tracker:
         self.track_count = 0
         self._last_update, self._update_interval = inf, inf
 
-    def update(self, faces: Sequence[Face], now: float, captured_at: float) -> list[Track]:
-        """Match the detected faces with the tracks; returns the confirmed tracks among them, best score first.
+    def update(self, detections: Sequence[Detection], now: float, captured_at: float) -> list[Track]:
+        """Match the detections with the tracks of their labels; returns the confirmed tracks among them.
 
-        `now` is in seconds of the monotonic clock, `captured_at` in seconds since the epoch. `ended` then holds the
-        tracks that ended.
+        They come with the best score first. `now` is in seconds of the monotonic clock, `captured_at` in seconds since
+        the epoch. `ended` then holds the tracks that ended.
         """
         self.ended = self._end_after_gap(now)
-        pairs: dict[int, int] = {}
-        if self.tracks and faces:
-            predicted = [track.predict_box(now) for track in self.tracks]
-            pairs = match_tracks(predicted, [face.box for face in faces], self.config)
+        pairs = self._match(detections, now) if self.tracks and detections else {}
         for number, track in enumerate(self.tracks):
             if number in pairs:
-                track.update(faces[pairs[number]], now, self.config)
+                track.update(detections[pairs[number]], now, self.config)
             else:
                 track.misses += 1
         self._end_missing(now)
         matched = set(pairs.values())
-        for number, face in enumerate(faces):
+        for number, (box, score, label) in enumerate((each.box, each.score, each.label) for each in detections):
             if number not in matched:
-                track = Track(0, face.box, face.box, face.score, now, now, captured_at, best_score=face.score)
-                self.tracks.append(track)
+                self.tracks.append(Track(0, box, box, score, now, now, captured_at, label, best_score=score))
         return self._visible_tracks()
+
+    def _match(self, detections: Sequence[Detection], now: float) -> dict[int, int]:
+        """{index of track: index of detection}: pairs of the same label."""
+        predicted = [track.predict_box(now) for track in self.tracks]
+        pairs: dict[int, int] = {}
+        for label in dict.fromkeys(each.label for each in detections):
+            tracks = [n for n, track in enumerate(self.tracks) if track.label == label]
+            found = [n for n, each in enumerate(detections) if each.label == label]
+            matched = match_tracks([predicted[n] for n in tracks], [detections[n].box for n in found], self.config)
+            pairs |= {tracks[track]: found[number] for track, number in matched.items()}
+        return pairs
 
     def predict(self, now: float) -> list[Track]:
         """Move the tracks to `now` (monotonic seconds) in a frame without detection; returns the confirmed ones."""

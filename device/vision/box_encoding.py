@@ -25,7 +25,10 @@ CENTER_RADIUS = 1.5
 # Strides: the longer sides of the boxes that a grid learns. The first grid also learns smaller, the last larger ones.
 SIZE_RANGE = 2.0, 6.0
 
-# What a cell learns.
+# Lowest IoU of a box with what a cell can hold of it.
+MIN_CLIPPED_IOU = 0.6
+
+# What a cell learns. POSITIVE is the first kind of object, POSITIVE + 1 the second, and so on.
 POSITIVE, NEGATIVE, IGNORE = 1, 0, -1
 
 
@@ -40,26 +43,30 @@ def encode(boxes: Boxes, ignore: Boxes, size: tuple[int, int], strides: Sequence
 
     Returns (cells, 5), one grid after the other: POSITIVE, NEGATIVE or IGNORE, then the distances to left, top, right
     and bottom in strides. A cell belongs to the smallest box that its grid learns and whose center is within
-    CENTER_RADIUS. A box of at least the first stride and an aspect ratio of at most 5 gets a cell even in a crowd, as
-    long as a cell is free or shared. A box without a cell is ignored like the regions in `ignore`.
+    CENTER_RADIUS. A box of at least the first stride gets a cell even in a crowd or if it is long and narrow, as long
+    as a cell is free or shared and can hold the box at an IoU of MIN_CLIPPED_IOU: its distances are clipped to 0 to
+    MAX_DISTANCE. A box without a cell is ignored like the regions in `ignore`.
     """
     return np.asarray(encode_batch([boxes], [ignore], size, strides)[0], np.float32)
 
 
 def encode_batch(
-    boxes: Sequence[Boxes], ignore: Sequence[Boxes], size: tuple[int, int], strides: Sequence[int]
+    boxes: Sequence[Boxes],
+    ignore: Sequence[Boxes],
+    size: tuple[int, int],
+    strides: Sequence[int],
+    kinds: Sequence[NDArray[Any]] | None = None,
 ) -> NDArray[np.float32]:
-    """The targets (B, cells, 5) of a batch: for each image those of `encode`, in a tenth of the time."""
+    """The targets (B, cells, 5) of a batch: for each image those of `encode`, in a tenth of the time.
+
+    `kinds` has the kind (N,) of each box of an image, a number from 0; None: all are of the first.
+    """
     x, y, stride = _grid_cells(size, tuple(strides))
     cell_count = len(x)
     targets = np.zeros((len(boxes) * cell_count, 5), np.float32)
     all_boxes = np.concatenate(boxes).astype(np.float32, copy=False)
     image = np.repeat(np.arange(len(boxes)), [len(each) for each in boxes])
-    owner = _nearest_owners(all_boxes, image, size, strides, len(targets))
-    count = np.bincount(owner[owner >= 0], minlength=len(all_boxes))
-    for box in np.flatnonzero((count == 0) & _may_hold_cells(all_boxes, strides)).tolist():
-        first = image[box] * cell_count
-        _find_free_cell(box, all_boxes[box], owner[first : first + cell_count], count, (x, y, stride))
+    owner, count = _assign_cells(all_boxes, image, size, strides, len(targets))
     ignored = np.concatenate([*ignore, all_boxes[count == 0]])
     images_of_ignored = np.concatenate(
         [np.repeat(np.arange(len(ignore)), [len(each) for each in ignore]), image[count == 0]]
@@ -67,9 +74,32 @@ def encode_batch(
     _fill_regions(targets[:, 0].reshape(len(boxes), cell_count), ignored, images_of_ignored, size, strides)
     (assigned,) = np.nonzero(owner >= 0)
     cell = assigned % cell_count
-    targets[assigned, 0] = POSITIVE
-    targets[assigned, 1:] = np.stack(_distances(all_boxes[owner[assigned]], x[cell], y[cell], stride[cell]), axis=1)
+    targets[assigned, 0] = POSITIVE if kinds is None else POSITIVE + np.concatenate(kinds)[owner[assigned]]
+    distances = np.stack(_distances(all_boxes[owner[assigned]], x[cell], y[cell], stride[cell]), axis=1)
+    targets[assigned, 1:] = np.clip(distances, 0, MAX_DISTANCE)
     return targets.reshape(len(boxes), cell_count, 5)
+
+
+def boxes_without_cell(boxes: Boxes, size: tuple[int, int], strides: Sequence[int]) -> NDArray[np.bool_]:
+    """Whether the boxes (N, 4) of an image of `size` (height, width) get no cell, so that no training learns them."""
+    image = np.zeros(len(boxes), np.intp)
+    cells = len(_grid_cells(size, tuple(strides))[0])
+    return np.asarray(_assign_cells(boxes.astype(np.float32, copy=False), image, size, strides, cells)[1] == 0)
+
+
+def _assign_cells(
+    boxes: Boxes, image: NDArray[np.intp], size: tuple[int, int], strides: Sequence[int], cells: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The box (cells,) that each cell of a batch belongs to, or -1, and the number (N,) of the cells of each box."""
+    grid = _grid_cells(size, tuple(strides))
+    own_cells = len(grid[0])
+    owner = _nearest_owners(boxes, image, size, strides, cells)
+    count = np.bincount(owner[owner >= 0], minlength=len(boxes))
+    is_long = (boxes[:, 2:] - boxes[:, :2]).max(1, initial=0) >= min(strides)
+    for box in np.flatnonzero((count == 0) & (is_long | _may_hold_cells(boxes, strides))).tolist():
+        first = image[box] * own_cells
+        _find_free_cell(box, boxes[box], owner[first : first + own_cells], count, grid)
+    return owner, count
 
 
 @lru_cache(maxsize=16)
@@ -155,21 +185,38 @@ def _find_free_cell(
     count: NDArray[np.intp],
     cells: tuple[NDArray[np.float32], ...],
 ) -> None:
-    """Give a box without a cell the best free or shared one; changes `owner` (cells,) of its image and `count` (N,)."""
+    """Give a box without a cell the best free or shared one; changes `owner` (cells,) of its image and `count` (N,).
+
+    A cell that holds the whole box is better than one that must clip it.
+    """
     x, y, stride = cells
-    (inside,) = np.nonzero((x >= sides[0]) & (x <= sides[2]) & (y >= sides[1]) & (y <= sides[3]))
-    distances = _distances(sides, x[inside], y[inside], stride[inside])
-    available = _is_inside(distances) & ((owner[inside] < 0) | (count[owner[inside]] > 1))
+    near = (x >= sides[0] - stride) & (x <= sides[2] + stride) & (y >= sides[1] - stride) & (y <= sides[3] + stride)
+    (near_cells,) = np.nonzero(near)
+    distances = _distances(sides, x[near_cells], y[near_cells], stride[near_cells])
+    clipped_iou = _clipped_iou(np.stack(distances))
+    is_free = (owner[near_cells] < 0) | (count[owner[near_cells]] > 1)
+    available = is_free & (_is_inside(distances) | (clipped_iou >= MIN_CLIPPED_IOU))
     if not available.any():
         return
-    options = inside[available]
+    options = near_cells[available]
     fits = _size_fits(sides, stride[options], (int(stride[0]), int(stride[-1])))
+    clips = ~_is_inside(distances)[available]
     penalty = _center_offset(distances)[available] + 8 * ~fits + (owner[options] >= 0)
+    penalty = np.where(clips, 100 * (2 - clipped_iou[available]), penalty)
     cell = options[penalty.argmin()]
     if owner[cell] >= 0:
         count[owner[cell]] -= 1
     owner[cell] = box
     count[box] = 1
+
+
+def _clipped_iou(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(M,): the IoU of a box, as distances (4, M) from points, with that of the distances in 0 to MAX_DISTANCE."""
+    clipped = np.clip(distances, 0, MAX_DISTANCE)
+    shared = np.minimum(distances, clipped)
+    areas = [(d[0] + d[2]) * (d[1] + d[3]) for d in (distances, clipped, shared)]
+    both = np.where((shared[0] + shared[2] > 0) & (shared[1] + shared[3] > 0), areas[2], 0)
+    return np.asarray(both / np.maximum(areas[0] + areas[1] - both, 1e-6), np.float32)
 
 
 def _fill_regions(

@@ -70,7 +70,7 @@ def list_unread_images(folder: Path) -> list[Path]:
 def describe_unread(paths: Sequence[Path]) -> str:
     """A line that names and counts images of kinds that are not read, and says what to do. `paths` is not empty."""
     kinds = Counter(path.suffix.lower() for path in paths)
-    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    counts = ", ".join(f"{count} {kind or 'without an extension'}" for kind, count in sorted(kinds.items()))
     names = ", ".join(map(str, paths[:MAX_NAMED])) + (", ..." if len(paths) > MAX_NAMED else "")
     return f"left out, of a kind that is not read: {counts} ({names}); {conversion_hint(kinds)}"
 

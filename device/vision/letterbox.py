@@ -8,6 +8,11 @@ from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.resize import resize
 
 
+def letterbox_scale(image_size: tuple[int, int], size: tuple[int, int]) -> float:
+    """The factor that fits an image of `image_size` into `size`, both (height, width)."""
+    return min(size[0] / image_size[0], size[1] / image_size[1])
+
+
 def letterbox(image: Image, size: tuple[int, int], canvas: Image | None = None) -> tuple[Image, float]:
     """Resize an RGB image (H, W, 3) to fit into `size` (height, width), with black padding at the right and bottom.
 
@@ -15,7 +20,7 @@ def letterbox(image: Image, size: tuple[int, int], canvas: Image | None = None) 
     one division maps a box back. A given `canvas` of that size is overwritten, which saves the allocation.
     """
     height, width = size
-    scale = min(height / image.shape[0], width / image.shape[1])
+    scale = letterbox_scale(image.shape[:2], size)
     h, w = max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
     if canvas is None:
         canvas = np.empty((height, width, 3), dtype=np.uint8)

@@ -17,7 +17,8 @@ from pocketsight.device.annotators.labels import annotate
 from pocketsight.device.results import DEFAULT_STALE_AFTER, FrameResult
 from pocketsight.device.system.priority import lower_thread_priority
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.image import Image, encode_jpeg
+from pocketsight.device.vision.image import encode_jpeg
+from pocketsight.device.vision.pixels import Content, choose_reduction, frame_size, reduced_image
 from pocketsight.device.vision.resize import resize
 
 logger = logging.getLogger(__name__)
@@ -32,16 +33,17 @@ REST_FACTOR = 3
 # Seconds without images after an error in drawing.
 ERROR_PAUSE = 60.0
 
-PreviewFrame = tuple[Image, FrameResult]
+PreviewFrame = tuple[Content, FrameResult]
 
 
 def encode_preview(
     frame: PreviewFrame, labels: tuple[str, ...], blur: FaceBlurrer | None, max_side: int = MAX_SIDE
 ) -> bytes:
     """Encode a frame as JPEG with boxes and labels, at most `max_side` pixels long; `blur` hides its faces."""
-    image, result = frame
-    height, width = image.shape[:2]
+    content, result = frame
+    height, width = frame_size(content)
     scale = min(1.0, max_side / max(height, width))
+    image = reduced_image(content, choose_reduction(scale))
     small = resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
     if blur:
         small = blur.blur(small, result, scale)
@@ -69,12 +71,12 @@ class PreviewEncoder:
         self.thread = threading.Thread(target=self._run, name="preview", daemon=True)
         self.thread.start()
 
-    def update(self, image: Image, result: FrameResult) -> None:
-        """Hand over a processed frame. Nobody may write into `image` afterwards."""
+    def update(self, content: Content, result: FrameResult) -> None:
+        """Hand over a processed frame. Nobody may write into its image afterwards."""
         if self.blur:
             self.blur.add_result(result)
         with self.ready:
-            self.latest = image, result
+            self.latest = content, result
             if self.is_watched:
                 self.ready.notify()
 

@@ -69,6 +69,7 @@ class MetricsCollector(Collector):
         snapshot = self.status.snapshot()
         build = {"version": _version(), "python": platform.python_version()}
         yield InfoMetricFamily("pocketsight_build", "Version of the program.", build)
+        yield InfoMetricFamily("pocketsight_models", "Name and checksum by task.", snapshot.get("models", {}))
         healthy = check_health(snapshot)["ok"]
         yield GaugeMetricFamily("pocketsight_healthy", "1 while frames arrive or the run is idle.", healthy)
         yield GaugeMetricFamily("pocketsight_viewers", "Viewers of the stream.", self.broadcaster.viewers)

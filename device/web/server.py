@@ -16,7 +16,7 @@ import uvicorn
 from pocketsight.device.errors import ServeError
 from pocketsight.device.results import FrameResult, StatusView
 from pocketsight.device.system.priority import lower_thread_priority
-from pocketsight.device.vision.image import Image
+from pocketsight.device.vision.pixels import Content
 from pocketsight.device.web.app import make_app
 from pocketsight.device.web.auth import check_origin, is_loopback, parse_bind_address, read_token
 from pocketsight.device.web.encoder import MAX_FPS, PreviewEncoder
@@ -65,9 +65,9 @@ class WebServer:
         self.thread.start()
         self.started.wait(10)
 
-    def update(self, image: Image, result: FrameResult) -> None:
-        """Hand over a processed frame; takes microseconds. Nobody may write into `image` afterwards."""
-        self.encoder.update(image, result)
+    def update(self, content: Content, result: FrameResult) -> None:
+        """Hand over a processed frame; takes microseconds. Nobody may write into its image afterwards."""
+        self.encoder.update(content, result)
 
     def close(self) -> None:
         """Close all connections and stop the threads."""

@@ -1,15 +1,18 @@
-"""Time and memory of `data check` and `data split` on a COCO file of many entries: links to a few images.
+"""Time and memory of commands on a COCO file of many entries: links to a few images.
 
-    python scripts/benchmarks/data_scale.py COUNT FOLDER
+    python scripts/benchmarks/data_scale.py COUNT FOLDER [train check split]
 
-FOLDER gets 50 images, COUNT links to them and the COCO file. Prints seconds, milliseconds per entry, and the largest
-memory of the command and its workers.
+FOLDER gets 50 images, COUNT links to them and the COCO file. `train` is the time until the first checkpoint of a
+training of four steps with two workers. Prints seconds, milliseconds per entry, and the largest memory of the command
+and its workers.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -41,16 +44,26 @@ def write_data(folder: Path, count: int) -> Path:
     return path
 
 
-def measure(words: list[str]) -> tuple[float, float]:
-    """Seconds of a command, and its largest memory with that of its workers in GB, by samples of /proc."""
-    start, peak = time.perf_counter(), 0
+def measure(words: list[str], until: Path | None = None) -> tuple[float, float, float]:
+    """Seconds of a command, those of its CPU time, and its largest memory in GB, with its workers, by samples of /proc.
+
+    The command is ended when the file `until` appears.
+    """
+    start, used, peak = time.perf_counter(), 0.0, 0
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *words], stdout=subprocess.DEVNULL, start_new_session=True
     ) as run:
         while run.poll() is None:
-            peak = max(peak, sum(_resident_bytes(pid) for pid in _family(run.pid)))
+            family = _family(run.pid)
+            peak = max(peak, sum(map(used_bytes, family)))
+            used = max(used, sum(map(cpu_seconds, family)))
             time.sleep(0.2)
-    return time.perf_counter() - start, peak / 1e9
+            if until and until.exists():
+                run.terminate()
+                until = None
+    if run.returncode not in (0, -signal.SIGTERM):
+        raise SystemExit(f"{' '.join(words)} failed")
+    return time.perf_counter() - start, used, peak / 1e9
 
 
 def _family(pid: int) -> list[int]:
@@ -61,27 +74,43 @@ def _family(pid: int) -> list[int]:
     return [pid, *(member for child in children for member in _family(int(child)))]
 
 
-def _resident_bytes(pid: int) -> int:
+def used_bytes(pid: int) -> int:
+    """The memory of a process; what several processes share is divided among them."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
         return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
-def main(count: int, folder: Path) -> None:
-    """Measure both commands."""
+def cpu_seconds(pid: int) -> float:
+    """The CPU time of a process and of its ended children."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def main(count: int, folder: Path, names: list[str]) -> None:
+    """Measure the commands of some names."""
     data = write_data(folder, count)
-    out = folder / f"split{count}"
-    for name, words in (
-        ("check", ["data", "check", str(data), "--html", str(folder / "check.html")]),
-        ("split", ["data", "split", str(data), "-o", str(out)]),
-    ):
-        seconds, memory = measure(words)
+    run, out = folder / "run", folder / f"split{count}"
+    shutil.rmtree(run, ignore_errors=True)
+    training = ["train", "detector", "--data", str(data), "--out", str(run), "--samples", "128", "--workers", "2"]
+    commands: dict[str, tuple[list[str], Path | None]] = {
+        "train": (training, run / "checkpoint.json"),
+        "check": (["data", "check", str(data), "--html", str(folder / "check.html")], None),
+        "split": (["data", "split", str(data), "-o", str(out)], None),
+    }
+    for name in names or commands:
+        seconds, used, memory = measure(*commands[name])
+        each = 1000 * seconds / count
         print(
-            f"{name} {count:8} entries: {seconds:7.1f} s, {1000 * seconds / count:6.2f} ms each, {memory:.2f} GB",
+            f"{name} {count:8} entries: {seconds:7.1f} s (CPU {used:.1f}), {each:6.2f} ms each, {memory:.2f} GB",
             flush=True,
         )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -30,7 +30,7 @@ def build_batches(task: str, data: Path) -> dict[str, Any]:
     import cv2
 
     from pocketsight.device.inference.manifest import ModelSpec
-    from pocketsight.train.datasets import classification, detection, holdout
+    from pocketsight.train.datasets import classification, detection, detection_batches, holdout
     from pocketsight.train.recipe import RECIPES
 
     cv2.setNumThreads(1)
@@ -43,7 +43,7 @@ def build_batches(task: str, data: Path) -> dict[str, Any]:
         return {"crops": fill_cache(crops, len(train))}
     train = holdout.hold_out_detection(detection.read_detection_dataset(data), recipe.val_fraction)[0]
     spec = ModelSpec(task, name, recipe.input_size, ("face",), 0.5, (8, 16, 32), 0.45)
-    full = fill_cache(detection.DetectionBatches(train, spec, recipe), len(train))
+    full = fill_cache(detection_batches.DetectionBatches(train, spec, recipe), len(train))
     small = dataclasses.replace(full, low_res=True)
     if hasattr(full, "image_cache"):  # a checkout of before the shared cache
         small.__dict__["image_cache"] = full.image_cache
@@ -130,28 +130,17 @@ def measure_stages(task: str, data: Path) -> None:
 
 def detector_stages(batches: Any) -> dict[str, Callable[[], Any]]:
     """Functions that process as many images as a batch has."""
-    from pocketsight.train.datasets.augmentation import random_crop
-
-    recipe, size = batches.recipe, batches.image_size
     rng = np.random.default_rng(0)
-    samples = [batches.draw(rng) for _ in range(recipe.batch_size)]
+    samples = [batches.draw(rng) for _ in range(batches.recipe.batch_size)]
     uncached = dataclasses.replace(batches, cache=None)
-    images = [batches.read(sample) for sample in samples]
-    scale = size[1] / batches.spec.input_size[1]
-
-    def crop() -> list[Any]:
-        return [
-            random_crop(image, sample.boxes, sample.ignored_boxes, size, recipe, rng, scale)
-            for image, sample in zip(images, samples, strict=True)
-        ]
-
-    crops = crop()
+    crops = [batches.crop(sample, batches.image_size, rng) for sample in samples]
     return {
+        "draw a sample": lambda: [batches.draw(rng) for _ in samples],
         "decode": lambda: [uncached.read(sample) for sample in samples],
         "read from the cache": lambda: [batches.read(sample) for sample in samples],
-        "crop, rotate, resize, flip": crop,
-        "light, color, quality": lambda: [batches.augmentation(image, rng) for image, _, _ in crops],
-        "targets": lambda: batches.encode_targets([(boxes, ignore) for _, boxes, ignore in crops]),
+        "crop, rotate, resize, flip": lambda: [batches.crop(sample, batches.image_size, rng) for sample in samples],
+        "light, color, quality": lambda: [batches.augmentation(image, rng) for image, _ in crops],
+        "targets": lambda: batches.encode_targets([[placement] for _, placement in crops]),
     }
 
 

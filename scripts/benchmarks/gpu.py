@@ -142,7 +142,7 @@ def time_steps(task: str, data: Path, size: int, steps: int) -> tuple[float, lis
 
     from pocketsight.device.inference.manifest import ModelSpec
     from pocketsight.device.inference.shipped import MODELS_DIR
-    from pocketsight.train.datasets import classification, detection
+    from pocketsight.train.datasets import classification, detection, detection_batches
     from pocketsight.train.keras_backend import keras
     from pocketsight.train.networks.registry import ARCHITECTURES as NETWORKS
     from pocketsight.train.recipe import RECIPES
@@ -156,7 +156,7 @@ def time_steps(task: str, data: Path, size: int, steps: int) -> tuple[float, lis
     batches: Any
     if task == "detector":
         dataset = detection.read_detection_dataset(data / task)
-        batches = detection.DetectionBatches(dataset.splits["train"], spec, recipe)
+        batches = detection_batches.DetectionBatches(dataset.splits["train"], spec, recipe)
     else:
         dataset = classification.read_classification_dataset([data / task], [], (), ())
         spec = replace(spec, labels=dataset.classes)

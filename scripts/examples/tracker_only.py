@@ -3,7 +3,7 @@
 python scripts/examples/tracker_only.py
 """
 
-from pocketsight import Box, Face, Tracker, TrackerConfig
+from pocketsight import Box, Detection, Tracker, TrackerConfig
 
 FRAME_RATE = 10.0
 
@@ -12,7 +12,7 @@ def main() -> None:
     tracker = Tracker(TrackerConfig(min_hits=3, max_age=1.0))
     for frame in range(20):
         x = 20.0 * frame
-        faces = [Face(Box(x, 40, x + 60, 110), score=0.9), Face(Box(500 - x, 200, 560 - x, 270), score=0.8)]
+        faces = [Detection(Box(x, 40, x + 60, 110), score=0.9), Detection(Box(500 - x, 200, 560 - x, 270), score=0.8)]
         if frame == 10:
             faces = faces[:1]  # the detector misses the second face once
         now = frame / FRAME_RATE  # seconds of the monotonic clock

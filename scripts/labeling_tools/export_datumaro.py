@@ -1,4 +1,4 @@
-"""Write the truth set with datumaro: COCO, Pascal VOC, YOLO and Ultralytics YOLO."""
+"""Write the truth set with datumaro: COCO, CVAT for images, Pascal VOC, WIDER FACE, YOLO and Ultralytics YOLO."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from datumaro.components.dataset import Dataset
 from datumaro.components.dataset_base import DatasetItem
 from datumaro.components.media import Image
 
-FORMATS = {"coco": "coco_instances", "voc": "voc_detection", "yolo": "yolo", "ultralytics": "yolo_ultralytics"}
+FORMATS = {
+    "coco": "coco_instances",
+    "cvat": "cvat",
+    "voc": "voc_detection",
+    "wider": "wider_face",
+    "yolo": "yolo",
+    "ultralytics": "yolo_ultralytics",
+}
 
 
 def main(folder: Path, out: Path) -> None:

@@ -18,7 +18,7 @@ def test_a_frame_is_an_entry_of_plain_numbers() -> None:
         "time": "1970-01-01T00:00:01.000+00:00",
         "clock_synced": None,
         "frame": 17,
-        "faces": [{"box": [1.0, 2, 3.1, 4], "score": 0.988, "label": "sad", "label_score": 0.8}],
+        "faces": [{"box": [1.0, 2, 3.1, 4], "score": 0.988, "object": "face", "label": "sad", "label_score": 0.8}],
         "latency_ms": 12.3,
         "stages_ms": {"total": 1.0},
     }

@@ -68,11 +68,12 @@ def test_an_export_that_scored_nothing_is_not_proved(capsys: pytest.CaptureFixtu
 
 
 def test_one_image_or_black_ones_calibrate_nothing(tmp_path: Path) -> None:
-    save(tmp_path / "one" / "a.png", np.zeros((60, 80, 3), np.uint8))
-    with pytest.raises(DataError, match="gives one image to calibrate with"):
-        require_varied(read_calibration(DETECTOR, [tmp_path / "one"]))
-    for name in "bcd":
-        save(tmp_path / "one" / f"{name}.png", np.full((60, 80, 3), 2, np.uint8))
+    for count in (1, 4):  # copies are one image
+        picture(tmp_path / "copies" / f"{count}.png")
+        with pytest.raises(DataError, match="gives one image to calibrate with"):
+            require_varied(read_calibration(DETECTOR, [tmp_path / "copies"]))
+    for n in range(4):
+        save(tmp_path / "one" / f"gray{n}.png", np.full((60, 60, 3), (200, 40 * n, 30), np.uint8))  # with bars
     with pytest.raises(DataError, match="has only images of one color"):
         require_varied(read_calibration(DETECTOR, [tmp_path / "one"]))
     for n in range(3):

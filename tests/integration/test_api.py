@@ -105,7 +105,7 @@ def test_a_face_is_blurred_and_annotated() -> None:
     left, top, right, bottom = map(round, face.box)
     for changed in (
         pocketsight.blur_faces(frame.image, result),
-        pocketsight.annotate(frame.image, result, pipeline.classifier.spec.reported_labels),
+        pocketsight.annotate(frame.image, result, pipeline.labels),
     ):
         assert changed.shape == frame.image.shape
         assert (changed != frame.image)[top:bottom, left:right].any()

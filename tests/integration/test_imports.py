@@ -16,6 +16,7 @@ from tests.support import ROOT
 DEVICE = ROOT / "device"
 ALLOWED = {"numpy", "cv2", "click", "ai_edge_litert", "picamera2", *sys.stdlib_module_names}
 EXTRAS = {  # by folder
+    "camera": {"av", "libcamera"},
     "vision": {"PIL", "pillow_heif"},
     "sinks": {"paho"},
     "mqtt": {"paho"},

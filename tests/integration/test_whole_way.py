@@ -1,14 +1,14 @@
-"""Train, export and run in small, on drawn faces, with the commands a user types: a check for train/serve skew."""
+"""Train, export and run in small, on drawn faces, with the commands a user types: a check for train/serve skew.
+
+The trainings begin with the shipped weights, which find only half of the drawn faces and do not know their mouths.
+"""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from pocketsight.device.inference.manifest import MANIFEST_NAME
 from pocketsight.device.inference.model_file import read_model_file
@@ -19,16 +19,12 @@ from pocketsight.device.synthetic.faces import (
     write_frame_folder,
 )
 from pocketsight.device.vision.boxes import Box
+from tests.support.commands import pocketsight, pocketsight_json
 
-DETECTOR = "--samples", 9600, "--batch-size", 16
-SENTIMENT = "--samples", 24000, "--batch-size", 32
+pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
-
-def pocketsight(*words: object) -> str:
-    program = "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"
-    done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+DETECTOR = "--weights", "shipped", "--samples", 1280, "--batch-size", 16
+CLASSIFIER = "--weights", "shipped", "--samples", 2400, "--batch-size", 32
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
@@ -56,7 +52,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Way:
     said = pocketsight("train", "detector", "--data", folder / "faces", "--out", folder / "detector", *DETECTOR)
     assert said.startswith("training on ")
     assert "broken.jpg is not an image" in said and "1 images were skipped" in said
-    pocketsight("train", "classifier", "--data", folder / "moods", "--out", folder / "classifier", *SENTIMENT)
+    pocketsight("train", "classifier", "--data", folder / "moods", "--out", folder / "classifier", *CLASSIFIER)
     for task, data in (("detector", "faces"), ("classifier", "moods")):
         said = pocketsight("export", "tflite", folder / task, "--calibration-data", folder / data)
         assert "parity" in said and "next: pocketsight run" in said
@@ -90,7 +86,7 @@ def test_nine_in_ten_faces_are_found_and_their_mouths_read(way: Way) -> None:
 )
 def test_the_file_scores_like_the_run(way: Way, task: str, data: str, metric: str) -> None:
     run, model = (
-        json.loads(pocketsight("evaluate", path, "--data", way.folder / data, "--json").split("skipped:")[0])[metric]
+        pocketsight_json("evaluate", path, "--data", way.folder / data)[metric]
         for path in (way.folder / task, way.folder / task / f"{task}.tflite")
     )
     assert model > 0.85
@@ -117,35 +113,22 @@ def test_a_run_folder_holds_pictures_and_facts(way: Way, task: str) -> None:
 
 
 def test_a_training_is_not_overwritten_and_a_finished_one_resumes_to_the_same(way: Way) -> None:
-    words = "train", "classifier", "--data", way.folder / "moods", "--out", way.folder / "classifier", *SENTIMENT
+    words = "train", "classifier", "--data", way.folder / "moods", "--out", way.folder / "classifier", *CLASSIFIER
     weights = (way.folder / "classifier" / "model.weights.h5").read_bytes()
-    with pytest.raises(AssertionError, match="has a training"):
-        pocketsight(*words)
+    assert "has a training" in pocketsight(*words, status=1)
     pocketsight(*words, "--resume")
     assert (way.folder / "classifier" / "model.weights.h5").read_bytes() == weights
-    with pytest.raises(AssertionError, match="trained with other settings"):
-        pocketsight(*words, "--resume", "--seed", 5)
+    assert "trained with other settings" in pocketsight(*words, "--resume", "--seed", 5, status=1)
 
 
-@pytest.mark.filterwarnings("default")  # TensorFlow's own
 def test_an_export_that_loses_too_much_writes_nothing(
     way: Way, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pocketsight.device.cli.main import main
     from pocketsight.export import parity
 
     lost = {"output_difference": {}, "metric": "accuracy", "images": 1000, "trained": 0.9, "exported": 0.8, "loss": 0.1}
     monkeypatch.setattr(parity, "compare_models", lambda *_: lost)
-    words = (
-        "export",
-        "tflite",
-        way.folder / "classifier",
-        "--calibration-data",
-        way.folder / "moods",
-        "--out",
-        tmp_path / "m.tflite",
-    )
-    result = CliRunner().invoke(main, list(map(str, words)))
-    assert result.exit_code == 1
-    assert "Nothing was written" in result.output
+    run, data, target = way.folder / "classifier", way.folder / "moods", tmp_path / "m.tflite"
+    said = pocketsight("export", "tflite", run, "--calibration-data", data, "--out", target, status=1)
+    assert "Nothing was written" in said
     assert not list(tmp_path.iterdir())

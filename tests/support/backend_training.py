@@ -16,7 +16,8 @@ LOSSES, OUTPUTS = "losses.npy", "outputs.npz"
 def main(data: Path, folder: Path) -> None:
     """Train 20 steps. Write the weights, the mean loss after each step, and the outputs for the validation images."""
     from pocketsight.device.inference.manifest import ModelSpec
-    from pocketsight.train.datasets.detection import DetectionBatches, read_detection_dataset, validation_batch
+    from pocketsight.train.datasets.detection import read_detection_dataset
+    from pocketsight.train.datasets.detection_batches import DetectionBatches, validation_batch
     from pocketsight.train.keras_backend import keras
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.recipe import DETECTOR_RECIPE

@@ -166,7 +166,7 @@ PICAMERA2 = '''"""What of picamera2 we call, as it behaves: formats named backwa
 import pathlib, time, numpy
 SENSOR = (3280, 2464)
 calls = []
-state = {"cameras": 1, "busy": False, "frames": 10**9, "stamp": None, "held": 0, "released": 0}
+state = {"cameras": 1, "busy": False, "frames": 10**9, "stamp": None, "held": 0, "released": 0, "controls": {}}
 def mode():  # what a test wants it to do now
     file = pathlib.Path(__file__).with_name("mode")
     return file.read_text() if file.exists() else "well"
@@ -190,13 +190,21 @@ class Picamera2:
         usb = {"Model": "HD Webcam", "Id": "/base/scb/pcie@7d500000/usb@0,0-1.3:1.0-046d:0825", "Num": 9}
         return [{"Model": "imx219", "Id": f"/base/soc/i2c0mux/i2c@1/imx219@1{n}", "Num": n}
                 for n in range(state["cameras"])] + [usb]
-    def __init__(self, camera_num=0):
+    def __init__(self, camera_num=0, tuning=None):
         calls.append(("open", camera_num))
         if mode() == "gone": raise RuntimeError("no cameras available")
         if camera_num >= state["cameras"]: raise IndexError("list index out of range")
         self.number = 0
-    def create_video_configuration(self, main, raw=None, buffer_count=6):
-        return {"main": main, "raw": raw, "buffer_count": buffer_count}
+        if tuning is not None: calls.append(("tuning", tuning))
+        self.camera_controls = state["controls"]
+    @staticmethod
+    def load_tuning_file(tuning_file, dir=None):
+        if not tuning_file.startswith("imx"): raise RuntimeError("Tuning file not found")
+        return {"file": tuning_file, "dir": dir}
+    def create_video_configuration(self, main, raw=None, buffer_count=6, **more):
+        return {"main": main, "raw": raw, "buffer_count": buffer_count, **more}
+    def set_controls(self, controls):
+        if controls: calls.append(("controls", controls))
     def configure(self, configuration):
         calls.append(("configure", configuration))
         if state["busy"]: raise RuntimeError("Failed to acquire camera: Device or resource busy")
@@ -218,10 +226,23 @@ class Picamera2:
 '''
 
 
+LIBCAMERA = """
+class Transform:
+    def __init__(self, hflip=0, vflip=0): self.hflip, self.vflip = int(hflip), int(vflip)
+    def __eq__(self, other): return vars(self) == vars(other)
+class controls:
+    class AwbModeEnum: Auto, Daylight = 0, 5
+    class HdrModeEnum: Off, SingleExposure = 0, 4
+"""
+
+
 def stand_in_for_picamera2(folder: Path, monkeypatch: Any, **state: Any) -> Any:
     """picamera2 comes by apt on a Pi; elsewhere this module is imported in its place, and returned."""
     folder.joinpath("picamera2.py").write_text(PICAMERA2)
+    folder.joinpath("libcamera.py").write_text(LIBCAMERA)
     monkeypatch.syspath_prepend(folder)
+    monkeypatch.setitem(sys.modules, "libcamera", None)
+    del sys.modules["libcamera"]
     monkeypatch.setitem(sys.modules, "picamera2", None)  # so that the test leaves none behind
     del sys.modules["picamera2"]
     import picamera2

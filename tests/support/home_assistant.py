@@ -134,5 +134,5 @@ def home_assistant(folder: Path) -> Iterator[HomeAssistant]:
 
 def _answers() -> bool:
     with suppress(OSError, urllib.error.URLError):
-        return bool(urllib.request.urlopen(f"{URL}/api/onboarding", timeout=2).status == 200)
+        return bool(urllib.request.urlopen(f"{URL}/manifest.json", timeout=2).status == 200)
     return False

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
 from pocketsight.train.datasets.detection_sample import NO_BOXES
+from pocketsight.train.evaluation.compact import FalsePositives
 from pocketsight.train.evaluation.detector import DetectionResults
 from pocketsight.train.evaluation.matching import ImageResult, collect_matches
 
@@ -32,7 +33,7 @@ def seen(
 ) -> ImageResult:
     """An image with labeled faces, and the detections with their scores."""
     boxes, ignored = (np.array(some, np.float32).reshape(-1, 4) for some in (faces, ignore))
-    best_first = sorted((Face(Box(*box), score) for box, score in found), key=lambda face: -face.score)
+    best_first = sorted((Detection(Box(*box), score) for box, score in found), key=lambda face: -face.score)
     return ImageResult(
         path,
         boxes,
@@ -47,7 +48,9 @@ def seen(
 def looked(pictures: Sequence[ImageResult], frame: Image | None = None, smallest: float = 16.0) -> DetectionResults:
     """As `look` gives it, of frames that all look like `frame`."""
     canvas = np.full((240, 320, 3), 100, np.uint8) if frame is None else frame
-    pairs = [collect_matches(one, canvas) for one in pictures]
-    faces = [spot for some, _ in pairs for spot in some]
-    alarms = [spot for _, some in pairs for spot in some]
-    return DetectionResults(list(pictures), faces, alarms, [], (240, 320), smallest)
+    results = DetectionResults(list(pictures), [], FalsePositives(), [], (240, 320), smallest)
+    for one in pictures:
+        faces, wrong = collect_matches(one, canvas)
+        results.faces.extend(faces)
+        results.false_positives.extend(one, wrong)
+    return results

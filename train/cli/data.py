@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pocketsight.device.cli.options import StrictCommand
 from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.train.cli.options import PATH, parse_comma_list
 from pocketsight.train.datasets.splits import SPLITS
@@ -20,7 +21,7 @@ MIN_BYTES, MIN_SIDE = 10_000, 32
 ISSUES_STATUS = 3  # exit status of `data check` when issues remain
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("data", type=PATH)
 @click.option("--labels", help="Comma-separated labels to allow.  [default: the labels in use, or else face]")
 def label(data: Path, labels: str | None) -> None:
@@ -33,10 +34,10 @@ def label(data: Path, labels: str | None) -> None:
     run_labelme(data, parse_comma_list(labels))
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("data", type=PATH, nargs=-1, required=True)
 @click.option("--fix", is_flag=True, help="Move bad files to DATA-quarantine, next to DATA. Nothing is deleted.")
-@click.option("--labels", help="Comma-separated labels that boxes may have.  [default: the most frequent one]")
+@click.option("--labels", help="Comma-separated labels that boxes may have.  [default: all that are not rare]")
 @click.option(
     "--rename", multiple=True, metavar="OLD=NEW", help="Rename the label OLD of boxes to NEW, before the check."
 )
@@ -119,7 +120,7 @@ class FractionRange(click.FloatRange):
         super().__init__(0, 1)
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("data", type=PATH)
 @click.option("--train", default=0.7, show_default=True, type=FractionRange(), help="Share of the train split.")
 @click.option("--val", default=0.15, show_default=True, type=FractionRange(), help="Share of the validation split.")
@@ -146,7 +147,7 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, reassign:
     print_split_summary(result, shares, data, out)
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("data", type=PATH)
 @click.option("--augment", is_flag=True, help="Add three augmented versions of each image.")
 @click.option(
@@ -168,7 +169,7 @@ def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, 
     click.echo(draw_preview(data, augment, count, arch, seed, out), err=True)
 
 
-@click.command(name="import")
+@click.command(name="import", cls=StrictCommand)
 @click.argument("source", type=PATH)
 @click.option("--from", "source_format", type=click.Choice(FORMATS), help="Format of SOURCE.  [default: detected]")
 @click.option(
@@ -178,7 +179,7 @@ def preview(data: Path, augment: bool, arch: str | None, count: int, seed: int, 
     help="Format to write.  [default: coco; folders for FER2013]",
 )
 @click.option("--images", type=PATH, help="Folder of the images, if SOURCE does not name it.")
-@click.option("--label", help="Keep only the boxes of this label. Images without one count as empty.")
+@click.option("--label", help="Keep only the boxes of these comma-separated labels. Images without one count as empty.")
 @click.option("--max-boxes", type=click.IntRange(0), help="Keep only images with at most this many boxes.")
 @click.option("--split", type=click.Choice(SPLITS), help="Import only this split of SOURCE.")
 @click.option(
@@ -198,27 +199,31 @@ def import_(source: Path, out: Path, **options: Any) -> None:
     convert_dataset(source, out, **options)
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("data", type=PATH)
 @click.option(
     "--model", type=PATH, default=MODELS_DIR / "detector.tflite", help="Detector to use.  [default: the shipped one]"
 )
 @click.option("--all", "all_faces", is_flag=True, help="Crop every face of an image, not only the largest.")
+@click.option("--from-boxes", is_flag=True, help="Crop the labeled boxes of DATA, into one class folder per label.")
 @click.option("-o", "--out", type=PATH, required=True, help="Folder for the crops.")
-def crops(data: Path, model: Path, all_faces: bool, out: Path) -> None:
-    """Crop faces out of photographs, as training data for a classifier.
+def crops(data: Path, model: Path, all_faces: bool, from_boxes: bool, out: Path) -> None:
+    """Crop faces or labeled boxes out of photographs, as training data for a classifier.
 
-    DATA is a folder of photographs, with or without class folders.
+    DATA is a folder of photographs, with or without class folders; with --from-boxes data as for a detector.
     """
     from pocketsight.device.inference.interpreter import load_on_cpu
     from pocketsight.train.console import progress_bar
     from pocketsight.train.curation.console_report import print_crop_summary
-    from pocketsight.train.curation.face_crops import crop_faces
+    from pocketsight.train.curation.face_crops import crop_boxes, crop_faces
     from pocketsight.train.curation.scan import ScannedImage, scan_dataset
 
     def progress(images: Sequence[ScannedImage]) -> Iterable[ScannedImage]:
         return progress_bar(images, len(images), "cropping")
 
     scan = scan_dataset(data)
-    summary = crop_faces(scan, load_on_cpu(model, "detector"), out, all_faces, progress)
-    print_crop_summary(summary, scan, out)
+    if from_boxes:
+        summary = crop_boxes(scan, out, progress)
+    else:
+        summary = crop_faces(scan, load_on_cpu(model, "detector"), out, all_faces, progress)
+    print_crop_summary(summary, scan, out, from_boxes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import SizeParam
+from pocketsight.device.cli.options import SizeParam, StrictCommand
 from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR
 from pocketsight.train.cli.options import PATH
 
@@ -34,7 +34,7 @@ class OptionWithAlias(click.Option):
         parser.add_option(obj=self, opts=[self.alias], dest=self.name, action="store", nargs=self.nargs)
 
 
-@click.command()
+@click.command(cls=StrictCommand)
 @click.argument("model", metavar="RUN_OR_MODEL", type=PATH)
 @click.option(
     "--data",
@@ -104,8 +104,8 @@ def evaluate(
             model, data, frame_size, min_face_size, soft_labels, plots, threshold_for, detector
         )
     click.echo(json.dumps(scores, indent=2) if as_json else format_scores(scores))
-    if choice := scores.get("threshold_choice"):
-        write_threshold(model, choice, [path.name for path in data])
-        click.echo(f"wrote the threshold into {model}", err=True)
+    if choices := evaluation.threshold_choices(scores):
+        write_threshold(model, choices, [path.name for path in data])
+        click.echo(f"wrote the threshold{'s' if len(choices) > 1 else ''} into {model}", err=True)
     for line in scores.get("skipped", []):
         click.echo(f"skipped: {line}", err=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pocketsight.device.cli.options import PathParam
 
-import click
-
-PATH = click.Path(path_type=Path)
+PATH = PathParam()
 
 
 def parse_comma_list(text: str | None) -> tuple[str, ...]:

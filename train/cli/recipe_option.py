@@ -1,12 +1,17 @@
-"""The option --set of `pocketsight train`: other hyperparameters than those of the recipe."""
+"""The options --set and --recipe of `pocketsight train`: other hyperparameters than those of the architecture."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+import difflib
+import json
+import tomllib
+from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import click
 
+from pocketsight.device.errors import DataError
 from pocketsight.train.recipe import Recipe
 
 
@@ -20,6 +25,36 @@ def parse_settings(words: tuple[str, ...], recipe: Recipe) -> dict[str, Any]:
             raise click.UsageError(f"--set {word}: expected NAME=VALUE with one of {', '.join(names)}")
         values[name] = _parse(word, text, getattr(recipe, name))
     return values
+
+
+def read_recipe_file(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """The values of a TOML file, of the types in `recipe`. Raises DataError, naming the file and the field."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not TOML: {error}") from error
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        default = getattr(recipe, name, None)
+        if default is None:
+            near = difflib.get_close_matches(name, [field.name for field in fields(recipe)], 1)
+            raise DataError(f"{path}: a recipe has no {name}" + (f"; did you mean {near[0]}?" if near else ""))
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if isinstance(default, tuple) and isinstance(value, list) and len(value) == len(default):
+            value = tuple(type(old)(new) for old, new in zip(default, value, strict=True))
+        if type(value) is not type(default):
+            raise DataError(f"{path}: {name} = {value!r} should be like {default!r}")
+        values[name] = value
+    return values
+
+
+def write_recipe_file(path: Path, recipe: Recipe) -> None:
+    """Write all hyperparameters as TOML, which `read_recipe_file` reads."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(recipe).items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _parse(word: str, text: str, default: Any) -> Any:

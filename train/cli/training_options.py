@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pocketsight.device.cli.options import DurationParam
 from pocketsight.train.cli.options import PATH
 from pocketsight.train.recipe import RECIPES
 
@@ -60,8 +61,9 @@ RECIPE_OPTIONS = [
     click.option(
         "--samples",
         type=click.IntRange(1),
-        help="Length of the training in images, repeats included.  [default: by --arch]",
+        help="Length of the training in images, repeats included.  [default: by --arch, less for few images]",
     ),
+    click.option("--time", type=DurationParam(), help="Train as long as fits into this time, such as 20min."),
     click.option("--epochs", type=click.IntRange(1), help="Passes over the images, instead of --samples."),
     click.option("--batch-size", type=click.IntRange(2), help="Images per step.  [default: by --arch]"),
     click.option("--seed", type=click.IntRange(0), help="Seed of all random choices.  [default: 0]"),
@@ -72,6 +74,8 @@ RECIPE_OPTIONS = [
         metavar="NAME=VALUE",
         help="Another value of a hyperparameter of the recipe. May be repeated.",
     ),
+    click.option("--recipe", type=PATH, help="TOML file with hyperparameters, such as recipe.toml of a run folder."),
+    click.option("--no-flip", is_flag=True, help="No mirrored images: a mirrored letter or arrow is another thing."),
 ]
 WATCH_OPTIONS = [
     click.option(

@@ -20,7 +20,14 @@ from pocketsight.train.curation.image_hash import (
     read_fingerprints,
     unpack_hashes,
 )
-from pocketsight.train.curation.scan import MIN_FACE_PX, DatasetScan, ScannedImage, box_issues, longer_side_in_input
+from pocketsight.train.curation.scan import (
+    MIN_FACE_PX,
+    DatasetScan,
+    ScannedImage,
+    box_issues,
+    longer_side_in_input,
+    uncovered_boxes,
+)
 
 # What can be done about an issue. INFO is not an error.
 MOVE, RENAME, MANUAL, INFO = "--fix moves it", "--fix renames it", "fix it by hand", "information"
@@ -42,17 +49,22 @@ ISSUE_TYPES = {
     "unclassified image": ("the image is outside the class folders, where training does not look", MANUAL),
     "wrong size": ("the image was resized or rotated after it was labeled", MOVE),
     "size before rotation": ("the labels have the size before the EXIF rotation; `data import` puts it right", MANUAL),
-    "unknown label": ("a label that is not in --labels", MANUAL),
+    "unknown label": (
+        "a label that is not in --labels, or a rare one: maybe a typing error (--rename OLD=NEW)",
+        MANUAL,
+    ),
     "empty box": ("a box without area", MOVE),
     "flipped box": ("a box of negative width or height", MOVE),
     "box outside": ("a box that reaches beyond its image", MOVE),
     "tiny box": (f"below {MIN_FACE_PX} px in the detector's input: too small to be detected", INFO),
+    "no cell": ("boxes that no cell of the detector can learn: too long, too large, or too many small ones", INFO),
     "small file": ("fewer bytes than --min-bytes; what counts is --min-side", INFO),
     "box covers all": ("a box around the whole image", INFO),
     "near duplicate": ("almost the same as another image; `pocketsight data split` keeps both in one split", INFO),
 }
 # Bits of the perceptual hash that may differ between two copies of one image (see NEAR_DUPLICATE_BITS).
 DUPLICATE_BITS = 20
+RARE_LABEL = 0.1  # share of the boxes of the most frequent label below which a label is likely a typing error
 FACE_SIZE_BINS = MIN_FACE_PX, 16, 32, 64, 128  # px of the detector's input
 NOT_SPLIT = "not split"  # name of the images without a split in the statistics
 
@@ -76,6 +88,7 @@ class DatasetStatistics:
     balance: dict[str, dict[str, int]]  # split -> class, or "with boxes" and "without boxes" -> images
     labels: dict[str, int]  # label -> boxes
     face_sizes: dict[str, int]  # size bin -> boxes
+    no_cell: int  # boxes that no cell of the detector can learn
     gray: int  # images
     color: int  # images
     bytes: int
@@ -105,17 +118,21 @@ def check(
 ) -> CheckReport:
     """Check every image and label.
 
-    `labels` are the allowed ones; empty: the most frequent one. `min_bytes` is the smallest file size, `min_side` the
-    shortest side in px. `progress` wraps the iteration over the images in a progress bar.
+    `labels` are the allowed ones; empty: all but those that are rarer than RARE_LABEL times the most frequent one.
+    `min_bytes` is the smallest file size, `min_side` the shortest side in px. `progress` wraps the iteration over the
+    images in a progress bar.
     """
     fingerprints = list(progress(read_fingerprints([image.path for image in scan.images], workers), len(scan.images)))
     label_counts = Counter(annotation.label for image in scan.images for annotation in image.objects)
-    allowed = labels or tuple(name for name, _ in label_counts.most_common(1))
+    usual = max(label_counts.values(), default=0)
+    allowed = labels or tuple(name for name, count in label_counts.items() if count > RARE_LABEL * usual)
     issues = [*_find_file_issues(scan), *_find_duplicates(scan.images, fingerprints)]
     for image, fingerprint in zip(scan.images, fingerprints, strict=True):
         problems = list(_find_image_issues(fingerprint, min_bytes, min_side))
         if not fingerprint.error and scan.layout in ("coco", "labelme"):
             problems += box_issues(image, fingerprint.size)
+            if count := uncovered_boxes(image, fingerprint.size):
+                problems.append(("no cell", f"{count} of {len(image.objects)} boxes"))
             if unknown := sorted({annotation.label for annotation in image.objects} - set(allowed)):
                 problems.append(("unknown label", ", ".join(unknown)))
         issues += [Issue(issue_type, image.path, detail, image) for issue_type, detail in problems]
@@ -218,8 +235,9 @@ def dataset_statistics(
     """Counts of the readable images: balance by split, face sizes, color."""
     readable = [pair for pair in zip(scan.images, fingerprints, strict=True) if not pair[1].error]
     balance: dict[str, Counter[str]] = defaultdict(Counter)
-    sizes = [0] * (len(FACE_SIZE_BINS) + 1)
+    sizes, no_cell = [0] * (len(FACE_SIZE_BINS) + 1), 0
     for image, fingerprint in readable:
+        no_cell += uncovered_boxes(image, fingerprint.size)
         name = image.class_name or ("with boxes" if image.objects else "without boxes")
         balance[image.split or NOT_SPLIT][name if scan.layout != "images" else "images"] += 1
         for annotation in image.objects:
@@ -232,6 +250,7 @@ def dataset_statistics(
         balance={split: dict(sorted(counts.items())) for split, counts in sorted(balance.items())},
         labels=dict(label_counts.most_common()),
         face_sizes=dict(zip(face_size_bin_names(), sizes, strict=True)) if label_counts else {},
+        no_cell=no_cell,
         gray=gray,
         color=len(readable) - gray,
         bytes=sum(fingerprint.file_size for _, fingerprint in readable),

@@ -19,6 +19,7 @@ from pocketsight.train.curation.scan import DatasetScan, relative_name
 from pocketsight.train.curation.split import SplitResult
 from pocketsight.train.datasets.class_balance import balance_warnings
 
+MIRRORED_WORDS = "left", "right", "arrow", "letter", "digit", "text", "sign"  # in labels that a mirror may change
 EXAMPLES_PER_ISSUE = 3  # file names in the table; the HTML page and --json list all
 MAX_SHARE_ERROR = 0.05  # a split whose share is further from the requested one is mentioned
 
@@ -55,6 +56,11 @@ def print_check_report(
     if statistics.labels:
         print(f"{'labels':10}  {_format_counts(statistics.labels)}")
         print(f"{'face sizes':10}  {_format_counts(statistics.face_sizes)}  (longer side, px of the detector's input)")
+    if any(word in label.lower() for label in statistics.labels for word in MIRRORED_WORDS):
+        log_message("a mirror image of these labels may be another thing: then train with --no-flip")
+    if statistics.no_cell:
+        share = statistics.no_cell / sum(statistics.labels.values())
+        print(f"{'no cell':10}  {statistics.no_cell} boxes ({share:.1%}) that a detector cannot learn")
     for line in class_warnings(report):
         print(line)
     counts = count_issues(report.issues)
@@ -131,10 +137,15 @@ def print_split_summary(result: SplitResult, shares: Mapping[str, float], data: 
     suggest_next("train", "detector" if has_boxes else "classifier", "--data", target)
 
 
-def print_crop_summary(summary: CropSummary, scan: DatasetScan, out: Path) -> None:
-    """Print how many faces were cropped, and in how many images none was found."""
+def print_crop_summary(summary: CropSummary, scan: DatasetScan, out: Path, from_boxes: bool = False) -> None:
+    """Print how many faces or labeled boxes were cropped, and in how many images no face was found."""
     for line in summary.unreadable:
         log_message(f"skipped: {line}")
+    if from_boxes:
+        for label, count in sorted(summary.crops_by_class.items()):
+            print(f"{label:12} {count:5} crops")
+        log_message(f"look at {out / CROPS_SHEET}")
+        return suggest_next("train", "classifier", "--data", out)
     images = Counter(image.class_name for image in scan.images)
     no_face = Counter(image.class_name for image in scan.images if image.path in set(summary.without_face))
     for class_name, count in sorted(images.items()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import shutil
 from collections import Counter
@@ -16,7 +15,8 @@ from pocketsight.device.system.atomic_files import write_json
 from pocketsight.train.curation.check import ISSUE_TYPES, MOVE, RENAME, CheckReport, Issue
 from pocketsight.train.curation.image_hash import EXTENSIONS
 from pocketsight.train.curation.scan import DatasetScan
-from pocketsight.train.datasets.formats.coco import read_own_coco
+from pocketsight.train.datasets.formats.coco import find_own_images
+from pocketsight.train.datasets.formats.layout import read_json
 from pocketsight.train.datasets.formats.writers import next_free_path
 
 MOVED_TABLE = "moved.csv"  # columns: old path, new path, issue type, detail
@@ -106,7 +106,7 @@ def _update_labelme_path(issue: Issue, new_path: Path) -> None:
     """Write the new name of an image into its label file: labelme finds the image by it."""
     if not (issue.image and issue.image.label_file):
         return
-    content = json.loads(issue.image.label_file.read_text(encoding="utf-8-sig"))
+    content = read_json(issue.image.label_file)
     if "shapes" in content and "imagePath" in content:
         image_path = str(Path(content["imagePath"]).with_name(new_path.name))
         write_json(issue.image.label_file, content | {"imagePath": image_path})
@@ -121,13 +121,13 @@ def _rewrite_coco_files(scan: DatasetScan, removals: set[Path], renamed: dict[Pa
         return 0
     removed_entries = 0
     for file in {image.label_file for image in scan.images if image.label_file} | {scan.root}:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = read_json(file)
         removed_ids = set()
-        for row, image in zip(content["images"], read_own_coco(file), strict=True):
-            path = Path(os.path.normpath(image.path))
+        for row, named in zip(content["images"], find_own_images(content, file), strict=True):
+            path = Path(os.path.normpath(named))
             if new := renamed.get(path):
                 row["file_name"] = os.path.relpath(new, file.parent)
-            elif path in removals or image.path in removals:
+            elif path in removals or named in removals:
                 removed_ids.add(row["id"])
         if removed_ids:
             quarantine.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def rename_labels(scan: DatasetScan, new_names: Mapping[str, str]) -> int:
         if image.label_file and {annotation.label for annotation in image.annotations} & set(new_names)
     }
     for file in sorted(files):
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = read_json(file)
         rows, key = (content["categories"], "name") if scan.layout == "coco" else (content["shapes"], "label")
         for row in rows:
             row[key] = new_names.get(str(row[key]), row[key])

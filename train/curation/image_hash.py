@@ -77,7 +77,9 @@ def read_fingerprint(path: Path) -> Fingerprint:
         return Fingerprint(path, error=str(error).splitlines()[0] or type(error).__name__)
     small = image.resize((4 * HASH_SIDE, 4 * HASH_SIDE), Image.Resampling.BOX)  # the size phash reduces to
     pixels = np.asarray(small, np.int16)
-    is_gray = float((pixels.max(-1) - pixels.min(-1)).mean()) < GRAY_THRESHOLD
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]  # faster than max(-1)
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    is_gray = float(spread.mean()) < GRAY_THRESHOLD
     bits = imagehash.phash(small, HASH_SIDE).hash
     return Fingerprint(
         path,
@@ -91,7 +93,31 @@ def read_fingerprint(path: Path) -> Fingerprint:
 
 
 def read_fingerprints(paths: Sequence[Path], workers: int | None = None) -> Iterator[Fingerprint]:
-    """The fingerprints of all images, in order. `workers` processes read them; default: one for each core."""
+    """The fingerprints of all images, in order. `workers` processes read them; default: one for each core.
+
+    A file of several names, such as links, is read once.
+    """
+    numbers: dict[object, int] = {}
+    number_of = [numbers.setdefault(_file_key(path), len(numbers)) for path in paths]
+    first = dict(zip(reversed(number_of), reversed(paths), strict=True))  # number -> the first path of it
+    results = _read_all([first[n] for n in range(len(first))], workers)
+    done: list[Fingerprint] = []
+    for path, number in zip(paths, number_of, strict=True):
+        if number == len(done):
+            done.append(next(results))
+        yield done[number]._replace(path=path)
+
+
+def _file_key(path: Path) -> object:
+    """What is the same for all names of one file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path
+    return (status.st_dev, status.st_ino) if status.st_ino else path
+
+
+def _read_all(paths: Sequence[Path], workers: int | None) -> Iterator[Fingerprint]:
     count = min(workers or len(os.sched_getaffinity(0)), max(1, len(paths) // 32))
     if count == 1:
         yield from map(read_fingerprint, paths)

@@ -22,7 +22,7 @@ from pocketsight.device.system.desktop import has_display
 from pocketsight.device.system.install_hint import install_command
 from pocketsight.device.vision.image import list_images
 from pocketsight.train.console import log_unread_images
-from pocketsight.train.datasets.formats.detect import import_hint
+from pocketsight.train.datasets.formats.detect import import_hint, iter_formats
 from pocketsight.train.datasets.formats.layout import index_by_label_name
 from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
 
@@ -73,6 +73,9 @@ def _images_to_label(data: Path) -> list[Path]:
     split = next((path for _, path in list_split_folders(data) if (path / "images").is_dir()), None)
     if not folder.is_dir() and split:
         raise DataError(f"{data} is split; label one split: pocketsight data label {shlex.quote(str(split))}")
+    found = next(iter_formats(data / "labels"), None) if (data / "labels").is_dir() else None
+    if found and found[1] != "labelme":
+        raise DataError(f"{data / 'labels'} has labels that labelme cannot read{import_hint(data)}")
     require_no_inner_splits(folder)
     log_unread_images(folder)
     images = list_images(folder)

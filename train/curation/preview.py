@@ -12,6 +12,7 @@ import numpy as np
 from pocketsight.device.annotators.labels import GRAY
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.system.surrogates import replace_surrogates
 from pocketsight.device.vision.image import Image, read_image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.contact_sheet import GREEN, ORANGE, draw_boxes, write_contact_sheet
@@ -21,7 +22,8 @@ from pocketsight.train.datasets.classification import (
     ClassificationSample,
     read_classification_dataset,
 )
-from pocketsight.train.datasets.detection import DetectionBatches, read_detection_dataset
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_batches import DetectionBatches
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.face_alignment import align_faces, load_face_finder
 from pocketsight.train.recipe import RECIPES, Recipe
@@ -64,7 +66,7 @@ PreviewTiles = tuple[list[Image], list[tuple[str, tuple[int, int, int]]], int]
 def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng: np.random.Generator) -> PreviewTiles:
     dataset = read_detection_dataset(data)
     samples = [sample for split in dataset.splits.values() for sample in split]
-    spec = ModelSpec("detector", "", recipe.input_size, (dataset.label,), 0.5)
+    spec = ModelSpec("detector", "", recipe.input_size, dataset.labels, 0.5)
     batches, tile = DetectionBatches(samples, spec, recipe), DETECTION_TILE
 
     def draw_versions(sample: DetectionSample) -> list[Image]:
@@ -75,7 +77,7 @@ def _detection_tiles(data: Path, augment: bool, count: int, recipe: Recipe, rng:
         ]
 
     tiles, skipped = _first_readable(samples, count, draw_versions, rng)
-    return tiles, [(dataset.label, GREEN), ("ignored", ORANGE)], skipped
+    return tiles, [(" or ".join(dataset.labels), GREEN), ("ignored", ORANGE)], skipped
 
 
 def _draw_boxes(fitted: tuple[Image, float], boxes: Any, ignore: Any) -> Image:
@@ -125,5 +127,6 @@ def _first_readable(
 
 
 def _draw_caption(tile: Image, text: str) -> None:
+    text = replace_surrogates(text)
     cv2.rectangle(tile, (0, 0), (9 * len(text) + 6, 18), (0, 0, 0), -1)
     cv2.putText(tile, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)

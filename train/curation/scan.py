@@ -8,15 +8,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from pocketsight.device.errors import DataError
+from pocketsight.device.vision.box_encoding import boxes_without_cell
 from pocketsight.device.vision.image import list_images
-from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images
+from pocketsight.device.vision.image_kinds import describe_unread, list_unread_images, readable_suffixes
 from pocketsight.train.datasets.formats.base import FIRST_TRANSPOSED, AnnotatedImage, read_orientation
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
-from pocketsight.train.datasets.formats.detect import import_hint
+from pocketsight.train.datasets.formats.detect import has_label_files, import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.splits import list_class_folders, list_split_folders, require_no_inner_splits
-from pocketsight.train.recipe import DETECTOR_RECIPE
+from pocketsight.train.recipe import DETECTOR_RECIPE, DETECTOR_STRIDES
 
 # Longer side in px of the detector's input: smaller boxes may match no cell of its grids.
 MIN_FACE_PX = 8
@@ -64,6 +67,7 @@ def scan_datasets(paths: Sequence[Path]) -> DatasetScan:
         "coco",
         [image for scan in scans for image in scan.images],
         missing_images=[path for scan in scans for path in scan.missing_images],
+        unread_images=[path for scan in scans for path in scan.unread_images],
     )
 
 
@@ -80,7 +84,8 @@ def scan_dataset(data: Path) -> DatasetScan:
     if not scan.images:
         scan = DatasetScan(data, "images", [ScannedImage(path) for path in list_images(data)])
     scan.unread_images.extend(list_unread_images(data))
-    hint = import_hint(data) if len({image.class_name for image in scan.images}) < 2 else ""
+    is_classes = len({image.class_name for image in scan.images}) > 1 and not has_label_files(data)
+    hint = "" if is_classes else import_hint(data)
     if hint:
         raise DataError(f"{data} is neither images/ and labels/ of labelme nor class folders{hint}")
     if not scan.images:
@@ -126,16 +131,19 @@ def _scan_labelme(data: Path, split_folders: list[tuple[str, Path]]) -> DatasetS
 
 
 def _scan_coco(data: Path) -> DatasetScan:
-    scan = DatasetScan(data, "coco", [])
+    scan, split = DatasetScan(data, "coco", []), coco_split(data)
     for image in read_own_coco(data):
         if not image.path.is_file():
             scan.missing_images.append(image.path)
             continue
         path = Path(os.path.normpath(image.path))  # one name for one file, in all COCO files
-        scan.images.append(
-            ScannedImage(path, image.annotations, image.size, image.group, split=coco_split(data), label_file=data)
-        )
+        if path.suffix.lower() not in readable_suffixes():
+            scan.unread_images.append(path)
+            continue
+        scan.images.append(ScannedImage(path, image.annotations, image.size, image.group, split=split, label_file=data))
     if not scan.images:
+        if scan.unread_images:
+            raise DataError(f"{data} has no image that can be read; {describe_unread(scan.unread_images)}")
         raise DataError(f"{data} lists no image that exists{import_images_hint(data)}")
     return scan
 
@@ -174,6 +182,18 @@ def longer_side_in_input(box: tuple[float, float, float, float], size: tuple[int
     """The longer side of a box in px of the default detector's input. `size` is (height, width) of the image in px."""
     scale = min(DETECTOR_RECIPE.input_size[0] / size[0], DETECTOR_RECIPE.input_size[1] / size[1])
     return max(abs(box[2] - box[0]), abs(box[3] - box[1])) * scale
+
+
+def uncovered_boxes(image: AnnotatedImage, size: tuple[int, int]) -> int:
+    """The number of boxes that no cell of the default detector learns. `size` is (height, width) of the image in px.
+
+    Boxes below MIN_FACE_PX are left out: they have an issue of their own.
+    """
+    scale = min(DETECTOR_RECIPE.input_size[0] / size[0], DETECTOR_RECIPE.input_size[1] / size[1])
+    boxes = [a.box for a in image.objects if longer_side_in_input(a.box, size) >= MIN_FACE_PX]
+    clipped = np.clip(np.array(boxes, np.float32).reshape(-1, 4), 0, np.array(size[::-1] * 2, np.float32))
+    scaled = clipped[(clipped[:, :2] < clipped[:, 2:]).all(1)] * np.float32(scale)  # the others are issues themselves
+    return int(boxes_without_cell(scaled, DETECTOR_RECIPE.input_size, DETECTOR_STRIDES).sum())
 
 
 def relative_name(path: Path, root: Path) -> str:

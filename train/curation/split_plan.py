@@ -12,7 +12,9 @@ from typing import Any
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_write
 from pocketsight.train.curation.scan import DatasetScan
-from pocketsight.train.datasets.formats.coco import read_own_coco
+from pocketsight.train.datasets.formats.base import explain_error
+from pocketsight.train.datasets.formats.coco import find_own_images
+from pocketsight.train.datasets.formats.layout import read_json
 from pocketsight.train.datasets.splits import SPLITS
 
 PLAN_FILE = "split.json"  # of a COCO file NAME.json: NAME_split.json
@@ -53,7 +55,9 @@ def read_split_plan(path: Path) -> SplitPlan:
             content.get("seed", 0), content.get("shares", {}), images, bool(content.get("unfinished", False))
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not the plan of a split ({error!r}); move it away to split again") from error
+        raise DataError(
+            f"{path} is not the plan of a split ({explain_error(error)}); move it away to split again"
+        ) from error
 
 
 def write_coco_splits(scan: DatasetScan, splits: Sequence[str], root: Path, is_first_split: bool) -> int:
@@ -61,9 +65,9 @@ def write_coco_splits(scan: DatasetScan, splits: Sequence[str], root: Path, is_f
 
     Raises DataError when the first split would overwrite a file.
     """
-    content = json.loads(scan.root.read_text(encoding="utf-8-sig"))
+    content = read_json(scan.root)
     split_of = {image.path: name for image, name in zip(scan.images, splits, strict=True)}
-    paths = [Path(os.path.normpath(image.path)) for image in read_own_coco(scan.root)]
+    paths = [Path(os.path.normpath(path)) for path in find_own_images(content, scan.root)]
     changed: dict[Path, str | None] = {}
     for name in SPLITS:
         rows = [

@@ -6,19 +6,40 @@ Windows are scaled by the board's own code; rotated ones by one bilinear warp, a
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketsight.device.vision.boxes import Boxes, box_area
 from pocketsight.device.vision.crop import crop_window
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.device.vision.resize import resize
+from pocketsight.train.datasets.detection_sample import Kinds
 from pocketsight.train.recipe import Recipe
 
 # Share of a box that must be in the window. A box with less is ignored, neither object nor background.
 MIN_VISIBLE_SHARE = 0.4
+
+Affine = tuple[float, float, float, float, float, float]
+"""a, b, c, d, e, f: the point x, y moves to a x + b y + c, d x + e y + f."""
+
+
+class Placement(NamedTuple):
+    """The boxes of an image, and where they go in a frame of the network."""
+
+    boxes: Boxes  # (N, 4) in px of the image
+    ignored: Boxes  # (M, 4), neither object nor background
+    matrix: Affine  # from px of the image to px of the frame
+    area: tuple[float, float, float, float]  # left, top, right, bottom of what the frame shows of the image
+    kinds: Kinds | None = None  # (N,) of the boxes; None: all are of the first
+
+
+PlacedBoxes = tuple[Boxes, Boxes, Kinds]
+"""The boxes (N, 4) of an image, its boxes to ignore (M, 4), and the kinds (N,) of the former."""
 
 
 def random_window(
@@ -34,84 +55,132 @@ def random_window(
     It may be smaller than the image (zoom in) or reach beyond it (zoom out); its scale is log-uniform. `input_scale` is
     `size` divided by the network's input size. The window shrinks with it, so that faces keep their size in px.
     """
+    whole, zoom, x, y, centered, which, x_of_box, y_of_box = rng.random(8).tolist()  # at once: a call costs 1 us
     height, width = image.shape[:2]
     full_width = max(width, height * size[1] / size[0])  # of the smallest window that contains the image
-    if recipe.full_frame and rng.random() < recipe.full_frame:
+    if whole < recipe.full_frame:
         return [0, 0, round(full_width), round(full_width * size[0] / size[1])]
     if recipe.square_window:
         window_width = min(width, height) * recipe.square_window
     else:
-        window_width = full_width * math.exp(rng.uniform(*np.log(recipe.scale_range))) * input_scale
+        low, high = recipe.scale_range
+        window_width = full_width * low * (high / low) ** zoom * input_scale
     window_height = window_width * size[0] / size[1]
-    margins = width - window_width, height - window_height
-    left, top = (rng.uniform(min(0, margin), max(0, margin)) for margin in margins)
-    if len(boxes) and rng.random() < (recipe.object_centered if input_scale == 1 else recipe.low_res_object_centered):
-        box = boxes[rng.integers(len(boxes))]
+    left, top = x * (width - window_width), y * (height - window_height)
+    if len(boxes) and centered < (recipe.object_centered if input_scale == 1 else recipe.low_res_object_centered):
+        box = boxes[int(which * len(boxes))].tolist()
         left, top = (
-            rng.uniform(far - side, near) if side > far - near else (near + far - side) / 2
-            for near, far, side in ((box[0], box[2], window_width), (box[1], box[3], window_height))
+            far - side + share * (near + side - far) if side > far - near else (near + far - side) / 2
+            for near, far, side, share in (
+                (box[0], box[2], window_width, x_of_box),
+                (box[1], box[3], window_height, y_of_box),
+            )
         )
     right, bottom = round(left + window_width), round(top + window_height)
     return [round(left), round(top), max(right, round(left) + 1), max(bottom, round(top) + 1)]
 
 
-def rotate_window(
-    image: Image, boxes: Boxes, window_box: list[int], degrees: float, size: tuple[int, int]
-) -> tuple[Image, Boxes]:
-    """A window of the image rotated around its center by `degrees` and letterboxed to `size` (height, width).
+def window_matrix(
+    window: Sequence[int], degrees: float, size: tuple[int, int], mirror_x: bool = False, mirror_y: bool = False
+) -> Affine:
+    """From px of an image to px of its window, letterboxed to `size` (height, width).
 
-    Returns it with the boxes (N, 4) in px of it. A rotated box is the bounding box of the rotated ellipse inscribed in
-    the old one: the bounding box of the rotated corners would be too large for a face.
+    The window is rotated around its center by `degrees`, then mirrored.
     """
-    left, top, right, bottom = window_box
+    left, top, right, bottom = window
     scale = min(size[0] / (bottom - top), size[1] / (right - left))
-    middle = (left + right) / 2, (top + bottom) / 2
-    matrix = np.asarray(cv2.getRotationMatrix2D(middle, degrees, scale), np.float64)
-    matrix[:, 2] += np.array([(right - left) / 2 * scale, (bottom - top) / 2 * scale]) - middle
-    center = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
-    half = np.sqrt(np.square((boxes[:, 2:] - boxes[:, :2]) / 2) @ np.square(matrix[:, :2]).T)
-    height, width = image.shape[:2]
-    if (halvings := int(math.log2(1 / scale))) > 0:  # bilinear sampling alone would skip pixels
-        image = resize(image, (-(-height >> halvings), -(-width >> halvings)))
-    matrix[:, :2] *= width / image.shape[1], height / image.shape[0]
-    matrix[:, 2] += matrix[:, :2].sum(1) / 2 - 0.5  # OpenCV counts from the center of the first pixel
-    canvas = cv2.warpAffine(image, matrix, size[::-1], flags=cv2.INTER_LINEAR)
-    return np.asarray(canvas, np.uint8), np.concatenate([center - half, center + half], axis=1).astype(np.float32)
+    cosine, sine = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
+    x, y = (left + right) / 2, (top + bottom) / 2
+    a, b, c = cosine, sine, (right - left) / 2 * scale - cosine * x - sine * y
+    d, e, f = -sine, cosine, (bottom - top) / 2 * scale + sine * x - cosine * y
+    if mirror_x:
+        a, b, c = -a, -b, size[1] - c
+    if mirror_y:
+        d, e, f = -d, -e, size[0] - f
+    return a, b, c, d, e, f
+
+
+def warp(image: Image, matrix: Affine, size: tuple[int, int]) -> Image:
+    """The image (H, W, 3) moved by a matrix to a canvas of `size` (height, width), black where it does not reach."""
+    a, b, c, d, e, f = matrix
+    determinant = a * e - b * d
+    corners = [(x - c, y - f) for x in (0, size[1]) for y in (0, size[0])]
+    xs = [(e * x - b * y) / determinant for x, y in corners]
+    ys = [(a * y - d * x) / determinant for x, y in corners]
+    halvings = max(0, int(math.log2(abs(determinant)) / -2))
+    margin = 2 << halvings
+    left, top = max(0, int(min(xs)) - margin), max(0, int(min(ys)) - margin)
+    piece = image[top : max(0, int(max(ys)) + margin), left : max(0, int(max(xs)) + margin)]
+    height, width = piece.shape[:2]
+    if not height or not width:
+        return np.zeros((*size, 3), np.uint8)
+    if halvings:  # bilinear sampling alone would skip pixels
+        piece = resize(piece, (-(-height >> halvings), -(-width >> halvings)))
+    c, f = c + a * left + b * top, f + d * left + e * top
+    (a, b), (d, e) = ((x * width / piece.shape[1], y * height / piece.shape[0]) for x, y in ((a, b), (d, e)))
+    # OpenCV counts from the center of the first pixel. It takes half of the time if a pixel has four bytes.
+    moved = np.array([[a, b, c + (a + b - 1) / 2], [d, e, f + (d + e - 1) / 2]])
+    canvas = cv2.warpAffine(cv2.cvtColor(piece, cv2.COLOR_RGB2RGBA), moved, size[::-1], flags=cv2.INTER_LINEAR)
+    return np.asarray(cv2.cvtColor(canvas, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def random_crop(
     image: Image,
     boxes: Boxes,
-    ignore: Boxes,
     size: tuple[int, int],
     recipe: Recipe,
     rng: np.random.Generator,
     input_scale: float = 1.0,
-) -> tuple[Image, Boxes, Boxes]:
+) -> tuple[Image, Affine]:
     """A random window of the image, maybe rotated and flipped, scaled to `size` (height, width).
 
-    Returns the window, its boxes (N, 4) and its boxes to ignore (M, 4), in px of the window. A box that is visible by
-    less than MIN_VISIBLE_SHARE becomes a box to ignore.
+    Some windows contain one of the boxes (N, 4). Returns the window and the matrix from px of the image to its px.
     """
     window = random_window(image, boxes, size, recipe, rng, input_scale)
-    all_boxes = np.concatenate([boxes, ignore])
-    if recipe.rotation_prob and rng.random() < recipe.rotation_prob:
-        degrees = rng.uniform(-recipe.max_rotation, recipe.max_rotation)
-        canvas, all_boxes = rotate_window(image, all_boxes, window, degrees, size)
-    else:
-        canvas, scale = letterbox(crop_window(image, *window), size)
-        all_boxes = (all_boxes - np.array(window[:2] * 2, np.float32)) * np.float32(scale)
-    clipped = np.minimum(np.maximum(all_boxes, 0), np.array([size[1], size[0], size[1], size[0]], np.float32))
-    area = box_area(clipped)
-    visible_share = area / np.maximum(box_area(all_boxes), 1e-6)
-    if rng.random() < recipe.horizontal_flip:
-        canvas = np.asarray(cv2.flip(canvas, 1), np.uint8)
-        clipped[:, [0, 2]] = size[1] - clipped[:, [2, 0]]
-    if recipe.vertical_flip and rng.random() < recipe.vertical_flip:
-        canvas = np.asarray(cv2.flip(canvas, 0), np.uint8)
-        clipped[:, [1, 3]] = size[0] - clipped[:, [3, 1]]
-    is_object = (np.arange(len(all_boxes)) < len(boxes)) & (visible_share >= MIN_VISIBLE_SHARE)
-    return canvas, clipped[is_object], clipped[~is_object & (area > 0)]
+    rotation, angle, flip_x, flip_y = rng.random(4).tolist()
+    degrees = recipe.max_rotation * (2 * angle - 1) if rotation < recipe.rotation_prob else 0.0
+    mirror_x, mirror_y = flip_x < recipe.horizontal_flip, flip_y < recipe.vertical_flip
+    matrix = window_matrix(window, degrees, size, mirror_x, mirror_y)
+    if degrees:
+        return warp(image, matrix, size), matrix
+    canvas, _ = letterbox(crop_window(image, *window), size)
+    if mirror_x or mirror_y:
+        canvas = np.asarray(cv2.flip(canvas, -1 if mirror_x and mirror_y else int(mirror_x)), np.uint8)
+    return canvas, matrix
+
+
+def place_boxes(placements: Sequence[Placement]) -> list[PlacedBoxes]:
+    """For each placement its boxes, those to ignore and the kinds of the former, in px of the frame, cut at `area`.
+
+    A rotated box is the bounding box of the rotated ellipse inscribed in the old one: the bounding box of the rotated
+    corners would be too large for a face. A box that is visible by less than MIN_VISIBLE_SHARE becomes one to ignore.
+    """
+    parts = [part for placement in placements for part in (placement.boxes, placement.ignored)]
+    part = np.repeat(np.arange(len(parts)), [len(each) for each in parts])
+    owner = part // 2
+    boxes = np.concatenate(parts)
+    a, b, c, d, e, f = np.array([placement.matrix for placement in placements])[owner].T
+    (x, y), (half_width, half_height) = ((boxes[:, 2:] + s * boxes[:, :2]).T / 2 for s in (1, -1))
+    center = np.stack([a * x + b * y + c, d * x + e * y + f], axis=1)
+    half = np.stack([np.hypot(a * half_width, b * half_height), np.hypot(d * half_width, e * half_height)], axis=1)
+    placed = np.concatenate([center - half, center + half], axis=1)
+    area = np.array([placement.area for placement in placements])[owner]
+    clipped = np.clip(placed, area[:, [0, 1, 0, 1]], area[:, [2, 3, 2, 3]])
+    visible = box_area(clipped)
+    is_object = (part % 2 == 0) & (visible / np.maximum(box_area(placed), 1e-6) >= MIN_VISIBLE_SHARE)
+    chosen = (is_object, ~is_object & (visible > 0))
+    objects, regions = (_split(clipped[which].astype(np.float32), owner[which], len(placements)) for which in chosen)
+    all_kinds: list[Kinds] = []
+    for own, ignored, *_, kinds in placements:
+        all_kinds += [np.zeros(len(own), np.int16) if kinds is None else kinds, np.zeros(len(ignored), np.int16)]
+    kinds_of = _split(np.concatenate(all_kinds)[is_object], owner[is_object], len(placements))
+    return list(zip(objects, regions, kinds_of, strict=True))
+
+
+def _split(rows: NDArray[Any], owner: NDArray[np.intp], count: int) -> list[NDArray[Any]]:
+    """The rows (N, ...) of each of `count` owners; `owner` (N,) rises."""
+    ends = np.bincount(owner, minlength=count).cumsum().tolist()
+    return [rows[first:end] for first, end in zip([0, *ends], ends, strict=False)]
 
 
 def draw_mask(face: Image, margin: float, rng: np.random.Generator) -> Image:

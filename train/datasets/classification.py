@@ -109,6 +109,8 @@ def _read_splits(
 
 def read_unlabeled(folders: Sequence[Path], classes: tuple[str, ...]) -> list[ClassificationSample]:
     """Samples without a class, for a teacher to label: all images in folders and their subfolders. Raises DataError."""
+    for folder in folders:
+        log_unread_images(folder)
     paths = [path for folder in folders for path in list_images(folder)]
     if folders and not paths:
         raise DataError(f"{', '.join(map(str, folders))} has no images")

@@ -68,8 +68,8 @@ class _Coco(msgspec.Struct):
     categories: list[_Category]
 
 
-def read_coco_table(path: Path) -> tuple[SampleTable, str] | None:
-    """The samples of a COCO file and the label of its boxes; None when it has anything unusual.
+def read_coco_table(path: Path) -> tuple[SampleTable, tuple[str, ...]] | None:
+    """The samples of a COCO file and the labels of its boxes, in alphabetical order; None when it has anything unusual.
 
     Raises DataError when an image does not exist, or has no size in the file and cannot be read.
     """
@@ -78,11 +78,13 @@ def read_coco_table(path: Path) -> tuple[SampleTable, str] | None:
         numbers = {image.id: n for n, image in enumerate(coco.images)}
         owners = np.fromiter((numbers[note.image_id] for note in coco.annotations), np.int32, len(coco.annotations))
         names = {category.id: category.name for category in coco.categories}
-        labels = {names[key] for key in {note.category_id for note in coco.annotations}}
+        labels = sorted({names[key] for key in {note.category_id for note in coco.annotations}})
+        numbers_of_labels = {key: labels.index(name) for key, name in names.items() if name in labels}
+        kinds = np.fromiter((numbers_of_labels[note.category_id] for note in coco.annotations), np.int16, len(owners))
     except (OSError, ValueError, KeyError, RecursionError, msgspec.MsgspecError):
         return None
     is_unique = len(numbers) == len(coco.images) and len(names) == len(coco.categories)
-    if not coco.images or not is_unique or len(labels) > 1:
+    if not coco.images or not is_unique:
         return None
     paths = [image.file_name.replace("\\", "/") for image in coco.images]
     if not _require_files(path, paths):
@@ -107,10 +109,11 @@ def read_coco_table(path: Path) -> tuple[SampleTable, str] | None:
         sizes,
         boxes[order],
         np.where(ignored, np.int8(-1), masks)[order],
+        kinds[order],
         np.append(0, np.cumsum(np.bincount(owners, minlength=len(paths)))),
         np.bincount(owners[~ignored], minlength=len(paths)).astype(np.int32),
     )
-    return SampleTable(columns, np.arange(len(paths), dtype=np.int32)), next(iter(labels), "face")
+    return SampleTable(columns, np.arange(len(paths), dtype=np.int32)), tuple(labels)
 
 
 def _require_files(coco_file: Path, paths: list[str]) -> bool:

@@ -1,111 +1,134 @@
-"""The detection data set: images and boxes from COCO or labelme files, and batches of them."""
+"""The detection data set: images and boxes from COCO or labelme files, or from shards."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import DataError
-from pocketsight.device.inference.manifest import ModelSpec
-from pocketsight.device.vision.box_encoding import encode_batch, encode_single
-from pocketsight.device.vision.boxes import Boxes
-from pocketsight.device.vision.image import Image, list_images
+from pocketsight.device.vision.image import list_images
 from pocketsight.device.vision.image_kinds import list_unread_images
-from pocketsight.device.vision.letterbox import letterbox
-from pocketsight.device.vision.resize import resize
 from pocketsight.train.console import log_unread_images
-from pocketsight.train.datasets.augmentation import random_crop
 from pocketsight.train.datasets.coco_table import read_coco_table
-from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample, default_source, reduced_size
+from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample, default_source
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, read_upright_size, require_boxes
 from pocketsight.train.datasets.formats.coco import coco_split, import_images_hint, read_own_coco
 from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.labelme import read_labelme_image
 from pocketsight.train.datasets.formats.layout import index_by_label_name
-from pocketsight.train.datasets.image_cache import ImageCache
-from pocketsight.train.datasets.loader import Batch, Example, fill_batch, read_batch
-from pocketsight.train.datasets.mosaic import mosaic
-from pocketsight.train.datasets.photographs import old_photograph
-from pocketsight.train.datasets.photometric import PhotoEffect, build_augmentation
 from pocketsight.train.datasets.sample_table import SampleTable
-from pocketsight.train.datasets.sampling import sampling_weights
 from pocketsight.train.datasets.shards import list_shards, read_detection_shards
 from pocketsight.train.datasets.splits import list_split_folders, require_no_inner_splits
-from pocketsight.train.recipe import Recipe
+
+DEFAULT_LABELS = ("face",)  # of data without a box
 
 
 @dataclass(frozen=True)
 class DetectionDataset:
-    """Samples by split ("train", "val", "test"), and the label of the boxes."""
+    """Samples by split ("train", "val", "test"), and the labels of the boxes: the kind of a box is an index of them."""
 
     splits: Mapping[str, Sequence[DetectionSample]]
-    label: str
+    labels: tuple[str, ...]
 
 
-def read_detection_dataset(data: Path) -> DetectionDataset:
+def read_detection_dataset(data: Path, labels: Sequence[str] = ()) -> DetectionDataset:
     """Read a COCO file, a folder {train,val,test}/{images,labels} with labelme files, or shards (see `list_shards`).
 
-    A COCO file is one split, by its name (see `coco_split`). Raises DataError, naming file and box.
+    `labels` chooses and orders the labels of the boxes; without it all are taken, in alphabetical order. A COCO file is
+    one split, by its name (see `coco_split`). Raises DataError, naming file and box, or a label that no box has.
     """
+    dataset = _read_all_labels(data)
+    return choose_labels(dataset, labels, data) if labels else dataset
+
+
+def choose_labels(dataset: DetectionDataset, labels: Sequence[str], origin: Path) -> DetectionDataset:
+    """The data set with only these labels, in this order: other boxes are background.
+
+    Raises DataError when no box has one of the labels; `origin` is for its message.
+    """
+    if len(set(labels)) < len(labels):
+        raise DataError(f"a label is given twice: {', '.join(labels)}")
+    if missing := [label for label in labels if label not in dataset.labels]:
+        known = ", ".join(dataset.labels)
+        raise DataError(f"{origin} has no box of {', '.join(missing)}; its labels are {known}")
+    return _with_labels(dataset, tuple(labels))
+
+
+def _with_labels(dataset: DetectionDataset, labels: tuple[str, ...]) -> DetectionDataset:
+    """The data set with these labels, in this order; boxes of other labels are left out."""
+    if labels == dataset.labels:
+        return dataset
+    new_kinds = np.array([labels.index(label) if label in labels else -1 for label in dataset.labels], np.int16)
+    splits: dict[str, Sequence[DetectionSample]] = {
+        split: SampleTable.from_samples(samples).relabel(new_kinds) for split, samples in dataset.splits.items()
+    }
+    return DetectionDataset(splits, labels)
+
+
+def read_samples_for(data: Path, labels: tuple[str, ...]) -> DetectionDataset:
+    """Read data for a detector of `labels`. Raises DataError when none of its boxes has one of them.
+
+    Data with a single label fits a detector of one kind, whatever the label is called.
+    """
+    dataset = _read_all_labels(data)
+    if len(labels) == 1 and len(dataset.labels) == 1:
+        return DetectionDataset(dataset.splits, labels)
+    if not set(labels) & set(dataset.labels):
+        raise DataError(f"{data} has boxes of {', '.join(dataset.labels)}, but the detector finds {', '.join(labels)}")
+    return _with_labels(dataset, labels)
+
+
+def _read_all_labels(data: Path) -> DetectionDataset:
     if data.suffix == ".json":
-        samples, label = _load_coco(data)
-        return DetectionDataset({coco_split(data): samples}, label)
+        samples, labels = _load_coco(data)
+        return DetectionDataset({coco_split(data): samples}, labels)
     shards = list_shards(data)
     if not data.is_dir() and not shards:
         raise DataError(f"{data} is neither a folder, a COCO .json file nor a .tar file")
     folders = [(split, folder) for split, folder in list_split_folders(data) if (folder / "images").is_dir()]
     if not folders and (data / "images").is_dir():
         folders = [("train", data)]
-    labels: set[str] = set()
+    kinds: dict[str, int] = {}
     splits: dict[str, list[DetectionSample]] = {}
     for split, images in read_detection_shards(shards).items() if not folders else ():
-        labels |= {annotation.label for image in images for annotation in image.annotations}
-        splits[split] = [_to_sample(image) for image in images]
+        splits[split] = [_to_sample(image, kinds) for image in images]
     for split, folder in folders:
-        splits.setdefault(split, []).extend(_load_labelme(folder, labels))
+        splits.setdefault(split, []).extend(_load_labelme(folder, kinds))
     if not any(splits.values()):
         raise DataError(
             f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
             f"{import_hint(data)}"
         )
-    if not labels and (hint := import_hint(data)):
+    if not kinds and (hint := import_hint(data)):
         raise DataError(f"{data} has no labels of labelme{hint}")
     tables: dict[str, Sequence[DetectionSample]] = {
         split: SampleTable.from_samples(samples) for split, samples in splits.items()
     }
-    return DetectionDataset(tables, _single_label(labels, data))
+    return _with_labels(DetectionDataset(tables, tuple(kinds)), tuple(sorted(kinds)) or DEFAULT_LABELS)
 
 
-def _single_label(labels: set[str], data: Path) -> str:
-    """The one label of the boxes, or "face" without boxes. Raises DataError when there are several."""
-    if len(labels) > 1:
-        raise DataError(f"{data} has boxes of {', '.join(sorted(labels))}; a detector learns one kind of object")
-    return next(iter(labels), "face")
-
-
-def _load_coco(path: Path) -> tuple[SampleTable, str]:
+def _load_coco(path: Path) -> tuple[SampleTable, tuple[str, ...]]:
     if table := read_coco_table(path):
-        return table
+        return table[0], table[1] or DEFAULT_LABELS
     images = read_own_coco(path)
     if not images:
         raise DataError(f"{path} lists no images")
     for image in images:
         if not image.path.is_file():
             raise DataError(f"{path} lists {image.path}, which does not exist{import_images_hint(path)}")
-    label = _single_label({annotation.label for image in images for annotation in image.annotations}, path)
-    return SampleTable.from_samples([_to_sample(image) for image in images]), label
+    kinds = {label: n for n, label in enumerate(sorted({note.label for image in images for note in image.annotations}))}
+    return SampleTable.from_samples([_to_sample(image, kinds) for image in images]), tuple(kinds) or DEFAULT_LABELS
 
 
-def _to_sample(image: AnnotatedImage) -> DetectionSample:
-    """Raises DataError when a box is empty or outside its image."""
+def _to_sample(image: AnnotatedImage, kinds: dict[str, int]) -> DetectionSample:
+    """`kinds` has the number of each label; new labels get the next one.
+
+    Raises DataError when a box is empty or outside its image.
+    """
     require_boxes(image.annotations)
     size = image.size or read_upright_size(image.path)
     boxes, ignore = (
@@ -115,13 +138,16 @@ def _to_sample(image: AnnotatedImage) -> DetectionSample:
     group = image.group or parse_session_name(image.path.name) or ""
     mask_states = tuple(annotation.mask_state for annotation in image.objects)
     source = image.source or default_source(image.path)
-    return DetectionSample(image.path, boxes, ignore, group, size, source, mask_states)
+    for annotation in image.annotations:
+        kinds.setdefault(annotation.label, len(kinds))
+    numbers = tuple(kinds[annotation.label] for annotation in image.objects)
+    return DetectionSample(image.path, boxes, ignore, group, size, source, mask_states, numbers)
 
 
-def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
+def _load_labelme(folder: Path, kinds: dict[str, int]) -> list[DetectionSample]:
     """The images of images/ with the boxes of labels/. An image without a label file has no object.
 
-    The labels of the boxes are added to `labels`.
+    `kinds` are as in `_to_sample`.
     """
     require_no_inner_splits(folder / "images")
     log_unread_images(folder / "images")
@@ -137,9 +163,7 @@ def _load_labelme(folder: Path, labels: set[str]) -> list[DetectionSample]:
             continue
         if name not in samples:
             raise DataError(f"{file} labels an image that is not in {folder / 'images'}")
-        image = read_labelme_image(paths[name], file)
-        labels |= {annotation.label for annotation in image.annotations}
-        samples[name] = _to_sample(image)
+        samples[name] = _to_sample(read_labelme_image(paths[name], file), kinds)
     return list(samples.values())
 
 
@@ -153,19 +177,6 @@ def _clip_box(annotation: Annotation, size: tuple[int, int]) -> tuple[float, flo
     return max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
 
 
-def encode_targets(
-    boxes_and_ignored: Sequence[tuple[Boxes, Boxes]], size: tuple[int, int], spec: ModelSpec
-) -> NDArray[np.float32]:
-    """The targets of images of `size` (height, width) from the boxes and the boxes to ignore of each.
-
-    (B, cells, 5), or (B, 5) of a network that finds one box.
-    """
-    boxes, ignored = zip(*boxes_and_ignored, strict=True)
-    if spec.strides:
-        return encode_batch(boxes, ignored, size, spec.strides)
-    return np.stack([encode_single(each, size) for each in boxes])
-
-
 def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int]:
     """The samples with at most one box and nothing to ignore, and the number of removed samples."""
     splits: dict[str, Sequence[DetectionSample]] = {}
@@ -173,118 +184,4 @@ def keep_single_object(dataset: DetectionDataset) -> tuple[DetectionDataset, int
         table = SampleTable.from_samples(samples)
         splits[split] = table.select((table.object_counts <= 1) & (table.ignored_counts == 0))
     removed = sum(map(len, dataset.splits.values())) - sum(map(len, splits.values()))
-    return DetectionDataset(splits, dataset.label), removed
-
-
-@dataclass(frozen=True)
-class DetectionBatches:
-    """Augmented batches for the detector; the same step gives the same batch. Runs in worker processes."""
-
-    samples: Sequence[DetectionSample]
-    spec: ModelSpec
-    recipe: Recipe
-    low_res: bool = False  # half the height and width, for the first part of a training
-    rows: range | None = None  # of each batch; None: all. Other processes make the others
-    cache: ImageCache | None = None  # of the decoded images, by the number of their sample
-
-    @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of the images of its batches."""
-        if not self.low_res:
-            return self.spec.input_size
-        step = max(self.spec.strides)
-        height, width = (max(1, side // 2 // step) * step for side in self.spec.input_size)
-        return height, width
-
-    @cached_property
-    def positives_and_negatives(self) -> tuple[SampleTable, SampleTable]:
-        """Samples with and without boxes. If no sample has boxes, all count as positives."""
-        table = SampleTable.from_samples(self.samples)
-        has_boxes = table.object_counts > 0
-        return (table.select(has_boxes), table.select(~has_boxes)) if has_boxes.any() else (table, table[:0])
-
-    @cached_property
-    def cumulative_weights(self) -> Any:
-        """(P,): cumulative sampling weights of the positives; the last is 1."""
-        return np.cumsum(sampling_weights(self.positives_and_negatives[0], self.recipe.source_balance))
-
-    def reduction(self, size: tuple[int, int]) -> int:
-        """1, 2, 4 or 8: by how much an image of `size` may shrink before its smallest window is magnified."""
-        height, width = self.spec.input_size
-        narrowest = max(size[1], size[0] * width / height) * self.recipe.scale_range[0]
-        if self.recipe.square_window:
-            narrowest = min(size) * self.recipe.square_window
-        return min(8, 1 << int(math.log2(max(1.0, narrowest / width))))
-
-    def read(self, sample: DetectionSample) -> Image:
-        """The decoded image, reduced by `reduction` if its size is known. Raises DataError."""
-        cache = self.cache if sample.number >= 0 else None
-        image = cache.get(sample.number) if cache else None
-        if image is None:
-            reduction = self.reduction(sample.size) if sample.size else 1
-            image = sample.read(reduction)
-            if sample.size:
-                image = resize(image, reduced_size(sample.size, reduction))  # if it is no JPEG
-            if cache:
-                cache.put(sample.number, image)
-        return image
-
-    @cached_property
-    def augmentation(self) -> PhotoEffect:
-        """The change of light and image quality of the recipe."""
-        return build_augmentation(self.recipe)
-
-    def draw(self, rng: np.random.Generator) -> DetectionSample:
-        """A random sample, by the shares of the recipe."""
-        positives, negatives = self.positives_and_negatives
-        if negatives and rng.random() < self.recipe.negative_share:
-            return negatives[int(rng.integers(len(negatives)))]
-        return positives[int(np.searchsorted(self.cumulative_weights, rng.random(), side="right"))]
-
-    def crop(
-        self, sample: DetectionSample, size: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[Image, Boxes, Boxes]:
-        """A random window scaled to `size` (height, width), its boxes (N, 4) and boxes to ignore (M, 4) in its px."""
-        image, boxes, ignore = self.read(sample), sample.boxes, sample.ignored_boxes
-        if sample.size and sample.size != image.shape[:2]:
-            scale = np.array([image.shape[1] / sample.size[1], image.shape[0] / sample.size[0]] * 2, np.float32)
-            boxes, ignore = boxes * scale, ignore * scale
-        input_scale = self.image_size[1] / self.spec.input_size[1]
-        return random_crop(image, boxes, ignore, size, self.recipe, rng, input_scale)
-
-    def change_look(self, image: Image, rng: np.random.Generator) -> Image:
-        """The image with other light, color and quality, at random."""
-        if self.recipe.photograph_prob and rng.random() < self.recipe.photograph_prob:
-            image = old_photograph(image, rng)
-        return self.augmentation(image, rng)
-
-    def augment(self, sample: DetectionSample, rng: np.random.Generator) -> tuple[Image, Boxes, Boxes]:
-        """One augmented image, its boxes (N, 4) and its boxes to ignore (M, 4), in px of that image."""
-        image, boxes, ignore = self.crop(sample, self.image_size, rng)
-        return self.change_look(image, rng), boxes, ignore
-
-    def __call__(self, step: int) -> Batch:
-        def draw_example(rng: np.random.Generator) -> Example:
-            if self.recipe.mosaic_prob and rng.random() < self.recipe.mosaic_prob:
-                image, boxes, ignore = mosaic(lambda size: self.crop(self.draw(rng), size, rng), self.image_size, rng)
-                image = self.change_look(image, rng)
-            else:
-                image, boxes, ignore = self.augment(self.draw(rng), rng)
-            return image, (boxes, ignore)
-
-        rows = self.rows or range(self.recipe.batch_size)
-        return fill_batch(draw_example, self.recipe.seed, step, rows, self.encode_targets)
-
-    def encode_targets(self, boxes_and_ignored: Sequence[tuple[Boxes, Boxes]]) -> NDArray[np.float32]:
-        """The targets (B, ...) from the boxes and the boxes to ignore of each image."""
-        return encode_targets(boxes_and_ignored, self.image_size, self.spec)
-
-
-def validation_batch(samples: Sequence[DetectionSample], spec: ModelSpec) -> Batch:
-    """All samples in one batch, letterboxed as on the board, not augmented. Raises DataError if none is readable."""
-
-    def read(sample: DetectionSample) -> Example:
-        image, scale = letterbox(sample.read(), spec.input_size)
-        return image, (sample.boxes * np.float32(scale), sample.ignored_boxes * np.float32(scale))
-
-    return read_batch(samples, read, lambda boxes: encode_targets(boxes, spec.input_size, spec))
+    return DetectionDataset(splits, dataset.labels), removed

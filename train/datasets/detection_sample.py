@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pocketsight.device.camera.session_name import parse_session_name
 from pocketsight.device.errors import DataError
 from pocketsight.device.vision.boxes import Boxes
 from pocketsight.device.vision.image import Image, read_image
+
+Kinds = NDArray[np.signedinteger[Any]]
+"""(N,): the kind of each box, a number from 0: the index of its label."""
 
 NO_BOXES = np.empty((0, 4), np.float32)
 
@@ -26,7 +31,13 @@ class DetectionSample:
     size: tuple[int, int] | None = None  # height, width of the image when it was labeled
     source: str = ""  # its collection, folder or capture session
     mask_states: tuple[int, ...] = ()  # for each box: 1 with a mask, 0 without, -1 unknown
+    kinds: tuple[int, ...] = ()  # of each box, the index of its label in the data set; (): all are of the first
     number: int = field(default=-1, compare=False)  # of the image in its SampleTable; -1: in none
+
+    @property
+    def kind_array(self) -> Kinds:
+        """(N,): the kind of each box."""
+        return np.array(self.kinds or (0,) * len(self.boxes), np.int16)
 
     def read(self, jpeg_reduction: int = 1) -> Image:
         """The image (H, W, 3), a JPEG smaller by the given factor (`read_image`).

@@ -25,10 +25,11 @@ from pocketsight.train.recipe import Recipe
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would check for a newer version online
 
 PhotoEffect = Callable[[Image, np.random.Generator], Image]
-Table = NDArray[np.uint8]  # (256,) or (256, 3): the new value of each value, of all channels or of each
+Table = NDArray[np.uint8]  # (256,) or (3, 256): the new value of each value, of all channels or of each
 
 IDENTITY: Table = np.arange(256, dtype=np.uint8)
 MOTION_KERNELS = 2048
+NOISE_DEVIATION = 32  # of the table of noise
 NOISE_VALUES = 1 << 21  # of the table: more than any image of a network here, so that no image repeats itself
 
 
@@ -74,7 +75,7 @@ def distort_face_crop(recipe: Recipe, image: Image, rng: np.random.Generator) ->
 
 def distort_photo(recipe: Recipe, image: Image, rng: np.random.Generator, is_face_crop: bool = False) -> Image:
     """An image (H, W, 3) in another light, with another color, and taken by a worse camera. The input is kept."""
-    light, dark, gamma, hue, shift, gray, blur, noise, artifacts = rng.random(9)
+    light, dark, gamma, hue, shift, gray, blur, noise, artifacts = rng.random(9).tolist()
     strength = recipe.max_light_change
     table = IDENTITY
     if light < 0.5:
@@ -88,7 +89,7 @@ def distort_photo(recipe: Recipe, image: Image, rng: np.random.Generator, is_fac
         image = _shift_hue(_apply_table(image, table), rng.uniform(-8, 8), rng.uniform(-40, 40))
         table = IDENTITY
     if shift < 0.2:
-        table = np.clip(table[:, None] + np.trunc(rng.uniform(-12, 12, 3)), 0, 255).astype(np.uint8)
+        table = _cut(table + np.trunc(rng.uniform(-12, 12, (3, 1))))
     image = _apply_table(image, table)
     if gray < recipe.grayscale:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)  # type: ignore[assignment]
@@ -102,7 +103,11 @@ def distort_photo(recipe: Recipe, image: Image, rng: np.random.Generator, is_fac
 
 
 def _linear_table(table: Table, factor: float, offset: float) -> Table:
-    return np.asarray(np.clip(table * np.float32(factor) + np.float32(offset), 0, 255), np.uint8)
+    return _cut(table * np.float32(factor) + np.float32(offset))
+
+
+def _cut(values: NDArray[Any]) -> Table:
+    return np.minimum(np.maximum(values, 0), 255).astype(np.uint8)
 
 
 def _gamma_table(table: Table, gamma: float) -> Table:
@@ -113,18 +118,25 @@ def _apply_table(image: Image, table: Table) -> Image:
     if table is IDENTITY:
         return image
     if table.ndim == 2:
-        return np.asarray(cv2.LUT(image, table[None]), np.uint8)
+        return _apply_channel_tables(image, table)
     image = image.copy()
     stringzilla.translate(image.data, table.data, inplace=True)  # in a quarter of the time of cv2.LUT
     return image
 
 
+def _apply_channel_tables(image: Image, tables: Table) -> Image:
+    """The image with a table (256,) for each of its first channels."""
+    planes = cv2.split(image)
+    for plane, table in zip(planes, tables, strict=False):
+        stringzilla.translate(plane.data, table.data, inplace=True)
+    return np.asarray(cv2.merge(planes), np.uint8)
+
+
 def _shift_hue(image: Image, hue: float, saturation: float) -> Image:
     """Shift the hue (half degrees) and the saturation (of 255). Gray pixels stay gray."""
-    tables = np.stack([IDENTITY] * 3, axis=-1)
-    tables[:, 0] = np.mod(np.arange(256) + hue, 180)
-    tables[1:, 1] = np.clip(np.arange(1, 256) + saturation, 0, 255)
-    hsv = cv2.LUT(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), tables[None])
+    tables = np.stack([np.mod(IDENTITY + hue, 180).astype(np.uint8), _cut(IDENTITY + np.float32(saturation))])
+    tables[1, 0] = 0
+    hsv = _apply_channel_tables(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), tables)  # type: ignore[arg-type]
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
 
 
@@ -161,9 +173,10 @@ def _draw_motion(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=1)
-def _noise_table() -> NDArray[np.float32]:
-    """Standard normal values, the same in every process."""
-    return np.random.default_rng(0).standard_normal(NOISE_VALUES, np.float32)
+def _noise_table() -> NDArray[np.uint8]:
+    """128 + NOISE_DEVIATION times normal values, the same in every process. Bytes are added in half of the time."""
+    normal = np.random.default_rng(0).standard_normal(NOISE_VALUES, np.float32)
+    return _cut(np.rint(128 + NOISE_DEVIATION * normal))
 
 
 def _add_noise(image: Image, deviation: float, rng: np.random.Generator) -> Image:
@@ -171,7 +184,8 @@ def _add_noise(image: Image, deviation: float, rng: np.random.Generator) -> Imag
     table = _noise_table()
     noise = table[int(rng.integers(max(1, table.size - image.size))) :][: image.size]
     noise = np.resize(noise, image.shape) if noise.size < image.size else noise.reshape(image.shape)
-    return np.asarray(cv2.addWeighted(image, 1, noise, deviation, -0.5, dtype=cv2.CV_8U), np.uint8)
+    scale = deviation / NOISE_DEVIATION
+    return np.asarray(cv2.addWeighted(image, 1, noise, scale, -128 * scale - 0.5), np.uint8)
 
 
 def _add_jpeg_artifacts(image: Image, quality: int) -> Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -54,6 +54,7 @@ class SampleColumns:
     sizes: Integers  # (N, 2); 0: unknown
     boxes: Boxes  # (B, 4)
     mask_states: NDArray[np.int8]  # (B,)
+    kinds: Integers  # (B,): indexes of the labels
     starts: Integers  # (N + 1,): the first box of a sample
     object_counts: Integers  # (N,): boxes that are objects
 
@@ -85,6 +86,11 @@ def _encode_spans(paths: Sequence[Path]) -> tuple[tuple[str, ...], Integers]:
         if isinstance(path, TarImage):
             spans[n] = shards.setdefault(path.shard, len(shards)), path.offset, path.size
     return tuple(shards), spans
+
+
+def _kinds(sample: DetectionSample) -> Iterable[int]:
+    """The kinds of all boxes of a sample; boxes to ignore have none, 0 takes their place."""
+    return (*(sample.kinds or (0,) * len(sample.boxes)), *(0,) * len(sample.ignored_boxes))
 
 
 def _map_columns(file: str) -> SampleColumns:
@@ -119,6 +125,7 @@ class SampleTable(Sequence[DetectionSample]):
             np.array([sample.size or (0, 0) for sample in samples], np.int32).reshape(-1, 2),
             np.concatenate([np.empty((0, 4), np.float32), *boxes]).astype(np.float32),
             np.array([state for own in states for state in own], np.int8),
+            np.array([kind for each in samples for kind in _kinds(each)], np.int16),
             np.cumsum([0, *map(len, states)], dtype=np.int64),
             np.array([len(sample.boxes) for sample in samples], np.int32),
         )
@@ -148,12 +155,31 @@ class SampleTable(Sequence[DetectionSample]):
             (height, width) if height else None,
             columns.sources[columns.source_codes[row]],
             tuple(columns.mask_states[first:middle].tolist()),
+            tuple(columns.kinds[first:middle].tolist()),
             row,
         )
 
     def select(self, which: slice | NDArray[Any]) -> SampleTable:
         """The rows of a slice, a mask (N,) or indexes, without a copy of the columns."""
         return SampleTable(self.columns, self.rows[which])
+
+    def relabel(self, new_kinds: Integers) -> SampleTable:
+        """The same rows with other kinds: kind k becomes `new_kinds[k]`, and boxes that become -1 are left out."""
+        columns = self.columns
+        kinds = new_kinds[columns.kinds] if len(new_kinds) else columns.kinds
+        sample = np.repeat(np.arange(self.number_count), np.diff(columns.starts))
+        is_object = np.arange(len(sample)) - columns.starts[sample] < columns.object_counts[sample]
+        kept = (kinds >= 0) | ~is_object
+        kinds = np.maximum(kinds, 0)  # of boxes to ignore
+        changed = replace(
+            columns,
+            boxes=columns.boxes[kept],
+            mask_states=columns.mask_states[kept],
+            kinds=kinds[kept].astype(np.int16),
+            starts=np.append(0, np.cumsum(np.bincount(sample[kept], minlength=self.number_count))),
+            object_counts=np.bincount(sample[kept & is_object], minlength=self.number_count).astype(np.int32),
+        )
+        return SampleTable(changed, self.rows)
 
     @property
     def number_count(self) -> int:
@@ -180,9 +206,17 @@ class SampleTable(Sequence[DetectionSample]):
         """(N,): how many boxes to ignore each image has."""
         return np.diff(self.columns.starts)[self.rows] - self.object_counts
 
-    def object_mask_states(self) -> tuple[Integers, Integers]:
-        """(O,) the mask state of each object of these samples, and (O,) the index of its sample."""
+    def object_facts(self) -> tuple[Integers, Integers, Integers]:
+        """(O,) the mask state and the kind of each object of these samples, and (O,) the index of its sample."""
         counts = self.object_counts
         owners = np.repeat(np.arange(len(self)), counts)
         positions = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self.columns.mask_states[self.columns.starts[self.rows][owners] + positions], owners
+        boxes = self.columns.starts[self.rows][owners] + positions
+        return self.columns.mask_states[boxes], self.columns.kinds[boxes], owners
+
+
+def count_boxes(samples: Sequence[DetectionSample], labels: Sequence[str]) -> str:
+    """How many objects of each label the samples have, as text."""
+    _, kinds, _ = SampleTable.from_samples(samples).object_facts()
+    counts = np.bincount(kinds, minlength=len(labels)).tolist()
+    return ", ".join(f"{label} {count:,}" for label, count in zip(labels, counts, strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
+from pocketsight.train.datasets.formats.base import explain_error
 
 FILE_COLUMN = "file"
 ABBREVIATION_LENGTH = 3  # "happy" matches the column "happiness"
@@ -23,6 +24,8 @@ def read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.fl
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(csv.DictReader(lines))
+        if not rows or FILE_COLUMN not in rows[0]:
+            raise DataError(f"{file} is not a table of votes: it has no rows with a column `{FILE_COLUMN}`")
         headers = [name for name in rows[0] if name != FILE_COLUMN]
         columns = {name: _matching_columns(name, headers) for name in classes}
         wrong = [c for c, names in columns.items() if len(names) > 1 or not (names or c.startswith("_"))]
@@ -38,7 +41,7 @@ def read_votes(file: Path, classes: tuple[str, ...]) -> dict[Path, NDArray[np.fl
             votes[(file.parent / row[FILE_COLUMN]).resolve()] = np.array(counts)
         return votes
     except (OSError, KeyError, IndexError, TypeError, ValueError, csv.Error) as error:
-        raise DataError(f"{file} is not a table of votes with a column `{FILE_COLUMN}`: {error!r}") from error
+        raise DataError(f"{file} is not a table of votes: {explain_error(error)}") from error
 
 
 def _matching_columns(name: str, headers: list[str]) -> list[str]:

@@ -3,59 +3,128 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
+from dataclasses import replace
+from itertools import compress
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Box
-from pocketsight.train.evaluation.matching import ImageResult, Match, RegionAppearance
+from pocketsight.train.evaluation.matching import FalsePositiveRows, ImageResult, Match, RegionAppearance
+
+FloatArray = NDArray[np.floating[Any]]
 
 
-class FaceArray(Sequence[Face]):
-    """Faces of a detector, whose numbers are float32, in 20 bytes each."""
+class FaceArray(Sequence[Detection]):
+    """Detections, whose numbers are float32, in 24 bytes each: box, score and kind. `labels` are those of the kinds."""
 
-    __slots__ = ("rows",)
+    __slots__ = ("labels", "rows")
 
-    def __init__(self, faces: Sequence[Face]) -> None:
-        self.rows = np.array([(*face.box, face.score) for face in faces], np.float32).reshape(-1, 5)
+    def __init__(self, found: Sequence[Detection], labels: Sequence[str] = ("face",)) -> None:
+        kinds = {label: number for number, label in enumerate(labels)}
+        rows = [(*each.box, each.score, kinds.get(each.label, 0)) for each in found]
+        self.rows, self.labels = np.array(rows, np.float32).reshape(-1, 6), labels
+
+    def of_label(self, label: str) -> FaceArray:
+        """Those with one label."""
+        chosen = FaceArray((), self.labels)
+        chosen.rows = self.rows[self.rows[:, 5] == self.labels.index(label)]
+        return chosen
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @overload
-    def __getitem__(self, index: int) -> Face: ...
+    def __getitem__(self, index: int) -> Detection: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Face]: ...
-    def __getitem__(self, index: int | slice) -> Face | list[Face]:
+    def __getitem__(self, index: slice) -> list[Detection]: ...
+    def __getitem__(self, index: int | slice) -> Detection | list[Detection]:
         rows = self.rows[index].tolist()
-        return [_face(row) for row in rows] if isinstance(index, slice) else _face(rows)
+        return list(map(self._detection, rows)) if isinstance(index, slice) else self._detection(rows)
 
-    def __iter__(self) -> Iterator[Face]:
-        return map(_face, self.rows.tolist())
+    def __iter__(self) -> Iterator[Detection]:
+        return map(self._detection, self.rows.tolist())
+
+    def _detection(self, row: list[float]) -> Detection:
+        return Detection(Box(*row[:4]), row[4], self.labels[int(row[5])])
 
 
-def _face(row: list[float]) -> Face:
-    return Face(Box(*row[:4]), row[4])
+def of_label(result: ImageResult, label: str) -> ImageResult:
+    """The boxes and detections of one label, in an image of several."""
+    assert isinstance(result.detections, FaceArray)
+    chosen = np.array([own == label for own in result.truth_labels], bool)
+    mask_states = tuple(compress(result.mask_states, chosen.tolist()))
+    return replace(
+        result,
+        truth_boxes=result.truth_boxes[chosen],
+        detections=result.detections.of_label(label),
+        mask_states=mask_states,
+        truth_labels=tuple(compress(result.truth_labels, chosen.tolist())),
+    )
+
+
+class MatchColumns(NamedTuple):
+    """Matches of one image in arrays, each (N,)."""
+
+    source: str
+    scores: FloatArray  # 0 for a missed face
+    sizes: FloatArray  # longer side of the box, px of the frame
+    overlaps: FloatArray
+    brightness: FloatArray
+    sharpness: FloatArray
+    mask_states: NDArray[np.int64]
+
+
+def face_columns(match: Match) -> MatchColumns:
+    """One face as columns, each (1,)."""
+    numbers = match.score, match.size, match.iou, *match.appearance
+    return MatchColumns(match.image_result.source, *np.array(numbers)[:, None], np.array([match.mask_state]))
 
 
 class FalsePositives:
-    """The false positives of many images, in 32 bytes each; they are made when they are iterated over."""
+    """The false positives of many images, in 16 bytes each. Most have a low score, and never become objects."""
 
     def __init__(self) -> None:
-        # Of each image (F, 4): the index of the detection, IoU, brightness and sharpness.
-        self.parts: list[tuple[ImageResult, NDArray[np.float64]]] = []
+        self.parts: list[tuple[ImageResult, FalsePositiveRows]] = []
 
-    def extend(self, image: ImageResult, matches: Sequence[Match]) -> None:
+    def extend(self, image: ImageResult, rows: FalsePositiveRows) -> None:
         """Add the false positives of an image."""
-        numbers = {face: n for n, face in enumerate(image.detections)}
-        rows = [(numbers[match.detection], match.iou, *match.appearance) for match in matches if match.detection]
-        if rows:
-            self.parts.append((image, np.array(rows, np.float64)))
+        if len(rows):
+            self.parts.append((image, rows))
 
     def __iter__(self) -> Iterator[Match]:
+        return self.at_least(0.0)
+
+    def at_least(self, threshold: float) -> Iterator[Match]:
+        """Those whose score reaches the threshold."""
         for image, rows in self.parts:
-            faces = list(image.detections)
-            for number, overlap, brightness, sharpness in rows.tolist():
-                yield Match(image, None, faces[int(number)], overlap, RegionAppearance(brightness, sharpness))
+            kept = rows[_detections(image, rows)[:, 4] >= threshold]
+            for number, overlap, brightness, sharpness in kept.tolist():
+                appearance = RegionAppearance(brightness, sharpness)
+                yield Match(image, None, image.detections[int(number)], overlap, appearance)
+
+    def columns(self) -> Iterator[MatchColumns]:
+        """Those of each image."""
+        for image, rows in self.parts:
+            found = _detections(image, rows)
+            sizes = (found[:, 2:4] - found[:, :2]).max(-1)
+            unknown = np.full(len(rows), -1)
+            yield MatchColumns(image.source, found[:, 4], sizes, *rows.T[1:], unknown)
+
+    def scores(self, images_without_boxes: bool = False) -> NDArray[np.float64]:
+        """(N,): the scores, on request those in images that have neither labeled boxes nor regions to ignore."""
+        parts = [
+            _detections(image, rows)[:, 4]
+            for image, rows in self.parts
+            if not images_without_boxes or not (len(image.truth_boxes) or len(image.ignore_boxes))
+        ]
+        return np.asarray(np.concatenate(parts or [np.empty(0)]), np.float64)
+
+
+def _detections(image: ImageResult, rows: FalsePositiveRows) -> NDArray[Any]:
+    """(F, 5): the boxes and scores of false positives."""
+    found = image.detections
+    table = found.rows if isinstance(found, FaceArray) else np.array([(*face.box, face.score) for face in found])
+    return np.asarray(table[rows[:, 0].astype(int)])

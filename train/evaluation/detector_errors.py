@@ -33,19 +33,20 @@ LEGEND = [("detected", BLUE), ("labeled", ORANGE), ("not counted", GRAY)]
 def write_detector_errors(results: DetectionResults, scores: DetectorScores, title: str, target: Path) -> None:
     """Write the page. Raises DataError when it cannot be written."""
     threshold = scores["threshold"]
-    false_positives = [match for match in results.false_positives if match.score >= threshold]
+    false_positives = list(results.false_positives.at_least(threshold))
     missed = [match for match in results.faces if match.score < threshold]
     detected = [match for match in results.faces if match.score >= threshold]
     summary = (
-        f"{scores['images']} images, {scores['faces']} faces of {results.min_face_size:g} px and more. At threshold "
-        f"{threshold:.2f}: {len(detected)} detected, {len(missed)} missed, {len(false_positives)} false positives."
+        f"{scores['images']} images, {scores['faces']} {results.noun} of {results.min_face_size:g} px and more. At "
+        f"threshold {threshold:.2f}: {len(detected)} detected, {len(missed)} missed, {len(false_positives)} false "
+        "positives."
     )
     write_error_page(
         target,
         title,
         summary,
         scores["recommendations"],
-        _sections(false_positives, missed, detected, threshold),
+        _sections(false_positives, missed, detected, threshold, results.noun),
         "detector_errors.html.j2",
         slices=scores["slices"],
         notes={name: SLICE_NOTES.get(name, "") for name in scores["slices"]},
@@ -54,28 +55,28 @@ def write_detector_errors(results: DetectionResults, scores: DetectorScores, tit
 
 
 def _sections(
-    false_positives: Sequence[Match], missed: Sequence[Match], detected: Sequence[Match], threshold: float
+    false_positives: Sequence[Match], missed: Sequence[Match], detected: Sequence[Match], threshold: float, noun: str
 ) -> list[Section]:
     by_score = sorted(false_positives, key=lambda match: -match.score)
     kinds = [
         (
             "False positives",
-            "Highest scores first. Some may be unlabeled faces: fix the labels before you train again.",
+            f"Highest scores first. Some may be unlabeled {noun}: fix the labels before you train again.",
             [match for match in by_score if match.iou < NEAR_MISS_IOU],
         ),
         (
             "Loose boxes",
-            "False positives that overlap a labeled or ignored face, but too little.",
+            f"False positives that overlap a labeled or ignored {noun[:-1]}, but too little.",
             [match for match in by_score if match.iou >= NEAR_MISS_IOU],
         ),
         (
-            "Missed faces",
-            "Largest first. If there is a score, a lower threshold would have found the face.",
+            f"Missed {noun}",
+            "Largest first. If there is a score, a lower threshold would have found it.",
             sorted(missed, key=lambda match: -match.size),
         ),
         (
             "Worst boxes",
-            "Of the detected faces, the least overlap (IoU) first. Check which is right: box or label.",
+            f"Of the detected {noun}, the least overlap (IoU) first. Check which is right: box or label.",
             sorted(detected, key=lambda match: match.iou),
         ),
     ]

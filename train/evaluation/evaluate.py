@@ -13,15 +13,28 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.train.console import scoring_progress
 from pocketsight.train.datasets.classification import read_classification_dataset
-from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection import read_samples_for
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.face_alignment import apply_training_alignment
 from pocketsight.train.evaluation import classifier, classifier_errors, detector, pipeline, threshold_choice
 from pocketsight.train.evaluation import plots as figures
 from pocketsight.train.evaluation.classifier import Outcomes, Prediction
+from pocketsight.train.evaluation.confusion import (
+    confusion_matrix,
+    folder_name,
+    keep_reported,
+    write_confusion_page,
+)
 from pocketsight.train.evaluation.detector_errors import write_detector_errors
 from pocketsight.train.evaluation.pipeline_errors import write_pipeline_errors
-from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores, LikelyMislabeled, PipelineScores
+from pocketsight.train.evaluation.reports import (
+    ClassifierScores,
+    DetectorScores,
+    LikelyMislabeled,
+    PipelineScores,
+    Scores,
+    ThresholdChoice,
+)
 from pocketsight.train.evaluation.slices import recommendations, slice_metrics
 
 # The first split with images is used. A threshold chosen on the test split would invalidate the test.
@@ -73,28 +86,41 @@ def detector_report(
 ) -> DetectorScores:
     """Scores of a detector, at the threshold that meets the target if there is one. Writes plots into `plots`."""
     target = threshold_choice.parse_target(target_text, "detector") if target_text else None
-    split, samples = _detection_samples(data, THRESHOLD_SPLITS if target else EVALUATION_SPLITS)
+    order = THRESHOLD_SPLITS if target else EVALUATION_SPLITS
+    split, samples = _detection_samples(data, order, model.spec.labels)
     results = detector.run_detector(model, samples, frame_size, min_face_size, scoring_progress)
-    threshold, choice = model.spec.score_threshold, None
-    if target:
-        choice = threshold_choice.choose_detector_threshold(target, results, threshold)
-        threshold = choice["threshold"]
-    scores = detector_scores(results, threshold)
+    spec = model.spec
+    choices = threshold_choice.choose_by_label(target, results, spec) if target else {}
+    if choices:
+        thresholds = dict(zip(spec.labels, spec.label_thresholds, strict=True))
+        spec = spec.with_thresholds(thresholds | {label: each["threshold"] for label, each in choices.items()})
+    scores = detector_scores(results, spec.score_threshold, spec.thresholds)
     scores["split"] = split
-    if choice:
-        scores["threshold_choice"] = choice
+    if choices and len(spec.labels) == 1:
+        scores["threshold_choice"] = choices[spec.labels[0]]
+    elif choices:
+        scores["threshold_choices"] = choices
     if plots:
         _make_folder(plots)
         write_detector_plots(results, scores, plots)
     return scores
 
 
-def _detection_samples(data: Sequence[Path], order: Sequence[str]) -> tuple[str, Sequence[DetectionSample]]:
-    """The samples of all data sets, each with its source, and the split of the last one."""
+def threshold_choices(scores: Scores) -> dict[str, ThresholdChoice]:
+    """The choices of a report by label, as `write_threshold` takes them."""
+    if choice := scores.get("threshold_choice"):
+        return {scores["labels"][0] if scores["task"] == "detector" else "": choice}
+    return scores.get("threshold_choices", {})
+
+
+def _detection_samples(
+    data: Sequence[Path], order: Sequence[str], labels: tuple[str, ...]
+) -> tuple[str, Sequence[DetectionSample]]:
+    """The samples of all data sets for these labels, each with its source, and the split of the last one."""
     samples: list[DetectionSample] = []
     split = order[0]
     for path in data:
-        splits = read_detection_dataset(path).splits
+        splits = read_samples_for(path, labels).splits
         split = _first_split(splits, order)
         if len(data) == 1:
             return split, splits[split]
@@ -102,19 +128,50 @@ def _detection_samples(data: Sequence[Path], order: Sequence[str]) -> tuple[str,
     return split, samples
 
 
-def detector_scores(results: detector.DetectionResults, threshold: float) -> DetectorScores:
-    """Metrics of all faces and of slices of them, and what to collect next."""
-    tables = slice_metrics(results, threshold)
-    return {
-        "task": "detector",
-        **detector.compute_detector_metrics(results, threshold),
-        "slices": tables,
-        "recommendations": recommendations(results, threshold, tables),
-    }
+def detector_scores(
+    results: detector.DetectionResults, threshold: float, thresholds: Mapping[str, float] | None = None
+) -> DetectorScores:
+    """Metrics of all objects, those of slices of them, and what to collect next.
+
+    With several labels the slices and the advice are those of each label, at its own threshold in `thresholds`.
+    """
+    if not results.by_label:
+        tables = slice_metrics(results, threshold)
+        return {
+            "task": "detector",
+            **detector.compute_detector_metrics(results, threshold),
+            "slices": tables,
+            "recommendations": recommendations(results, threshold, tables),
+        }
+    limits = dict.fromkeys(results.labels, threshold) | dict(thresholds or {})
+    by_label = {label: detector_scores(part, limits[label]) for label, part in results.by_label.items() if part.faces}
+    scores = DetectorScores(
+        task="detector",
+        **detector.compute_detector_metrics(results, threshold, limits),
+        slices={},
+        recommendations=[f"{label}: {line}" for label, own in by_label.items() for line in own["recommendations"]],
+    )
+    scores["by_label"] = by_label
+    scores["confusion"] = confusion_matrix(results.images, results.labels, limits).tolist()
+    return scores
 
 
 def write_detector_plots(results: detector.DetectionResults, scores: DetectorScores, folder: Path) -> None:
-    """Write the plots and errors.html of a detector into an existing folder."""
+    """Write the plots and errors.html of a detector into an existing folder; those of each of several labels into it.
+
+    The folder of a label has its name.
+    """
+    if by_label := scores.get("by_label", {}):
+        for label, own in by_label.items():
+            _make_folder(folder / folder_name(label))
+            write_detector_plots(results.by_label[label], own, folder / folder_name(label))
+        write_confusion_page(results, scores, folder / ERRORS_PAGE)
+        thresholds = {label: own["threshold"] for label, own in by_label.items()}
+        reported = [keep_reported(image, thresholds) for image in results.images]
+        figures.plot_precision_recall(scores, folder / "precision_recall.png")
+        figures.draw_detections(reported, results.frame_size, 0.0, folder / "detections.png")
+        figures.draw_detection_failures(reported, results.frame_size, 0.0, folder / "failures.png")
+        return
     figures.plot_precision_recall(scores, folder / "precision_recall.png")
     figures.plot_detector_thresholds(scores, folder / "threshold.png")
     figures.draw_detections(results.images, results.frame_size, scores["threshold"], folder / "detections.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pocketsight.train.evaluation.detector import plural_noun
 from pocketsight.train.evaluation.pipeline import OUTCOMES
 from pocketsight.train.evaluation.reports import (
     ClassifierScores,
@@ -29,24 +30,48 @@ def format_scores(scores: Scores) -> str:
             *format_choice(choice),
             "  chosen on these images: evaluate it on other ones before you quote it",
         ]
+    for label, choice in scores.get("threshold_choices", {}).items():
+        lines += ["", f"{label}, {format_choice(choice)[0]}", *format_choice(choice)[1:]]
     return "\n".join(lines)
 
 
 def _format_detector(scores: DetectorScores) -> list[str]:
     width, height = scores["frame"]
+    noun = plural_noun(scores["labels"])
     lines = [
         f"{scores['images']} images of the {scores.get('split', 'test')} split, letterboxed to {width}x{height}, "
-        f"{scores['faces']} faces of {scores['min_face_size']:g} px and more",
+        f"{scores['faces']} {noun} of {scores['min_face_size']:g} px and more",
         f"AP50          {scores['ap50']:.3f}",
         f"AP 0.5:0.95   {scores['ap']:.3f}",
         f"at threshold {scores['threshold']:.2f}: precision {scores['precision']:.3f}, recall {scores['recall']:.3f}",
         "",
-        f"{'':26}{'faces':>7}{'AP50':>8}{'FP':>7}{'precision':>11}{'recall':>8}  (95 %)",
+    ]
+    if "by_label" in scores:
+        return lines + _format_labels(scores)
+    lines += [
+        f"{'':26}{noun:>7}{'AP50':>8}{'FP':>7}{'precision':>11}{'recall':>8}  (95 %)",
     ]
     for name, rows in scores["slices"].items():
         lines += [f"by {name}", *(_format_slice(row) for row in rows)]
-    small = small_slices(scores["slices"])
-    return lines + ([f"too few faces for a conclusion: {', '.join(small)}"] if small else [])
+    small = small_slices(scores["slices"], noun)
+    return lines + ([f"too few {noun} for a conclusion: {', '.join(small)}"] if small else [])
+
+
+def _format_labels(scores: DetectorScores) -> list[str]:
+    """The metrics of each label, and how often each was taken for which."""
+    labels = scores["labels"]
+    width = max(map(len, [*labels, "not detected"])) + 2
+    lines = [f"{'':{width}}{'objects':>8}{'AP50':>8}{'AP':>8}{'threshold':>11}{'precision':>11}{'recall':>8}"]
+    for label in labels:
+        if own := scores["by_label"].get(label):
+            numbers = f"{own['threshold']:11.2f}{own['precision']:11.3f}{own['recall']:8.3f}"
+            lines.append(f"{label:{width}}{own['faces']:8}{own['ap50']:8.3f}{own['ap']:8.3f}{numbers}")
+        else:
+            lines.append(f"{label:{width}}{0:8}  the images have none")
+    lines += ["", f"{'detected as':{width}}" + "".join(f"{name:>{width}}" for name in [*labels, "not detected"])]
+    for name, row in zip([*labels, "no object"], scores["confusion"], strict=True):
+        lines.append(f"{name:{width}}" + "".join(f"{count:{width}}" for count in row))
+    return lines
 
 
 def _format_slice(row: SliceRow) -> str:

@@ -13,11 +13,12 @@ import numpy as np
 
 from pocketsight.device.annotators.labels import GRAY
 from pocketsight.device.errors import DataError
+from pocketsight.device.system.surrogates import replace_surrogates
 from pocketsight.device.vision.image import Image, read_image, write_png
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.train.contact_sheet import BLUE, GREEN, ORANGE, RED, contact_sheet, draw_boxes, write_contact_sheet
 from pocketsight.train.datasets.classification import ClassificationBatches
-from pocketsight.train.datasets.detection import DetectionBatches
+from pocketsight.train.datasets.detection_batches import DetectionBatches
 from pocketsight.train.evaluation.classifier import Outcomes, Prediction
 from pocketsight.train.evaluation.matching import ImageResult, partition_detections
 from pocketsight.train.evaluation.reports import ClassifierScores, DetectorScores
@@ -140,8 +141,8 @@ def draw_detection_batch(batches: DetectionBatches, target: Path, count: int = 2
             continue  # unreadable; training has logged it
         tiles.append(letterbox(draw_boxes(image, [(ignore, ORANGE), (boxes, GREEN)]), TILE_SIZE)[0])
     if not tiles:
-        raise DataError("none of the images with a face can be read")
-    write_contact_sheet(tiles, 6, target, [("face", GREEN), ("ignored", ORANGE)])
+        raise DataError("none of the images with a box can be read")
+    write_contact_sheet(tiles, 6, target, [(" or ".join(batches.spec.labels), GREEN), ("ignored", ORANGE)])
 
 
 def draw_classification_batch(batches: ClassificationBatches, target: Path) -> None:
@@ -217,7 +218,7 @@ def prediction_sheet(
         color = GRAY if found.score < threshold else GREEN if right else RED
         cv2.rectangle(tile, (0, 0), (95, 95), color, 2)
         cv2.rectangle(tile, (2, 80), (93, 93), (0, 0, 0), -1)
-        text = f"{labels[found.best_index]} {found.score:.2f}"
+        text = replace_surrogates(f"{labels[found.best_index]} {found.score:.2f}")
         cv2.putText(tile, text, (4, 90), cv2.FONT_HERSHEY_PLAIN, 0.8, color, 1, cv2.LINE_AA)
         tiles.append(tile)
     return contact_sheet(tiles, columns, [("right", GREEN), ("wrong", RED), ("unsure", GRAY)])

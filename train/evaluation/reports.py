@@ -42,11 +42,13 @@ class Report(TypedDict, total=False):
     split: str
     skipped: list[str]  # errors of images that could not be read
     threshold_choice: ThresholdChoice
+    threshold_choices: dict[str, ThresholdChoice]  # instead of it, of a detector of several labels
 
 
 class DetectorMetrics(Report):
-    """Metrics of a detector over all faces."""
+    """Metrics of a detector over all faces or other objects; with several labels AP is the mean of theirs."""
 
+    labels: list[str]
     ap50: float
     ap: float
     images: int
@@ -58,6 +60,8 @@ class DetectorMetrics(Report):
     recall: float
     curve: Curve  # recall, precision, score
     tradeoff: Curve  # threshold, precision, recall, false_positives_per_image
+    by_label: NotRequired[dict[str, DetectorScores]]  # of a detector of several labels; the slices are in these
+    confusion: NotRequired[list[list[int]]]  # as `confusion_matrix` gives it
 
 
 class DetectorScores(DetectorMetrics):

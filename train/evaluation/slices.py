@@ -8,10 +8,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pocketsight.train.evaluation.compact import FloatArray, MatchColumns, face_columns
 from pocketsight.train.evaluation.detector import DetectionResults, match_scores
-from pocketsight.train.evaluation.matching import NEAR_MISS_IOU, PATCH_SIZE, Match
-from pocketsight.train.evaluation.metrics import MIN_SAMPLES, FloatArray, average_precision, wilson_interval
+from pocketsight.train.evaluation.matching import NEAR_MISS_IOU, PATCH_SIZE
+from pocketsight.train.evaluation.metrics import MIN_SAMPLES, average_precision, wilson_interval
 from pocketsight.train.evaluation.reports import SliceRow
 
 SIZE_EDGES = 8, 16, 32, 64  # px of the frame
@@ -23,10 +25,8 @@ SLICE_NOTES = {
     "brightness": "mean gray value of the face",
     "blur": f"variance of the Laplacian of the face at {PATCH_SIZE} px",
 }
-SLICE_PHRASES = {"size": "faces of {}", "source": "images like those of {}"}  # a row in a sentence
-NO_WEAK_SLICE = (
-    "No kind of face is clearly worse: collect more of all, from places and people that are not in the data yet."
-)
+SLICE_PHRASES = {"size": "{noun} of {}", "source": "images like those of {}"}  # a row in a sentence
+NO_WEAK_SLICE = "No slice is clearly worse: collect more of all, from places and people that are not in the data yet."
 
 SliceTables = Mapping[str, Sequence[SliceRow]]
 
@@ -36,7 +36,7 @@ class SliceBy(NamedTuple):
 
     name: str
     rows: dict[str, str]  # name of a slice -> its description
-    row_of: Callable[[Match], int]  # the row of a face or a false positive; negative: unknown
+    rows_of: Callable[[MatchColumns], NDArray[np.int64]]  # of faces or false positives; negative: unknown
 
 
 def slice_metrics(results: DetectionResults, threshold: float) -> dict[str, list[SliceRow]]:
@@ -50,8 +50,8 @@ def _slicings(results: DetectionResults) -> list[SliceBy]:
     return [
         _by_size(results),
         _by_source(results),
-        SliceBy("mask", {"bare": "", "masked": ""}, lambda match: match.mask_state),
-        SliceBy("brightness", BRIGHTNESS_RANGES, lambda match: _bin_index(match.appearance.brightness, (64, 128, 192))),
+        SliceBy("mask", {"bare": "", "masked": ""}, lambda columns: columns.mask_states),
+        SliceBy("brightness", BRIGHTNESS_RANGES, lambda columns: _bin_indexes(columns.brightness, (64, 128, 192))),
         _by_sharpness(results),
     ]
 
@@ -60,7 +60,7 @@ def _by_size(results: DetectionResults) -> SliceBy:
     edges = [results.min_face_size, *(edge for edge in SIZE_EDGES if edge > results.min_face_size)]
     names = [f"{low:g} to {high:g} px" for low, high in pairwise(edges)]
     rows = dict.fromkeys([*names, f"{edges[-1]:g} px and more"], "")
-    return SliceBy("size", rows, lambda match: _bin_index(match.size, edges[1:]))
+    return SliceBy("size", rows, lambda columns: _bin_indexes(columns.sizes, edges[1:]))
 
 
 def _by_source(results: DetectionResults) -> SliceBy:
@@ -71,23 +71,23 @@ def _by_source(results: DetectionResults) -> SliceBy:
     names = [name for name, _ in counts.most_common(MAX_SOURCES)]
     rest = {f"{len(counts) - MAX_SOURCES} others": "with fewer faces"} if len(counts) > MAX_SOURCES else {}
 
-    def row_of(match: Match) -> int:
-        source = match.image_result.source
-        return names.index(source) if source in names else len(names)
+    def rows_of(columns: MatchColumns) -> NDArray[np.int64]:
+        row = names.index(columns.source) if columns.source in names else len(names)
+        return np.full(len(columns.scores), row)
 
-    return SliceBy("source", {name or "unnamed": "" for name in names} | rest, row_of)
+    return SliceBy("source", {name or "unnamed": "" for name in names} | rest, rows_of)
 
 
 def _by_sharpness(results: DetectionResults) -> SliceBy:
     """In thirds of the faces."""
     low, high = np.quantile([match.appearance.sharpness for match in results.faces], [1 / 3, 2 / 3])
     rows = {"blurred": f"below {low:.0f}", "middling": f"{low:.0f} to {high:.0f}", "sharp": f"{high:.0f} and more"}
-    return SliceBy("blur", rows, lambda match: _bin_index(match.appearance.sharpness, (low, high)))
+    return SliceBy("blur", rows, lambda columns: _bin_indexes(columns.sharpness, (low, high)))
 
 
-def _bin_index(value: float, edges: Sequence[float]) -> int:
-    """The number of edges that the value reaches."""
-    return int(np.searchsorted(edges, value, side="right"))
+def _bin_indexes(values: FloatArray, edges: Sequence[float]) -> NDArray[np.int64]:
+    """The number of edges that each value reaches."""
+    return np.asarray(np.searchsorted(edges, values, side="right"), np.int64)
 
 
 def _table(slicing: SliceBy, results: DetectionResults, threshold: float) -> list[SliceRow]:
@@ -98,9 +98,11 @@ def _table(slicing: SliceBy, results: DetectionResults, threshold: float) -> lis
     slice gets a share of them in proportion to its faces, or the largest slice would look best (normalized precision
     of Hoiem et al., ECCV 2012).
     """
-    face_rows = np.fromiter(map(slicing.row_of, results.faces), np.int64)
-    false_rows = np.fromiter(map(slicing.row_of, results.false_positives), np.int64)
-    true_scores, false_scores = match_scores(results.faces), match_scores(results.false_positives)
+    face_rows, false_rows = (
+        np.concatenate([slicing.rows_of(columns).astype(np.int8) for columns in parts] or [np.empty(0, np.int8)])
+        for parts in (map(face_columns, results.faces), results.false_positives.columns())
+    )
+    true_scores, false_scores = match_scores(results.faces), results.false_positives.scores()
     rows = []
     for number, (name, description) in enumerate(slicing.rows.items()):
         faces = true_scores[face_rows == number]
@@ -154,33 +156,35 @@ def recommendations(results: DetectionResults, threshold: float, tables: SliceTa
             elsewhere = 1 - sum(other["missed"] for other in others) / count
             if row["recall_95"][1] < elsewhere:
                 gain = row["faces"] * (elsewhere - row["recall"])
-                candidates.append((gain, _recommendation(name, row, elsewhere, rows)))
+                candidates.append((gain, _recommendation(name, row, elsewhere, rows, results.noun)))
     lines = [line for _, line in sorted(candidates, reverse=True)[:MAX_RECOMMENDATIONS]] or [NO_WEAK_SLICE]
-    false_positives = [match for match in results.false_positives if match.score >= threshold]
+    false_positives = list(results.false_positives.at_least(threshold))
     near_misses = sum(match.iou >= NEAR_MISS_IOU for match in false_positives)
     if len(false_positives) >= 10 and 2 * near_misses > len(false_positives):
         lines.append(
-            f"{near_misses} of the {len(false_positives)} false positives overlap a labeled face, but too little: "
-            "check how tightly the boxes are drawn before you collect more images."
+            f"{near_misses} of the {len(false_positives)} false positives overlap a labeled {results.noun[:-1]}, "
+            "but too little: check how tightly the boxes are drawn before you collect more images."
         )
     return lines
 
 
-def _recommendation(name: str, row: SliceRow, recall_elsewhere: float, rows: Sequence[SliceRow]) -> str:
-    phrase = SLICE_PHRASES.get(name, "{} faces").format(row["slice"])
+def _recommendation(
+    name: str, row: SliceRow, recall_elsewhere: float, rows: Sequence[SliceRow], noun: str = "faces"
+) -> str:
+    phrase = SLICE_PHRASES.get(name, "{} {noun}").format(row["slice"], noun=noun)
     if name == "brightness":
         phrase += f" (mean gray value {row['description']})"
     missed = row["missed"] / sum(other["missed"] for other in rows)
     return (
-        f"Collect more {phrase}: {row['share']:.0%} of all faces and {missed:.0%} of the missed ones; "
-        f"their recall is {row['recall']:.0%}, that of the other faces {recall_elsewhere:.0%}."
+        f"Collect more {phrase}: {row['share']:.0%} of all {noun} and {missed:.0%} of the missed ones; "
+        f"their recall is {row['recall']:.0%}, that of the other {noun} {recall_elsewhere:.0%}."
     )
 
 
-def small_slices(tables: SliceTables) -> list[str]:
+def small_slices(tables: SliceTables, noun: str = "faces") -> list[str]:
     """Names of the slices with too few faces for a conclusion."""
     return [
-        f"{SLICE_PHRASES.get(name, '{} faces').format(row['slice'])} ({row['faces']})"
+        f"{SLICE_PHRASES.get(name, '{} {noun}').format(row['slice'], noun=noun)} ({row['faces']})"
         for name, rows in tables.items()
         for row in rows
         if row["too_small"] and (row["faces"] or name != "source")

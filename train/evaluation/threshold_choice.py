@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,7 +104,7 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
     A rate of false positives is the upper end of its 95 % interval, since a few hundred images without one say little
     about the 36,000 frames of an hour. It is counted on images without faces, where there are MIN_SAMPLES or more.
     """
-    true_scores, false_scores = match_scores(results.faces), match_scores(results.false_positives)
+    true_scores, false_scores = match_scores(results.faces), results.false_positives.scores()
     sample, image_count = _false_positive_sample(results)
     per_hour = target.fps * 3600 / image_count
     if target.fps:
@@ -129,6 +129,23 @@ def choose_detector_threshold(target: ThresholdTarget, results: DetectionResults
     return choice
 
 
+def choose_by_label(target: ThresholdTarget, results: DetectionResults, spec: ModelSpec) -> dict[str, ThresholdChoice]:
+    """For each label with objects in the images, the choice for it alone. Raises DataError when none meets the target.
+
+    A detector of one label has one choice.
+    """
+    if not results.by_label:
+        return {spec.labels[0]: choose_detector_threshold(target, results, spec.score_threshold)}
+    choices = {}
+    for label, current in zip(spec.labels, spec.label_thresholds, strict=True):
+        if results.by_label[label].faces:
+            try:
+                choices[label] = choose_detector_threshold(target, results.by_label[label], current)
+            except DataError as error:
+                raise DataError(f"{label}: {error}") from error
+    return choices
+
+
 def _require_enough_images(target: ThresholdTarget, per_hour: float, image_count: int) -> None:
     """Raise DataError when even no false positive at all would not prove the rate."""
     bound = float(poisson_upper_bound(np.zeros(1))[0])
@@ -146,13 +163,8 @@ def _false_positive_sample(results: DetectionResults) -> tuple[FloatArray, int]:
     """Scores (N,) of the false positives that represent the frames of a camera, and the number of their images."""
     empty = sum(not len(image.truth_boxes) and not len(image.ignore_boxes) for image in results.images)
     if empty < MIN_SAMPLES:
-        return match_scores(results.false_positives), len(results.images)
-    on_empty = (
-        match
-        for match in results.false_positives
-        if not len(match.image_result.truth_boxes) and not len(match.image_result.ignore_boxes)
-    )
-    return match_scores(on_empty), empty
+        return results.false_positives.scores(), len(results.images)
+    return results.false_positives.scores(images_without_boxes=True), empty
 
 
 def choose_classifier_threshold(target: ThresholdTarget, outcomes: Outcomes, current: float) -> ThresholdChoice:
@@ -205,12 +217,21 @@ def choice_facts(choice: ThresholdChoice, data: list[str]) -> Facts:
     return {"target": choice["target"], "data": data, "metrics": choice["after"]}
 
 
-def write_threshold(model: Path, choice: ThresholdChoice, data: list[str]) -> None:
-    """Write the threshold into the manifest of a run folder or a .tflite file. Raises ModelError or DataError."""
-    facts = choice_facts(choice, data)
+def write_threshold(model: Path, choices: Mapping[str, ThresholdChoice], data: list[str]) -> None:
+    """Write thresholds into the manifest of a run folder or a .tflite file. Raises ModelError or DataError.
+
+    `choices` are those of labels of a detector; of a classifier that of "".
+    """
+    facts = choice_facts(next(iter(choices.values())), data)
+    if len(choices) > 1:
+        facts["metrics"] = {label: choice["after"] for label, choice in choices.items()}
 
     def changed(spec: ModelSpec) -> ModelSpec:
-        return replace(spec, score_threshold=choice["threshold"], training=spec.training | {"threshold_choice": facts})
+        spec = replace(spec, training=spec.training | {"threshold_choice": facts})
+        if spec.task == "classifier":
+            return replace(spec, score_threshold=choices[""]["threshold"])
+        own = dict(zip(spec.labels, spec.label_thresholds, strict=True))
+        return spec.with_thresholds(own | {label: choice["threshold"] for label, choice in choices.items()})
 
     if model.is_dir():
         manifest = model / MANIFEST_NAME
@@ -238,6 +259,15 @@ def best_f1_threshold(true_scores: FloatArray, false_scores: FloatArray) -> floa
     below = float(levels[index - 1]) if index else 0.0
     threshold = levels[index] - min((levels[index] - below) / 2, MAX_MARGIN)
     return round(float(np.clip(threshold, 0.05, 0.95)), 3)
+
+
+def best_f1_thresholds(results: DetectionResults) -> dict[str, float]:
+    """`best_f1_threshold` of each label."""
+    parts = results.by_label or {results.labels[0]: results}
+    return {
+        label: best_f1_threshold(match_scores(part.faces), part.false_positives.scores())
+        for label, part in parts.items()
+    }
 
 
 def default_threshold(outcomes: Outcomes) -> float:

@@ -1,7 +1,8 @@
 """The detector network.
 
-It is anchor-free: one score and four distances per cell, on three grids. Its operators stay int8 in one XNNPACK
-partition. The score learns the IoU of the box (quality, as in arXiv 2006.04388), so that NMS keeps the best boxes.
+It is anchor-free: a score for each kind of object and four distances per cell, on three grids. Its operators stay int8
+in one XNNPACK partition. The score learns the IoU of the box (quality, as in arXiv 2006.04388), so that NMS keeps the
+best boxes.
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ from typing import Any, NamedTuple
 from pocketsight.device.vision.box_encoding import MAX_DISTANCE
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.networks.layers import conv, patch_stem, separable_conv
+from pocketsight.train.recipe import DETECTOR_STRIDES
 
 layers, ops = keras.layers, keras.ops
 
-STRIDES = 8, 16, 32
 
+def prediction_head(x: Any, stride: int, kinds: int = 1) -> dict[str, Any]:
+    """The two outputs of one grid, for this number of kinds of objects.
 
-def prediction_head(x: Any, stride: int) -> dict[str, Any]:
-    """The two outputs of one grid. ReLU6 bounds the distances; they start at 2 strides, where its gradient is not 0."""
-    score = layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(-4.6))(x)  # score 0.01 at the start
+    ReLU6 bounds the distances; they start at 2 strides, where its gradient is not 0.
+    """
+    score = layers.Conv2D(kinds, 1, bias_initializer=keras.initializers.Constant(-4.6))(x)  # score 0.01 at the start
     box = layers.Conv2D(4, 1, bias_initializer=keras.initializers.Constant(2.0))(x)
     return {
         f"score_{stride}": layers.Activation("sigmoid", name=f"score_{stride}", dtype="float32")(score),
@@ -41,9 +44,9 @@ GRID133K = GridConfig(32, (48, 48), (64, 96, 96), (128, 128), 48)
 
 
 def grid_detector(
-    size: tuple[int | None, int | None], batch: int | None = None, config: GridConfig = GRID133K
+    size: tuple[int | None, int | None], kinds: int = 1, batch: int | None = None, config: GridConfig = GRID133K
 ) -> keras.Model:
-    """Images (B, H, W, 3) 0..255 to score_S (B, h, w, 1) and box_S (B, h, w, 4) for each stride S.
+    """Images (B, H, W, 3) 0..255 to score_S (B, h, w, kinds) and box_S (B, h, w, 4) for each stride S.
 
     With a size of None it takes images of any size that the last stride divides.
     """
@@ -62,8 +65,8 @@ def grid_detector(
     fine = fine if config.fine[-1] == config.neck else conv(fine, config.neck, 1)
     fine = layers.Add()([fine, _upsample_2x(middle)])
     outputs: dict[str, Any] = {}
-    for level, stride in zip((fine, middle, coarse), STRIDES, strict=True):
-        outputs |= prediction_head(conv(level, config.neck, 1), stride)
+    for level, stride in zip((fine, middle, coarse), DETECTOR_STRIDES, strict=True):
+        outputs |= prediction_head(conv(level, config.neck, 1), stride, kinds)
     return keras.Model(pixels, outputs)
 
 

@@ -12,27 +12,34 @@ ops = keras.ops
 
 
 def detector_loss(targets: Any, outputs: Any, recipe: Recipe) -> dict[str, Any]:
-    """Quality focal loss of all cells that count, EIoU loss of the cells on faces; each divided by the number of those.
+    """Quality focal loss of all cells that count, EIoU loss of the cells on objects, over the number of the latter.
 
-    `targets` (B, cells, 5) come from `box_encoding.encode`; `outputs` are those of `grid_detector`.
+    The target of a score is the quality of the box for the kind of the object, 0 for the other kinds. `targets`
+    (B, cells, 5) come from `box_encoding.encode_batch`; `outputs` are those of `grid_detector`.
     """
     score, distances = flatten_outputs(outputs)
     state, true_distances = targets[..., 0], targets[..., 1:]
-    face = ops.cast(state == POSITIVE, "float32")
+    is_object = ops.cast(state >= POSITIVE, "float32")
     overlap, box_loss = iou_and_eiou_loss(distances, true_distances)
-    quality = ops.stop_gradient(overlap) * face
+    quality = ops.stop_gradient(overlap) * is_object
     counts = ops.cast(state != IGNORE, "float32")
-    cells = ops.maximum(ops.sum(face), 1.0)
+    if (kinds := score.shape[-1]) > 1:
+        is_kind = ops.cast(ops.expand_dims(state, -1) == POSITIVE + ops.arange(kinds, dtype=state.dtype), "float32")
+        quality, counts = ops.expand_dims(quality, -1) * is_kind, ops.expand_dims(counts, -1)
+    else:
+        score = score[..., 0]
+    cells = ops.maximum(ops.sum(is_object), 1.0)
     return {
         "score": ops.sum(counts * quality_focal_loss(score, quality)) / cells,
-        "box": recipe.box_loss_weight * ops.sum(face * box_loss) / cells,
+        "box": recipe.box_loss_weight * ops.sum(is_object * box_loss) / cells,
     }
 
 
 def flatten_outputs(outputs: Any) -> tuple[Any, Any]:
-    """Scores (B, cells) and distances (B, cells, 4) in the order of `encode`: grid after grid, row by row."""
+    """Scores (B, cells, kinds) and distances (B, cells, 4) in the order of `encode`: grid after grid, row by row."""
     strides = sorted(int(name.removeprefix("score_")) for name in outputs if name.startswith("score_"))
-    scores = [ops.reshape(outputs[f"score_{s}"], (ops.shape(outputs[f"score_{s}"])[0], -1)) for s in strides]
+    kinds = outputs[f"score_{strides[0]}"].shape[-1]
+    scores = [ops.reshape(outputs[f"score_{s}"], (ops.shape(outputs[f"score_{s}"])[0], -1, kinds)) for s in strides]
     boxes = [ops.reshape(outputs[f"box_{s}"], (ops.shape(outputs[f"box_{s}"])[0], -1, 4)) for s in strides]
     return ops.concatenate(scores, 1), ops.concatenate(boxes, 1)
 

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.networks import classifier, detector, losses, tutorials
+from pocketsight.train.recipe import DETECTOR_STRIDES
 
 
 class Architecture(NamedTuple):
     """One architecture. `recipe.RECIPES` has its hyperparameters, under the same name."""
 
-    build: Callable[..., keras.Model]  # input size, number of classes (classifier only), batch size
+    build: Callable[..., keras.Model]  # input size, number of labels, batch size
     loss: Callable[..., Any]  # targets, outputs, recipe -> a scalar, or a dict of the parts below
     loss_parts: tuple[str, ...] = ()
     strides: tuple[int, ...] = ()  # of the grids of a detector; (): it finds one box
@@ -26,7 +27,7 @@ BOX_LOSSES = "score", "box"
 
 def grid_architecture(shipped_model: str) -> Architecture:
     """A detector with three grids; its input size is in the recipe."""
-    return Architecture(detector.grid_detector, losses.detector_loss, BOX_LOSSES, detector.STRIDES, shipped_model)
+    return Architecture(detector.grid_detector, losses.detector_loss, BOX_LOSSES, DETECTOR_STRIDES, shipped_model)
 
 
 ARCHITECTURES = {

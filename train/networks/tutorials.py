@@ -31,11 +31,13 @@ def cnn256(size: tuple[int, int], classes: int, batch: int | None = None) -> ker
     return keras.Model(pixels, {"score": layers.Dense(1, activation="sigmoid", name="score", dtype="float32")(x)})
 
 
-def vgg16(size: tuple[int, int], batch: int | None = None) -> keras.Model:
+def vgg16(size: tuple[int, int], kinds: int = 1, batch: int | None = None) -> keras.Model:
     """16,826,181 parameters. Images (B, 120, 120, 3) 0..255 to score (B, 1) and box (B, 4) in fractions of the input.
 
     The convolutions of VGG16 (arXiv 1409.1556), global max pooling, and two heads.
     """
+    if kinds != 1:
+        raise DataError(f"vgg16 finds one kind of object, not {kinds}; choose one with --labels, or another --arch")
     pixels = keras.Input(batch_shape=(batch, *size, 3), name="image")
     x = layers.Rescaling(1 / 255)(pixels)
     for block, (filters, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), start=1):

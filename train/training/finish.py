@@ -32,16 +32,14 @@ def finish_detector(folder: Path, val: Sequence[DetectionSample]) -> None:
     except DataError as error:  # no face in the validation split counts
         log_message(f"not scored: {error}")
         return _suggest_export(folder)
-    threshold = threshold_choice.best_f1_threshold(
-        detector.match_scores(results.faces), detector.match_scores(results.false_positives)
-    )
-    (folder / MANIFEST_NAME).write_text(replace(spec, score_threshold=threshold).to_json())
-    scores = evaluate.detector_scores(results, threshold)
+    spec = spec.with_thresholds(threshold_choice.best_f1_thresholds(results))
+    (folder / MANIFEST_NAME).write_text(spec.to_json())
+    scores = evaluate.detector_scores(results, spec.score_threshold, spec.thresholds)
     _write_scores(folder, scores)
     evaluate.write_detector_plots(results, scores, folder)
     log_message(
-        f"validation: AP50 {scores['ap50']:.3f}, at threshold {threshold:.2f} precision {scores['precision']:.3f} and "
-        f"recall {scores['recall']:.3f}"
+        f"validation: AP50 {scores['ap50']:.3f}, at threshold {spec.score_threshold:.2f} precision "
+        f"{scores['precision']:.3f} and recall {scores['recall']:.3f}"
     )
     _suggest_export(folder)
 

@@ -66,13 +66,19 @@ def find_fitting_size(trainer: keras.Model, batch: Batch) -> int:
             variable.assign(np.zeros(variable.shape, variable.dtype))
         trainer.train_function = None
         try:
-            trainer.train_on_batch(batch.images[:size], batch.targets[:size])
+            _train_on(trainer, batch, size)
             return size
         except Exception as error:
             if not is_out_of_memory(error):
                 return 0
         size //= 2
     return 0
+
+
+def _train_on(trainer: keras.Model, batch: Batch, size: int) -> None:
+    # Keras makes no tensors of targets here, which the losses need on PyTorch.
+    images, targets = (keras.ops.convert_to_tensor(rows[:size]) for rows in (batch.images, batch.targets))
+    trainer.train_on_batch(images, targets)
 
 
 def rehearse_step(trainer: keras.Model, batch: Batch, folder: Path) -> None:
@@ -83,6 +89,6 @@ def rehearse_step(trainer: keras.Model, batch: Batch, folder: Path) -> None:
     variables = [*trainer.variables, *trainer.optimizer.variables]
     before: list[Any] = [keras.ops.convert_to_numpy(variable) for variable in variables]
     with explain_memory_errors(trainer, lambda step: batch, folder):
-        trainer.train_on_batch(batch.images, batch.targets)
+        _train_on(trainer, batch, len(batch.images))
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)

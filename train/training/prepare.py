@@ -24,7 +24,15 @@ from pocketsight.train.run_folder import WEIGHTS_FILE, build_network
 from pocketsight.train.training.validation_figures import FiguresFn
 
 # Chosen at the end of a training, or free to change when it is resumed.
-RESUMABLE_FACTS = "score_threshold", "smoothing", "training keras", "training backend", "training initial_weights"
+RESUMABLE_FACTS = (
+    "score_threshold",
+    "thresholds",
+    "smoothing",
+    "classifies",
+    "training keras",
+    "training backend",
+    "training initial_weights",
+)
 MAX_VALIDATION_BYTES = 64_000_000  # the validation images stay in memory
 
 

@@ -17,6 +17,7 @@ from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation import classifier, detector, plots
 from pocketsight.train.evaluation.classifier import Prediction
+from pocketsight.train.evaluation.compact import of_label
 from pocketsight.train.evaluation.matching import FALSE_POSITIVE, ImageResult, match_detections
 from pocketsight.train.evaluation.metrics import FloatArray, average_precision, precision_recall_at
 from pocketsight.train.keras_backend import keras
@@ -48,7 +49,9 @@ def _read_frames(samples: Sequence[DetectionSample]) -> list[FrameSample]:
         except DataError:
             continue
         boxes, ignored = sample.boxes * np.float32(scale), sample.ignored_boxes * np.float32(scale)
-        frames.append(FrameSample(sample.path, boxes, ignored, mask_states=sample.mask_states, frame=frame))
+        frames.append(
+            FrameSample(sample.path, boxes, ignored, mask_states=sample.mask_states, kinds=sample.kinds, frame=frame)
+        )
     return frames
 
 
@@ -61,9 +64,11 @@ def detector_figures(val: Sequence[DetectionSample], spec: ModelSpec) -> Figures
         seen = list(detector.iter_results(as_model(net, spec), frames(), size, min_face_size, []))
         results = [result for result, _ in seen]
         found, wrong = _match_scores(results)
+        labels = [label for label in spec.labels if any(label in result.truth_labels for result in results)]
+        own = [[of_label(result, label) for result in results] for label in labels if len(spec.labels) > 1]
         precision, recall, _ = precision_recall_at(found, wrong, detector.REPORTED_THRESHOLDS)
         best = int(np.argmax(precision * recall / np.maximum(precision + recall, 1e-9)))
-        ap50 = average_precision(found, wrong)
+        ap50 = float(np.mean([average_precision(*_match_scores(part)) for part in own or [results]]))
         values = {"ap50": ap50, "precision": float(precision[best]), "recall": float(recall[best])}
         pixels = {result.path: frame for result, frame in seen}
         return values, detection_images(results, float(detector.REPORTED_THRESHOLDS[best]), pixels)

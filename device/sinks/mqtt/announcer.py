@@ -92,7 +92,7 @@ class Announcer:
         """Divide a change into steps."""
         components, others = announcement["components"], self._others
         removed = removals(self._components, components)
-        # Entities with a topic of their own keep their history if they are told before that they move to ours.
+        # Entities with a topic of their own keep their history if their move to ours is announced before.
         moves = [topic for topic in others if self._is_single(topic) and others[topic].keys() <= components.keys()]
         if moves:
             self._steps.append([(topic, MIGRATE, False) for topic in moves])

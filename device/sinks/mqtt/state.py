@@ -60,6 +60,7 @@ def state_message(state: CurrentState, status: StatusView, outbox: Outbox, clien
         "queued": len(outbox),
         "lost": state.lost,
         **{key: snapshot.get(key) for key in STATUS_KEYS},
+        "models": snapshot.get("models", {}),
     }
 
 

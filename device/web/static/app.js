@@ -88,6 +88,7 @@ function showNumbers(status) {
   if (typeof status.temperature === "number") rows.splice(2, 0, ["temperature", formatNumber(status.temperature, 1), "°C"]);
   if (typeof status.disk_free === "number") rows.push(["free disk space", ...formatBytes(status.disk_free)]);
   if (typeof status.bytes_per_day === "number") rows.push(["log per day", ...formatBytes(status.bytes_per_day)]);
+  for (const [task, model] of Object.entries(status.models || {})) rows.push([task, model]);
   if (status.queued) rows.push(["queued for the broker", formatNumber(status.queued)]);
   if (status.duty < 1) rows.push(["speed limit (temperature)", formatNumber(100 * status.duty), "%"]);
   $("numbers").replaceChildren(...rows.map(([name, value, unit]) =>

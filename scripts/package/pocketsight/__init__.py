@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pocketsight.device.camera.factory import open_camera
     from pocketsight.device.errors import PocketsightError
     from pocketsight.device.inference.classifier import Classification, classify
-    from pocketsight.device.inference.detector import Face, detect
+    from pocketsight.device.inference.detector import Detection, detect
     from pocketsight.device.inference.interpreter import Model
     from pocketsight.device.inference.manifest import ModelSpec
     from pocketsight.device.inference.model_loader import load_model
@@ -42,7 +42,7 @@ __all__ = [
     "Box",
     "Camera",
     "Classification",
-    "Face",
+    "Detection",
     "FaceResult",
     "Frame",
     "FrameResult",
@@ -70,7 +70,7 @@ _MODULES = {
     "Box": "vision.boxes",
     "Camera": "camera.base",
     "Classification": "inference.classifier",
-    "Face": "inference.detector",
+    "Detection": "inference.detector",
     "FaceResult": "results",
     "Frame": "camera.base",
     "FrameResult": "results",

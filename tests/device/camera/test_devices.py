@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,9 +15,15 @@ import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.camera import Frame, open_camera
-from pocketsight.device.camera.devices import V4L2_CAPABILITY, find_holders, list_cameras, list_video_devices
+from pocketsight.device.camera.devices import (
+    V4L2_CAPABILITY,
+    find_holders,
+    list_cameras,
+    list_video_devices,
+    stable_path,
+)
 from pocketsight.device.camera.diagnose import diagnose_camera, draw_test_sheet
-from pocketsight.device.camera.opencv import monotonic_timestamps, stable_path
+from pocketsight.device.camera.opencv import monotonic_timestamps
 from pocketsight.device.cli.camera import camera as command
 from pocketsight.device.errors import CameraError
 from tests.support.cameras import stand_in_for_picamera2
@@ -152,11 +159,41 @@ def test_video_devices_are_told_from_those_that_only_look_like_one(
 
 
 def test_a_camera_keeps_its_place_when_its_number_changes(tmp_path: Path) -> None:
-    (tmp_path / "by-path").mkdir()
-    (tmp_path / "video0").touch()
-    (tmp_path / "by-path" / "pci-usb-0:1").symlink_to("../video0")
-    assert stable_path(tmp_path / "video0", tmp_path / "by-path") == tmp_path / "by-path" / "pci-usb-0:1"
-    assert stable_path(tmp_path / "video9", tmp_path / "by-path") == tmp_path / "video9"
+    devices = plugged(tmp_path, CamA="1-1", CamB="1-2")
+    by_id, by_path = tmp_path / "dev/v4l/by-id", tmp_path / "dev/v4l/by-path"
+    assert stable_path(devices / "video0", tmp_path) == by_id / "usb-CamA-video-index0"
+    assert stable_path(by_path / "1-1", tmp_path) == by_path / "1-1"  # a link that was named is kept
+    assert stable_path(devices / "video9", tmp_path) == devices / "video9"
+
+
+def test_cameras_whose_plugs_were_swapped_come_back_as_themselves(tmp_path: Path) -> None:
+    devices = plugged(tmp_path, CamA="1-1", CamB="1-2")
+    kept = stable_path(devices / "v4l/by-id/usb-CamA-video-index0", tmp_path)
+    also_kept = stable_path(devices / "video0", tmp_path)
+    plugged(tmp_path, CamB="1-1", CamA="1-2")
+    for path in (kept, also_kept):
+        assert (tmp_path / "sys/class/video4linux" / path.resolve().name / "name").read_text() == "CamA"
+
+
+def test_cameras_with_the_same_id_are_known_by_their_socket(tmp_path: Path) -> None:
+    devices = plugged(tmp_path, CamA="1-1", CamB="1-2")
+    for number in (0, 1):
+        (tmp_path / f"sys/class/video4linux/video{number}/name").write_text("Twin")
+    assert stable_path(devices / "video0", tmp_path) == tmp_path / "dev/v4l/by-path/1-1"
+
+
+def plugged(root: Path, **sockets: str) -> Path:
+    """The links and names of USB cameras, by socket, numbered in their order; returns /dev."""
+    for folder in ("dev/v4l", "sys/class/video4linux"):
+        shutil.rmtree(root / folder, ignore_errors=True)
+    for number, (name, socket) in enumerate(sockets.items()):
+        (root / f"sys/class/video4linux/video{number}").mkdir(parents=True)
+        (root / f"sys/class/video4linux/video{number}/name").write_text(name)
+        for kind, link in (("by-id", f"usb-{name}-video-index0"), ("by-path", socket)):
+            (root / "dev/v4l" / kind).mkdir(parents=True, exist_ok=True)
+            (root / "dev/v4l" / kind / link).symlink_to(f"../../video{number}")
+        (root / f"dev/video{number}").touch()
+    return root / "dev"
 
 
 def test_only_the_monotonic_clock_of_a_driver_is_believed() -> None:
@@ -184,10 +221,10 @@ def test_a_list_and_a_test_of_cameras_for_people_and_programs(tmp_path: Path, mo
 def test_swapped_channels_show_on_the_sheet() -> None:
     image = np.zeros((120, 160, 3), np.uint8)
     image[:60, :80] = 220, 30, 40
-    drawn = draw_test_sheet(image, [])
+    drawn = draw_test_sheet(image, {})
     assert drawn.shape[1] == 2 * 640  # small pictures are made larger
     assert drawn[100, 100].tolist() == [220, 30, 40] and drawn[100, 740].tolist() == [40, 30, 220]
-    assert drawn[-60:, :640].min() < 50 and drawn[-60:, 640:].min() < 50  # words below both
+    assert drawn[490:540, :640].min() < 50 and drawn[490:540, 640:].min() < 50  # words below both
 
 
 def test_a_camera_that_hangs_at_one_picture_is_told_by_its_test(

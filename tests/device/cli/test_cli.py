@@ -16,6 +16,7 @@ import cv2
 import pytest
 from click.testing import CliRunner, Result
 
+from pocketsight.device.bench import op_profile
 from pocketsight.device.cli.main import EXTRA_BY_MODULE, main, missing_module_hint
 from pocketsight.device.inference.manifest import MANIFEST_NAME
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
@@ -104,6 +105,13 @@ def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: int) -> 
     assert f"{len(lines)} frames" in text
 
 
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--per-op measures each operator as seldom as it may."""
+    monkeypatch.setattr(op_profile, "BUDGET_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("brief")
 def test_bench_counts_every_stage_of_the_pipeline() -> None:
     result = pocketsight("bench", "--frames", 20, "--warmup", 3, "--json")
     found = json.loads(result.output)
@@ -135,6 +143,7 @@ def test_bench_says_how_many_threads_to_take() -> None:
     assert "--threads " in pocketsight(*words).output
 
 
+@pytest.mark.usefixtures("brief")
 def test_every_key_of_a_report_is_described() -> None:
     told = (ROOT / "device" / "bench" / "README.md").read_text().partition("### JSON")[2].partition("\n## ")[0]
     for words in (["--per-op"], ["--threads", "1,2"], [MODELS_DIR / "sentiment.tflite"]):

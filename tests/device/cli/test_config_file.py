@@ -172,7 +172,7 @@ def test_detectors_that_ship_go_by_their_names() -> None:
 
 
 def test_every_field_is_an_option_and_the_defaults_are_the_same() -> None:
-    assert [field.name for field in fields(RunConfig)] == list(OPTIONS)
+    assert {field.name for field in fields(RunConfig)} == set(OPTIONS)
     assert {parameter.name for parameter in run.params} == {*OPTIONS, "config"}
     assert plan() == RunConfig()
     assert (
@@ -191,14 +191,17 @@ def test_the_old_word_for_the_classifier_works_and_is_not_shown() -> None:
 
 OTHER_VALUES: dict[str, Any] = {
     "bytes": 1_234_567,
-    "choice": "events",
+    "classifier": Path("/a b/y.tflite"),
+    "control": ("AeEnable=false", "ColourGains=1.5,1.2"),
     "delegate": "edgetpu:usb:1",
     "detector": Path("/a b/x.tflite"),
     "integer": 3,
+    "label": ("stop", "go ahead"),
     "log_target": ("-", 'mqtt://host/a"b'),
     "number": 42.1,
     "path": Path("/tmp/ä\x7f"),
     "resolution": (240, 320),
+    "rotation": 270,
     "text": "a = [b]",
     "zone": (parse_zone("0,0.1 1,1"), parse_zone("0,0 1,0 0.3,1e-5")),
 }
@@ -206,11 +209,15 @@ OTHER_VALUES: dict[str, Any] = {
 
 def test_every_setting_can_be_written_to_a_file_and_read_back(tmp_path: Path) -> None:
     values: dict[str, Any] = {
-        name: not getattr(RunConfig, name) if spec.kind == "flag" else OTHER_VALUES[spec.kind]
+        name: not getattr(RunConfig, name)
+        if spec.kind == "flag"
+        else spec.choices[1]
+        if spec.choices
+        else OTHER_VALUES[spec.kind]
         for name, spec in OPTIONS.items()
     }
     other = RunConfig(**values)
-    text = to_toml([Setting(name, value, "command line") for name, value in vars(other).items()])
+    text = to_toml([Setting(name, getattr(other, name), "command line") for name in OPTIONS])
     assert plan("--config", written(tmp_path, text)) == other
     words = ["show", "--toml", "--config", written(tmp_path, text)]
     assert CliRunner().invoke(config, words).output == text + "\n"
@@ -225,3 +232,17 @@ def test_every_setting_is_in_the_readme() -> None:
     for spec in OPTIONS.values():
         (row,) = (row for row in rows if row.startswith(f"| `[{spec.table}]` |"))
         assert f"`{spec.key}`" in row, spec.setting
+
+
+def test_controls_of_a_camera_are_a_table_too(tmp_path: Path) -> None:
+    text = "[camera]\nrotate = 90\n[camera.controls]\nAeEnable = false\nExposureTime = 8000\nColourGains = [1.5, 1]\n"
+    found = plan("--config", written(tmp_path, text))
+    assert found.rotate == 90
+    assert found.camera_control == ("AeEnable=false", "ExposureTime=8000", "ColourGains=1.5,1")
+    assert found.camera_options().controls[1] == ("ExposureTime", "8000")
+
+
+@pytest.mark.parametrize("text", ["rotate = 45", 'controls = ["brightness"]', "controls = 3"])
+def test_a_wrong_turn_or_control_is_an_error_with_the_setting(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"camera.{text.split()[0]}"):
+        plan("--config", written(tmp_path, f"[camera]\n{text}\n"))

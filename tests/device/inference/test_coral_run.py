@@ -67,10 +67,7 @@ def test_a_run_goes_on_while_the_coral_goes_and_comes(models: Path, device: Path
         assert run.housekeeping.edgetpu_monitor.thread
         run.housekeeping.edgetpu_monitor.thread.join()
         step(run)
-        assert [active_delegate(run.pipeline.detector), active_delegate(run.pipeline.classifier)] == [
-            "edgetpu",
-            "edgetpu",
-        ]
+        assert [active_delegate(model) for model in run.pipeline.models] == ["edgetpu", "edgetpu"]
         run.finish()
     faults = [entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault"]
     assert [(entry["event"], entry["active"]) for entry in faults] == [("edgetpu lost", True), ("edgetpu lost", False)]
@@ -192,7 +189,7 @@ def test_the_cpu_takes_over_from_a_coral_that_computes_otherwise(models: Path, d
             assert run.housekeeping.edgetpu_monitor.thread
             run.housekeeping.edgetpu_monitor.thread.join()  # it opens again, and still gives other results
         assert step(run, 1) == [1]
-        assert [active_delegate(run.pipeline.detector), active_delegate(run.pipeline.classifier)] == ["cpu", "cpu"]
+        assert [active_delegate(model) for model in run.pipeline.models] == ["cpu", "cpu"]
         run.finish()
     assert len(opened(device)) == 4  # two at the start; then the first of the two fails
     (fault,) = (entry for entry in map(json.loads, log.read_text().splitlines()) if entry["kind"] == "fault")

@@ -48,7 +48,7 @@ def live(monkeypatch: pytest.MonkeyPatch, read: Callable[[int], Image | None], f
     """A live camera in place of any: `read` gives the picture of a number."""
 
     @contextmanager
-    def opened(source: str, size: tuple[int, int], stop: threading.Event) -> Iterator[Camera]:
+    def opened(source: str, size: tuple[int, int], stop: threading.Event, **options: object) -> Iterator[Camera]:
         numbers = iter(range(100_000))
 
         def paced() -> Image | None:

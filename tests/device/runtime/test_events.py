@@ -4,7 +4,7 @@ import threading
 import time
 
 from pocketsight.device.inference.classifier import Classification
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.results import LogEntry
 from pocketsight.device.runtime.events import EntryFactory, EventDetector, Faults
 from pocketsight.device.tracking.tracker import Tracker
@@ -19,7 +19,7 @@ def test_a_face_appears_changes_and_leaves() -> None:
     events, tracker = EventDetector(numbered()), Tracker()
     entries: list[LogEntry] = []
     for n in range(60):
-        there = [Face(Box(10, 10, 50, 60), 0.7 + (n == 7) * 0.2)] if n < 20 else []
+        there = [Detection(Box(10, 10, 50, 60), 0.7 + (n == 7) * 0.2)] if n < 20 else []
         tracks = tracker.update(there, 50 + n / 10, 1000 + n / 10)
         for track in tracks:
             track.classification = Classification("happy" if n < 12 else "sad", 0.9, 0)
@@ -42,7 +42,7 @@ def test_a_face_appears_changes_and_leaves() -> None:
 def test_who_is_still_there_at_the_end_leaves() -> None:
     events, tracker = EventDetector(numbered()), Tracker()
     for n in range(3):
-        tracks = tracker.update([Face(Box(10, 10, 50, 60), 0.7)], n / 10, n)
+        tracks = tracker.update([Detection(Box(10, 10, 50, 60), 0.7)], n / 10, n)
         events.update(tracks, tracker.ended, n)
     (left,) = events.update((), tracker.close(), 9)
     assert left["event"] == "left" and left["duration_s"] == 0.2

@@ -35,6 +35,7 @@ def test_a_snapshot_is_json_and_says_what_is_seen() -> None:
         "track_id": 7,
         "box": [1, 2, 3, 4],
         "score": 0.9,
+        "object": "face",
         "label": "happy",
         "label_score": 0.8,
     }

@@ -163,7 +163,7 @@ def test_an_older_version_is_brought_to_the_newest(tmp_path: Path, monkeypatch: 
     for number in 1, 2:
         write(tmp_path / "log.db", number)
     assert asked(tmp_path / "log.db", "SELECT mood FROM entries ORDER BY n") == [("happy",), (None,), (None,)]
-    assert asked(tmp_path / "log.db", "PRAGMA user_version") == [(2,)]
+    assert asked(tmp_path / "log.db", "PRAGMA user_version") == [(3,)]
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, more))
     with pytest.raises(LogError, match="no such table: absent"):
         opened(tmp_path / "log.db")
-    assert asked(tmp_path / "log.db", "PRAGMA user_version") == [(1,)]
+    assert asked(tmp_path / "log.db", "PRAGMA user_version") == [(2,)]
     assert asked(tmp_path / "log.db", "SELECT count(*) FROM pragma_table_info('entries') WHERE name = 'mood'") == [(0,)]
 
 

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.tracking.tracker import Tracker, TrackerConfig, match_tracks
 from pocketsight.device.vision.boxes import Box
 
 
-def face(x: float, y: float, side: float = 40, score: float = 0.9) -> Face:
-    return Face(Box(x, y, x + side, y + side), score)
+def face(x: float, y: float, side: float = 40, score: float = 0.9) -> Detection:
+    return Detection(Box(x, y, x + side, y + side), score)
 
 
-def follow(frames: list[list[Face]], fps: float = 20) -> list[list[int]]:
+def follow(frames: list[list[Detection]], fps: float = 20) -> list[list[int]]:
     """Numbers of the tracks in each frame, from left to right."""
     tracker = Tracker()
     found = []

@@ -5,10 +5,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from pocketsight.device.inference.nms import nms
-from pocketsight.device.inference.postprocess import decode
+from pocketsight.device.inference.nms import nms, nms_by_kind
+from pocketsight.device.inference.postprocess import decode, decode_kinds
 from pocketsight.device.inference.quantized import QuantizedTensor
-from pocketsight.device.vision.box_encoding import IGNORE, NEGATIVE, POSITIVE, cell_centers, encode, encode_batch
+from pocketsight.device.vision.box_encoding import (
+    IGNORE,
+    MIN_CLIPPED_IOU,
+    NEGATIVE,
+    POSITIVE,
+    boxes_without_cell,
+    cell_centers,
+    encode,
+    encode_batch,
+)
 from pocketsight.device.vision.boxes import Box, Boxes, box_area, coverage_matrix, iou_matrix
 
 SIZE, STRIDES = (192, 256), (8, 16, 32)
@@ -53,21 +62,69 @@ def gap(boxes: Boxes, back: Boxes) -> float:
     return float(max(between.min(0).max(), between.min(1).max()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(box_lists())
 def test_decode_undoes_encode(boxes: Boxes) -> None:
-    cells = encode(boxes, NONE, SIZE, STRIDES)
-    back, scores = decode(outputs(cells, SIZE, STRIDES), STRIDES, 0.5)
-    assert gap(boxes, back) < 1e-3
-    assert (scores == 1).all()
+    for alone in boxes[:, None]:
+        cells = encode(alone, NONE, SIZE, STRIDES)
+        back, scores = decode(outputs(cells, SIZE, STRIDES), STRIDES, 0.5)
+        assert gap(alone, back) < 1e-3
+        assert (scores == 1).all()
 
 
 @settings(max_examples=100, deadline=None)
 @given(box_lists())
 def test_int8_moves_a_side_by_half_a_step_at_most(boxes: Boxes) -> None:
-    cells = encode(boxes, NONE, SIZE, STRIDES)
-    back, _ = decode(outputs(cells, SIZE, STRIDES, int8=True), STRIDES, 0.5)
-    assert gap(boxes, back) <= 32 * 6 / 255 / 2 + 1e-3
+    for alone in boxes[:, None]:
+        cells = encode(alone, NONE, SIZE, STRIDES)
+        back, _ = decode(outputs(cells, SIZE, STRIDES, int8=True), STRIDES, 0.5)
+        assert gap(alone, back) <= 32 * 6 / 255 / 2 + 1e-3
+
+
+@settings(max_examples=100, deadline=None)
+@given(box_lists())
+def test_in_a_crowd_every_box_with_a_cell_is_learned_almost_as_it_is(boxes: Boxes) -> None:
+    back, _ = decode(outputs(encode(boxes, NONE, SIZE, STRIDES), SIZE, STRIDES), STRIDES, 0.5)
+    overlaps = iou_matrix(boxes, back).max(1, initial=0) if len(boxes) else np.empty(0)
+    assert ((overlaps > MIN_CLIPPED_IOU - 1e-3) | boxes_without_cell(boxes, SIZE, STRIDES)).all()
+
+
+def test_long_boxes_and_those_that_fill_the_frame_get_a_cell() -> None:
+    size = (256, 320)
+    for box in ([10, 100, 310, 130], [3, 40, 317, 60], [100, 2, 130, 254], [0, 0, 320, 256], [50, 101, 110, 107]):
+        boxes = np.array([box], np.float32)
+        back, _ = decode(outputs(encode(boxes, NONE, size, STRIDES), size, STRIDES), STRIDES, 0.5)
+        assert len(back) and iou_matrix(boxes, back).max() >= MIN_CLIPPED_IOU, box
+    assert boxes_without_cell(np.array([[10, 106, 310, 109]], np.float32), size, STRIDES).all()  # 100:1
+
+
+def test_the_targets_have_the_kind_of_each_box() -> None:
+    boxes = np.array([[10, 10, 40, 40], [100, 100, 160, 160]], np.float32)
+    one, several = (encode_batch([boxes], [NONE], SIZE, STRIDES, kinds)[0] for kinds in (None, [np.array([2, 0])]))
+    assert set(one[:, 0]) == {NEGATIVE, POSITIVE} and set(several[:, 0]) == {NEGATIVE, POSITIVE, POSITIVE + 2}
+    assert ((one[:, 0] > 0) == (several[:, 0] > 0)).all() and (one[:, 1:] == several[:, 1:]).all()
+
+
+def test_decoding_of_kinds_takes_the_best_kind_of_each_cell_at_its_own_threshold() -> None:
+    score = np.full((24, 32, 3), -128, np.int8)
+    score[3, 4] = (0, 50, 20)  # the second is best: 178 / 256
+    score[5, 6] = (-10, -20, -128)  # the first: 118 / 256
+    found = {
+        "score_8": QuantizedTensor(score, 1 / 256, -128),
+        "box_8": QuantizedTensor(np.full((24, 32, 4), 0, np.int8), 6 / 255, -128),
+    }
+    boxes, scores, kinds = decode_kinds(found, (8,), (0.4, 0.6, 0.3))
+    assert kinds.tolist() == [1, 0] and scores.tolist() == [178 / 256, 118 / 256] and boxes.shape == (2, 4)
+    assert decode_kinds(found, (8,), (0.4, 0.9, 0.3))[2].tolist() == [0]  # not the third of the first cell
+    assert len(decode_kinds(found, (8,), (0.9, 0.9, 0.9))[0]) == 0
+
+
+def test_suppression_by_kind_keeps_boxes_of_other_kinds() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [0, 0, 10, 10]], np.float32)
+    scores = np.array([0.6, 0.9, 0.5], np.float32)
+    assert nms_by_kind(boxes, scores, np.array([0, 0, 1]), 0.4).tolist() == [1, 2]
+    assert nms_by_kind(boxes, scores, np.array([2, 2, 2]), 0.4).tolist() == [1]
+    assert nms_by_kind(NONE, np.empty(0, np.float32), np.empty(0, int), 0.4).tolist() == []
 
 
 def test_a_small_face_is_learned_by_the_fine_grid_and_a_large_one_by_the_coarse() -> None:

@@ -36,6 +36,7 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
         "duplicate entry",
         "unread kind",
         "size before rotation",
+        "no cell",
     } == set(ISSUE_TYPES)  # see the next tests
 
 

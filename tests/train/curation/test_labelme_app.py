@@ -21,6 +21,7 @@ from pocketsight.train.curation.labelme_app import labels_in_use, run_labelme
 from pocketsight.train.datasets.detection import read_detection_dataset
 from tests.support.images import labelme, picture
 from tests.support.processes import running, until
+from tests.support.sources import yolo
 
 PYTHON = sys.executable
 Colour = tuple[int, int, int]  # RGB
@@ -109,6 +110,12 @@ def test_no_labelme_is_one_line_with_the_cure(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match=r"labelme is not installed; install it with: .*pip install -e '.*\[label\]'"):
+        run_labelme(tmp_path, ())
+
+
+def test_labels_that_labelme_cannot_read_are_refused(tmp_path: Path, program: Path) -> None:
+    yolo(tmp_path, "0 0.5 0.5 0.5 0.5\n")
+    with pytest.raises(DataError, match="has labels that labelme cannot read; it has the labels of a YOLO folder"):
         run_labelme(tmp_path, ())
 
 
@@ -300,7 +307,7 @@ def test_boxes_drawn_with_the_mouse_in_labelme_are_those_that_are_read(tmp_path:
     assert process.returncode == 0
     assert said.splitlines()[-1] == f"2 of 2 images have labels; next: pocketsight data check {data}"
     faces = read_detection_dataset(data)
-    assert faces.label == "face"
+    assert faces.labels == ("face",)
     for example in faces.splits["train"]:
         assert example.boxes == pytest.approx(np.array([FACES[example.path.stem][1]]), abs=1.5)
         assert example.size == (240, 320)

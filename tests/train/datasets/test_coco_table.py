@@ -56,7 +56,7 @@ def test_both_readers_give_the_same_samples(tmp_path: Path, monkeypatch: pytest.
     table, label = found
     monkeypatch.setattr(detection, "read_coco_table", lambda path: None)
     thorough = read_detection_dataset(path)
-    assert label == thorough.label == "face"
+    assert label == thorough.labels == ("face",)
     assert [as_tuple(s) for s in table] == [as_tuple(s) for s in thorough.splits["train"]]
     assert {s.source for s in table} == {"street", "yard", tmp_path.name, "20261122T005001Z-a3f2", "e", ""}
     assert sum(len(s.ignored_boxes) for s in table) > 5 and {m for s in table for m in s.mask_states} == {-1, 0, 1}

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketsight.train.datasets.detection import DetectionBatches, read_detection_dataset
+from pocketsight.train.datasets.augmentation import place_boxes
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_batches import DetectionBatches
 from pocketsight.train.datasets.image_cache import ImageCache, make_image_cache
 from pocketsight.train.datasets.sample_table import SampleTable
 from pocketsight.train.recipe import DETECTOR_RECIPE
@@ -78,7 +80,8 @@ def test_a_large_image_is_read_smaller_and_its_boxes_fit(tmp_path: Path, ending:
     assert batches.read(samples[0]).shape == (480, 640, 3)
     rng, seen = np.random.default_rng(0), 0
     for _ in range(30):
-        crop, boxes, _ = batches.crop(samples[0], batches.image_size, rng)
+        crop, placement = batches.crop(samples[0], batches.image_size, rng)
+        ((boxes, *_),) = place_boxes([placement])
         for left, top, right, bottom in boxes.round().astype(int):
             seen += 1
             assert crop[top + 3 : bottom - 3, left + 3 : right - 3].min(initial=255) > 150

@@ -244,7 +244,7 @@ def test_class_names_are_found_wherever_tools_put_them(tmp_path: Path, file: str
     source = yolo(tmp_path, "1 0.5 0.5 0.2 0.2\n", names="")
     (tmp_path / file).write_text(text)
     imported(source, tmp_path / "o.json")
-    assert read_detection_dataset(tmp_path / "o.json").label == "face"
+    assert read_detection_dataset(tmp_path / "o.json").labels == ("face",)
 
 
 def test_lists_of_images_are_no_labels(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,3 +40,21 @@ def test_a_killed_worker_is_an_error() -> None:
     with pytest.raises(BrokenProcessPool):
         list(loader)
     assert isinstance(loader.error, BrokenProcessPool)
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def large_batch(step: int) -> Batch:
+    """Half a megabyte, with the memory of the process that makes it as its target."""
+    return Batch(np.full((8, 160, 128, 3), step % 256, np.uint8), np.full((8, 1), resident_bytes() / 2**20, np.float32))
+
+
+def test_memory_does_not_grow_with_the_steps() -> None:
+    ours, workers = [], []
+    for _, targets in BatchLoader(large_batch, 1, 0, 400):
+        ours.append(resident_bytes() / 2**20)
+        workers.append(float(targets[0, 0]))
+    for megabytes in (ours, workers):
+        assert max(megabytes[350:]) - max(megabytes[50:100]) < 30  # 130 if each step left its batch behind

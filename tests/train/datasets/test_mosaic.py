@@ -6,7 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pocketsight.train.datasets.detection import DetectionBatches
+from pocketsight.train.datasets.augmentation import Placement, place_boxes
+from pocketsight.train.datasets.detection_batches import DetectionBatches, join_boxes
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.mosaic import mosaic
 from pocketsight.train.recipe import DETECTOR_RECIPE
@@ -18,14 +19,18 @@ def test_boxes_move_with_their_crops() -> None:
     sides = iter((8, 10, 12, 14))
     sizes = []
 
-    def crop(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def crop(size: tuple[int, int]) -> tuple[np.ndarray, Placement]:
         sizes.append(size)
         image, side = np.zeros((*size, 3), np.uint8), next(sides)
         image[5 : 5 + side, 3 : 3 + side] = 255
-        return image, np.array([[3, 5, 3 + side, 5 + side]], np.float32), np.array([[0, 0, 2, 2]], np.float32)
+        boxes, ignored = np.array([[3, 5, 3 + side, 5 + side]], np.float32), np.array([[-2, -2, 2, 2]], np.float32)
+        return image, Placement(boxes, ignored, (1, 0, 0, 0, 1, 0), (0, 0, size[1], size[0]), np.array([side]))
 
-    image, boxes, ignored = mosaic(crop, (96, 128), np.random.default_rng(0))
+    image, placements = mosaic(crop, (96, 128), np.random.default_rng(0))
+    boxes, ignored, kinds = join_boxes(place_boxes(placements))
+    assert (ignored[:, 2:] - ignored[:, :2] == 2).all()  # cut at the border of their crop
     assert image.shape == (96, 128, 3) and len(ignored) == 4
+    assert kinds.tolist() == [8, 10, 12, 14]
     assert sum(height * width for height, width in sizes) == 96 * 128
     for (left, top, right, bottom), side in zip(boxes.astype(int), (8, 10, 12, 14), strict=True):
         assert (right - left, bottom - top) == (side, side)

@@ -37,7 +37,7 @@ def test_a_selection_keeps_counts_and_states() -> None:
     table = SampleTable.from_samples(SAMPLES)[::-1].select(np.array([True, False, True]))
     assert paths(table) == ["c.jpg", "x.jpg"]
     assert table.object_counts.tolist() == [1, 2] and table.ignored_counts.tolist() == [0, 1]
-    states, owners = table.object_mask_states()
+    states, _, owners = table.object_facts()
     assert states.tolist() == [0, 1, -1] and owners.tolist() == [0, 1, 1]
     assert list(table.group_keys()) == ["c.jpg", "g"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketsight.train.datasets.detection import DetectionBatches
+from pocketsight.train.datasets.detection_batches import DetectionBatches
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.datasets.sampling import sampling_weights
 from pocketsight.train.recipe import DETECTOR_RECIPE

@@ -14,7 +14,8 @@ from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image import read_image
 from pocketsight.export.calibration import read_calibration
 from pocketsight.train.datasets.classification import read_classification_dataset, sampling_weights
-from pocketsight.train.datasets.detection import DetectionBatches, read_detection_dataset
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_batches import DetectionBatches
 from pocketsight.train.datasets.shards import list_shards
 from pocketsight.train.recipe import DETECTOR_RECIPE
 from tests.support.images import DETECTOR, scene

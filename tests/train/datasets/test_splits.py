@@ -13,9 +13,9 @@ from pocketsight.train.curation.scan import scan_dataset
 from pocketsight.train.datasets.classification import read_classification_dataset
 from pocketsight.train.datasets.detection import read_detection_dataset
 from pocketsight.train.datasets.formats.coco import coco_split
-from pocketsight.train.datasets.splits import SPLIT_NAMES, parse_split_name
-from tests.support.images import labelme, picture, save, scene
-from tests.support.sources import fails, imported, yolo
+from pocketsight.train.datasets.splits import SPLIT_NAMES, parse_split_name, parse_split_names
+from tests.support.images import coco, labelme, picture, save, scene
+from tests.support.sources import fails, imported, voc, yolo
 
 NAMED = [(name, split) for split, names in SPLIT_NAMES.items() for name in names]
 
@@ -58,7 +58,29 @@ def test_a_project_in_a_folder_called_test_is_no_test_split(tmp_path: Path) -> N
     assert coco_split(tmp_path / "test" / "faces.json") == "train"
 
 
-@pytest.mark.parametrize(("train", "val"), [("train", "valid"), ("Train", "Validation"), ("TRAINING", "dev")])
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["seg_train", "seg_test"], ["train", "test"]),
+        (["facesTrain", "facesVal"], ["train", "val"]),
+        (["Train (1)", "Test (1)"], ["train", "test"]),
+        (["Training", "PublicTest", "PrivateTest"], ["train", "val", "test"]),
+        (["train", "test_faces"], ["train", "test"]),
+        (["autosplit_train", "autosplit_val"], ["train", "val"]),
+        (["train", "train_old"], ["train"]),  # two of one split are not joined
+        (["test_tube", "train_station"], []),
+        (["dev_board", "test_board"], []),
+        (["train_test", "val_test"], []),
+    ],
+)
+def test_names_with_other_words_are_splits_next_to_their_like(names: list[str], splits: list[str]) -> None:
+    assert list(parse_split_names(names).values()) == splits
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [("train", "valid"), ("Train", "Validation"), ("TRAINING", "dev"), ("faces_train", "faces_val")],
+)
 def test_class_folders_in_splits_of_any_name_are_two_classes(tmp_path: Path, train: str, val: str) -> None:
     for split in (train, val):
         for name in ("happy", "sad"):
@@ -87,6 +109,11 @@ def test_what_a_mac_leaves_is_no_class(tmp_path: Path) -> None:
         (("train/Happy", "train/sad", "test/happy"), "Happy and happy, which differ in capitals only"),
         (("happy/train", "happy/test", "sad/train"), "happy has the splits train, test inside"),
         (("train/happy", "train/valid", "train/sad"), "train/valid is a split inside a split"),
+        (("seg_train/seg_train/a", "seg_test/seg_test/a"), "seg_train/seg_train is a split inside a split"),
+        (
+            ("train/happy", "train/sad", "eval/happy", "eval/sad"),
+            "eval is no class: it has the classes happy, sad; name",
+        ),
     ],
 )
 def test_a_layout_of_two_meanings_is_refused(tmp_path: Path, folders: tuple[str, ...], says: str) -> None:
@@ -150,6 +177,40 @@ def test_splits_of_darknet_are_folders_or_lists(tmp_path: Path) -> None:
     assert [s.path.name for s in imported(flat / "valid.txt", tmp_path / "v.json")] == ["b.jpg"]
     (flat / "train.txt").write_text("data/custom/c.jpg\n")
     fails(flat, tmp_path / "no.json", r"train\.txt line 1 names .*c\.jpg", split="train")
+
+
+def test_folders_and_lists_that_a_yaml_file_names_are_splits(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    for name in ("faces/images/a", "b/c", "more/d"):
+        picture(source / f"{name}.jpg")
+    for label in ("faces/labels/a", "b/c", "more/d"):
+        (source / label).parent.mkdir(exist_ok=True)
+        (source / f"{label}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (source / "more.txt").write_text("./more/d.jpg\n")
+    document = "names: [face]\ntrain: ../faces/images\nval: [b]\ntest: more.txt\n"
+    (source / "data.yaml").write_text(document)
+    fails(source, tmp_path / "no.json", "has the splits faces, b, more; import one at a time")
+    for split, name in (("train", "a"), ("val", "c"), ("test", "d")):
+        assert [s.path.stem for s in imported(source, tmp_path / f"{split}.json", split=split)] == [name]
+    (source / "data.yaml").write_text("names: [face]\ntrain: b\nval: b\n")  # as people write who have one folder
+    assert len(imported(source, tmp_path / "all.json")) == 3
+
+
+def test_a_split_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    fails(
+        yolo(tmp_path / "a", "1 0.5 0.5 0.2 0.2\n"), tmp_path / "no.json", "has no val split; it has: none", split="val"
+    )
+    source = coco(tmp_path / "b").rename(tmp_path / "b" / "instances_train.json")
+    fails(source, tmp_path / "no.json", "has no val split; it has: train", split="val")
+    assert len(imported(source, tmp_path / "t.json", split="train")) == 1
+
+
+def test_a_data_set_within_a_folder_is_not_joined(tmp_path: Path) -> None:
+    source = voc(tmp_path / "devkit" / "VOC2007")
+    (source / "ImageSets" / "Main").mkdir(parents=True)
+    for split in ("train", "test"):
+        (source / "ImageSets" / "Main" / f"{split}.txt").write_text("a\n")
+    fails(tmp_path / "devkit", tmp_path / "no.json", "VOC2007 has the splits train, test; import that folder")
 
 
 def test_data_split_keeps_images_in_the_split_of_any_name(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pocketsight.device.inference.classifier import Classification
-from pocketsight.device.inference.detector import Face
+from pocketsight.device.inference.detector import Detection
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.vision.boxes import Box, Boxes, coverage_matrix, iou_matrix
@@ -75,7 +75,7 @@ def test_pictures_are_fitted_to_the_frame_before_detection(tmp_path: Path) -> No
 
 
 def test_a_face_is_found_once() -> None:
-    faces = [Face(Box(0, 0, 10, 10), 0.9), Face(Box(0, 0, 10, 11), 0.8), Face(Box(50, 50, 60, 60), 0.7)]
+    faces = [Detection(Box(0, 0, 10, 10), 0.9), Detection(Box(0, 0, 10, 11), 0.8), Detection(Box(50, 50, 60, 60), 0.7)]
     seen = ImageResult(Path(), box(0, 0, 10, 10)[None], NO_BOXES, faces)
     right, wrong, missed = partition_detections(seen, 0.5)
     assert (len(right), len(wrong), missed) == (1, 2, [])
@@ -83,7 +83,7 @@ def test_a_face_is_found_once() -> None:
 
 
 def test_the_best_detection_chooses_first_and_an_ignored_region_only_takes_what_is_left() -> None:
-    faces = [Face(Box(0, 0, 10, 10), 0.9), Face(Box(0, 0, 10, 9), 0.8), Face(Box(50, 50, 60, 60), 0.7)]
+    faces = [Detection(Box(0, 0, 10, 10), 0.9), Detection(Box(0, 0, 10, 9), 0.8), Detection(Box(50, 50, 60, 60), 0.7)]
     crowd = box(0, 0, 30, 30)[None]
     one = ImageResult(Path(), box(0, 0, 10, 10)[None], crowd, faces)
     assert [len(some) for some in partition_detections(one, 0.5)] == [1, 1, 0]  # the second one is in the crowd

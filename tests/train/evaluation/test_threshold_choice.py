@@ -188,7 +188,7 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
     flatbuffer, spec = read_model_file(model)
     link = tmp_path / "link.tflite"
     link.symlink_to(model)
-    threshold_choice.write_threshold(link, chosen("recall>=0.6", three_faces()), ["test.json"])
+    threshold_choice.write_threshold(link, {"face": chosen("recall>=0.6", three_faces())}, ["test.json"])
     assert link.is_symlink()
     again, changed = read_model_file(model)
     assert again == flatbuffer
@@ -199,13 +199,13 @@ def test_a_model_file_keeps_all_but_the_threshold(tmp_path: Path) -> None:
         assert sorted(archive.namelist()) == names and MANIFEST_NAME in names
         assert archive.read("golden/a.bin") == b"x" * 1000
     before = model.read_bytes()
-    threshold_choice.write_threshold(model, chosen("recall>=0.6", three_faces()), ["test.json"])
+    threshold_choice.write_threshold(model, {"face": chosen("recall>=0.6", three_faces())}, ["test.json"])
     assert model.read_bytes() == before and {p.name for p in tmp_path.iterdir()} == {"m.tflite", "link.tflite"}
 
 
 def test_a_run_folder_has_its_manifest_changed(tmp_path: Path) -> None:
     (tmp_path / MANIFEST_NAME).write_text(DETECTOR.to_json())
-    threshold_choice.write_threshold(tmp_path, chosen("recall>=0.3", three_faces()), ["a"])
+    threshold_choice.write_threshold(tmp_path, {"face": chosen("recall>=0.3", three_faces())}, ["a"])
     assert '"score_threshold": 0.9' in (tmp_path / MANIFEST_NAME).read_text()
 
 

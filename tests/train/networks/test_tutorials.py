@@ -1,8 +1,6 @@
 """The nets of the two tutorials: sizes, losses, first weights, one box from pixels to pixels. Needs TensorFlow."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from pocketsight.train.networks.registry import ARCHITECTURES
 from pocketsight.train.networks.tutorials import IMAGENET_BGR_MEAN, load_imagenet_weights
 from pocketsight.train.recipe import CNN256_RECIPE, RECIPES, VGG16_RECIPE
 from pocketsight.train.training.trainer import compile_trainer
+from tests.support.commands import pocketsight, pocketsight_json
 from tests.support.images import save, scene
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
@@ -161,13 +160,6 @@ def test_the_trackers_window_is_the_tutorials_square_or_the_whole_picture() -> N
     assert abs(unchanged - 0.8**3) < 0.15  # each of the three changes has a probability of 0.2
 
 
-def pocketsight(*words: object) -> str:
-    program = "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"
-    done = subprocess.run([sys.executable, "-c", program, *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
     faces, moods, runs = tmp_path / "faces", tmp_path / "moods", tmp_path / "runs"
     for part, count in (("train", 40), ("val", 12)):
@@ -177,36 +169,24 @@ def test_both_tutorials_go_the_whole_way(tmp_path: Path) -> None:
             save(moods / part / ("happy" if n % 2 else "sad") / f"{n}.jpg", image)
     weights = tmp_path / "vgg.weights.h5"
     keras.applications.VGG16(include_top=False, weights=None).save_weights(weights)
-    said = pocketsight(
-        "train",
-        "detector",
-        "--arch",
-        "vgg16",
-        "--data",
-        faces,
-        "--out",
-        runs / "d",
-        "--samples",
-        160,
-        "--weights",
-        weights,
-    )
-    assert "finds one box; left out: " in said
-    pocketsight("train", "classifier", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6)
+    small = "--set", "input_size=64,64"  # their own sizes take minutes
+    words = "--arch", "vgg16", "--data", faces, "--out", runs / "d", "--samples", 80, "--weights", weights, *small
+    assert "finds one box; left out: " in pocketsight("train", "detector", *words)
+    pocketsight("train", "classifier", "--arch", "cnn256", "--data", moods, "--out", runs / "s", "--epochs", 6, *small)
     for run, data in ((runs / "d", faces), (runs / "s", moods)):
         pocketsight("export", "tflite", run, "--calibration-data", data, "--max-loss", 1)
     detector, classifier = runs / "d" / "detector.tflite", runs / "s" / "classifier.tflite"
     _, spec = read_model_file(detector)
     assert spec.strides == () and spec.precision == "int8" and spec.training["initial_weights"] == "vgg.weights.h5"
-    assert spec.training["recipe"]["samples"] == 160
+    assert spec.training["recipe"]["samples"] == 80
     _, spec = read_model_file(classifier)
     assert spec.training["recipe"]["samples"] == 6 * spec.training["train_images"]
-    score = json.loads(pocketsight("evaluate", classifier, "--data", moods, "--json"))
+    score = pocketsight_json("evaluate", classifier, "--data", moods)
     assert score["accuracy"] > 0.9
     models = "--detector", detector, "--classifier", classifier
     lines = pocketsight("run", "--camera", faces / "val" / "images", *models, "--log", tmp_path / "log.jsonl")
     assert "12 frames" in lines
     logged = [json.loads(line)["faces"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert all(len(found) <= 1 for found in logged)
-    bench = json.loads(pocketsight("bench", "--frames", 3, "--warmup", 1, "--json", *models))
+    bench = pocketsight_json("bench", "--frames", 3, "--warmup", 1, *models)
     assert bench["stages"]["detect"]["n"] == 3

@@ -11,7 +11,8 @@ import pytest
 
 from pocketsight.device.synthetic.faces import write_detection_dataset
 from pocketsight.device.system.install_hint import install_command
-from pocketsight.train.datasets.detection import read_detection_dataset, validation_batch
+from pocketsight.train.datasets.detection import read_detection_dataset
+from pocketsight.train.datasets.detection_batches import validation_batch
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import load_run
 from tests.support import backend_training

@@ -1,7 +1,5 @@
 """A small network learns from a larger one: its probabilities become targets."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +10,10 @@ from pocketsight.train.keras_backend import keras
 from pocketsight.train.networks.classifier import crop71k
 from pocketsight.train.recipe import RECIPES
 from pocketsight.train.training.distillation import distillation_targets
+from tests.support.commands import pocketsight
 from tests.support.images import save
 
-PROGRAM = [sys.executable, "-c", "from pocketsight.device.cli.main import main; main(prog_name='pocketsight')"]
-
-
-def pocketsight(*words: object, status: int = 0) -> str:
-    done = subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == status, done.stderr
-    return done.stderr
+pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
 
 def test_targets_are_mixed_with_the_teachers_odds() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
@@ -17,13 +18,15 @@ from pocketsight.device.vision.image_kinds import (
     readable_suffixes,
     register_heif,
 )
-from pocketsight.train.console import progress_bar
+from pocketsight.train.console import log_message, progress_bar
 
 EXIF_ORIENTATION = 0x0112  # tag number
 FIRST_TRANSPOSED = 5  # orientations from this value on swap width and height
 
 
+MAX_ROUNDING = 2.0  # px beyond the image that tools write for a box at its border
 NO_BOX = (0.0, 0.0, 0.0, 0.0)
+NO_LABEL = "object"  # of shapes that their tool stored without one
 
 
 class Annotation(NamedTuple):
@@ -82,6 +85,7 @@ def read_upright_size(path: Path) -> tuple[int, int]:
 def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
     """The upright size of an image as `read_upright_size` returns it, and its EXIF orientation, 1 to 8."""
     from PIL import Image as Pillow  # reads the header only
+    from PIL import UnidentifiedImageError
 
     register_heif()
     try:
@@ -89,14 +93,19 @@ def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
             width, height = image.size
             # "exif" is checked first: a PNG without it would be decoded, and the size of a TIFF is upright already.
             orientation = image.getexif().get(EXIF_ORIENTATION, 1) if "exif" in image.info else 1
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} is not an image that can be read; remove or repair it") from error
     except (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError) as error:
         raise DataError(f"{path} is not an image whose size can be read: {error}") from error
     orientation = orientation if orientation in range(1, 9) else 1
     return ((width, height) if orientation >= FIRST_TRANSPOSED else (height, width)), orientation
 
 
-def require_images(images: list[AnnotatedImage], source: Path, folder: Path | None) -> None:
-    """Raises DataError when an image is listed twice or does not exist. `folder` is that of --images, if given."""
+def require_images(images: list[AnnotatedImage], source: Path, folder: Path | None) -> list[AnnotatedImage]:
+    """The images of kinds that are read; the others are logged. `folder` is that of --images, if given.
+
+    Raises DataError when an image is listed twice or does not exist, or none can be read.
+    """
     repeated = [path for path, count in Counter(image.path for image in images).items() if count > 1]
     if repeated:
         raise DataError(f"{source} lists {repeated[0]} more than once ({len(repeated)} such images); merge its entries")
@@ -112,8 +121,12 @@ def require_images(images: list[AnnotatedImage], source: Path, folder: Path | No
             f"{source} names {missing[0]}, which does not exist; {len(missing)} of {len(images)} images are missing; "
             f"{advice}"
         )
-    if unread := [i.path for i in images if i.path.suffix.lower() not in readable_suffixes()]:
-        raise DataError(f"{source} names images that are {describe_unread(unread)}")
+    readable = [image for image in images if image.path.suffix.lower() in readable_suffixes()]
+    if unread := [image.path for image in images if image.path.suffix.lower() not in readable_suffixes()]:
+        if not readable:
+            raise DataError(f"{source} has no image that can be read; {describe_unread(unread)}")
+        log_message(describe_unread(unread))
+    return readable
 
 
 def box_or_problem(label: str, location: str, ignore: bool, read_bounds: Callable[[], Sequence[float]]) -> Annotation:
@@ -124,14 +137,26 @@ def box_or_problem(label: str, location: str, ignore: bool, read_bounds: Callabl
     try:
         left, top, right, bottom = read_bounds()
     except DataError as error:
-        return Annotation(NO_BOX, label, location, ignore, problem=str(error))
+        return Annotation(NO_BOX, label.strip(), location, ignore, problem=str(error))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
-        return Annotation(NO_BOX, label, location, ignore, problem=f"{location} has no box: {explain_error(error)}")
-    return Annotation((left, top, right, bottom), label, location, ignore)
+        problem = f"{location} has no box: {explain_error(error)}"
+        return Annotation(NO_BOX, label.strip(), location, ignore, problem=problem)
+    return Annotation((left, top, right, bottom), label.strip(), location, ignore)
+
+
+@contextmanager
+def named_errors(location: str) -> Iterator[None]:
+    """Turns an error about the content of a record into a DataError that names the record."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        raise DataError(f"{location}: {explain_error(error)}") from error
 
 
 def explain_error(error: Exception) -> str:
     """What is wrong in a file, in words, from the error that reading it raised."""
+    if isinstance(error, OSError):
+        return str(error.strerror)
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing"
     if isinstance(error, (TypeError, AttributeError)):
@@ -148,30 +173,55 @@ def require_boxes(annotations: Iterable[Annotation]) -> None:
             raise DataError(annotation.problem)
 
 
-def filter_label(images: list[AnnotatedImage], label: str | None, source: Path) -> tuple[list[AnnotatedImage], str]:
-    """The images with the annotations of one label only, and that label.
+def filter_labels(
+    images: list[AnnotatedImage], labels: Sequence[str], source: Path
+) -> tuple[list[AnnotatedImage], tuple[str, ...]]:
+    """The images with the annotations of these labels only, and the labels; () for all, in alphabetical order.
 
-    Raises DataError when it is ambiguous, or when a shape of that label has no box.
+    Labels that differ in capitals are one.
+
+    Raises DataError when a label is not used, or when a shape of one has no box.
     """
-    counts = Counter(annotation.label for image in images for annotation in image.annotations)
+    spellings = Counter(annotation.label for image in images for annotation in image.annotations)
+    names: dict[str, str] = {}  # the most frequent spelling of each
+    for name, _ in spellings.most_common():
+        names.setdefault(name.casefold(), name)
+    counts: Counter[str] = Counter()
+    for name, count in spellings.items():
+        counts[names[name.casefold()]] += count
     used = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
-    if label is None and len(counts) > 1:
-        raise DataError(f"{source} has boxes of {used}; a detector learns one kind of object: choose it with --label")
-    if label is not None and counts and label not in counts:
-        raise DataError(f"{source} has no box of {label!r}; it has: {used}")
-    chosen = label or next(iter(counts), "face")
-    filtered = [replace(i, annotations=[a for a in i.annotations if a.label == chosen]) for i in images]
+    for label in labels:
+        if counts and label.casefold() not in names:
+            raise DataError(f"{source} has no box of {label!r}; it has: {used}")
+    chosen = tuple(labels) or tuple(sorted(counts)) or ("face",)
+    new_names = {label.casefold(): label for label in chosen}
+    for label in chosen:
+        same = sorted(name for name in spellings if name.casefold() == label.casefold())
+        if len(same) > 1:
+            log_message(f"{', '.join(same)} differ in capitals only, and are read as {label}")
+    filtered = [
+        replace(
+            image,
+            annotations=[
+                note._replace(label=new_names[note.label.casefold()])
+                for note in image.annotations
+                if note.label.casefold() in new_names
+            ],
+        )
+        for image in images
+    ]
     require_boxes(annotation for image in filtered for annotation in image.annotations)
     return filtered, chosen
 
 
-def clip_boxes(images: list[AnnotatedImage]) -> tuple[list[AnnotatedImage], list[Annotation]]:
-    """The images with their sizes and clipped boxes (rounded to 1/1000 px), and the boxes without area.
+def clip_boxes(images: list[AnnotatedImage]) -> tuple[list[AnnotatedImage], list[Annotation], list[Annotation]]:
+    """The images with their sizes and clipped boxes (rounded to 1/1000 px), the boxes without area, and the cut ones.
 
     Raises DataError when a size cannot be read.
     """
     clipped: list[AnnotatedImage] = []
     dropped: list[Annotation] = []
+    cut: list[Annotation] = []  # by more than MAX_ROUNDING
     for image in progress_bar(images, description="reading sizes"):
         height, width = image.size or read_upright_size(image.path)
         annotations: list[Annotation] = []
@@ -180,9 +230,11 @@ def clip_boxes(images: list[AnnotatedImage]) -> tuple[list[AnnotatedImage], list
             left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
             box = round(left, 3), round(top, 3), round(right, 3), round(bottom, 3)
             has_area = box[0] < box[2] and box[1] < box[3]
+            if has_area and max(abs(a - b) for a, b in zip(box, annotation.box, strict=True)) > MAX_ROUNDING:
+                cut.append(annotation)
             (annotations if has_area else dropped).append(annotation._replace(box=box))
         clipped.append(replace(image, annotations=annotations, size=(height, width)))
-    return clipped, dropped
+    return clipped, dropped, cut
 
 
 def require_positive_size(size: tuple[int, int], location: object) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from pocketsight.train.datasets.formats.base import (
     parse_finite_numbers,
     require_positive_size,
 )
+from pocketsight.train.datasets.formats.detect import import_hint
 from pocketsight.train.datasets.formats.image_finder import ImageFinder, finder_near
 from pocketsight.train.datasets.formats.layout import read_json
 from pocketsight.train.datasets.formats.shapes import Bounds, is_ignored, mask_bounds, points_bounds, rotated_bounds
@@ -36,14 +37,26 @@ def read_coco(source: Path, images: Path | None) -> list[AnnotatedImage]:
 
 def read_own_coco(source: Path) -> list[AnnotatedImage]:
     """The images of a COCO file whose names are exact paths, relative to the file. Raises DataError as `read_coco`."""
-    return _read_entries(source, ImageFinder([source.parent]))
+    try:
+        return _read_entries(source, ImageFinder([source.parent]))
+    except DataError as error:
+        if source.is_file() and (hint := import_hint(source)):
+            raise DataError(f"{source} is not a COCO file{hint}") from error
+        raise
+
+
+def find_own_images(content: dict[str, Any], source: Path) -> list[Path]:
+    """The path of each image of the COCO file `source`, whose names are exact; `content` is what it holds."""
+    finder = ImageFinder([source.parent])
+    return [finder.find(str(row["file_name"])) for row in content["images"]]
 
 
 def _read_entries(source: Path, finder: ImageFinder) -> list[AnnotatedImage]:
     data = read_json(source)
     if not isinstance(data, dict) or not all(isinstance(data.get(part), list) for part in PARTS):
         missing = [part for part in PARTS if not isinstance(data, dict) or not isinstance(data.get(part), list)]
-        raise DataError(f"{source} is not a COCO file: it has no list {missing[0]!r}; it needs {', '.join(PARTS)}")
+        what = f"it has no list {missing[0]!r}; it needs {', '.join(PARTS)}"
+        raise DataError(f"{source} is not a COCO file: {what}")
     try:
         rows = _by_id(data["images"], "file_name", f"{source}: images")
         names = {

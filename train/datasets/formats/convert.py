@@ -9,7 +9,7 @@ from pathlib import Path
 from pocketsight.device.errors import DataError
 from pocketsight.train.console import log_message, suggest_next
 from pocketsight.train.datasets.formats import fer2013
-from pocketsight.train.datasets.formats.base import AnnotatedImage, clip_boxes, filter_label, require_images
+from pocketsight.train.datasets.formats.base import AnnotatedImage, clip_boxes, filter_labels, require_images
 from pocketsight.train.datasets.formats.coco import read_coco
 from pocketsight.train.datasets.formats.createml import read_createml
 from pocketsight.train.datasets.formats.cvat import read_cvat
@@ -30,6 +30,7 @@ from pocketsight.train.datasets.formats.voc import read_voc
 from pocketsight.train.datasets.formats.wider_face import read_wider_face
 from pocketsight.train.datasets.formats.writers import require_new_output, write_coco, write_labelme
 from pocketsight.train.datasets.formats.yolo import read_yolo
+from pocketsight.train.datasets.splits import list_split_folders, parse_split_name
 
 Reader = Callable[[Path, Path | None], list[AnnotatedImage]]
 READERS: dict[str, Reader] = {
@@ -83,18 +84,18 @@ def convert_dataset(
             raise
         raise DataError(f"{error}; it looks like {FORMAT_NAMES[detected]}: --from {detected}") from error
     summary = ImportSummary(annotated)
-    annotated, label = filter_label(annotated, label, source)
+    annotated, labels = filter_labels(annotated, label.split(",") if label else (), source)
     if source_format != "yolo":  # it has shares of the image, not px
         annotated, summary.sizes = settle_sizes(annotated)
-    annotated, summary.dropped = clip_boxes(annotated)
+    annotated, summary.dropped, summary.cut = clip_boxes(annotated)
     annotated, summary.removed = _filter_images(annotated, max_boxes, target_format)
     if not annotated:
         raise DataError(f"{source}: no image remains: {'; '.join(summary.left_out())}")
     if target_format == "coco":
-        write_coco(out, annotated, label)
+        write_coco(out, annotated, labels)
     else:
         write_labelme(out, annotated)
-    show_summary(out, annotated, label, summary)
+    show_summary(out, annotated, labels, summary)
 
 
 def _read_annotated(
@@ -108,13 +109,15 @@ def _read_annotated(
         root = single_file(source, source_format, split)
     else:
         root, list_file = choose_part(source, split)
+    if images:  # those of other splits are no images without a box
+        wanted = split or parse_split_name(root.name)
+        images = next((path for own, path in list_split_folders(images) if own == wanted), images)
     annotated = keep_split(reader(root, images), root, split)
     if list_file:
         annotated = select_listed(annotated, list_file)
     if not annotated:
         raise DataError(f"{source} has no labeled images; is it {FORMAT_NAMES[source_format]}?")
-    require_images(annotated, source, images)
-    return annotated
+    return require_images(annotated, source, images)
 
 
 def _check_options(source_format: str, target_format: str, boxes: bool, votes: bool) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pocketsight.device.errors import DataError
 from pocketsight.device.system.atomic_files import atomic_path
 from pocketsight.train.console import progress_bar
+from pocketsight.train.datasets.formats.layout import text_encoding
 
 CLASSES = "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"  # numbers of column `emotion`
 USAGE_TO_SPLIT = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
@@ -89,7 +90,9 @@ def _read_rows(source: Path) -> Iterator[tuple[int, int, str, NDArray[np.uint8]]
 def _read_table(path: Path, required_columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, cells by column) of each row of a CSV file. Raises DataError when a column or a cell is missing."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open("rb") as file:
+            encoding = text_encoding(file.read(2))
+        with path.open(newline="", encoding=encoding) as file:
             reader = csv.reader(file)
             headers = [header.strip() for header in next(reader, [])]
             if missing := [name for name in required_columns if name not in headers]:
@@ -100,7 +103,9 @@ def _read_table(path: Path, required_columns: tuple[str, ...]) -> Iterator[tuple
                         f"{path} line {reader.line_num} has {len(cells)} cells, but there are {len(headers)} columns"
                     )
                 yield reader.line_num, {name: cell.strip() for name, cell in zip(headers, cells, strict=True)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as a CSV table: {error}") from error
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,6 +15,7 @@ from pocketsight.device.vision.image_kinds import KNOWN_IMAGE_SUFFIXES, list_by_
 from pocketsight.train.datasets.splits import list_split_folders, parse_split_name
 
 IMAGE_FOLDERS = "images", "JPEGImages", "data", "Images", "imgs", "img"  # as annotation tools name them
+LABEL_FOLDERS = "Annotations", "annotations", "labels"
 UPLOAD_PREFIX = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts it before the names of uploads
 
 
@@ -64,21 +67,33 @@ def _same(name: str) -> str:
     return name
 
 
+def _any_letters(name: str) -> str:
+    """The same for capitals, and for the two ways in which computers write accents."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _without_upload_prefix(name: str) -> str:
     """Label Studio's name of an upload, or the name before the upload."""
-    return UPLOAD_PREFIX.sub("", name.casefold()).replace(" ", "_")
+    return re.sub("[ +]", "_", UPLOAD_PREFIX.sub("", _any_letters(name)))
+
+
+def _without_suffix(name: str) -> str:
+    """The name of an image that was converted to another kind after it was labeled."""
+    stem, suffix = os.path.splitext(_without_upload_prefix(name))
+    return stem if suffix in KNOWN_IMAGE_SUFFIXES else stem + suffix
 
 
 # Ways to compare two file names, the strictest first.
-NAME_KEYS: tuple[Callable[[str], str], ...] = (_same, str.casefold, _without_upload_prefix)
+NAME_KEYS: tuple[Callable[[str], str], ...] = (_same, _any_letters, _without_upload_prefix, _without_suffix)
 
 
 def clean_name(name: str) -> str:
     """A path in the form of this computer: of an address only its path, without "%20" and backslashes."""
-    name = unquote(name).replace("\\", "/")
-    name = re.sub(r"^[a-z][a-z0-9+]*://[^/]*", "", name)
-    name = name.partition("?d=")[2] or re.sub(r"\?[^/]*$", "", name)  # Label Studio's local files
-    return re.sub(r"^[A-Za-z]:/", "/", name)
+    name = unquote(name.strip()).replace("\\", "/")
+    path = re.sub(r"^[a-z][a-z0-9+]*://[^/]*", "", name)
+    query = r"\?[^/]*$" if path == name else r"\?.*$"
+    path = path.partition("?d=")[2] or re.sub(query, "", path)  # Label Studio's local files
+    return re.sub(r"^[A-Za-z]:/", "/", path)
 
 
 def closest_path(name: str, candidates: Iterable[Path]) -> Path:
@@ -113,9 +128,13 @@ def finder_near(source: Path, images: Path | None, split: str = "") -> ImageFind
     same = [path for own, path in splits if own == split]
     if same:
         return ImageFinder([*folders, *same, *usual], [base, *same] if _is_flat(base) else same)
-    inner = parse_split_name(base.name)
-    below = [base] if base.name in (*IMAGE_FOLDERS, "labels", "Annotations") or inner or _is_flat(base) else []
-    return ImageFinder([*folders, *usual], [*below, *usual, *(path for _, path in splits)])
+    searched = [*usual, *(path for _, path in splits)]
+    is_own = base.name in (*IMAGE_FOLDERS, *LABEL_FOLDERS) or parse_split_name(base.name) or _is_flat(base)
+    if is_own or not searched:
+        searched.insert(0, base)
+    if not usual and not splits and base.name in LABEL_FOLDERS:
+        searched.append(base.parent)  # images in a folder of another name
+    return ImageFinder([*folders, *usual], searched)
 
 
 def _is_flat(folder: Path) -> bool:

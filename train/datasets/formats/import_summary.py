@@ -29,6 +29,7 @@ class ImportSummary:
     def __init__(self, images: Sequence[AnnotatedImage]) -> None:
         self.boxes = Counter(a.label for image in images for a in image.objects)
         self.ignored = Counter(a.label for image in images for a in image.ignored)
+        self.cut: list[Annotation] = []  # boxes that reached beyond their image
         self.sizes = SizeReport()
         self.dropped: list[Annotation] = []  # boxes without area
         self.removed: list[str] = []  # lines about images that options remove
@@ -42,6 +43,9 @@ class ImportSummary:
         if self.sizes.resized:
             count = pluralize(len(self.sizes.resized), "image")
             lines.append(f"{count} with labels for another size removed: {_name_some(self.sizes.resized)}")
+        if self.cut:
+            reason = f"reached beyond the image and {'was' if len(self.cut) == 1 else 'were'} cut"
+            lines.append(f"{pluralize(len(self.cut), 'box')} {reason}, the first: {self.cut[0].location}")
         return [*lines, *self.removed]
 
     def rotation_notes(self) -> list[str]:
@@ -67,37 +71,41 @@ def _name_some(paths: Sequence[Path]) -> str:
     return ", ".join(map(str, paths[:MAX_NAMED])) + (", ..." if len(paths) > MAX_NAMED else "")
 
 
-def show_summary(out: Path, images: list[AnnotatedImage], label: str, summary: ImportSummary) -> None:
+def show_summary(out: Path, images: list[AnnotatedImage], labels: Sequence[str], summary: ImportSummary) -> None:
     """Print the table, log what was left out, and draw the contact sheet next to `out`."""
     boxes, ignored = sum(len(image.objects) for image in images), sum(len(image.ignored) for image in images)
     empty = sum(not image.annotations for image in images)
     counts = [
         f"{pluralize(len(images), 'image')}{f' ({empty} without boxes)' if empty else ''}",
-        f"{pluralize(boxes, 'box')} of {label}",
+        f"{pluralize(boxes, 'box')} of {', '.join(labels)}",
         *([f"{pluralize(ignored, 'box')} to ignore"] if ignored else []),
     ]
-    _print_table(images, label, summary, (boxes, ignored, empty))
+    _print_table(images, labels, summary, (boxes, ignored, empty))
     for note in summary.rotation_notes():
         log_message(note)
+    if empty == len(images):
+        log_message("no image has a box: some exports leave out shapes that their format cannot write; try COCO")
     sheet = next_free_path(out.with_name(f"{out.stem}-boxes.png"))
-    if write_sheet(sheet, images, label):
+    if write_sheet(sheet, images, " or ".join(labels)):
         log_message(f"look at the boxes in {sheet}")
     log_message("; ".join([f"wrote {out}: {', '.join(counts)}", *summary.left_out()]))
     suggest_next("data", "check", out)
 
 
 def _print_table(
-    images: list[AnnotatedImage], label: str, summary: ImportSummary, counts: tuple[int, int, int]
+    images: list[AnnotatedImage], labels: Sequence[str], summary: ImportSummary, counts: tuple[int, int, int]
 ) -> None:
-    boxes, ignored, empty = counts
+    _, ignored, empty = counts
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     others = [
-        *((f"boxes of {name}, left out", count) for name, count in _others(summary.boxes, label)),
-        *((f"boxes of {name} to ignore, left out", count) for name, count in _others(summary.ignored, label)),
+        *((f"boxes of {name}, left out", count) for name, count in _others(summary.boxes, labels)),
+        *((f"boxes of {name} to ignore, left out", count) for name, count in _others(summary.ignored, labels)),
     ]
-    rows = [("images", len(images)), ("without boxes", empty), (f"boxes of {label}", boxes)]
+    own = Counter(note.label for image in images for note in image.objects)
+    rows = [("images", len(images)), ("without boxes", empty)]
+    rows += [(f"boxes of {label}", own[label]) for label in labels]
     for text, count in [*rows, ("boxes to ignore", ignored), *others]:
         table.add_row(text, str(count))
     Console(markup=False, highlight=False).print(table)
@@ -105,8 +113,9 @@ def _print_table(
         print(f"left out: {line}")
 
 
-def _others(counts: Counter[str], label: str) -> list[tuple[str, int]]:
-    return [(name, count) for name, count in counts.most_common() if name != label]
+def _others(counts: Counter[str], labels: Sequence[str]) -> list[tuple[str, int]]:
+    own = {label.casefold() for label in labels}
+    return [(name, count) for name, count in counts.most_common() if name.casefold() not in own]
 
 
 def write_sheet(target: Path, images: Sequence[AnnotatedImage], label: str) -> bool:

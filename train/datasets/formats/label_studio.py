@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,14 @@ from typing import Any
 from pocketsight.device.errors import DataError
 from pocketsight.device.vision.image_kinds import is_image_name
 from pocketsight.train.console import log_message
-from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, box_or_problem, parse_finite_numbers
+from pocketsight.train.datasets.formats.base import (
+    NO_LABEL,
+    AnnotatedImage,
+    Annotation,
+    box_or_problem,
+    named_errors,
+    parse_finite_numbers,
+)
 from pocketsight.train.datasets.formats.image_finder import clean_name, finder_near
 from pocketsight.train.datasets.formats.layout import read_json
 from pocketsight.train.datasets.formats.shapes import (
@@ -21,31 +29,39 @@ from pocketsight.train.datasets.formats.shapes import (
 )
 
 Region = dict[str, Any]
+SKIPPED, PREDICTED = "that were skipped", "with predictions only; accept or correct them there"
+AREAS = "brush", "ellipse", "polygon", "rectangle"  # types of regions
 
 
 def read_label_studio(source: Path, images: Path | None) -> list[AnnotatedImage]:
     """The images of all tasks. Coordinates are percent of the upright image; a rectangle rotates about its top left.
 
-    Of several annotations of a task the last one counts; tasks that were skipped are left out. `images` is the folder
-    of the images; None: searched near the file. Raises DataError, naming the task.
+    Of several annotations of a task the ground truth counts, else the last one. Tasks that were skipped, or have only
+    predictions, are left out. `images` is the folder of the images; None: searched near the file. Raises DataError,
+    naming the task.
     """
     tasks = read_json(source)
     tasks = [tasks] if isinstance(tasks, dict) else tasks
     if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
         raise DataError(f"{source} is not Label Studio's JSON: it must be a list of tasks")
-    finder, result, skipped = finder_near(source, images), [], 0
+    finder, result = finder_near(source, images), []
+    left_out: Counter[str] = Counter()
     for task in tasks:
         location = f"{source}: task {task.get('id', task.get('inner_id'))}"
-        done = [note for note in task.get("annotations") or task.get("completions") or [] if isinstance(note, dict)]
-        kept = [note for note in done if not note.get("was_cancelled")]
-        if done and not kept:
-            skipped += 1
-            continue
-        regions = _merge_regions(kept[-1].get("result") or []) if kept else _minimal_regions(task)
-        annotations = [a for n, region in enumerate(regions) for a in _read_region(region, f"{location}: region {n}")]
-        result.append(AnnotatedImage(finder.find(_image_name(task, location)), annotations, _find_size(regions)))
-    if skipped:
-        log_message(f"left out: {skipped} tasks of Label Studio that were skipped")
+        with named_errors(location):
+            done = [note for note in task.get("annotations") or task.get("completions") or [] if isinstance(note, dict)]
+            kept = [note for note in done if not note.get("was_cancelled")]
+            if (done and not kept) or (not done and task.get("predictions")):
+                left_out[SKIPPED if done else PREDICTED] += 1
+                continue
+            kept = [note for note in kept if note.get("ground_truth")] or kept
+            regions = _merge_regions(kept[-1].get("result") or []) if kept else _minimal_regions(task)
+            notes = [
+                note for n, region in enumerate(regions) for note in _read_region(region, f"{location}: region {n}")
+            ]
+            result.append(AnnotatedImage(finder.find(_image_name(task, location)), notes, _find_size(regions)))
+    for reason, count in left_out.items():
+        log_message(f"left out: {count} tasks of Label Studio {reason}")
     return result
 
 
@@ -88,9 +104,11 @@ def _find_size(regions: Iterable[Region]) -> tuple[int, int] | None:
 
 
 def _read_region(region: Region, location: str) -> list[Annotation]:
-    """One annotation for each label of a region; none for answers without a shape."""
+    """One annotation for each label of a region; NO_LABEL for a shape without one; none for answers without a shape."""
     value = region["value"]
     labels = next((v for k, v in value.items() if k.endswith("labels") and isinstance(v, list)), [])
+    if not labels and str(region.get("type")).removesuffix("labels") in AREAS:
+        labels = [NO_LABEL]
     ignore = is_ignored(region.get("meta"), *({label: 1} for label in labels))
     return [box_or_problem(str(label), location, ignore, lambda: _region_bounds(region, location)) for label in labels]
 

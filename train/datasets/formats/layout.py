@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
@@ -23,11 +24,19 @@ NON_LABEL_STEMS = {"classes", "labels", "notes", "predefined_classes"}
 
 
 def read_text(path: Path) -> str:
-    """The content of a UTF-8 file, without a byte order mark. Raises DataError."""
+    """The content of a text file (see `text_encoding`), without a byte order mark. Raises DataError."""
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text: {error}") from error
+        data = path.read_bytes()
+        return data.decode(text_encoding(data))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} cannot be read as text: {error}; save it as UTF-8") from error
+
+
+def text_encoding(data: bytes) -> str:
+    """UTF-8, or UTF-16 where the text begins with its mark, as programs of Windows write it."""
+    return "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def read_json(path: Path) -> Any:
@@ -104,16 +113,20 @@ def _match_elsewhere(
     labelme with --output writes all label files into one folder; uploads get a prefix.
     """
     matched: dict[Path, Path] = {}
-    for key in NAME_KEYS:
-        by_stem: dict[str, list[Path]] = {}
-        for name, path in free.items():
-            by_stem.setdefault(key(name.name), []).append(path)
-        for name, file in orphans.items():
-            candidates = [path for path in by_stem.get(key(name.name), []) if path not in matched]
-            if file in matched.values() or not candidates:
-                continue
-            hint = named_image(file).replace("\\", "/")
-            matched[closest_path(hint, candidates) if len(candidates) > 1 else candidates[0]] = file
+    open_files = list(orphans.values())
+    hints = [named_image(file).replace("\\", "/") for file in open_files]
+    # By the name of the label file, then by the name of the image that it holds.
+    for names in ([file.stem for file in open_files], [PurePosixPath(hint).stem for hint in hints]):
+        for key in NAME_KEYS:
+            by_stem: dict[str, list[Path]] = {}
+            for path in free.values():
+                if path not in matched:
+                    by_stem.setdefault(key(path.stem), []).append(path)
+            done = set(matched.values())
+            for name, hint, file in zip(names, hints, open_files, strict=True):
+                candidates = [path for path in by_stem.get(key(name), []) if path not in matched]
+                if name and candidates and file not in done:
+                    matched[closest_path(hint, candidates) if len(candidates) > 1 else candidates[0]] = file
     return matched
 
 
@@ -131,6 +144,17 @@ def index_by_label_name(images: Iterable[Path], folder: Path) -> dict[Path, Path
 
 
 def _is_not_label(file: Path) -> bool:
-    """Whether a text file without an image is no label file: a list of class names or images, or a README."""
+    """Whether a text file without an image is no label file: a list of class names or images, a README or a license."""
     stem = file.stem.lower()
-    return stem in NON_LABEL_STEMS or stem.startswith("readme") or bool(parse_split_name(stem)) or is_image_list(file)
+    if stem in NON_LABEL_STEMS or parse_split_name(stem):
+        return True
+    rows = [words for line in read_text(file).splitlines() if (words := line.split())]
+    return bool(rows) and not any(len(words) > 4 and are_numbers(words[1:5]) for words in rows)
+
+
+def are_numbers(words: Sequence[str]) -> bool:
+    """Whether there are words, and all are numbers."""
+    try:
+        return bool([float(word) for word in words])
+    except ValueError:
+        return False

@@ -23,7 +23,9 @@ def is_ignored(*attributes: object) -> bool:
 
 
 def points_bounds(xs: Sequence[float], ys: Sequence[float]) -> Bounds:
-    """The box around points. There must be at least one."""
+    """The box around points. Raises ValueError without one, or when the numbers of coordinates differ."""
+    if not xs or len(xs) != len(ys):
+        raise ValueError("points are missing")
     return min(xs), min(ys), max(xs), max(ys)
 
 
@@ -50,12 +52,19 @@ def rotated_bounds(box: Bounds, degrees: float, pivot: tuple[float, float] | Non
 
 
 def mask_bounds(segmentation: Any) -> Bounds | None:
-    """The box around a COCO mask: run lengths, packed or not. None if it is empty."""
+    """The box around a COCO mask: run lengths, packed or not. None if it is empty.
+
+    Raises ValueError when the runs are not those of a mask of its size.
+    """
     from pycocotools import mask
 
     height, width = (int(side) for side in segmentation["size"])
     runs = segmentation
     if isinstance(segmentation["counts"], list):
+        if sum(segmentation["counts"]) != height * width:
+            raise ValueError("the runs of the mask do not add up to its size")
         runs = mask.frPyObjects(segmentation, height, width)
     x, y, w, h = (float(value) for value in mask.toBbox(runs))
+    if x + w > width or y + h > height:
+        raise ValueError("the mask is larger than its size")
     return (x, y, x + w, y + h) if w and h else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -9,7 +11,8 @@ from pocketsight.device.errors import DataError
 from pocketsight.train.datasets.formats.base import AnnotatedImage
 from pocketsight.train.datasets.formats.image_finder import closest_path
 from pocketsight.train.datasets.formats.layout import is_image_list, read_text
-from pocketsight.train.datasets.splits import SPLITS, list_split_folders, parse_split_name
+from pocketsight.train.datasets.formats.yolo import iter_yaml_documents
+from pocketsight.train.datasets.splits import SPLITS, list_split_folders, parse_split_name, parse_split_of_file
 
 # Folders that may hold the folders of splits; the last one has priority.
 TOP_FOLDERS = "JPEGImages", "data", "images", "annotations", "labels", "Annotations", "."
@@ -32,17 +35,21 @@ def choose_part(source: Path, split: str | None) -> tuple[Path, Path | None]:
     if source.is_file():
         return (list_root(source), source) if _is_list(source) else (source, None)
     parts = _find_parts(source)
-    if split and split not in parts and parts:
-        raise DataError(f"{source} has no {split} split; it has: {', '.join(p.path.stem for p in parts.values())}")
+    if not parts:
+        _require_no_deeper_parts(source)
+    if split and split not in parts and parse_split_name(source.name) != split:
+        names = ", ".join(part.path.stem for part in parts.values())
+        raise DataError(f"{source} has no {split} split; it has: {names or 'none'}")
     if len(parts) > 1 and not split:
         first = next(iter(parts.values()))
         raise DataError(
             f"{source} has the splits {', '.join(part.path.stem for part in parts.values())}; "
             f"import one at a time: {first.path}, or with --split {first.split}"
         )
-    if not parts or (not split and next(iter(parts.values())).path.parent != source):
+    chosen = parts.get(split or next(iter(parts), ""))
+    if not chosen or (not split and chosen.path.parent != source):
         return source, None
-    path = parts[split or next(iter(parts))].path
+    path = chosen.path
     if path.is_dir():
         return path, None
     return source, path if split else None
@@ -81,7 +88,39 @@ def _find_parts(source: Path) -> dict[str, SplitPart]:
     for top in TOP_FOLDERS:
         for split, path in list_split_folders(source / top):
             found[split] = SplitPart(split, path)
+    named = {path: split for split, path in reversed(list(_yaml_parts(source)))}  # one folder may be train and val
+    if len(named) > 1:
+        others = {path: split for path, split in named.items() if path not in [part.path for part in found.values()]}
+        found = {split: SplitPart(split, path) for path, split in others.items()} | found
     return {split: found[split] for split in SPLITS if split in found}
+
+
+def _yaml_parts(source: Path) -> Iterator[tuple[str, Path]]:
+    """(split, folder of the labels or list of the images) that a .yaml file of YOLO in `source` names."""
+    for _, document in iter_yaml_documents(source):
+        for key, value in document.items():
+            split = parse_split_name(str(key))
+            for entry in value if isinstance(value, list) else [value]:
+                name = re.sub(r"^(\.\./)+", "", entry.replace("\\", "/")) if split and isinstance(entry, str) else ""
+                path = source / name
+                if not name or not path.is_relative_to(source) or path == source or not path.exists():
+                    continue
+                parts = list(path.relative_to(source).parts)
+                if parts[-1] == "images":
+                    path = path.parent
+                elif "images" in parts and path.is_dir():
+                    parts[parts.index("images")] = "labels"
+                    path = source.joinpath(*parts)
+                if path != source and path.exists():
+                    yield split, path
+
+
+def _require_no_deeper_parts(source: Path) -> None:
+    """Raises DataError when a folder within `source` is a data set with splits: they would be joined."""
+    for folder in (path for pattern in ("*", "*/*") for path in sorted(source.glob(pattern)) if path.is_dir()):
+        if len(parts := _find_parts(folder)) > 1:
+            names = ", ".join(part.path.stem for part in parts.values())
+            raise DataError(f"{folder} has the splits {names}; import that folder, one split at a time, with --split")
 
 
 def _is_list(path: Path) -> bool:
@@ -102,6 +141,10 @@ def keep_split(images: list[AnnotatedImage], source: Path, split: str | None) ->
     if split and split in splits:
         return [image for image in images if image.split == split]
     names = [name for name in SPLITS if name in splits]
+    if split and source.is_file() and (names or parse_split_of_file(source) != split):
+        raise DataError(
+            f"{source} has no {split} split; it has: {', '.join(names) or parse_split_of_file(source) or 'none'}"
+        )
     if len(names) > 1:
         raise DataError(f"{source} has the splits {', '.join(names)}; import one at a time, with --split {names[0]}")
     return images

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.errors import DataError
-from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, box_or_problem, parse_finite_numbers
+from pocketsight.train.datasets.formats.base import (
+    NO_LABEL,
+    AnnotatedImage,
+    Annotation,
+    box_or_problem,
+    named_errors,
+    parse_finite_numbers,
+)
 from pocketsight.train.datasets.formats.image_finder import finder_near
 from pocketsight.train.datasets.formats.layout import read_json
 from pocketsight.train.datasets.formats.shapes import (
@@ -22,7 +29,6 @@ from pocketsight.train.datasets.formats.shapes import (
 from pocketsight.train.datasets.splits import parse_split_of_file
 
 LABEL_KEYS = "label", "class", "name", "type", "object", "category"  # attributes that hold the label, if there are more
-NO_LABEL = "object"  # of regions without attributes
 
 
 def read_via(source: Path, images: Path | None) -> list[AnnotatedImage]:
@@ -47,13 +53,16 @@ def read_via(source: Path, images: Path | None) -> list[AnnotatedImage]:
 def _read_regions(entry: dict[str, Any], location: str) -> list[Annotation]:
     regions = entry.get("regions") or []
     regions = list(regions.values()) if isinstance(regions, dict) else regions  # VIA 1
+    if not isinstance(regions, list):
+        raise DataError(f"{location}: regions is no list")
     annotations = []
     for number, region in enumerate(regions, 1):
         place = f"{location}: region {number}"
         if not isinstance(region, dict) or not isinstance(region.get("shape_attributes"), dict):
             raise DataError(f"{place} has no shape_attributes")
         shape, attributes = region["shape_attributes"], region.get("region_attributes") or {}
-        label, ignore = _find_label(attributes), is_ignored(attributes, _checked(attributes))
+        with named_errors(place):
+            label, ignore = _find_label(attributes), is_ignored(attributes, _checked(attributes))
         annotations.append(box_or_problem(label, place, ignore, partial(_shape_bounds, shape, place)))
     return annotations
 
@@ -64,7 +73,9 @@ def _find_label(attributes: dict[str, Any]) -> str:
     if key is None:
         return NO_LABEL
     value = values[key]
-    names = [name for name, is_on in value.items() if is_on] if isinstance(value, dict) else [value]  # checkboxes
+    names = value if isinstance(value, list) else [value]
+    if isinstance(value, dict):  # checkboxes
+        names = [name for name, is_on in value.items() if is_on]
     names = [str(name) for name in names if str(name).lower() not in IGNORE_KEYS]
     return ", ".join(names) or NO_LABEL
 
@@ -91,4 +102,4 @@ def _shape_bounds(shape: dict[str, Any], location: str) -> Bounds:
     if name == "polygon":
         xs, ys = (parse_finite_numbers(shape[f"all_points_{axis}"], location) for axis in ("x", "y"))
         return points_bounds(xs, ys)
-    raise DataError(f"{location} is a {name}; draw a rectangle around the object")
+    raise DataError(f"{location} is {f'a {name}' if name else 'no shape'}; draw a rectangle around the object")

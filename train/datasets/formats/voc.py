@@ -14,13 +14,12 @@ from pocketsight.device.vision.image import list_images
 from pocketsight.device.vision.image_kinds import KNOWN_IMAGE_SUFFIXES
 from pocketsight.train.console import log_message, log_unread_images, progress_bar
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, box_or_problem, parse_finite_numbers
-from pocketsight.train.datasets.formats.image_finder import IMAGE_FOLDERS, ImageFinder, finder_near
+from pocketsight.train.datasets.formats.image_finder import IMAGE_FOLDERS, LABEL_FOLDERS, ImageFinder, finder_near
 from pocketsight.train.datasets.formats.layout import list_files, read_xml
 from pocketsight.train.datasets.formats.shapes import Bounds, is_ignored, points_bounds, rotated_bounds
 from pocketsight.train.datasets.splits import parse_split_name
 
 STEM_SUFFIXES = ".jpg", *sorted(KNOWN_IMAGE_SUFFIXES)
-LABEL_FOLDERS = "Annotations", "annotations", "labels"
 CORNERS = "xmin", "ymin", "xmax", "ymax"
 # Who counts pixels from 1: the VOC challenge itself, and supervision with Roboflow. All other tools count from 0.
 COUNTS_FROM_1 = re.compile(r"\bVOC ?20\d\d\b|roboflow", re.IGNORECASE)
@@ -30,27 +29,37 @@ def read_voc(source: Path, images: Path | None, first_pixel: int | None = None) 
     """The images of an .xml file or a folder of them. `images` is their folder; None: searched near the files.
 
     An image without a file has no object. `difficult` objects are boxes to ignore. `first_pixel` is the number of the
-    first pixel, 0 or 1, and None: by the files. Counted from 1, the last pixel is included, as in the VOC development
-    kit. Raises DataError, naming the object.
+    first pixel, 0 or 1, and None: by who wrote each file. Counted from 1, the last pixel is included, as in the VOC
+    development kit. Raises DataError, naming the object.
     """
     files = list_files(source, ".xml")
     places = {file.parent: (_label_root(file, source), _split_of(file)) for file in files}
     finders = {place: finder_near(place[0], images, place[1]) for place in set(places.values())}
     pairs = [_read_voc_file(file, finders[places[file.parent]]) for file in progress_bar(files)]
-    annotated = [image for image, _ in pairs]
     if first_pixel is None:
-        first_pixel = find_first_pixel(annotated, counts_from_1=any(is_from_1 for _, is_from_1 in pairs))
-        other = f"if that is wrong: --first-pixel {1 - first_pixel}"
-        log_message(f"Pascal VOC: pixels are counted from {first_pixel}, by who wrote the files; {other}")
-    if first_pixel == 1:
-        annotated = [_shift_boxes(image) for image in annotated]
+        pairs = _settle_first_pixel(pairs)
+    annotated = [
+        _shift_boxes(image) if first_pixel == 1 or (first_pixel is None and is_from_1) else image
+        for image, is_from_1 in pairs
+    ]
     return annotated if source.is_file() else [*annotated, *_unlabeled_images(source, images, annotated)]
 
 
-def find_first_pixel(images: Sequence[AnnotatedImage], counts_from_1: bool) -> int:
-    """The number of the first pixel: 0 where a coordinate is below 1, whatever the files say of their origin."""
-    has_zero = any(min(a.box[:2]) < 1 for image in images for a in image.annotations if not a.problem)
-    return 1 if counts_from_1 and not has_zero else 0
+def _settle_first_pixel(pairs: list[tuple[AnnotatedImage, bool]]) -> list[tuple[AnnotatedImage, bool]]:
+    """(image, whether it counts pixels from 1): none where a file that says so has a coordinate below 1. Logs it."""
+    from_1 = [image for image, is_from_1 in pairs if is_from_1]
+    if any(min(a.box[:2]) < 1 for image in from_1 for a in image.annotations if not a.problem):
+        pairs, from_1 = [(image, False) for image, _ in pairs], []
+    if from_1 and len(from_1) < len(pairs):
+        log_message(
+            f"Pascal VOC: pixels are counted from 1 in {len(from_1)} of {len(pairs)} files, from 0 in the others, by "
+            "who wrote them; if that is wrong: --first-pixel 0 or 1, for all files"
+        )
+    else:
+        first = 1 if from_1 else 0
+        other = f"if that is wrong: --first-pixel {1 - first}"
+        log_message(f"Pascal VOC: pixels are counted from {first}, by who wrote the files; {other}")
+    return pairs
 
 
 def _shift_boxes(image: AnnotatedImage) -> AnnotatedImage:

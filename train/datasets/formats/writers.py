@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pocketsight.device.errors import DataError
@@ -25,12 +26,13 @@ def require_new_output(out: Path, target_format: str) -> None:
         raise DataError(f"{out} exists already; choose another --out, or move it away")
 
 
-def write_coco(out: Path, images: list[AnnotatedImage], label: str) -> None:
+def write_coco(out: Path, images: list[AnnotatedImage], labels: Sequence[str]) -> None:
     """Write a COCO file with paths relative to its folder; the image files stay. The sizes must be known.
 
     Raises DataError.
     """
     base = Path(os.path.realpath(out.parent))
+    categories = {label: number for number, label in enumerate(labels, 1)}
     rows: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     for image_id, image in enumerate(images, 1):
@@ -41,9 +43,16 @@ def write_coco(out: Path, images: list[AnnotatedImage], label: str) -> None:
         for annotation in image.annotations:
             left, top, right, bottom = annotation.box
             w, h = round(right - left, 3), round(bottom - top, 3)
-            note = {"id": len(annotations) + 1, "image_id": image_id, "category_id": 1, "bbox": [left, top, w, h]}
+            category = categories[annotation.label]
+            note = {
+                "id": len(annotations) + 1,
+                "image_id": image_id,
+                "category_id": category,
+                "bbox": [left, top, w, h],
+            }
             annotations.append(note | {"area": round(w * h, 3), "iscrowd": int(annotation.ignore)})
-    content = {"images": rows, "annotations": annotations, "categories": [{"id": 1, "name": label}]}
+    names = [{"id": number, "name": label} for label, number in categories.items()]
+    content = {"images": rows, "annotations": annotations, "categories": names}
     atomic_write(out, json.dumps(content, separators=(",", ":")))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, 
 from pocketsight.train.datasets.formats.layout import pair_images_with_labels, read_text
 from pocketsight.train.datasets.formats.yolo_rows import Row, RowReader
 
+WHOLE_NUMBER = re.compile(r"[0-9]+(\.0*)?")  # a program may write 0 as 0.000000
 LEVELS_UP = 2  # folders above the labels in which the names of classes may be
 
 
@@ -28,7 +30,10 @@ def read_yolo(source: Path, images: Path | None) -> list[AnnotatedImage]:
     document, names = find_class_names(source)
     pairs = pair_images_with_labels(source, images, ".txt")
     rows = {file: list(_parse_rows(file, names)) for path, file in progress_bar(pairs) if file and path.is_file()}
-    reader = RowReader(document, [row for file_rows in rows.values() for row in file_rows])
+    try:
+        reader = RowReader(document, [row for file_rows in rows.values() for row in file_rows])
+    except DataError as error:
+        raise DataError(f"the .yaml file of {source}: {error}") from error
     return [_read_yolo_image(path, rows.get(file, []) if file else [], reader, names) for path, file in pairs]
 
 
@@ -49,10 +54,11 @@ def _parse_rows(file: Path, names: dict[int, str]) -> Iterator[Row]:
         location, words = f"{file} line {number}", line.split()
         if not words:
             continue
-        if not (words[0].isascii() and words[0].isdecimal()) or (names and int(words[0]) not in names):
-            hint = f"there are {len(names)} classes" if names else "a class is a whole number"
+        class_number = int(float(words[0])) if WHOLE_NUMBER.fullmatch(words[0]) else -1
+        if class_number < 0 or (names and class_number not in names):
+            hint = f"there are {len(names)} classes" if names and class_number >= 0 else "a class is a whole number"
             raise DataError(f"{location}: unknown class {words[0]!r}; {hint}")
-        yield Row(int(words[0]), parse_finite_numbers(words[1:], location), location, line.strip())
+        yield Row(class_number, parse_finite_numbers(words[1:], location), location, line.strip())
 
 
 def find_class_names(source: Path) -> tuple[dict[str, Any], dict[int, str]]:
@@ -62,9 +68,7 @@ def find_class_names(source: Path) -> tuple[dict[str, Any], dict[int, str]]:
     """
     folders = [source, source / "labels", *list(source.parents)[:LEVELS_UP]]
     for folder in folders:
-        files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")], key=lambda path: path.stem not in YAML_STEMS)
-        for file in files:
-            document = _read_yaml(file)
+        for file, document in iter_yaml_documents(folder):
             if "names" in document:
                 return document, _number_names(document["names"], file)
             if file.name == "data.yaml":
@@ -83,6 +87,15 @@ YAML_STEMS = "data", "dataset"
 NAME_FILES = "classes.txt", "_darknet.labels"
 
 
+def iter_yaml_documents(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The .yaml files of a folder with their content, data.yaml first; those that hold no mapping have {}.
+
+    Raises DataError when data.yaml or dataset.yaml cannot be read.
+    """
+    files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")], key=lambda path: path.stem not in YAML_STEMS)
+    yield from ((file, _read_yaml(file)) for file in files)
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(read_text(file))
@@ -98,7 +111,11 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _number_names(entries: Any, file: Path) -> dict[int, str]:
+    if isinstance(entries, str) and (named := file.parent / entries).is_file():
+        entries = read_text(named).splitlines()
     try:
+        if isinstance(entries, str):
+            raise TypeError("one text")
         rows = entries.items() if isinstance(entries, dict) else enumerate(entries)
         return {int(number): str(name).strip() for number, name in rows if str(name).strip()}
     except (TypeError, ValueError) as error:

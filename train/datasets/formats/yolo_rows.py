@@ -6,6 +6,8 @@ A row is a class number and n numbers, in shares of the image:
 * n = 4 + K*D: also K landmarks of D values, where the .yaml file has `kpt_shape: [K, D]`
 * even n from 6: an outline, where the .yaml file has no `kpt_shape`; odd n: also a confidence
 
+A landmark at -1 -1 is absent. A box with a fifth number must be in its image: the confidence may come first.
+
 Without a .yaml file a row of 4 corners is a turned box, and landmarks show by their visibility, 0, 1 or 2. Other rows
 are outlines if the rows differ in length, or if one of them cannot be landmarks. Otherwise they are refused.
 """
@@ -21,6 +23,8 @@ from pocketsight.train.datasets.formats.shapes import Bounds, points_bounds
 TOLERANCE = 0.01  # of the image; tools round
 LOWEST, HIGHEST = -TOLERANCE, 1 + TOLERANCE
 ADVICE = "put a data.yaml with names next to it, and for landmarks with kpt_shape"
+
+CONFIDENCE_ADVICE = "a confidence belongs behind class cx cy w h"
 
 
 class Row(NamedTuple):
@@ -38,6 +42,7 @@ class RowReader:
     def __init__(self, document: dict[str, Any], rows: Sequence[Row]) -> None:
         self.kpt_shape, self.has_document = _parse_kpt_shape(document), bool(document)
         long_rows = [row for row in rows if len(row.values) > 5]
+        self.landmark_lengths = {len(row.values) for row in long_rows if _has_absent_marks(row.values)}
         # All landmarks of a data set have one length.
         self.are_outlines = bool(document) or (
             (len({len(row.values) for row in long_rows}) > 1 and all(len(row.values) % 2 == 0 for row in long_rows))
@@ -51,6 +56,8 @@ class RowReader:
             raise DataError(f"{row.location}: {row.text!r} is not 'class cx cy w h'")
         if count in (4, 5):
             _require_shares(values, row)
+            if count == 5 and not _may_be_box(values):
+                raise DataError(f"{row.location}: the box of {row.text!r} is not in its image; {CONFIDENCE_ADVICE}")
             return _centered(values)
         if self.kpt_shape:
             points, numbers = self.kpt_shape
@@ -59,7 +66,7 @@ class RowReader:
                 raise DataError(f"{row.location}: {count} numbers after the class; kpt_shape needs {expected}")
             _require_shares(values[:4], row)
             return _centered(values)
-        if not self.has_document and _has_visibilities(values):
+        if count in self.landmark_lengths or (not self.has_document and _has_visibilities(values)):
             _require_shares(values[:4], row)
             return _centered(values)
         outline = values if count % 2 == 0 else values[:-1]
@@ -95,6 +102,11 @@ def _has_visibilities(values: Sequence[float]) -> bool:
     if (len(values) - 4) % 3 or not all(mark in (0, 1, 2) for mark in marks):
         return False
     return _may_be_box(values) and (2 in marks or len(values) % 2 == 1)
+
+
+def _has_absent_marks(values: Sequence[float]) -> bool:
+    """Whether a row has landmarks of 2 values, one of them absent: the corner of an outline is never at -1."""
+    return (-1.0, -1.0) in zip(values[4::2], values[5::2], strict=False) and _may_be_box(values)
 
 
 def _may_be_landmarks(values: Sequence[float]) -> bool:
