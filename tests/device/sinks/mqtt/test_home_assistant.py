@@ -100,6 +100,7 @@ def test_home_assistant_is_told_of_the_device_and_all_its_entities(tmp_path: Pat
 
 
 def test_every_key_and_platform_is_one_that_home_assistant_knows(tmp_path: Path) -> None:
+    """By a table of the keys of its own schemas; the first line of the table names its version."""
     known = json.loads((Path(__file__).parent / "home_assistant_keys.json").read_text())
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         sent.state.info |= {"temperature": 48.2, "page_url": "https://pi.local/door/"}
