@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from pocketsight.device.vision.boxes import Boxes, Scores
 
-
 FEW = 40  # boxes, up to which plain numbers are faster than arrays
 
 
