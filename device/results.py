@@ -75,12 +75,8 @@ class StatusView(Protocol):
         """The labels that results can have, without "unsure"."""
 
     @property
-    def latest(self) -> FrameResult | None:
-        """The newest result."""
-
-    @property
-    def stale_after(self) -> float:
-        """Seconds after which the newest result is out of date."""
+    def object_label(self) -> str:
+        """What the detector finds, such as "face"."""
 
     @property
     def info(self) -> dict[str, Any]:
@@ -89,6 +85,9 @@ class StatusView(Protocol):
     @property
     def counters(self) -> dict[str, float]:
         """Totals since the start, for example "face appeared"."""
+
+    def faces_in_view(self) -> list[FaceResult]:
+        """The faces of the newest frame; none when it is some seconds old, because the camera may be lost."""
 
     def snapshot(self) -> dict[str, Any]:
         """The whole status, ready for JSON."""

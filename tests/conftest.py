@@ -11,6 +11,8 @@ GST = "gstreamer1.0-tools gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plu
 # Packages whose name differs from the program.
 PACKAGES = {
     "Xvfb": "xvfb",
+    "nginx": "nginx-light",
+    "promtool": "prometheus",
     "unshare": "util-linux",
     "systemd-analyze": "systemd",
     "gst-launch-1.0": GST,

@@ -220,6 +220,23 @@ class RunConfig(CameraConfig):
         metavar="FILE",
         default_text="",
     )
+    preview_url: str | None = option(
+        None,
+        "text",
+        "preview.url",
+        "Address of the page for others, such as behind a reverse proxy; Home Assistant links to it.",
+        metavar="URL",
+        default_text="the address of --preview, if others can reach it",
+    )
+    preview_frame_origins: tuple[str, ...] = option(
+        (),
+        "text",
+        "preview.frame_origins",
+        "Origin of a dashboard that may show the page in a frame, such as https://ha.local:8123.",
+        flag="--preview-frame-origin",
+        metavar="ORIGIN",
+        multiple=True,
+    )
     blur: bool = option(
         False, "flag", "run.blur", "Pixelate what is detected, such as faces, in every image that leaves this program."
     )
@@ -291,6 +308,8 @@ class RunConfig(CameraConfig):
             )
         if not self.camera:
             raise SettingsError("--camera must not be empty; see: pocketsight run --help")
+        if self.preview_url is not None and not self.preview_url.startswith(("http://", "https://")):
+            raise SettingsError(f"--preview-url {self.preview_url} must begin with http:// or https://")
         if not all(self.log):
             raise SettingsError("--log must not be empty; see: pocketsight run --help")
 

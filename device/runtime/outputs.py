@@ -29,7 +29,16 @@ def open_outputs(config: RunConfig, status: RunStatus, report_fault: FaultReport
         if config.preview:
             from pocketsight.device.web.server import serve
 
-            server = stack.enter_context(serve(config.preview, config.token_file, status, config.blur))
+            server = stack.enter_context(
+                serve(
+                    config.preview,
+                    config.token_file,
+                    status,
+                    config.blur,
+                    frame_origins=config.preview_frame_origins,
+                )
+            )
+            status.info["page_url"] = config.preview_url or (None if server.is_local else server.url)
             consumers.append(server.update)
         if config.snapshots:
             from pocketsight.device.sinks.snapshots import Snapshots

@@ -71,6 +71,12 @@ class Pipeline:
         labels = tuple(label for label in self.detector.spec.labels if self._classifier_for(label) is None)
         return (*self.classifier.spec.reported_labels, *labels) if self.classifier else labels
 
+    @property
+    def object_label(self) -> str:
+        """What a detection is called: the only label of the detector, such as face, or "object"."""
+        labels = self.detector.spec.labels
+        return labels[0] if len(labels) == 1 else "object"
+
     def __call__(self, frame: Frame) -> FrameResult:
         """Detect, track and classify the objects of a frame.
 

@@ -8,7 +8,7 @@ import time
 from collections import defaultdict, deque
 from typing import Any
 
-from pocketsight.device.results import DEFAULT_STALE_AFTER, FrameResult, LogEntry, face_entry
+from pocketsight.device.results import DEFAULT_STALE_AFTER, FaceResult, FrameResult, LogEntry, face_entry
 
 # Entries that the page can ask for.
 MAX_ENTRIES = 500
@@ -16,13 +16,15 @@ MAX_ENTRIES = 500
 HISTORY_MINUTES = 60
 # Frames over which the frame rate and the stage times are computed.
 RECENT_FRAMES = 100
+# Seconds without a frame after which no faces and no frame rate are reported.
+FRAME_STALE_AFTER = 5.0
 
 
 class RunStatus:
     """The loop writes, any thread reads. Writing is cheap: derived numbers are computed when somebody asks for them."""
 
-    def __init__(self, run_id: str, labels: tuple[str, ...]) -> None:
-        self.run_id, self.labels = run_id, labels
+    def __init__(self, run_id: str, labels: tuple[str, ...], object_label: str = "face") -> None:
+        self.run_id, self.labels, self.object_label = run_id, labels, object_label
         self.started, self.frames, self.dropped = time.monotonic(), 0, 0
         self.stale_after = DEFAULT_STALE_AFTER
         self.latest: FrameResult | None = None
@@ -42,6 +44,8 @@ class RunStatus:
         """Count a processed frame; `latency` is in seconds."""
         with self._lock:
             self.frames += 1
+            if self._is_stale(self.latest):
+                self._timings.clear()  # the frame rate must not contain the time without frames
             self.latest = result
             self._timings.append((result.processed_monotonic, latency, result.stages_ms))
             elapsed = min(result.captured_monotonic - self._last_frame_time, 1.0) if self._last_frame_time else 0.0
@@ -66,10 +70,21 @@ class RunStatus:
         with self._lock:
             return self._entry_count, [entry for number, entry in self._entries if number > since]
 
+    def _is_stale(self, result: FrameResult | None) -> bool:
+        """Whether a result is too old to be called current. With a low frame rate it may be older."""
+        max_age = max(FRAME_STALE_AFTER, self.stale_after / 2)
+        return result is None or time.monotonic() - result.processed_monotonic >= max_age
+
+    def faces_in_view(self) -> list[FaceResult]:
+        """The faces of the newest frame; none when it is some seconds old, because the camera may be lost."""
+        result = self.latest
+        return [] if result is None or self._is_stale(result) else result.faces
+
     def snapshot(self) -> dict[str, Any]:
         """The whole status, ready for JSON: the body of `/api/status`."""
         with self._lock:
-            recent, result = list(self._timings), self.latest
+            result = self.latest
+            recent = [] if self._is_stale(result) else list(self._timings)
             minutes = [(minute, dict(seconds)) for minute, seconds in self._minutes]
             counters = {name: int(n) if n == int(n) else round(n, 1) for name, n in self.counters.items()}
             info = dict(self.info)
@@ -82,7 +97,7 @@ class RunStatus:
             "fps": _frame_rate([processed for processed, _, _ in recent]),
             "latency_ms": _median([1000 * latency for _, latency, _ in recent]),
             "stages_ms": _median_stages([stages_ms for _, _, stages_ms in recent]),
-            "faces": [] if result is None else [face_entry(face) for face in result.faces],
+            "faces": [face_entry(face) for face in self.faces_in_view()],
             "stale_after_s": self.stale_after,
             "last_frame_age_s": None if result is None else round(time.monotonic() - result.processed_monotonic, 3),
             "history": [{"minute": 60 * minute, "seconds": _rounded(seconds)} for minute, seconds in minutes],

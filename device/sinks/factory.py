@@ -72,7 +72,7 @@ def _open_broker(target: str, config: MqttConfig, status: StatusView, report_fau
     scheme = target.partition("://")[0]
     if scheme not in ("mqtt", "mqtts"):
         raise LogError(f"unsupported --log target {scheme}://...; use -, a file, mqtt:// or mqtts://")
-    from pocketsight.device.sinks.mqtt.sink import open_mqtt
+    from pocketsight.device.sinks.mqtt.factory import open_mqtt
 
     return open_mqtt(target, config, status, state_dir(), report_fault)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from importlib.resources import files
 
 from starlette.applications import Starlette
@@ -32,7 +33,12 @@ STATIC_FILES = {
 
 
 def make_app(
-    status: StatusView, broadcaster: MjpegBroadcaster, token: str | None, host: str, port: int
+    status: StatusView,
+    broadcaster: MjpegBroadcaster,
+    token: str | None,
+    host: str,
+    port: int,
+    frame_origins: Sequence[str] = (),
 ) -> AuthMiddleware:
     """The application: all routes behind the middleware that checks the token."""
     handlers = Handlers(status, broadcaster)
@@ -47,7 +53,7 @@ def make_app(
     }
     app = Starlette(routes=[Route(path, handler) for path, handler in routes.items()])
     app.router.redirect_slashes = False  # a redirect would repeat the Host header of the request
-    return AuthMiddleware(app, token, host, port)
+    return AuthMiddleware(app, token, host, port, frame_origins)
 
 
 class Handlers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import re
 import secrets
 import time
 from collections import OrderedDict
@@ -23,6 +24,9 @@ MAX_TRACKED_ADDRESSES = 256
 MAX_DELAYED_LOGINS = 16
 # Seconds after which wrong tokens are forgotten.
 FORGET_AFTER = 60.0
+
+# Scheme, host and port of a page that may show ours in a frame.
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(:\d{1,5})?", re.ASCII | re.IGNORECASE)
 
 
 def read_token(path: Path) -> tuple[str, bool]:
@@ -71,6 +75,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def check_origin(origin: str) -> None:
+    """Raise ServeError unless a text is an origin, such as https://ha.local:8123."""
+    if not ORIGIN.fullmatch(origin):
+        raise ServeError(f"--preview-frame-origin {origin!r} must look like https://ha.local:8123, without a path")
 
 
 class Token:

@@ -1,4 +1,7 @@
-"""Metrics in the format of Prometheus, computed when they are requested."""
+"""Metrics in the format of Prometheus, computed when they are requested.
+
+Counters exist from the start: Prometheus does not see the increase of one that is born as 1.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from pocketsight.device.faults import FAULT_NAMES
 from pocketsight.device.inference.classifier import UNSURE
 from pocketsight.device.results import StatusView
 from pocketsight.device.web.healthcheck import check_health
 from pocketsight.device.web.mjpeg import MjpegBroadcaster
 
-# Key of the status, name of the metric, help. A metric is left out while its key is missing or None.
+FACE_EVENTS = "appeared", "changed", "left"
+# Key of the status, name of the metric, help. A gauge is left out while its key is missing or None.
 GAUGES = (
     ("uptime_s", "uptime_seconds", "Time since the start of the run."),
     ("fps", "frames_per_second", "Processed frames per second, recent average."),
@@ -36,6 +41,7 @@ COUNTERS = (
     ("dropped", "frames_dropped", "Frames that arrived while another one was processed."),
     ("bytes", "log_bytes", "Bytes written to the log."),
     ("lost", "log_entries_lost", "Entries that could not be written."),
+    ("outbox dropped", "mqtt_events_lost", "Events that were dropped from the queue, or that the broker denied."),
 )
 
 
@@ -72,8 +78,7 @@ class MetricsCollector(Collector):
             if _is_number(snapshot.get(key)):
                 yield GaugeMetricFamily(f"pocketsight_{name}", text, float(snapshot[key]))
         for key, name, text in COUNTERS:
-            if _is_number(value := snapshot.get(key, counters.get(key))):
-                yield CounterMetricFamily(f"pocketsight_{name}", text, value)
+            yield CounterMetricFamily(f"pocketsight_{name}", text, snapshot.get(key, counters.get(key)) or 0)
         latency = snapshot["latency_ms"] / 1000
         yield GaugeMetricFamily("pocketsight_latency_seconds", "From capture to result, median.", latency)
         stages = {stage: ms / 1000 for stage, ms in snapshot["stages_ms"].items()}
@@ -87,14 +92,15 @@ def _face_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
     for face in snapshot["faces"]:
         faces[face["label"]] = faces.get(face["label"], 0) + 1
     yield _labeled(GaugeMetricFamily, "faces", "Faces in view.", "label", faces)
-    events = _with_prefix("face ", snapshot["counters"])
+    events = dict.fromkeys(FACE_EVENTS, 0.0) | _with_prefix("face ", snapshot["counters"])
     yield _labeled(CounterMetricFamily, "face_events", "Face events: appeared, changed or left.", "event", events)
-    seconds = _with_prefix("seconds ", snapshot["counters"])
+    seconds = dict.fromkeys([*snapshot["labels"], UNSURE], 0.0) | _with_prefix("seconds ", snapshot["counters"])
     yield _labeled(CounterMetricFamily, "face_seconds", "Total time of faces in view, in seconds.", "label", seconds)
 
 
 def _fault_metrics(snapshot: dict[str, Any]) -> Iterator[Metric]:
-    totals, active = _with_prefix("fault ", snapshot["counters"]), snapshot.get("faults", {})
+    totals = dict.fromkeys(FAULT_NAMES, 0.0) | _with_prefix("fault ", snapshot["counters"])
+    active = snapshot.get("faults", {})
     is_active = {name: float(name in active) for name in totals}
     yield _labeled(CounterMetricFamily, "faults", "Faults that began.", "name", totals)
     yield _labeled(GaugeMetricFamily, "fault_active", "1 while the fault lasts.", "name", is_active)

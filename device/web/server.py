@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from pocketsight.device.results import FrameResult, StatusView
 from pocketsight.device.system.priority import lower_thread_priority
 from pocketsight.device.vision.pixels import Content
 from pocketsight.device.web.app import make_app
-from pocketsight.device.web.auth import is_loopback, parse_bind_address, read_token
+from pocketsight.device.web.auth import check_origin, is_loopback, parse_bind_address, read_token
 from pocketsight.device.web.encoder import MAX_FPS, PreviewEncoder
 from pocketsight.device.web.limits import CpuLimitedSelector, ErrorsOnlyFilter, LimitedConnection, close_overdue
 from pocketsight.device.web.middleware import AuthMiddleware
@@ -43,14 +43,21 @@ class WebServer:
     """A running server. The loop calls `update`."""
 
     def __init__(
-        self, listener: socket.socket, host: str, token: str | None, status: StatusView, blur: bool, fps: float
+        self,
+        listener: socket.socket,
+        host: str,
+        token: str | None,
+        status: StatusView,
+        blur: bool,
+        fps: float,
+        frame_origins: Sequence[str],
     ) -> None:
         name, self.port = f"[{host}]" if ":" in host else host, listener.getsockname()[1]
-        self.url = f"http://{name}:{self.port}/"
+        self.url, self.is_local = f"http://{name}:{self.port}/", is_loopback(host)
         self.listener = listener
         self.encoder = PreviewEncoder(lambda: status.labels, self._publish, blur, fps)
         self.broadcaster = MjpegBroadcaster(self.encoder.set_watched)
-        app = make_app(status, self.broadcaster, token, host, self.port)
+        app = make_app(status, self.broadcaster, token, host, self.port, frame_origins)
         self.server = _make_server(app)
         self.loop: asyncio.AbstractEventLoop | None = None
         self.started = threading.Event()
@@ -97,14 +104,22 @@ class WebServer:
 
 @contextmanager
 def serve(
-    address: str, token_file: Path | None, status: StatusView, blur: bool = False, fps: float = MAX_FPS
+    address: str,
+    token_file: Path | None,
+    status: StatusView,
+    blur: bool = False,
+    fps: float = MAX_FPS,
+    frame_origins: Sequence[str] = (),
 ) -> Iterator[WebServer]:
     """Serve the page at `address`, for example 127.0.0.1:8080, until the block is left.
 
-    Addresses that other machines can reach need a `token_file`, which is created if it is missing. Raises ServeError
-    if there is none, if it cannot be used, or if the address cannot be opened.
+    Addresses that other machines can reach need a `token_file`, which is created if it is missing. Pages of
+    `frame_origins` may show this one in a frame. Raises ServeError if there is no token file, if it cannot be used, or
+    if the address cannot be opened.
     """
     host, port = parse_bind_address(address)
+    for origin in frame_origins:
+        check_origin(origin)
     if token_file is None and not is_loopback(host):
         raise ServeError(
             f"--preview {address} can be reached from other machines: add --token-file FILE; a missing file is "
@@ -112,7 +127,7 @@ def serve(
         )
     token, was_created = read_token(token_file) if token_file else (None, False)
     with _listen(host, port) as listener:
-        web = WebServer(listener, host, token, status, blur, fps)
+        web = WebServer(listener, host, token, status, blur, fps, frame_origins)
         url = web.url.replace("0.0.0.0", socket.gethostname()).replace("[::]", socket.gethostname())
         token_hint = f"; its {'new ' if was_created else ''}token is in {token_file}" if token_file else ""
         logger.info("the page is at %s%s", url, token_hint)

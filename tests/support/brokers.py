@@ -20,7 +20,8 @@ from pocketsight.device.inference.classifier import Classification
 from pocketsight.device.results import FaceResult, FrameResult
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.sinks.mqtt.config import MqttConfig
-from pocketsight.device.sinks.mqtt.sink import MqttSink, open_mqtt
+from pocketsight.device.sinks.mqtt.factory import open_mqtt
+from pocketsight.device.sinks.mqtt.sink import MqttSink
 from pocketsight.device.vision.boxes import Box
 from tests.support.entries import face
 from tests.support.processes import until
@@ -123,9 +124,9 @@ def listening(port: int, topic: str = "#") -> Iterator[Listener]:
 class Sending:
     """A sink, what it tells, and what it looks at."""
 
-    def __init__(self, target: str, folder: Path, **options: Any) -> None:
+    def __init__(self, target: str, folder: Path, run: str = "20261122T041500Z-a3f2", **options: Any) -> None:
         self.reports: list[tuple[str, bool, str]] = []
-        self.state = RunStatus("20261122T041500Z-a3f2", LABELS)
+        self.state = RunStatus(run, LABELS)
         self.sink: MqttSink = open_mqtt(
             target, MqttConfig(**options), self.state, folder, lambda *words: self.reports.append(words)
         )

@@ -101,12 +101,17 @@ def decoded(jpeg: bytes) -> Image:
 
 @contextmanager
 def looping(
-    token_file: Path | None = None, address: str = "127.0.0.1:0", blur: bool = False, faces: int = 1
+    token_file: Path | None = None,
+    address: str = "127.0.0.1:0",
+    blur: bool = False,
+    faces: int = 1,
+    frame_origins: tuple[str, ...] = (),
 ) -> Iterator[Loop]:
     """A server and a loop that feeds it, both ended at the end."""
     with ExitStack() as stack:
         state = RunStatus("20261122T041500Z-a3f2", LABELS)
-        loop = Loop(state, stack.enter_context(serve(address, token_file, state, blur)), faces)
+        served = serve(address, token_file, state, blur, frame_origins=frame_origins)
+        loop = Loop(state, stack.enter_context(served), faces)
         thread = threading.Thread(target=loop.run)
         thread.start()
         try:

@@ -35,12 +35,13 @@ class Outbox:
         A corrupt file is renamed to `<path>.broken` and a new one is started; `quarantine_reason` has the reason.
         """
         self.path, self.max_bytes = path, max_bytes
-        self.dropped = 0  # lines that were dropped, unsent, since it was opened
+        self.dropped = 0  # lines that were dropped or rejected since it was opened
         self.bytes_written = 0  # estimated
         self.quarantine_reason = ""
         self.has_consumer = False  # the consumer sets it while it reads lines: new ones may wait in memory
         self.last_number = self.acknowledged = 0  # numbers of the newest line and of the last acknowledged one
         self._last_stored = self._last_deleted = 0  # numbers of the newest line in the file and the last deleted one
+        self._rejected: set[int] = set()  # numbers that are not yet acknowledged
         self._in_memory: deque[QueuedLine] = deque()  # lines that are not in the file; all are newer than those in it
         self._lock = threading.RLock()
         try:
@@ -96,6 +97,7 @@ class Outbox:
         """Mark all lines up to `number` as done."""
         with self._lock:
             self.acknowledged = max(self.acknowledged, number)
+            self._rejected = {other for other in self._rejected if other > self.acknowledged}
             while self._in_memory and self._in_memory[0][0] <= self.acknowledged:
                 self._in_memory.popleft()
             if self._last_deleted < self._last_stored and (
@@ -103,6 +105,13 @@ class Outbox:
             ):
                 with suppress(sqlite3.Error):  # the disk may be full; they are deleted later
                     self._delete_acknowledged()
+
+    def reject(self, number: int) -> None:
+        """Count a line as dropped, because the consumer cannot deliver it; it must be acknowledged, too."""
+        with self._lock:
+            if number > self.acknowledged and number not in self._rejected:  # it may have been sent twice
+                self._rejected.add(number)
+                self.dropped += 1
 
     def __len__(self) -> int:
         """Unacknowledged lines."""

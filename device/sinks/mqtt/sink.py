@@ -15,26 +15,41 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
+
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from pocketsight.device.errors import ServeError
 from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import LogEntry, StatusView, to_json_line
-from pocketsight.device.sinks.mqtt.address import BrokerAddress, parse_broker_address
-from pocketsight.device.sinks.mqtt.config import MqttConfig
+from pocketsight.device.sinks.mqtt.address import BrokerAddress
+from pocketsight.device.sinks.mqtt.announcer import Announcer
 from pocketsight.device.sinks.mqtt.connection import (
+    MQTT_3,
+    MQTT_5,
     BrokerLost,
     BrokerRefused,
+    ConnectionClosed,
+    Message,
     MqttConnection,
-    read_password,
-    tls_context,
+    SessionTakenOver,
+    VersionRefused,
 )
-from pocketsight.device.sinks.mqtt.home_assistant import build_discovery_messages
+from pocketsight.device.sinks.mqtt.credentials import read_password
+from pocketsight.device.sinks.mqtt.faults import (
+    BROKER_LOST,
+    BROKER_REFUSED,
+    OUTBOX_CORRUPT,
+    OUTBOX_FULL,
+    SESSION_TAKEN_OVER,
+    TOPIC_SHARED,
+    BrokerFaults,
+)
 from pocketsight.device.sinks.mqtt.outbox import Outbox
-from pocketsight.device.sinks.mqtt.state import CurrentState, current_state, state_message
+from pocketsight.device.sinks.mqtt.state import CurrentState, current_state, other_run, state_message
 from pocketsight.device.sinks.mqtt.topics import Topics
 from pocketsight.device.system.backoff import Backoff
+from pocketsight.device.system.machine_id import machine_id
 
 STATE_INTERVAL, MIN_STATE_INTERVAL = 30.0, 1.0  # seconds between two states; at least, after a change
 MAX_EVENTS_PER_SECOND = 500  # when many are queued, so that neither the broker nor the board is overloaded
@@ -44,38 +59,12 @@ STABLE_AFTER = 5.0  # seconds after which a connection counts as good
 FLUSH_INTERVAL = 1.0  # seconds that an unacknowledged event may be in memory only
 DRAIN_TIMEOUT = 0.8  # seconds that a run still sends after its end
 EVENT_KINDS = "face", "fault"  # kinds of entries that are sent as events
-BROKER_LOST, BROKER_REFUSED = "broker lost", "broker refused"
-OUTBOX_CORRUPT, OUTBOX_FULL = "outbox corrupt", "outbox full"
 
 logger = logging.getLogger(__name__)
 
 
-def open_mqtt(
-    target: str, config: MqttConfig, status: StatusView, folder: Path, report_fault: FaultReporter
-) -> MqttSink:
-    """A sink for `mqtt://[user@]host[:port][/topic]`. It connects in the background, as soon as the broker answers.
-
-    The outbox is a file in `folder`. Raises ServeError when the settings cannot work, and LogError when the outbox
-    cannot be opened.
-    """
-    address = parse_broker_address(target)
-    if config.password_file:
-        if not address.user:
-            raise ServeError("--mqtt-password-file needs a user in the address: mqtt://NAME@HOST/TOPIC")
-        read_password(config.password_file)
-        if config.password_file.stat().st_mode & 0o004:
-            path = config.password_file
-            logger.warning("every user can read %s; protect it: chmod 600 %s", path, path)
-    if config.ca_file and not address.tls:
-        raise ServeError(f"--mqtt-ca-file is for mqtts:// addresses; {address} is not encrypted")
-    context = tls_context(config.ca_file) if address.tls else None
-    topics = Topics(address.prefix, config.discovery_prefix)
-    outbox = Outbox(folder / f"outbox-{topics.device_id}.db", config.queue_size)
-    return MqttSink(address, topics, config.password_file, context, outbox, status, report_fault)
-
-
 class MqttSink:
-    """A sink whose thread sends to a broker. `open_mqtt` creates it."""
+    """A sink whose thread sends to a broker. `open_mqtt` in factory.py creates it."""
 
     batch_interval = 0.0
 
@@ -91,11 +80,14 @@ class MqttSink:
     ) -> None:
         self.name, self.address, self.topics, self.outbox, self.status = str(address), address, topics, outbox, status
         self._password_file, self._context, self._report_fault = password_file, context, report_fault
+        # Always the same, so that the broker drops an old connection of ours; no other machine has it.
+        self._client_id = f"{topics.device_id}_{machine_id()}"
+        self._faults = BrokerFaults(self.name, report_fault)
         self._last_label: str | None = None  # of an event
         self._last_state: CurrentState | None = None  # None: publish one at once
         self._last_state_time = 0.0  # monotonic seconds
-        self._temperature_announced = False
-        self._active_fault, self._was_full = "", False
+        self._has_published = False  # a state
+        self._was_full = False
         self._backoff = Backoff(FIRST_DELAY, MAX_DELAY, RETRY_JITTER, STABLE_AFTER)
         self._backoff.failures = 1  # the first retry waits for the second delay: the broker may be booting, too
         self._connected_since = 0.0  # monotonic seconds; 0: not connected
@@ -113,7 +105,7 @@ class MqttSink:
 
     @property
     def entries_deleted(self) -> int:
-        """Events that were dropped because the outbox was full or corrupt."""
+        """Events that were dropped because the outbox was full or corrupt, or that the broker denied."""
         return self.outbox.dropped
 
     def write(self, entries: Sequence[LogEntry]) -> None:
@@ -148,53 +140,74 @@ class MqttSink:
         while not self._stop.is_set():
             self._connected_since = 0.0
             try:
-                self._run_connection()
+                try:
+                    self._run_connection(MQTT_5)
+                except VersionRefused as error:
+                    logger.debug("%s: MQTT 5: %s; trying MQTT 3.1.1", self.address, error)
+                    self._run_connection(MQTT_3)
             except BrokerRefused as error:
                 self._backoff.exhaust()  # somebody must correct the settings
-                self._set_fault(BROKER_REFUSED, str(error))
+                self._begin_fault(BROKER_REFUSED, str(error))
+            except SessionTakenOver as error:
+                self._backoff.exhaust()
+                self._session_taken_over(str(error))
             except BrokerLost as error:
-                if self._connected_since:
-                    self._backoff.succeeded(time.monotonic() - self._connected_since)
-                self._set_fault(BROKER_LOST, f"{self.address}: {error}; events are queued until it is back")
+                if isinstance(error, ConnectionClosed) and self._faults.is_active(SESSION_TAKEN_OVER):
+                    self._backoff.exhaust()  # by the other client, again
+                else:
+                    if self._connected_since:
+                        self._backoff.succeeded(time.monotonic() - self._connected_since)
+                    self._begin_fault(BROKER_LOST, f"{error}; events are queued until it is back")
             except Exception as error:  # the run must go on, and the log must show the reason
-                self._set_fault(BROKER_LOST, f"{self.address}: {type(error).__name__}: {error}")
+                self._begin_fault(BROKER_LOST, f"{type(error).__name__}: {error}")
             delay = self._backoff.next_delay()
             logger.debug("%s: next attempt in %.1f s", self.address, delay)
             self._wait_before_retry(delay)
+
+    def _session_taken_over(self, reason: str) -> None:
+        cause = "is this a copy of another machine, or a second run with this topic?"
+        self._begin_fault(SESSION_TAKEN_OVER, f"another client has our id {self._client_id} ({reason}); {cause}")
+
+    def _begin_fault(self, fault: str, detail: str) -> None:
+        """A fault of the connection begins, which ends other ones."""
+        for other in {BROKER_LOST, BROKER_REFUSED} - {fault}:
+            self._faults.end(other)
+        if not self._stop.is_set():
+            self._faults.begin(fault, detail)
 
     def _wait_before_retry(self, delay: float) -> None:
         end = time.monotonic() + delay
         while (remaining := end - time.monotonic()) > 0 and not self._stop.wait(min(remaining, 1.0)):
             self._update_status(False)
 
-    def _run_connection(self) -> None:
+    def _run_connection(self, protocol: MQTTProtocolVersion) -> None:
         """One connection, from connecting to its end. Raises BrokerLost or BrokerRefused."""
         try:
             password = read_password(self._password_file) if self._password_file else None  # may have been corrected
         except ServeError as error:
             raise BrokerRefused(str(error)) from error
-        topics = self.topics
-        # Always the same client id, so that the broker drops an old connection of ours.
-        client_id = f"{topics.device_id}_{socket.gethostname()}"
-        connection = MqttConnection(self.address, client_id, (topics.status, "offline"), self._wake_receiver)
+        topics, will = self.topics, (self.topics.status, "offline")
+        connection = MqttConnection(self.address, self._client_id, will, self._wake_receiver, protocol)
         try:
             connection.connect(password, self._context)
             self._connected_since = time.monotonic()
-            logger.info("connected to %s", self.address)
-            self._set_fault("", "")
-            watched = [topics.status, topics.birth] if topics.discovery_prefix else [topics.status]
-            connection.client.subscribe([(topic, 1) for topic in watched])
-            self._announce(connection)
+            logger.info("connected to %s by MQTT %s", self.address, "5" if protocol == MQTT_5 else "3.1.1")
+            self._faults.connected()
+            birth = [topics.birth] if topics.discovery_prefix else []
+            connection.subscribe([topics.status, topics.state, *birth])
+            connection.subscribe(topics.announcements, required=False)
+            connection.publish(topics.status, "online")
+            self._last_state = None
             self.outbox.has_consumer = True
-            self._send_until_stopped(connection)
+            self._send_until_stopped(connection, Announcer(topics, self.status, connection))
             connection.close(topics.status, "offline")
         finally:
             self.outbox.has_consumer = False
             connection.abort()
-            self.outbox.acknowledge(connection.acknowledged)
+            self._handle_answers(connection)
             self.outbox.flush()
 
-    def _send_until_stopped(self, connection: MqttConnection) -> None:
+    def _send_until_stopped(self, connection: MqttConnection, announcer: Announcer) -> None:
         """Send events and states until the sink is closed, and then up to DRAIN_TIMEOUT longer."""
         last_sent, budget, end = 0, 0.0, 0.0
         previous = last_flush = time.monotonic()
@@ -210,46 +223,62 @@ class MqttSink:
                 last_sent = number
             budget -= len(lines)
             self._update_status(True)
+            self._faults.tick(self._connected_since)
+            if announcer.update():
+                self._last_state = None
             self._publish_state(connection, now)
             connection.poll(0.02 if end or last_sent < self.outbox.last_number else 1.0)
-            self.outbox.acknowledge(connection.acknowledged)
-            self._handle_messages(connection)
+            announcer.is_ready |= any(answer.topic == self.topics.status for answer in connection.answers)
+            self._handle_answers(connection)
+            self._handle_messages(connection, announcer)
             if now - last_flush >= FLUSH_INTERVAL:
                 self.outbox.flush()
                 last_flush = now
 
-    def _handle_messages(self, connection: MqttConnection) -> None:
-        for topic, text in connection.received:
-            if topic == self.topics.status and text == b"offline":
-                connection.publish(topic, "online", qos=1)  # it was the will of an old connection of ours
-            elif topic == self.topics.birth and text == b"online":
-                self._announce(connection)
+    def _handle_answers(self, connection: MqttConnection) -> None:
+        for answer in connection.answers:
+            if answer.event is not None and answer.reason:
+                self.outbox.reject(answer.event)
+            self._faults.answered(answer)
+        connection.answers.clear()
+        self.outbox.acknowledge(connection.settled)
+
+    def _handle_messages(self, connection: MqttConnection, announcer: Announcer) -> None:
+        for message in connection.received:
+            announcer.receive(message)
+            if message.topic == self.topics.state:
+                self._handle_state(message)
+            elif message.retained:
+                continue
+            elif message.topic == self.topics.status and message.text == b"offline":
+                connection.publish(message.topic, "online")  # it was the will of an old connection of ours
+            elif message.topic == self.topics.status:
+                self._last_state = None  # another run on this topic would see it
+            elif message.topic == self.topics.birth and message.text == b"online":
+                announcer.announce_again()
+                connection.publish(self.topics.status, "online")
         connection.received.clear()
 
-    def _announce(self, connection: MqttConnection) -> None:
-        """Publish the discovery messages and `online`, and make the state due."""
-        self._temperature_announced = self._has_temperature()
-        if self.topics.discovery_prefix:
-            messages = build_discovery_messages(
-                self.topics, self.status.labels, self._temperature_announced, version("pocketsight")
-            )
-            for topic, text in messages.items():
-                connection.publish(topic, text, qos=1)
-        connection.publish(self.topics.status, "online", qos=1)
-        self._last_state = None
-
-    def _has_temperature(self) -> bool:
-        return self.status.info.get("temperature") is not None
+    def _handle_state(self, message: Message) -> None:
+        """Find other runs by their states. A retained one is new if we have published one before."""
+        other, client_id = other_run(message.text, self.status.run_id)
+        if not other or (message.retained and not self._has_published):
+            return
+        if client_id == self._client_id:  # not all brokers tell it when they close the connection
+            self._session_taken_over(f"{other} took over the session")
+        else:
+            self._faults.begin(TOPIC_SHARED, f"{other} publishes to {self.topics.prefix}, too; use another topic")
 
     def _publish_state(self, connection: MqttConnection, now: float) -> None:
         """Publish the state when it is due, or when it has changed."""
-        if not self._temperature_announced and self._has_temperature():
-            self._announce(connection)
-        age, state = now - self._last_state_time, current_state(self.status, self._last_label)
+        age = now - self._last_state_time
+        state = current_state(self.status, self._last_label, self.outbox.dropped)
         has_changed = state != self._last_state and age >= MIN_STATE_INTERVAL
         if self._last_state is None or has_changed or age >= STATE_INTERVAL:
             self._last_state, self._last_state_time = state, now
-            connection.publish(self.topics.state, json.dumps(state_message(state, self.status, self.outbox)))
+            text = json.dumps(state_message(state, self.status, self.outbox, self._client_id))
+            connection.publish(self.topics.state, text)
+            self._has_published = True
 
     def _update_status(self, connected: bool) -> None:
         """Pass the state of the outbox and the connection to the status of the run."""
@@ -264,11 +293,3 @@ class MqttSink:
             self._was_full = not self._was_full
             detail = "the oldest events that wait for the broker are dropped" if self._was_full else ""
             self._report_fault(OUTBOX_FULL, self._was_full, detail)
-
-    def _set_fault(self, fault: str, detail: str) -> None:
-        """Begin a fault of the connection, and end another one; "" ends it only."""
-        if self._active_fault and self._active_fault != fault:
-            self._report_fault(self._active_fault, False, "" if fault else f"{self.address} is back")
-        if fault and self._active_fault != fault and not self._stop.is_set():
-            self._report_fault(fault, True, detail)
-        self._active_fault = fault

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from collections import Counter
 from typing import NamedTuple
@@ -11,7 +13,6 @@ from pocketsight.device.results import LOG_SCHEMA_VERSION, LogEntry, StatusView,
 from pocketsight.device.sinks.mqtt.outbox import Outbox
 from pocketsight.device.system.clock import clock_synced
 
-FRAME_STALE_AFTER = 5.0  # seconds without a frame after which no faces are reported
 STATUS_KEYS = (
     "run",
     "uptime_s",
@@ -31,24 +32,24 @@ class CurrentState(NamedTuple):
     labels: dict[str, int]  # faces by label
     label: str | None  # the last label of an event
     faults: list[str]
+    lost: int  # events
 
 
-def current_state(status: StatusView, last_label: str | None) -> CurrentState:
+def current_state(status: StatusView, last_label: str | None, lost: int) -> CurrentState:
     """The state of this moment. A camera that has been silent for some seconds shows no faces."""
-    result, max_age = status.latest, max(FRAME_STALE_AFTER, status.stale_after / 2)
-    counts: Counter[str] = Counter()
-    if result is not None and time.monotonic() - result.processed_monotonic < max_age:
-        counts.update(face.label for face in result.faces)
+    counts = Counter(face.label for face in status.faces_in_view())
     labels = {label: counts[label] for label in (*status.labels, UNSURE)}
-    return CurrentState(labels, last_label, sorted(status.info.get("faults", ())))
+    return CurrentState(labels, last_label, sorted(status.info.get("faults", ())), lost)
 
 
-def state_message(state: CurrentState, status: StatusView, outbox: Outbox) -> LogEntry:
+def state_message(state: CurrentState, status: StatusView, outbox: Outbox, client_id: str) -> LogEntry:
     """The entry of kind "state"; values that are unknown are None."""
     snapshot = status.snapshot()
     return {
         "v": LOG_SCHEMA_VERSION,
         "kind": "state",
+        "host": socket.gethostname(),
+        "client": client_id,
         "time": iso_timestamp(time.time()),
         "clock_synced": clock_synced(),
         "faces": sum(state.labels.values()),
@@ -57,7 +58,17 @@ def state_message(state: CurrentState, status: StatusView, outbox: Outbox) -> Lo
         "faults": state.faults,
         "faces_total": snapshot["counters"].get("face appeared", 0),
         "queued": len(outbox),
-        "lost": outbox.dropped,
+        "lost": state.lost,
         **{key: snapshot.get(key) for key in STATUS_KEYS},
         "models": snapshot.get("models", {}),
     }
+
+
+def other_run(text: bytes, run_id: str) -> tuple[str, str]:
+    """Which run published a state, for messages, and its client id; empty if it was the run `run_id`, or unknown."""
+    try:
+        state = json.loads(text)
+        run, host, client_id = state["run"], state["host"], state["client"]
+    except (ValueError, KeyError, TypeError):
+        return "", ""
+    return ("", "") if run == run_id else (f"run {run} on {host}", client_id)

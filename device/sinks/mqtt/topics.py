@@ -39,9 +39,20 @@ class Topics:
         """An identifier of the prefix: letters, digits and _, such as home_door_3f2a91; unique for each prefix."""
         return f"{slugify(self.prefix)}_{sha256(self.prefix.encode()).hexdigest()[:6]}"
 
-    def sensor_config(self, kind: str, key: str) -> str:
-        """The discovery topic of a sensor; `kind` is a component of Home Assistant, such as `sensor`."""
-        return f"{self.discovery_prefix}/{kind}/{self.device_id}/{key}/config"
+    @property
+    def announcement(self) -> str:
+        """The discovery topic of our device."""
+        return f"{self.discovery_prefix}/device/{self.device_id}/config"
+
+    @property
+    def announcements(self) -> list[str]:
+        """Filters for the discovery topics of our device below any prefix of one or two levels.
+
+        They include those of pocketsight 0.2, which announced each sensor on a topic of its own.
+        """
+        kinds = f"device/{self.device_id}/config", f"+/{self.device_id}/+/config"
+        prefixes = dict.fromkeys(filter(None, (self.discovery_prefix, "+", "+/+")))
+        return [f"{prefix}/{kind}" for prefix in prefixes for kind in kinds]
 
 
 def slugify(text: str) -> str:

@@ -175,7 +175,7 @@ async function fetchJson(path) {
 async function fetchEvents(status) {
   if (status.run !== run) [run, newest, events] = [status.run, 0, []];
   if (status.newest === newest && newest) return;
-  const body = await fetchJson(`/api/events?since=${newest}`);
+  const body = await fetchJson(`api/events?since=${newest}`);
   newest = body.newest;
   events = [...body.events.reverse(), ...events].slice(0, MAX_EVENTS);
   showEvents();
@@ -184,7 +184,7 @@ async function fetchEvents(status) {
 async function refresh() {
   clearTimeout(timer);
   try {
-    const status = await fetchJson("/api/status");
+    const status = await fetchJson("api/status");
     show(status);
     await fetchEvents(status);
     if (failures) startStream();
@@ -203,7 +203,7 @@ async function refresh() {
 // The live image
 
 function startStream() {
-  if (!document.hidden) $("image").src = (paused ? "/snapshot.jpg?" : "/stream.mjpg?") + Date.now();
+  if (!document.hidden) $("image").src = (paused ? "snapshot.jpg?" : "stream.mjpg?") + Date.now();
 }
 
 $("pause").hidden = false;

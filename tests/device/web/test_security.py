@@ -117,7 +117,7 @@ def test_a_browser_signs_in_once_and_keeps_a_cookie_that_is_not_the_token(token_
         again = {"Cookie": cookie.split(";")[0]}
         assert ask(loop.web, "/", again)[0] == ask(loop.web, "/api/status", again)[0] == 200
         assert ask(loop.web, "/metrics?token=" + token)[0] == 401  # only the page takes it
-    assert (status, headers["location"]) == (303, "/")
+    assert (status, headers["location"]) == (303, "./")
     assert token not in cookie
     assert {"HttpOnly", "SameSite=strict", "Path=/"} <= {part.strip() for part in cookie.split(";")}
     assert "Secure" not in cookie

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,8 @@ def test_settings_that_cannot_work_are_refused_at_the_start(
     (tmp_path / "good").write_text("secret\n")
     (tmp_path / "empty").write_text("\n")
     with pytest.raises(PocketsightError, match=re.escape(says)):
-        Sending(target, tmp_path, **{name: tmp_path / file for name, file in options.items()})
+        files: dict[str, Any] = {name: tmp_path / file for name, file in options.items()}
+        Sending(target, tmp_path, **files)
     assert not list(tmp_path.glob("outbox*"))
 
 
