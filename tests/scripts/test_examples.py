@@ -60,7 +60,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scene = SyntheticScene((240, 320))
     with open_video_file(path, 15) as write:
         for number in range(30):
-            write(scene.draw(number, 15))
+            write(scene.draw(number, 15), number / 15)
     return path
 
 

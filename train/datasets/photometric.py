@@ -107,7 +107,8 @@ def _linear_table(table: Table, factor: float, offset: float) -> Table:
 
 
 def _cut(values: NDArray[Any]) -> Table:
-    return np.minimum(np.maximum(values, 0), 255).astype(np.uint8)
+    cut: Table = np.minimum(np.maximum(values, 0), 255).astype(np.uint8)
+    return cut
 
 
 def _gamma_table(table: Table, gamma: float) -> Table:

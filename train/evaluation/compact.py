@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Box
 from pocketsight.train.evaluation.matching import FalsePositiveRows, ImageResult, Match, RegionAppearance
-from pocketsight.train.evaluation.metrics import FloatArray
 
 
 class FaceArray(Sequence[Detection]):

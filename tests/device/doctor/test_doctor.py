@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import cv2
 import pytest
 
 from pocketsight.device.cli.doctor import check_config
@@ -17,6 +16,7 @@ from pocketsight.device.doctor.report import Finding, as_json, as_text, has_fail
 from pocketsight.device.doctor.view import check_view
 from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR, EXAMPLE_IMAGE
 from pocketsight.device.system.install_hint import install_command
+from pocketsight.device.vision.image import read_image, write_png
 
 DOCTOR = "from pocketsight.device.cli.doctor import doctor; doctor(prog_name='pocketsight doctor')"
 
@@ -244,8 +244,7 @@ def test_the_example_picture_is_no_model() -> None:
 
 
 def test_the_view_of_a_camera_that_is_mounted_turned(tmp_path: Path) -> None:
-    image = cv2.imread(str(EXAMPLE_IMAGE))
-    cv2.imwrite(str(tmp_path / "a.png"), cv2.rotate(image, cv2.ROTATE_180))
+    write_png(tmp_path / "a.png", read_image(EXAMPLE_IMAGE)[::-1, ::-1])
     found = check_view(str(tmp_path / "a.png"))
     assert found and found.level == "warn" and "turned by 180 degrees" in found.message and "--rotate 180" in found.fix
     found = check_view(str(tmp_path / "a.png"), rotate=180)
