@@ -12,6 +12,7 @@ FAULT_NAMES = (
     "camera lost",
     "camera size changed",
     "camera stalled",
+    "camera unreadable",
     "clock set",
     "disk full",
     "disk low",

@@ -308,8 +308,6 @@ class RunConfig(CameraConfig):
             )
         if not self.camera:
             raise SettingsError("--camera must not be empty; see: pocketsight run --help")
-        if self.preview_url is not None and not self.preview_url.startswith(("http://", "https://")):
-            raise SettingsError(f"--preview-url {self.preview_url} must begin with http:// or https://")
         if not all(self.log):
             raise SettingsError("--log must not be empty; see: pocketsight run --help")
 

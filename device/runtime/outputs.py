@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
+from pocketsight.device.errors import ServeError
 from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import FrameResult, LogEntry
 from pocketsight.device.runtime.config import RunConfig
@@ -26,6 +27,8 @@ def open_outputs(config: RunConfig, status: RunStatus, report_fault: FaultReport
     consumers: list[Callable[[Content, FrameResult], None]] = []
     on_event: Callable[[LogEntry, Content, FrameResult], None] = _ignore
     with ExitStack() as stack:
+        if config.preview_url and not config.preview_url.startswith(("http://", "https://")):
+            raise ServeError(f"--preview-url {config.preview_url} must begin with http:// or https://")
         if config.preview:
             from pocketsight.device.web.server import serve
 

@@ -112,7 +112,7 @@ class HomeAssistant:
         browser.value(f"localStorage.setItem('hassTokens', {json.dumps(json.dumps(tokens))})")
         browser.open(URL + path, (1280, 1000))
         time.sleep(5)  # its page has no sign that it is complete, but an empty one is a small file
-        until(lambda: len(browser.picture()) > 40_000, 60)
+        until(lambda: len(browser.picture()) > 25_000, 60)
         time.sleep(10)
         browser.picture(file)
 
