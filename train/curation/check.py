@@ -64,7 +64,7 @@ ISSUE_TYPES = {
 }
 # Bits of the perceptual hash that may differ between two copies of one image (see NEAR_DUPLICATE_BITS).
 DUPLICATE_BITS = 20
-RARE_LABEL = 0.1  # share of the boxes of the most frequent label below which a label is likely a typing error
+RARE_COUNT, RARE_SHARE = 3, 0.02  # boxes, or share of those of the most frequent label: fewer are likely a typing error
 FACE_SIZE_BINS = MIN_FACE_PX, 16, 32, 64, 128  # px of the detector's input
 NOT_SPLIT = "not split"  # name of the images without a split in the statistics
 
@@ -118,14 +118,15 @@ def check(
 ) -> CheckReport:
     """Check every image and label.
 
-    `labels` are the allowed ones; empty: all but those that are rarer than RARE_LABEL times the most frequent one.
+    `labels` are the allowed ones; empty: all but those with very few boxes.
     `min_bytes` is the smallest file size, `min_side` the shortest side in px. `progress` wraps the iteration over the
     images in a progress bar.
     """
     fingerprints = list(progress(read_fingerprints([image.path for image in scan.images], workers), len(scan.images)))
     label_counts = Counter(annotation.label for image in scan.images for annotation in image.objects)
     usual = max(label_counts.values(), default=0)
-    allowed = labels or tuple(name for name, count in label_counts.items() if count > RARE_LABEL * usual)
+    rare = min(max(RARE_COUNT, RARE_SHARE * usual), usual / 3)
+    allowed = labels or tuple(name for name, count in label_counts.items() if count >= rare)
     issues = [*_find_file_issues(scan), *_find_duplicates(scan.images, fingerprints)]
     for image, fingerprint in zip(scan.images, fingerprints, strict=True):
         problems = list(_find_image_issues(fingerprint, min_bytes, min_side))
