@@ -202,7 +202,7 @@ OTHER_VALUES: dict[str, Any] = {
     "path": Path("/tmp/ä\x7f"),
     "resolution": (240, 320),
     "rotation": 270,
-    "text": "http://a = [b]",
+    "text": "a = [b]",
     "zone": (parse_zone("0,0.1 1,1"), parse_zone("0,0 1,0 0.3,1e-5")),
 }
 

@@ -17,6 +17,7 @@ from pocketsight.device.doctor.report import Finding, as_json, as_text, has_fail
 from pocketsight.device.doctor.view import check_view
 from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR, EXAMPLE_IMAGE
 from pocketsight.device.system.install_hint import install_command
+from pocketsight.device.vision.image import read_image
 
 DOCTOR = "from pocketsight.device.cli.doctor import doctor; doctor(prog_name='pocketsight doctor')"
 
@@ -244,7 +245,7 @@ def test_the_example_picture_is_no_model() -> None:
 
 
 def test_the_view_of_a_camera_that_is_mounted_turned(tmp_path: Path) -> None:
-    image = cv2.imread(str(EXAMPLE_IMAGE))
+    image = cv2.cvtColor(read_image(EXAMPLE_IMAGE), cv2.COLOR_RGB2BGR)
     cv2.imwrite(str(tmp_path / "a.png"), cv2.rotate(image, cv2.ROTATE_180))
     found = check_view(str(tmp_path / "a.png"))
     assert found and found.level == "warn" and "turned by 180 degrees" in found.message and "--rotate 180" in found.fix
