@@ -188,9 +188,10 @@ def test_a_format_that_is_missing_is_an_error_that_lists_what_there_is(capture: 
 
 def test_frames_that_are_dropped_are_not_decoded(capture: type[Capture]) -> None:
     with open_camera("/dev/null", (720, 1280)) as camera:
-        threading.Event().wait(0.3)
+        while camera.dropped < 3:
+            threading.Event().wait(0.02)
         frame = next(iter(camera))
-        assert camera.dropped > 3 and capture.made[0].decoded == 0
+        assert capture.made[0].decoded == 0
         assert frame.decode_ms > 0  # the one that was taken
 
 
