@@ -120,7 +120,8 @@ class AvStream:
         def decode(reduction: int) -> Image:
             if self.aspect == 1 and can_reduce(height, width, reduction) and frame.format.name in PLANAR_FORMATS:
                 is_full_range = frame.format.name == "yuvj420p" or frame.color_range == FULL_RANGE
-                return reduce_yuv420(*map(_plane, frame.planes), reduction, is_full_range)
+                luma, blue, red = map(_plane, frame.planes)
+                return reduce_yuv420(luma, blue, red, reduction, is_full_range)
             size = {"width": -(-width // reduction), "height": -(-height // reduction)}
             return np.asarray(frame.reformat(**size, format="rgb24", interpolation="AREA").to_ndarray(), np.uint8)
 

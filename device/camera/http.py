@@ -29,7 +29,7 @@ from pocketsight.device.vision.image import to_rgb
 from pocketsight.device.vision.pixels import jpeg_pixels
 
 CHUNK_BYTES = 1 << 16
-MAX_IMAGE_BYTES = 1 << 25  # an answer without an image in so many bytes has none
+MAX_IMAGE_BYTES = 1 << 25  # the largest answer without an image
 OPEN_HINT = "is it on, does this machine reach it, and is the port right?"
 # Kinds of text that are no video; playlists of streams have other names.
 TEXT_TYPES = "text/html", "application/xhtml+xml", "application/json", "text/xml", "application/xml"

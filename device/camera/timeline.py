@@ -32,14 +32,14 @@ class Timeline:
     def __init__(self, fps: float) -> None:
         self.step = 1 / fps  # seconds from one frame to the next where stamps are missing
         self.last: float | None = None
-        self.offset = 0.0  # of the stamps, after they began anew
+        self.offset = 0.0  # of the stamps, after they started again
 
     def position(self, stamp: float | None) -> float:
         """The position of a frame with a time stamp, in seconds, or without one."""
         if self.last is None:
             self.last = max(0.0, stamp or 0.0)
             return self.last
-        if stamp is None or stamp + self.offset <= self.last:  # no stamps, or they stand still or begin anew
+        if stamp is None or stamp + self.offset <= self.last:  # no stamps, or they stand still or start again
             self.last += self.step
             self.offset = self.last - stamp if stamp is not None else self.offset
         else:

@@ -29,6 +29,7 @@ EXTRA_BY_MODULE = {
         + "pycocotools rich scipy sklearn tensorflow yaml".split(),
         "train",
     ),
+    "av": "video",
     "pillow_heif": "heic",
     "skimage": "demo",
     **dict.fromkeys(("onnx", "onnxruntime", "tf2onnx"), "onnx"),

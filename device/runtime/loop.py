@@ -151,10 +151,11 @@ class Run:
         self.stage_timer = StageTimer()
 
     def _describe_models(self) -> None:
-        """Name and checksum of the models, for the status and the events."""
+        """Name and checksum of the models, and what they detect, for the status and the events."""
         models = describe_models(self.config, self.pipeline.models)
         self.status.info["models"] = self.entry_factory.models = models
-        self.summary.objects = self.pipeline.detector.spec.labels
+        self.summary.objects = kinds = self.pipeline.detector.spec.labels
+        self.status.object_label = kinds[0] if len(kinds) == 1 else "object"
 
     def _set_rates(self) -> None:
         config, live = self.config, self.camera.live

@@ -1,7 +1,6 @@
 """Raw images of cameras and videos, scaled before they are converted to RGB.
 
-Halving planes of one or four channels is what OpenCV does fastest. Color is sampled: a smaller image has color pixels
-enough.
+Halving planes of one or four channels is what OpenCV does fastest. Color is sampled, near the center of each square.
 """
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ def decode_yuyv(raw: Plane, reduction: int = 1) -> Image:
     if reduction == 2:
         luma, chroma = cv2.split(raw)
         pairs = np.asarray(chroma, np.uint8).reshape(height, width // 2, 2)
-        return _to_rgb(_halve(np.asarray(luma, np.uint8)), pairs[::4, ::2])
+        return _to_rgb(_halve(np.asarray(luma, np.uint8)), pairs[2::4, 1::2])
     quads = raw.reshape(height, width // 2, 4)  # of two pixels each: luma, blue, luma, red
     while quads.shape[1] > width // reduction:
         quads = _halve(quads)
     first, blue, second, red = (np.asarray(plane, np.uint8) for plane in cv2.split(quads))
     luma = _mean(_mean(first[::2], first[1::2]), _mean(second[::2], second[1::2]))
-    return _to_rgb(luma, np.dstack([blue[::4, ::2], red[::4, ::2]]))
+    return _to_rgb(luma, np.dstack([blue[2::4, 1::2], red[2::4, 1::2]]))
 
 
 def decode_nv12(raw: Plane, reduction: int = 1) -> Image:
@@ -46,8 +45,8 @@ def decode_nv12(raw: Plane, reduction: int = 1) -> Image:
     height, width = raw.shape[0] * 2 // 3, raw.shape[1]
     if not can_reduce(height, width, reduction):
         return np.asarray(cv2.cvtColor(raw, cv2.COLOR_YUV2RGB_NV12), np.uint8)
-    pairs = raw[height:].reshape(height // 2, width // 2, 2)
-    return _to_rgb(_halve_by(raw[:height], reduction), pairs[::reduction, ::reduction])
+    pairs, half = raw[height:].reshape(height // 2, width // 2, 2), reduction // 2
+    return _to_rgb(_halve_by(raw[:height], reduction), pairs[half::reduction, half::reduction])
 
 
 def reduce_yuv420(luma: Plane, blue: Plane, red: Plane, reduction: int, is_full_range: bool) -> Image:
@@ -55,8 +54,8 @@ def reduce_yuv420(luma: Plane, blue: Plane, red: Plane, reduction: int, is_full_
 
     All videos are converted as those of standard definition, as by OpenCV.
     """
-    luma = _halve_by(luma, reduction)
-    chroma = np.dstack([blue[::reduction, ::reduction], red[::reduction, ::reduction]])
+    luma, half = _halve_by(luma, reduction), reduction // 2
+    chroma = np.dstack([plane[half::reduction, half::reduction] for plane in (blue, red)])
     if is_full_range:
         luma, chroma = np.asarray(cv2.LUT(luma, LUMA_TO_VIDEO), np.uint8), CHROMA_TO_VIDEO[chroma]
     return _to_rgb(luma, chroma)

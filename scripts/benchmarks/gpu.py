@@ -15,6 +15,7 @@ import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
@@ -24,6 +25,7 @@ ARCHITECTURES = {"detector": "grid133k", "classifier": "crop71k"}
 HIDE_GPUS = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 TRAIN = "from pocketsight.train.cli.train import train; train(prog_name='pocketsight train')"
 EPOCH = re.compile(r"epoch (\d+)/\d+ .* ([\d.]+) s, (\d+)% of it waiting")
+COMPARED_BATCH = {"detector": 32, "classifier": 64}  # those of the recipes
 BATCHES = 4  # different ones, in turns
 
 
@@ -31,11 +33,18 @@ BATCHES = 4  # different ones, in turns
 @click.option("--cpu", is_flag=True, help="Use the CPU only.")
 @click.option("--small", is_flag=True, help="A few steps of small batches: proof that it works, no measurement.")
 @click.option("--backend", "backends", multiple=True, type=click.Choice(BACKENDS), help="Only these backends.")
+@click.option("--compare", default=0, metavar="ROUNDS", help="Only CPU time of the steps of the backends, in turns.")
 @click.option("--seconds", default=440.0, show_default=True, help="Start no measurement after this time.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON only.")
 @click.pass_context
 def main(
-    context: click.Context, cpu: bool, small: bool, backends: tuple[str, ...], seconds: float, as_json: bool
+    context: click.Context,
+    cpu: bool,
+    small: bool,
+    backends: tuple[str, ...],
+    compare: int,
+    seconds: float,
+    as_json: bool,
 ) -> None:
     """Measure training with every installed backend."""
     if context.invoked_subcommand:
@@ -45,7 +54,10 @@ def main(
     installed = [backend for backend in wanted if find_spec(backend)]
     report: dict[str, Any] = {"missing": [backend for backend in wanted if backend not in installed], "steps": []}
     with tempfile.TemporaryDirectory() as folder:
-        data = write_data(Path(folder), small)
+        data = write_data(Path(folder), small or bool(compare))
+        if compare:
+            click.echo("\n".join(compare_backends(task, installed, data, compare) for task in ARCHITECTURES))
+            return
         report["training"] = []
         for backend in installed:
             for task in ARCHITECTURES:
@@ -101,6 +113,26 @@ def measure_training(backend: str, task: str, data: Path, cpu: bool, small: bool
     return facts | {"line": first[0] if first else "", "epochs": rows}
 
 
+def compare_backends(task: str, backends: list[str], data: Path, rounds: int) -> str:
+    """A table: CPU time of a step with the batch of the recipe. It depends less on other programs than images a second.
+
+    Meant for one core (`taskset -c 0`): threads that wait for each other in a loop count too.
+    """
+    size = COMPARED_BATCH[task]
+    times: dict[str, list[float]] = {backend: [] for backend in backends}
+    for _ in range(rounds):
+        for backend in backends:
+            words = "steps", task, str(data), "float32", "5", str(size)
+            done = run_child([sys.argv[0], *words], backend, "cpu", time.monotonic() + 600)
+            if "error" in done:
+                return f"{task}: {backend} failed: {done['error']}"
+            times[backend].append(done["cpu_ms"][str(size)])
+    lines = [f"{task}, batches of {size}: CPU time of an image"]
+    for backend, values in times.items():
+        lines.append(f"{backend:11} {median(values):.2f} ms ({min(values):.2f} to {max(values):.2f})")
+    return "\n".join(lines)
+
+
 def run_child(words: list[str], backend: str, device: str, end: float) -> dict[str, Any]:
     """The JSON of the last line of a child, if there is one, and its log; or its error."""
     environment = os.environ | {"KERAS_BACKEND": backend} | (HIDE_GPUS if device == "cpu" else {})
@@ -127,17 +159,17 @@ def steps(task: str, data: Path, precision: str, steps: int, sizes: tuple[int, .
     """The work of a child: a training whose batches are ready. Prints JSON."""
     from pocketsight.train.gpu import describe_device, use_precision
 
-    result: dict[str, Any] = {"name": describe_device(), "images_per_s": {}, "losses": []}
+    result: dict[str, Any] = {"name": describe_device(), "images_per_s": {}, "cpu_ms": {}, "losses": []}
     with use_precision(precision):
         for size in sizes:
-            speed, losses = time_steps(task, data, size, steps)
-            result["images_per_s"][size] = round(speed)
+            speed, cpu_ms, losses = time_steps(task, data, size, steps)
+            result["images_per_s"][size], result["cpu_ms"][size] = round(speed), round(cpu_ms, 3)
             result["losses"] = result["losses"] or [round(loss, 4) for loss in losses]  # of the first size
     click.echo(json.dumps(result))
 
 
-def time_steps(task: str, data: Path, size: int, steps: int) -> tuple[float, list[float]]:
-    """Images a second in the second half of some steps, and the running loss after each step."""
+def time_steps(task: str, data: Path, size: int, steps: int) -> tuple[float, float, list[float]]:
+    """Images a second and CPU ms of an image in the second half of the steps, and the running loss after each."""
     from dataclasses import replace
 
     from pocketsight.device.inference.manifest import ModelSpec
@@ -175,7 +207,8 @@ def time_steps(task: str, data: Path, size: int, steps: int) -> tuple[float, lis
         verbose=0,
         callbacks=[recorder],
     )
-    return size * steps / (recorder.times[-1] - recorder.times[steps - 1]), recorder.losses
+    seconds, cpu_seconds = (ends[-1] - ends[steps - 1] for ends in (recorder.times, recorder.cpu_times))
+    return size * steps / seconds, 1000 * cpu_seconds / (size * steps), recorder.losses
 
 
 def _recorder(keras: Any) -> Any:
@@ -183,11 +216,13 @@ def _recorder(keras: Any) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.times: list[float] = []
+            self.cpu_times: list[float] = []
             self.losses: list[float] = []
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.losses.append(float(logs["loss"]))  # waits for the GPU
             self.times.append(time.perf_counter())
+            self.cpu_times.append(time.process_time())
 
     return Recorder()
 

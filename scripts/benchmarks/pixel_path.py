@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[2]
-FPS, WARMUP, SECONDS, PICTURES = 30, 12, 3.0, 6
+FPS, WARMUP, SECONDS, PICTURES = 30, 12, 2.0, 6
 JPEG_QUALITY, NOISE = 85, 2.5  # levels of noise, as of a sensor in daylight
 ROWS = {  # kind, height, width, --fps
     "MJPEG 1920x1080": ("MJPG", 1080, 1920, None),

@@ -22,9 +22,10 @@ def main(data: Path, folder: Path) -> None:
     from pocketsight.train.networks.registry import ARCHITECTURES
     from pocketsight.train.recipe import DETECTOR_RECIPE
     from pocketsight.train.run_folder import load_run
+    from pocketsight.train.training.memory import find_fitting_size
     from pocketsight.train.training.options import TrainingOptions
     from pocketsight.train.training.prepare import create_network, prepare_run_folder
-    from pocketsight.train.training.trainer import fit
+    from pocketsight.train.training.trainer import Trainer, compile_trainer, fit
 
     recipe = replace(DETECTOR_RECIPE, samples=160, batch_size=8, input_size=(64, 96), low_res_share=0.0)
     architecture = ARCHITECTURES["detector"]["grid133k"]
@@ -55,6 +56,10 @@ def main(data: Path, folder: Path) -> None:
     outputs = load_run(folder)[0].predict_on_batch(validation.images.astype(np.float32))
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in outputs.items()}
     np.savez(folder / OUTPUTS, **arrays)
+    if keras.backend.backend() == "torch":  # whose losses take no arrays
+        trainer = Trainer(net, architecture.loss, recipe, None, architecture.loss_parts)
+        compile_trainer(trainer, net, recipe, 20, 20)
+        assert find_fitting_size(trainer, batches(0)) == 4
 
 
 if __name__ == "__main__":

@@ -111,7 +111,9 @@ class HomeAssistant:
         tokens = {**self.tokens, "hassUrl": URL, "clientId": CLIENT["client_id"], "expires": 9e15}
         browser.value(f"localStorage.setItem('hassTokens', {json.dumps(json.dumps(tokens))})")
         browser.open(URL + path, (1280, 1000))
-        time.sleep(12)  # its page has no sign that it is complete
+        time.sleep(5)  # its page has no sign that it is complete, but an empty one is a small file
+        until(lambda: len(browser.picture()) > 40_000, 60)
+        time.sleep(10)
         browser.picture(file)
 
 
@@ -134,5 +136,5 @@ def home_assistant(folder: Path) -> Iterator[HomeAssistant]:
 
 def _answers() -> bool:
     with suppress(OSError, urllib.error.URLError):
-        return bool(urllib.request.urlopen(f"{URL}/api/onboarding", timeout=2).status == 200)
+        return bool(urllib.request.urlopen(f"{URL}/manifest.json", timeout=2).status == 200)
     return False

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from pocketsight.device.inference.detector import Detection
 from pocketsight.device.vision.boxes import Box
 from pocketsight.train.evaluation.matching import FalsePositiveRows, ImageResult, Match, RegionAppearance
-
-FloatArray = NDArray[np.floating[Any]]
+from pocketsight.train.evaluation.metrics import FloatArray
 
 
 class FaceArray(Sequence[Detection]):
@@ -69,18 +68,21 @@ class MatchColumns(NamedTuple):
     """Matches of one image in arrays, each (N,)."""
 
     source: str
-    scores: FloatArray  # 0 for a missed face
-    sizes: FloatArray  # longer side of the box, px of the frame
-    overlaps: FloatArray
-    brightness: FloatArray
-    sharpness: FloatArray
+    scores: NDArray[np.floating[Any]]  # 0 for a missed face
+    sizes: NDArray[np.floating[Any]]  # longer side of the box, px of the frame
+    overlaps: NDArray[np.floating[Any]]
+    brightness: NDArray[np.floating[Any]]
+    sharpness: NDArray[np.floating[Any]]
     mask_states: NDArray[np.int64]
 
 
 def face_columns(match: Match) -> MatchColumns:
     """One face as columns, each (1,)."""
-    numbers = match.score, match.size, match.iou, *match.appearance
-    return MatchColumns(match.image_result.source, *np.array(numbers)[:, None], np.array([match.mask_state]))
+    score, size, overlap, brightness, sharpness = np.array(
+        (match.score, match.size, match.iou, *match.appearance), np.float64
+    ).reshape(5, 1)
+    states = np.array([match.mask_state])
+    return MatchColumns(match.image_result.source, score, size, overlap, brightness, sharpness, states)
 
 
 class FalsePositives:
@@ -110,8 +112,9 @@ class FalsePositives:
         for image, rows in self.parts:
             found = _detections(image, rows)
             sizes = (found[:, 2:4] - found[:, :2]).max(-1)
+            _, overlaps, brightness, sharpness = rows.T
             unknown = np.full(len(rows), -1)
-            yield MatchColumns(image.source, found[:, 4], sizes, *rows.T[1:], unknown)
+            yield MatchColumns(image.source, found[:, 4], sizes, overlaps, brightness, sharpness, unknown)
 
     def scores(self, images_without_boxes: bool = False) -> NDArray[np.float64]:
         """(N,): the scores, on request those in images that have neither labeled boxes nor regions to ignore."""

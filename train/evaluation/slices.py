@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketsight.train.evaluation.compact import FloatArray, MatchColumns, face_columns
+from pocketsight.train.evaluation.compact import MatchColumns, face_columns
 from pocketsight.train.evaluation.detector import DetectionResults, match_scores
 from pocketsight.train.evaluation.matching import NEAR_MISS_IOU, PATCH_SIZE
-from pocketsight.train.evaluation.metrics import MIN_SAMPLES, average_precision, wilson_interval
+from pocketsight.train.evaluation.metrics import MIN_SAMPLES, FloatArray, average_precision, wilson_interval
 from pocketsight.train.evaluation.reports import SliceRow
 
 SIZE_EDGES = 8, 16, 32, 64  # px of the frame
@@ -85,7 +85,7 @@ def _by_sharpness(results: DetectionResults) -> SliceBy:
     return SliceBy("blur", rows, lambda columns: _bin_indexes(columns.sharpness, (low, high)))
 
 
-def _bin_indexes(values: FloatArray, edges: Sequence[float]) -> NDArray[np.int64]:
+def _bin_indexes(values: NDArray[np.floating[Any]], edges: Sequence[float]) -> NDArray[np.int64]:
     """The number of edges that each value reaches."""
     return np.asarray(np.searchsorted(edges, values, side="right"), np.int64)
 

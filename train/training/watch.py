@@ -57,7 +57,7 @@ def watch_training(
         groups = {path: "sheets" if path.stem in SHEETS else "plots" for path in paths}
         log.add_images(VALIDATION, {f"{groups[path]}/{path.stem}": read_image(path) for path in paths})
         scores = json.loads((folder / SCORES_FILE).read_text()) if (folder / SCORES_FILE).exists() else {}
-        log.add_results({f"final/{name}": scores[name] for name in RESULTS if isinstance(scores.get(name), float)})
+        log.add_results({f"results/{name}": scores[name] for name in RESULTS if isinstance(scores.get(name), float)})
 
 
 def hyperparameters(spec: ModelSpec) -> dict[str, Any]:

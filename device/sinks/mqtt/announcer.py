@@ -43,6 +43,8 @@ class Announcer:
         self.is_ready = False  # whether the retained messages have arrived
         self._description: DeviceDescription | None = None  # that is announced
         self._components: Components = {}  # that are announced on our topic
+        self._removed: Components = {}  # that were announced on our topic, with their settings
+        self._has_started = False  # Home Assistant, since the last announcement
         self._others: dict[str, Components] = {}  # announced on other topics
         self._steps: deque[list[tuple[str, str, bool]]] = deque()  # messages of each: topic, text, retain
         self._next_step = 0.0  # monotonic seconds
@@ -66,7 +68,7 @@ class Announcer:
 
     def announce_again(self) -> None:
         """Home Assistant has started: announce the device even if nothing has changed."""
-        self._description = None
+        self._description, self._has_started = None, True
 
     def update(self) -> bool:
         """Publish what is due; returns whether the description of the device has changed."""
@@ -91,8 +93,15 @@ class Announcer:
     def _plan(self, announcement: dict[str, Any]) -> None:
         """Divide a change into steps."""
         components, others = announcement["components"], self._others
+        if self._has_started and self._removed:  # it was away then, and removes only what was announced to it
+            self._components |= self._removed
+            self._steps.append([self._message({**announcement, "components": {**self._removed, **components}})])
+            self._removed = {}
         removed = removals(self._components, components)
-        # Entities with a topic of their own keep their history if they are told before that they move to ours.
+        if not self._has_started:
+            self._removed |= {name: self._components[name] for name in removed}
+        self._has_started = False
+        # Entities with a topic of their own keep their history if their move to ours is announced before.
         moves = [topic for topic in others if self._is_single(topic) and others[topic].keys() <= components.keys()]
         if moves:
             self._steps.append([(topic, MIGRATE, False) for topic in moves])

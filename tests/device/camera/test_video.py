@@ -111,7 +111,7 @@ def test_interlaced_video_is_seen(tmp_path: Path, codec: str) -> None:
     assert all(abs(int(frame.image.mean()) - int(images[0].mean())) < 12 for frame in found)
     labels = [
         each["label"] for entry in log_of(path, tmp_path, "--log-level", "frames") for each in entry.get("faces", ())
-    ]  # type: ignore[attr-defined]
+    ]
     assert labels == ["happy"] * 4
 
 

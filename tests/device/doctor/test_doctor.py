@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cv2
 import pytest
 
 from pocketsight.device.cli.doctor import check_config
 from pocketsight.device.doctor import packages
 from pocketsight.device.doctor.probe import ProbeResult, run_probe
 from pocketsight.device.doctor.report import Finding, as_json, as_text, has_failures, run_checks
+from pocketsight.device.doctor.view import check_view
 from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR, EXAMPLE_IMAGE
 from pocketsight.device.system.install_hint import install_command
 
@@ -239,3 +241,15 @@ def test_a_file_of_settings(tmp_path: Path) -> None:
 
 def test_the_example_picture_is_no_model() -> None:
     assert packages.check_models(EXAMPLE_IMAGE, CLASSIFIER).message.startswith(f"{EXAMPLE_IMAGE} is not a model file")
+
+
+def test_the_view_of_a_camera_that_is_mounted_turned(tmp_path: Path) -> None:
+    image = cv2.imread(str(EXAMPLE_IMAGE))
+    cv2.imwrite(str(tmp_path / "a.png"), cv2.rotate(image, cv2.ROTATE_180))
+    found = check_view(str(tmp_path / "a.png"))
+    assert found and found.level == "warn" and "turned by 180 degrees" in found.message and "--rotate 180" in found.fix
+    found = check_view(str(tmp_path / "a.png"), rotate=180)
+    assert found and found.level == "ok" and "1 face(s)" in found.message
+    found = check_view(str(tmp_path / "a.png"), rotate=90)
+    assert found and "--rotate 180" in found.fix
+    assert check_view("auto", root=tmp_path) is None  # there is no camera

@@ -127,6 +127,16 @@ def test_voc_files_count_pixels_as_who_wrote_each(tmp_path: Path, capsys: pytest
     assert imported(source, tmp_path / "z.json")[1].boxes.tolist() == [[0, 0, 30, 40]]  # 0 is no pixel of VOC's own
 
 
+def test_a_shape_without_a_box_may_be_left_out_by_its_label(tmp_path: Path) -> None:
+    labelme(tmp_path, "a", [[1, 1], [9, 9]])
+    labelme(tmp_path, "b", [[1, 1], [9, 9]], "dog")
+    path = tmp_path / "labels" / "b.json"
+    path.write_text(path.read_text().replace("rectangle", "linestrip"))
+    says = "is a linestrip; draw a rectangle around the object, or leave its label out: --label face,dog"
+    fails(tmp_path, tmp_path / "no.json", says)
+    assert len(imported(tmp_path, tmp_path / "o.json", label="face")) == 2
+
+
 def test_boxes_that_are_cut_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     notes = [NOTE | {"bbox": [60, 10, 30, 30]}, NOTE | {"id": 6, "bbox": [60, 10, 21, 30]}]  # the second only rounds
     imported(coco(tmp_path / "in", annotations=notes), tmp_path / "o.json")

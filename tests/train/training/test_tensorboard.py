@@ -104,7 +104,7 @@ def test_a_resumed_training_has_one_point_for_each_step(tmp_path: Path, monkeypa
     means = np.array([value for _, value in points(curves, "loss/total")]).reshape(3, 20).mean(1)
     assert means == pytest.approx([float(row[1]) for row in rows[1:]], rel=1e-3)
     assert points(validation, "metrics/ap50") == [(20, 0.5), (40, 0.5), (60, 0.5)]
-    assert points(whole, "final/ap50") == [(60, 0.75)]
+    assert points(whole, "results/ap50") == [(60, 0.75)]
 
     assert [image.step for image in validation.Images("sheets/detections")] == [20, 40, 60]
     assert len(validation.Images("plots/precision_recall")) == len(curves.Images("sheets/samples")) == 1

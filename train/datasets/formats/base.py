@@ -94,7 +94,7 @@ def read_orientation(path: Path) -> tuple[tuple[int, int], int]:
             # "exif" is checked first: a PNG without it would be decoded, and the size of a TIFF is upright already.
             orientation = image.getexif().get(EXIF_ORIENTATION, 1) if "exif" in image.info else 1
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not an image that can be read; remove or repair it") from error
+        raise DataError(f"{path} is not an image whose size can be read; remove or repair it") from error
     except (OSError, SyntaxError, ValueError, TypeError, Pillow.DecompressionBombError) as error:
         raise DataError(f"{path} is not an image whose size can be read: {error}") from error
     orientation = orientation if orientation in range(1, 9) else 1
@@ -210,7 +210,12 @@ def filter_labels(
         )
         for image in images
     ]
-    require_boxes(annotation for image in filtered for annotation in image.annotations)
+    try:
+        require_boxes(annotation for image in filtered for annotation in image.annotations)
+    except DataError as error:
+        if labels or len(counts) == 1:
+            raise
+        raise DataError(f"{error}, or leave its label out: --label {','.join(counts)}") from error
     return filtered, chosen
 
 

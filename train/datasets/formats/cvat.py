@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from pocketsight.device.errors import DataError
 from pocketsight.train.datasets.formats.base import AnnotatedImage, Annotation, box_or_problem, parse_finite_numbers
-from pocketsight.train.datasets.formats.image_finder import finder_near
+from pocketsight.train.datasets.formats.image_finder import ImageFinder, finder_near
 from pocketsight.train.datasets.formats.layout import read_xml
 from pocketsight.train.datasets.formats.shapes import Bounds, ellipse_bounds, is_ignored, points_bounds, rotated_bounds
 from pocketsight.train.datasets.splits import parse_split_name
@@ -24,14 +24,14 @@ def read_cvat(source: Path, images: Path | None) -> list[AnnotatedImage]:
     root = read_xml(source)
     if root.find("track") is not None:
         raise DataError(f"{source} is CVAT's XML for video; export it as CVAT for images 1.1")
-    result = []
+    result, finders = [], dict[str, ImageFinder]()
     for number, item in enumerate(root.iter("image"), 1):
         name = item.get("name")
         if not name:
             raise DataError(f"{source}: image {number} has no name")
         subset = item.get("subset") or ""
         split = parse_split_name(subset)
-        finder = finder_near(source, images, split)
+        finder = finders.get(split) or finders.setdefault(split, finder_near(source, images, split))
         names = [f"{subset}/{name}", name] if subset else [name]
         sides = parse_finite_numbers([item.get("height") or 0, item.get("width") or 0], f"{source}: {name}")
         size = (int(sides[0]), int(sides[1])) if min(sides) >= 1 else None

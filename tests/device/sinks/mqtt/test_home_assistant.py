@@ -100,6 +100,7 @@ def test_home_assistant_is_told_of_the_device_and_all_its_entities(tmp_path: Pat
 
 
 def test_every_key_and_platform_is_one_that_home_assistant_knows(tmp_path: Path) -> None:
+    """By a table of the keys of its own schemas; the first line of the table names its version."""
     known = json.loads((Path(__file__).parent / "home_assistant_keys.json").read_text())
     with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
         sent.state.info |= {"temperature": 48.2, "page_url": "https://pi.local/door/"}
@@ -198,6 +199,26 @@ def test_labels_that_change_are_announced_anew_and_the_old_ones_removed(tmp_path
             if CONFIG.fullmatch(topic)
         ]
         assert stubs == [{"platform": "sensor"}, None]
+
+
+def test_labels_that_changed_while_home_assistant_was_away_are_removed_when_it_starts(tmp_path: Path) -> None:
+    with broker(tmp_path) as found, listening(found.port) as heard, sending(found.port, tmp_path) as sent:
+        until(lambda: "label_happy" in components(heard))
+        sent.state.labels = ("sad", "angry")
+        until(lambda: "label_happy" not in components(heard))
+        sent.state.info["temperature"] = 48.2
+        until(lambda: "temperature" in components(heard))
+        heard.heard.clear()
+        heard.say("homeassistant/status", "online")
+        until(lambda: heard.texts("home/door/status") == ["online"])
+        until(lambda: bool(components(heard)) and "label_happy" not in components(heard))
+        said = [json.loads(text)["components"] for topic, text, _ in heard.heard if CONFIG.fullmatch(topic)]
+        first, second, third = [one.get("label_happy") for one in said][:3]
+        assert first["name"] == "Happy faces" and second == {"platform": "sensor"} and third is None
+        heard.heard.clear()
+        heard.say("homeassistant/status", "online")  # once
+        until(lambda: bool(components(heard)))
+        assert "label_happy" not in components(heard)
 
 
 @pytest.mark.parametrize(
