@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,10 +44,10 @@ def nms_by_kind(boxes: Boxes, scores: Scores, kinds: NDArray[np.intp], iou_thres
 
     The boxes of each kind are moved to a place of their own, so that those of two kinds never overlap.
     """
-    if len(boxes) < 2 or kinds.min() == kinds.max():
+    if len(boxes) < 2:
         return nms(boxes, scores, iou_threshold)
-    extent = np.exp2(np.ceil(np.log2(np.abs(boxes).max() + 1)) + 1)  # a power of two, to round as little as possible
-    return nms(boxes + (kinds[:, None] * extent).astype(np.float32), scores, iou_threshold)
+    extent = 2.0 ** (math.frexp(float(np.abs(boxes).max()))[1] + 1)  # a power of two, to round as little as possible
+    return nms(boxes + kinds[:, None].astype(np.float32) * np.float32(extent), scores, iou_threshold)
 
 
 def _nms_few(boxes: list[list[float]], iou_threshold: float) -> list[int]:

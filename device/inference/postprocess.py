@@ -40,24 +40,30 @@ def decode_kinds(
 
     Returns boxes (N, 4), scores (N,) and kinds (N,), numbers from 0. The kind of a cell is that of its best score.
     """
-    boxes, scores, kinds = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)], [np.empty(0, np.intp)]
+    found: list[tuple[Boxes, Scores, NDArray[np.intp]]] = []
     lowest, count = min(thresholds), len(thresholds)
     for stride in strides:
         score = outputs[f"score_{stride}"]
-        # One pass over all scores, as few cells have any that counts: the best of each cell would take longer.
-        hits = (score.values.ravel() >= score.quantize_threshold(lowest)).nonzero()[0] // count
-        if len(hits):
-            cells = hits[np.append(True, hits[1:] != hits[:-1])]
-            values = score.values.reshape(-1, count)[cells]
-            best = values.argmax(1)
-            found = score.dequantize_at(cells * count + best)
-            limits = np.array([score.quantize_threshold(threshold) for threshold in thresholds])
-            counts = values[np.arange(len(cells)), best] >= limits[best]
-            cells, best = cells[counts], best[counts]
-            boxes.append(_decode_boxes(outputs[f"box_{stride}"], cells, stride))
-            scores.append(found[counts])
-            kinds.append(best)
-    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(kinds)
+        # One pass over all scores, as few of them count: the best of each cell would take longer.
+        values = score.values.ravel()
+        hits = (values >= score.quantize_threshold(lowest)).nonzero()[0]
+        if not len(hits):
+            continue
+        best: dict[int, tuple[float, int]] = {}  # cell -> its highest score, and where that is
+        for index, value in zip(hits.tolist(), values[hits].tolist(), strict=True):
+            cell = index // count
+            if cell not in best or value > best[cell][0]:
+                best[cell] = value, index
+        limits = [score.quantize_threshold(threshold) for threshold in thresholds]
+        indexes = np.array([index for value, index in best.values() if value >= limits[index % count]], np.intp)
+        boxes = _decode_boxes(outputs[f"box_{stride}"], indexes // count, stride)
+        found.append((boxes, score.dequantize_at(indexes), indexes % count))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        return np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.intp)
+    all_boxes, scores, kinds = zip(*found, strict=True)
+    return np.concatenate(all_boxes), np.concatenate(scores), np.concatenate(kinds)
 
 
 def _decode_boxes(box: QuantizedTensor, cells: NDArray[np.intp], stride: int) -> Boxes:
