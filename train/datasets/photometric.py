@@ -107,8 +107,7 @@ def _linear_table(table: Table, factor: float, offset: float) -> Table:
 
 
 def _cut(values: NDArray[Any]) -> Table:
-    cut: Table = np.minimum(np.maximum(values, 0), 255).astype(np.uint8)
-    return cut
+    return np.asarray(np.minimum(np.maximum(values, 0), 255), np.uint8)
 
 
 def _gamma_table(table: Table, gamma: float) -> Table:
