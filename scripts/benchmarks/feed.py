@@ -30,7 +30,7 @@ def build_batches(task: str, data: Path) -> dict[str, Any]:
     import cv2
 
     from pocketsight.device.inference.manifest import ModelSpec
-    from pocketsight.train.datasets import classification, detection, detection_batches, holdout
+    from pocketsight.train.datasets import classification, detection, holdout
     from pocketsight.train.recipe import RECIPES
 
     cv2.setNumThreads(1)
@@ -43,7 +43,10 @@ def build_batches(task: str, data: Path) -> dict[str, Any]:
         return {"crops": fill_cache(crops, len(train))}
     train = holdout.hold_out_detection(detection.read_detection_dataset(data), recipe.val_fraction)[0]
     spec = ModelSpec(task, name, recipe.input_size, ("face",), 0.5, (8, 16, 32), 0.45)
-    full = fill_cache(detection_batches.DetectionBatches(train, spec, recipe), len(train))
+    make = getattr(detection, "DetectionBatches", None)  # where a checkout of before has it
+    if make is None:
+        from pocketsight.train.datasets.detection_batches import DetectionBatches as make
+    full = fill_cache(make(train, spec, recipe), len(train))
     small = dataclasses.replace(full, low_res=True)
     if hasattr(full, "image_cache"):  # a checkout of before the shared cache
         small.__dict__["image_cache"] = full.image_cache
