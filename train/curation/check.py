@@ -87,7 +87,7 @@ class DatasetStatistics:
     images: int
     balance: dict[str, dict[str, int]]  # split -> class, or "with boxes" and "without boxes" -> images
     labels: dict[str, int]  # label -> boxes
-    face_sizes: dict[str, int]  # size bin -> boxes
+    box_sizes: dict[str, int]  # size bin -> boxes
     no_cell: int  # boxes that no cell of the detector can learn
     gray: int  # images
     color: int  # images
@@ -233,7 +233,7 @@ def _duplicate_issue(issue_type: str, image: ScannedImage, duplicate_of: Scanned
 def dataset_statistics(
     scan: DatasetScan, fingerprints: Sequence[Fingerprint], label_counts: Counter[str]
 ) -> DatasetStatistics:
-    """Counts of the readable images: balance by split, face sizes, color."""
+    """Counts of the readable images: balance by split, box sizes, color."""
     readable = [pair for pair in zip(scan.images, fingerprints, strict=True) if not pair[1].error]
     balance: dict[str, Counter[str]] = defaultdict(Counter)
     sizes, no_cell = [0] * (len(FACE_SIZE_BINS) + 1), 0
@@ -250,7 +250,7 @@ def dataset_statistics(
         images=len(scan.images),
         balance={split: dict(sorted(counts.items())) for split, counts in sorted(balance.items())},
         labels=dict(label_counts.most_common()),
-        face_sizes=dict(zip(face_size_bin_names(), sizes, strict=True)) if label_counts else {},
+        box_sizes=dict(zip(face_size_bin_names(), sizes, strict=True)) if label_counts else {},
         no_cell=no_cell,
         gray=gray,
         color=len(readable) - gray,
@@ -259,7 +259,7 @@ def dataset_statistics(
 
 
 def face_size_bin_names() -> list[str]:
-    """Names of the bins of the face size histogram."""
+    """Names of the bins of the box size histogram."""
     return [
         f"below {FACE_SIZE_BINS[0]}",
         *(f"{a} to {b}" for a, b in pairwise(FACE_SIZE_BINS)),

@@ -55,7 +55,7 @@ def print_check_report(
         print(f"{split:10}  {_format_counts(counts)}")
     if statistics.labels:
         print(f"{'labels':10}  {_format_counts(statistics.labels)}")
-        print(f"{'face sizes':10}  {_format_counts(statistics.face_sizes)}  (longer side, px of the detector's input)")
+        print(f"{'box sizes':10}  {_format_counts(statistics.box_sizes)}  (longer side, px of the detector's input)")
     if any(word in label.lower() for label in statistics.labels for word in MIRRORED_WORDS):
         log_message("a mirror image of these labels may be another thing: then train with --no-flip")
     if statistics.no_cell:

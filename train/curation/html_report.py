@@ -50,7 +50,7 @@ def _histograms(statistics: DatasetStatistics) -> Iterator[tuple[str, dict[str, 
         yield ("Balance" if split == NOT_SPLIT else f"Split {split}"), counts
     if statistics.labels:
         yield "Boxes by label", statistics.labels
-        yield "Boxes by longer side, in px of the detector's input", statistics.face_sizes
+        yield "Boxes by longer side, in px of the detector's input", statistics.box_sizes
 
 
 def _issue_section(report: CheckReport, issue_type: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def test_every_planted_fault_is_found_and_nothing_else(tmp_path: Path) -> None:
     assert status == 3 and facts["status"] == 3
     assert facts["balance"]["test"] == {"without boxes": 2}
     assert facts["labels"] == {"face": 11, "d": 1}
-    assert sum(facts["face_sizes"].values()) == 12 and facts["face_sizes"]["below 8"] == 1
+    assert sum(facts["box_sizes"].values()) == 12 and facts["box_sizes"]["below 8"] == 1
     assert {kind for kind, _ in wanted} | {
         "two classes",
         "unclassified image",
