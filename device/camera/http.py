@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import (
+    BaseHandler,
     HTTPBasicAuthHandler,
     HTTPDigestAuthHandler,
-    HTTPPasswordMgrWithDefaultRealm,
+    HTTPPasswordMgrWithPriorAuth,
     HTTPSHandler,
     OpenerDirector,
     ProxyHandler,
@@ -57,19 +59,33 @@ def open_http(address: str, shown: str, poll_rate: float, timeout: float) -> Ite
             yield None
 
 
+class _CloseRefusal(BaseHandler):
+    """Closes the answer that asks for a password: the handlers of urllib, which ask again, leave it open."""
+
+    handler_order = 400  # before theirs
+
+    def http_error_401(self, request: object, answer: IO[bytes], *details: object) -> None:
+        answer.close()
+
+
 def _make_opener(address: str) -> tuple[OpenerDirector, str]:
     """An opener that knows user and password of an address, and the address without them."""
     parts = urlsplit(address)
     user, at, host = parts.netloc.rpartition("@")
     url = urlunsplit(parts._replace(netloc=host))
-    passwords = HTTPPasswordMgrWithDefaultRealm()
+    passwords = HTTPPasswordMgrWithPriorAuth()  # a second request has the password at once
     if at:
         name, _, password = user.partition(":")
         passwords.add_password(None, url, unquote(name), unquote(password))
     # Cameras sign their own certificates; they are not checked, as by FFmpeg.
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    handlers = HTTPBasicAuthHandler(passwords), HTTPDigestAuthHandler(passwords), HTTPSHandler(context=tls)
+    handlers = (
+        _CloseRefusal(),
+        HTTPBasicAuthHandler(passwords),
+        HTTPDigestAuthHandler(passwords),
+        HTTPSHandler(context=tls),
+    )
     return build_opener(ProxyHandler({}), *handlers), url
 
 

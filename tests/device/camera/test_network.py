@@ -100,8 +100,10 @@ def test_what_is_not_video_gets_its_own_words(kind: str, status: int, says: str)
 @pytest.mark.parametrize("password", ["right", "wrong"])
 def test_a_password_opens_and_a_wrong_one_says_so(password: str) -> None:
     wanted = "Basic " + b64encode(b"me:right").decode()
+    asked: list[bool] = []
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
+        asked.append("Authorization" in handler.headers)
         if handler.headers.get("Authorization") != wanted:
             return reply(handler, "text/plain", b"", 401, WWW_Authenticate='Basic realm="camera"')
         return reply(handler, "image/jpeg", noisy_jpeg())
@@ -110,6 +112,7 @@ def test_a_password_opens_and_a_wrong_one_says_so(password: str) -> None:
         address = address.replace("//", f"//me:{password}@")
         if password == "right":
             assert read(address, 2, CameraOptions(poll_rate=20)) == ["rb--"] * 2
+            assert asked.count(False) == 1, "only the first request is without the password"
         else:
             with pytest.raises(CameraError, match="user or password is wrong"), open_camera(address):
                 pass
