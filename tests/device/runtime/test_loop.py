@@ -37,7 +37,7 @@ SET = (  # the clock is an hour ahead while a file exists
     "c.main(prog_name='pocketsight')"
 )
 FULL = """
-mount -t tmpfs -o size=100k none "$1" && head -c 40000 /dev/zero > "$1/ballast"
+mount -t tmpfs -o size=200k none "$1" && head -c 140000 /dev/zero > "$1/ballast"
 "$2" -c "$3" run --camera synthetic --log-level frames --log "$1/log.jsonl" 2> "$4/errors.txt" & process=$!
 until grep --quiet "disk full" "$4/errors.txt"; do sleep 0.2; done
 rm "$1/ballast"
@@ -246,7 +246,7 @@ def test_a_clock_that_is_set_disturbs_no_duration_and_is_told(tmp_path: Path) ->
 
 @pytest.mark.debian("unshare")
 def test_a_disk_that_fills_up_and_is_freed_again(tmp_path: Path) -> None:
-    """On a tmpfs of 100 kB, mounted in a name space of its own."""
+    """On a tmpfs of 200 kB, mounted in a name space of its own."""
     disk = tmp_path / "disk"
     disk.mkdir()
     unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
