@@ -98,7 +98,7 @@ def test_every_command_takes_the_wheel_it_was_installed_from(wheel: Path, enviro
     assert environment.printed(("mqtt",)) == [command]
     wheel.rename(moved := wheel.with_suffix(".moved"))
     try:
-        assert environment.printed(("mqtt",)) == ["pip install 'paho-mqtt>=2'"]
+        assert environment.printed(("mqtt",)) == ["pip install 'paho-mqtt>=2.2'"]
     finally:
         moved.rename(wheel)
 
