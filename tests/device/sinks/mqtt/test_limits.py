@@ -162,7 +162,7 @@ def listens(port: int) -> bool:
 def test_a_broker_without_mqtt_5_is_spoken_to_in_3_1_1(
     tmp_path: Path, old_broker: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "pocketsight")
     with listening(old_broker) as heard, sending(old_broker, tmp_path) as sent:
         sent.sink.write(ALL_EVENTS)
         until(lambda: heard.events("home/door") == ids(0, 29) and heard.last("home/door") != {})
