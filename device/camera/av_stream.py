@@ -26,7 +26,6 @@ PLANAR_FORMATS = "yuv420p", "yuvj420p"  # 8 bits, color at half the size: nearly
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG: black is 0, not 16
 MAX_ASPECT = 4.0  # width of a pixel divided by its height, or the reverse; larger ones are errors of a file
 MAX_GUESSED_FPS = 60  # a higher guess is that of irregular time stamps
-MAX_GUESSED_FPS = 60  # a higher guess is that of irregular time stamps
 SAMPLES = 4096  # bytes that are compared between frames
 MATRIX = struct.Struct("=9i")  # display matrix: a b u c d v x y w
 

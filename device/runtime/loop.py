@@ -123,7 +123,7 @@ class Run:
         cv2.setNumThreads(1)  # frames are too small to split, and the other cores have work
         self.entry_factory = EntryFactory(make_run_id(), clock_synced)
         self.pipeline = Pipeline(*models, config.zones, config.detect_interval, labels_to_classify(config, models))
-        self.status = RunStatus(self.entry_factory.run_id, self.pipeline.labels, self.pipeline.object_label)
+        self.status = RunStatus(self.entry_factory.run_id, self.pipeline.labels)
         self._describe_models()
         self.faults = Faults(self.entry_factory, self.publish)
         self.sinks = SinkGroup(())  # for faults that are reported while the camera is opened
@@ -154,8 +154,8 @@ class Run:
         """Name and checksum of the models, and what they detect, for the status and the events."""
         models = describe_models(self.config, self.pipeline.models)
         self.status.info["models"] = self.entry_factory.models = models
-        self.summary.objects = kinds = self.pipeline.detector.spec.labels
-        self.status.object_label = kinds[0] if len(kinds) == 1 else "object"
+        self.summary.objects = self.pipeline.detector.spec.labels
+        self.status.labels, self.status.object_label = self.pipeline.labels, self.pipeline.object_label
 
     def _set_rates(self) -> None:
         config, live = self.config, self.camera.live
@@ -257,8 +257,6 @@ class Run:
         self.pipeline.detector, self.pipeline.classifier = models
         self.pipeline.classify = labels_to_classify(self.config, models)
         self.housekeeping.edgetpu_monitor.watch(self.pipeline.models)
-        self.status.labels = self.pipeline.labels
-        self.status.object_label = self.pipeline.object_label
         self._describe_models()
         for track in self.pipeline.tracker.tracks:
             track.smoother = None  # it holds the classes of the old model

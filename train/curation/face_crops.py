@@ -90,6 +90,15 @@ def _write_crops(scan: DatasetScan, out: Path, crops: Crops, summary: CropSummar
         raise DataError(f"{error.filename or out} cannot be written: {error.strerror}") from error
 
 
+def _iter_images(scan: DatasetScan, progress: ProgressFn, summary: CropSummary) -> Iterator[tuple[ScannedImage, Image]]:
+    """The images that can be read; the others are added to `summary`."""
+    for scanned in progress(scan.images):
+        try:
+            yield scanned, read_image(scanned.path)
+        except DataError as error:
+            summary.unreadable.append(str(error))
+
+
 def _iter_crops(
     scan: DatasetScan,
     detector: Model,
@@ -99,12 +108,7 @@ def _iter_crops(
     summary: CropSummary,
 ) -> Crops:
     """The faces that the detector finds. Images without a crop are added to `summary`."""
-    for scanned in progress(scan.images):
-        try:
-            image = read_image(scanned.path)
-        except DataError as error:
-            summary.unreadable.append(str(error))
-            continue
+    for scanned, image in _iter_images(scan, progress, summary):
         faces = sorted(detect(image, detector), key=lambda face: face.box.area, reverse=True)
         if not faces:
             summary.without_face.append(scanned.path)
@@ -118,12 +122,7 @@ def _iter_crops(
 
 def _iter_labeled_crops(scan: DatasetScan, out: Path, progress: ProgressFn, summary: CropSummary) -> Crops:
     """The labeled boxes, into folders named like their labels. Raises DataError for a label that no folder can have."""
-    for scanned in progress(scan.images):
-        try:
-            image = read_image(scanned.path)
-        except DataError as error:
-            summary.unreadable.append(str(error))
-            continue
+    for scanned, image in _iter_images(scan, progress, summary):
         for annotation in scanned.objects:
             if annotation.label in (".", "..") or "/" in annotation.label:
                 raise DataError(
