@@ -41,14 +41,20 @@ def read_recipe_file(path: Path, recipe: Recipe) -> dict[str, Any]:
         if default is None:
             near = difflib.get_close_matches(name, [field.name for field in fields(recipe)], 1)
             raise DataError(f"{path}: a recipe has no {name}" + (f"; did you mean {near[0]}?" if near else ""))
-        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if isinstance(default, tuple) and isinstance(value, list) and len(value) == len(default):
-            value = tuple(type(old)(new) for old, new in zip(default, value, strict=True))
-        if type(value) is not type(default):
+        values[name] = _like(default, value)
+        if values[name] is None:
             raise DataError(f"{path}: {name} = {value!r} should be like {default!r}")
-        values[name] = value
     return values
+
+
+def _like(default: Any, value: Any) -> Any:
+    """A value of a TOML file as the type of `default`; None where it is of another one."""
+    if isinstance(default, tuple) and isinstance(value, list) and len(value) == len(default):
+        parts = tuple(_like(old, new) for old, new in zip(default, value, strict=True))
+        return None if None in parts else parts
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    return value if type(value) is type(default) else None
 
 
 def write_recipe_file(path: Path, recipe: Recipe) -> None:

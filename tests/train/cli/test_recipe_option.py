@@ -58,6 +58,8 @@ def test_a_recipe_file_comes_back_and_its_errors_are_named(tmp_path: Path) -> No
         ("grayscal = 1", "a recipe has no grayscal; did you mean grayscale"),
         ("batch_size = 1.5", "batch_size = 1.5 should be like 32"),
         ("scale_range = 1", "should be like"),
+        ('input_size = ["tall", 320]', "should be like"),
+        ("input_size = [192.5, 320]", "should be like"),
         ("= 1", "is not TOML"),
     ):
         path.write_text(text)
