@@ -40,6 +40,7 @@ class Announcer:
 
     def __init__(self, topics: Topics, status: StatusView, connection: MqttConnection) -> None:
         self.topics, self.status, self.connection = topics, status, connection
+        self._version = version("pocketsight")  # read once: `update` is called all the time
         self.is_ready = False  # whether the retained messages have arrived
         self._description: DeviceDescription | None = None  # that is announced
         self._components: Components = {}  # that are announced on our topic
@@ -137,7 +138,7 @@ class Announcer:
             self.status.object_label,
             info.get("temperature") is not None,
             _reachable(info.get("page_url") or "", self.connection.local_host),
-            version("pocketsight"),
+            self._version,
         )
 
 
