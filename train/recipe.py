@@ -60,15 +60,20 @@ class Recipe:
 # Pixels between the cells of the grids of a detector.
 DETECTOR_STRIDES = 8, 16, 32
 
-# The camera's frame of 320x240 at full scale, with 16 rows of padding.
+# The camera's frame of 320x240 at 1.2 times its size, without padding.
 DETECTOR_RECIPE = Recipe(
     samples=1_000_000,
     batch_size=32,
-    input_size=(256, 320),
+    input_size=(288, 384),
     learning_rate=2e-3,
     rotation_prob=0.3,
     max_rotation=20.0,
-    low_res_share=0.75,
+    scale_range=(0.35, 2.2),
+    grayscale=0.35,
+    photograph_prob=0.15,
+    mosaic_prob=0.15,
+    source_balance=0.2,
+    low_res_share=0.6,
 )
 CLASSIFIER_RECIPE = Recipe(
     samples=1_500_000,
@@ -133,11 +138,11 @@ def samples_for_few(image_count: int) -> int:
 # Task -> architecture -> recipe. The first architecture is the default.
 RECIPES = {
     "detector": {
-        "grid133k": DETECTOR_RECIPE,
-        "grid133k-256": replace(
+        "grid141k": DETECTOR_RECIPE,
+        "grid141k-256": replace(
             DETECTOR_RECIPE, samples=120_000, input_size=(192, 256), learning_rate=1e-3, low_res_share=0.5
         ),
-        "grid133k-512": replace(
+        "grid141k-512": replace(
             DETECTOR_RECIPE, samples=200_000, input_size=(384, 512), learning_rate=1e-3, low_res_share=0.8
         ),
         "vgg16": VGG16_RECIPE,

@@ -26,7 +26,7 @@ from pocketsight.train.datasets.soft_labels import read_votes
 from pocketsight.train.evaluation.plots import pyplot
 
 COUNTS = 100, 300, 1000, 3000
-ARCH = click.option("--arch", default="grid133k-256", show_default=True)
+ARCH = click.option("--arch", default="grid141k-256", show_default=True)
 SAMPLES = click.option("--samples", default=100_000, show_default=True, help="Images seen in each training.")
 TRAIN_OPTIONS = click.argument("train_options", nargs=-1, type=click.UNPROCESSED)
 PATH = click.Path(path_type=Path)

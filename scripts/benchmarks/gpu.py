@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 BACKENDS = "jax", "torch", "tensorflow"
-ARCHITECTURES = {"detector": "grid133k", "classifier": "crop71k"}
+ARCHITECTURES = {"detector": "grid141k", "classifier": "crop71k"}
 HIDE_GPUS = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 TRAIN = "from pocketsight.train.cli.train import train; train(prog_name='pocketsight train')"
 EPOCH = re.compile(r"epoch (\d+)/\d+ .* ([\d.]+) s, (\d+)% of it waiting")

@@ -31,7 +31,7 @@ def make_detector(count: int) -> Model:
     images = np.random.default_rng(0).integers(0, 256, (4, *size, 3)).astype(np.uint8)
     flatbuffer = convert(grid_detector(size, count, batch=1), "int8", list(images))
     labels = tuple(f"label{number}" for number in range(count))
-    spec = ModelSpec("detector", "grid133k", size, labels, 0.5, strides=DETECTOR_STRIDES, nms_iou_threshold=0.45)
+    spec = ModelSpec("detector", "grid141k", size, labels, 0.5, strides=DETECTOR_STRIDES, nms_iou_threshold=0.45)
     return Model(TfliteModel(flatbuffer, threads=1, origin=Path(f"{count} labels")), spec)
 
 

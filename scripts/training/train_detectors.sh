@@ -6,9 +6,9 @@ set -euo pipefail
 data=$1 out=$2
 shift 2
 mkdir -p "$out"
-for arch in grid133k grid133k-256 grid133k-512; do  # one network; the larger sizes start from the weights of the first
+for arch in grid141k grid141k-256 grid141k-512; do  # one network; the larger sizes start from the weights of the first
   run=$out/$arch
-  [ "$arch" = grid133k ] && start= || start="--weights $out/grid133k"
+  [ "$arch" = grid141k ] && start= || start="--weights $out/grid141k"
   if [ ! -e "$run/scores.json" ]; then
     [ -e "$run/manifest.json" ] && resume=--resume || resume=
     pocketsight train detector --arch "$arch" --data "$data" --out "$run" $start $resume "$@"

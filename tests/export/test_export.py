@@ -25,7 +25,7 @@ from tests.support.images import labelme, picture
 
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
-DETECTOR = ModelSpec("detector", "grid133k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4)
+DETECTOR = ModelSpec("detector", "grid141k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4)
 SENTIMENT = ModelSpec("classifier", "crop71k", (64, 64), ("happy", "sad"), 0.6, crop_margin=0.1)
 
 
@@ -185,5 +185,5 @@ def test_faces_of_no_answer_do_not_calibrate(tmp_path: Path) -> None:
 def test_a_net_that_this_version_does_not_know_is_named() -> None:
     from pocketsight.device.errors import ModelError
 
-    with pytest.raises(ModelError, match="unknown detector architecture 'x'; this pocketsight has: grid133k"):
+    with pytest.raises(ModelError, match="unknown detector architecture 'x'; this pocketsight has: grid141k"):
         build_network(replace(DETECTOR, architecture="x"))

@@ -23,7 +23,7 @@ from tests.support.entries import face, fault
 from tests.support.processes import until
 
 EXAMPLES = ROOT / "scripts" / "examples"
-SPEC = ModelSpec("detector", "grid133k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4)
+SPEC = ModelSpec("detector", "grid141k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4)
 
 
 def run(name: str, *words: object) -> str:

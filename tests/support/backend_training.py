@@ -28,9 +28,9 @@ def main(data: Path, folder: Path) -> None:
     from pocketsight.train.training.trainer import Trainer, compile_trainer, fit
 
     recipe = replace(DETECTOR_RECIPE, samples=160, batch_size=8, input_size=(64, 96), low_res_share=0.0)
-    architecture = ARCHITECTURES["detector"]["grid133k"]
+    architecture = ARCHITECTURES["detector"]["grid141k"]
     facts = {"recipe": {"seed": 0, "batch_size": 8}}
-    spec = ModelSpec("detector", "grid133k", (64, 96), ("face",), 0.5, architecture.strides, 0.45, training=facts)
+    spec = ModelSpec("detector", "grid141k", (64, 96), ("face",), 0.5, architecture.strides, 0.45, training=facts)
     samples = read_detection_dataset(data).splits["train"]
     batches, validation = DetectionBatches(samples, spec, recipe), validation_batch(samples[:8], spec)
     losses: list[float] = []

@@ -11,8 +11,8 @@ from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec
 from pocketsight.train.run_folder import WEIGHTS_FILE, build_network
 
 NETWORKS = {
-    "grid133k": ModelSpec(
-        "detector", "grid133k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4
+    "grid141k": ModelSpec(
+        "detector", "grid141k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4
     ),
     "vgg16": ModelSpec("detector", "vgg16", (32, 32), ("face",), 0.5),
     "crop71k": ModelSpec("classifier", "crop71k", (64, 64), ("happy", "sad", "_neutral"), 0.6, crop_margin=0.1),

@@ -25,4 +25,4 @@ def test_the_formats_of_the_command_are_those_that_can_be_read() -> None:
 
 
 def test_each_task_has_a_default_recipe() -> None:
-    assert [next(iter(recipes)) for recipes in RECIPES.values()] == ["grid133k", "crop71k"]
+    assert [next(iter(recipes)) for recipes in RECIPES.values()] == ["grid141k", "crop71k"]

@@ -153,7 +153,7 @@ def split(data: Path, seed: int, out: Path | None, mix_sessions: bool, reassign:
 @click.option(
     "--arch",
     type=click.Choice(ARCH_NAMES),
-    help="Augment by the recipe of this network.  [default: grid133k or crop71k]",
+    help="Augment by the recipe of this network.  [default: grid141k or crop71k]",
 )
 @click.option("--count", default=24, show_default=True, type=click.IntRange(1), help="Number of images.")
 @click.option(

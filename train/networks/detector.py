@@ -40,11 +40,11 @@ class GridConfig(NamedTuple):
     neck: int  # of all three grids before the heads
 
 
-GRID133K = GridConfig(32, (48, 48), (64, 96, 96), (128, 128), 48)
+GRID141K = GridConfig(32, (48, 48), (64, 96, 96), (128, 128), 48)
 
 
 def grid_detector(
-    size: tuple[int | None, int | None], kinds: int = 1, batch: int | None = None, config: GridConfig = GRID133K
+    size: tuple[int | None, int | None], kinds: int = 1, batch: int | None = None, config: GridConfig = GRID141K
 ) -> keras.Model:
     """Images (B, H, W, 3) 0..255 to score_S (B, h, w, kinds) and box_S (B, h, w, 4) for each stride S.
 
@@ -66,6 +66,7 @@ def grid_detector(
     fine = layers.Add()([fine, _upsample_2x(middle)])
     outputs: dict[str, Any] = {}
     for level, stride in zip((fine, middle, coarse), DETECTOR_STRIDES, strict=True):
+        level = separable_conv(level, config.neck)
         outputs |= prediction_head(conv(level, config.neck, 1), stride, kinds)
     return keras.Model(pixels, outputs)
 

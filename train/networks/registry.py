@@ -32,9 +32,9 @@ def grid_architecture(shipped_model: str) -> Architecture:
 
 ARCHITECTURES = {
     "detector": {
-        "grid133k": grid_architecture("detector"),
-        "grid133k-256": grid_architecture("detector-tiny"),
-        "grid133k-512": grid_architecture("detector-large"),
+        "grid141k": grid_architecture("detector"),
+        "grid141k-256": grid_architecture("detector-tiny"),
+        "grid141k-512": grid_architecture("detector-large"),
         "vgg16": Architecture(
             tutorials.vgg16, losses.vgg16_loss, BOX_LOSSES, load_pretrained=tutorials.load_imagenet_weights
         ),

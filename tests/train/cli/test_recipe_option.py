@@ -69,7 +69,7 @@ def test_a_recipe_file_comes_back_and_its_errors_are_named(tmp_path: Path) -> No
 
 def test_the_length_fits_the_number_of_images_and_the_options_win(tmp_path: Path) -> None:
     names = "samples", "epochs", "time", "batch_size", "seed", "recipe"
-    options = dict.fromkeys(names) | {"arch": "grid133k", "settings": (), "no_flip": False}
+    options = dict.fromkeys(names) | {"arch": "grid141k", "settings": (), "no_flip": False}
     assert _recipe_from_options("detector", options, 50).samples == 20_000
     assert _recipe_from_options("detector", options, 1_000).samples == 100_000
     assert _recipe_from_options("detector", options, 20_000) == DETECTOR_RECIPE
