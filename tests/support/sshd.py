@@ -55,8 +55,8 @@ class SshServer:
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\n"
             f"SetEnv PATH={self.path}:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1\n"
         )
-        key = " ".join(self.host_key.with_suffix(".pub").read_text().split()[:2])
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key}\n")
+        public = " ".join(self.host_key.with_suffix(".pub").read_text().split()[:2])
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {public}\n")
         self.config.write_text(
             f"Host {HOST}*\n  HostName 127.0.0.1\n  Port {self.port}\n  User {getpass.getuser()}\n"
             f"  IdentityFile {self.user_key}\n  IdentitiesOnly yes\n  IdentityAgent none\n"
