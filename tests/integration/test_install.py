@@ -81,7 +81,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(checkout: Path) -> Path:
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "../wheels"], cwd=checkout, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "../wheels"], cwd=checkout, check=True
+    )
     (path,) = (checkout.parent / "wheels").glob("pocketsight-*.whl")
     return path
 
