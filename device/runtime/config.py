@@ -139,6 +139,14 @@ class RunConfig(CameraConfig):
         default_text="that of the model",
         reloadable=True,
     )
+    board: str = option(
+        "",
+        "text",
+        "run.board",
+        "Name of this board in its state and metrics.",
+        metavar="NAME",
+        default_text="the host name",
+    )
     max_temperature: float | None = option(
         None,
         "number",

@@ -124,6 +124,8 @@ class Run:
         self.entry_factory = EntryFactory(make_run_id(), clock_synced)
         self.pipeline = Pipeline(*models, config.zones, config.detect_interval, labels_to_classify(config, models))
         self.status = RunStatus(self.entry_factory.run_id, self.pipeline.labels)
+        if config.board:
+            self.status.info["board"] = config.board
         self._describe_models()
         self.faults = Faults(self.entry_factory, self.publish)
         self.sinks = SinkGroup(())  # for faults that are reported while the camera is opened
