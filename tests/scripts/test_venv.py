@@ -121,7 +121,7 @@ def build_editable(folder, config_settings=None, metadata_directory=None):
         wheel.writestr("kit-1.dist-info/RECORD", "kit-1.dist-info/RECORD,,\\n")
     return name
 """
-FILE_COUNT = 3000
+FILE_COUNT = 1000
 
 
 def write_slow_wheel(folder: Path) -> None:
@@ -145,14 +145,14 @@ def test_a_package_that_pip_had_half_installed_when_it_was_killed_is_mended(tmp_
     )
     write_slow_wheel(tmp_path)
     command = ["bash", "-c", "set -euo pipefail; . scripts/venv.sh dev"]
-    variables = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_NO_COMPILE": "1", "POCKETSIGHT_GPU": "no"}
+    variables = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_COMPILE": "no", "POCKETSIGHT_GPU": "no"}
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | variables
     with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as process:
         while process.poll() is None and not list(tmp_path.glob(".venv/lib/python3*/site-packages/slow/m9.py")):
             time.sleep(0.001)
         os.killpg(process.pid, signal.SIGKILL)
     (site,) = tmp_path.glob(".venv/lib/python3*/site-packages")
-    assert (site / "slow-1.dist-info" / "METADATA").exists() and len(list((site / "slow").iterdir())) < FILE_COUNT
+    assert (site / "slow-1.dist-info" / "METADATA").exists() and len(list((site / "slow").glob("*.py"))) < FILE_COUNT
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0 and "installing again: slow-1\n" in done.stdout, done.stdout + done.stderr
-    assert len(list((site / "slow").iterdir())) == FILE_COUNT
+    assert len(list((site / "slow").glob("*.py"))) == FILE_COUNT
