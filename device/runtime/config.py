@@ -271,6 +271,38 @@ class RunConfig(CameraConfig):
         "snapshots.max_bytes",
         "Delete the oldest snapshots above this total size.",
     )
+    collect: tuple[str, ...] = option(
+        (),
+        "choices",
+        "collect.reasons",
+        "Keep frames worth labeling; some of unsure, flapping, low-score and new-place.",
+        choices=("unsure", "flapping", "low-score", "new-place"),
+        metavar="REASON,...",
+        default_text="keep none",
+    )
+    collect_folder: Path | None = option(
+        None,
+        "path",
+        "collect.folder",
+        "Keep these frames in this folder.",
+        metavar="FOLDER",
+        default_text="collected, in the folder of the outbox",
+    )
+    collect_retain_days: float = option(
+        30.0,
+        "number",
+        "collect.retain_days",
+        "Delete kept frames after this many days.",
+        minimum=0,
+        min_open=True,
+        metavar="DAYS",
+    )
+    collect_max_bytes: int = option(
+        500_000_000,
+        "bytes",
+        "collect.max_bytes",
+        "Delete the oldest kept frames above this total size.",
+    )
     mqtt_password_file: Path | None = option(
         None,
         "path",

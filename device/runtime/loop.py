@@ -138,7 +138,9 @@ class Run:
         rotation = config.rotation_config(self.camera.live)
         self.sinks = open_sinks(config.log, rotation, config.mqtt_config(), self.status, self.faults.report)
         stack.callback(self.sinks.close)
-        self.outputs: FrameOutputs = stack.enter_context(open_outputs(config, self.status, self.faults.report))
+        self.outputs: FrameOutputs = stack.enter_context(
+            open_outputs(config, self.status, self.faults.report, self._thresholds)
+        )
         fps = min(config.fps or self.camera.fps, self.camera.fps)
         self.display = stack.enter_context(open_display(config, fps, self.camera.live, self.status))
         self.camera.choose_reduction = self.pipeline.choose_reduction
@@ -158,6 +160,11 @@ class Run:
         self.status.info["models"] = self.entry_factory.models = models
         self.summary.objects = self.pipeline.detector.spec.labels
         self.status.labels, self.status.object_label = self.pipeline.labels, self.pipeline.object_label
+
+    def _thresholds(self) -> dict[str, float]:
+        """Those of the detector by label."""
+        spec = self.pipeline.detector.spec
+        return dict(zip(spec.labels, spec.label_thresholds, strict=True))
 
     def _set_rates(self) -> None:
         config, live = self.config, self.camera.live

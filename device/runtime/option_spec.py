@@ -8,6 +8,7 @@ from typing import Any, Literal
 Kind = Literal[
     "bytes",
     "choice",
+    "choices",
     "classifier",
     "control",
     "delegate",
