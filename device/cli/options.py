@@ -144,6 +144,18 @@ class ChoicesParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return words
 
 
+class AcceleratorParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """imx500, with a file where it is not that of the detector."""
+
+    name = "imx500[:FILE]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, colon, path = str(value).partition(":")
+        if kind != "imx500" or (colon and not path):
+            self.fail(f"{value!r} is not imx500 or imx500:FILE", param, ctx)
+        return str(value)
+
+
 class RotationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A quarter turn, in degrees."""
 
@@ -227,6 +239,7 @@ class AliasedOption(click.Option):
 
 THREAD_COUNT = click.IntRange(1, MAX_THREADS)
 PARAM_TYPES: dict[Kind, Callable[[OptionSpec], click.ParamType]] = {  # type: ignore[type-arg,unused-ignore]
+    "accelerator": lambda spec: AcceleratorParam(),
     "bytes": lambda spec: ByteSizeParam(),
     "choice": lambda spec: click.Choice(spec.choices),
     "choices": lambda spec: ChoicesParam(spec.choices),

@@ -6,6 +6,7 @@ from dataclasses import Field, dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal[
+    "accelerator",
     "bytes",
     "choice",
     "choices",

@@ -40,13 +40,15 @@ class Board:
             board.get("/var/lib/pocketsight/collected", Path("collected/door"))
 
     `host` is what ssh takes: a name of ~/.ssh/config, USER@HOST or ssh://USER@HOST:PORT. `config` replaces that file.
+    Without `may_ask` ssh asks nothing, which suits several boards at once.
     All methods raise BoardError, which names the host, when the board cannot be reached or a command fails there.
     """
 
-    def __init__(self, host: str, config: Path | None = None) -> None:
+    def __init__(self, host: str, config: Path | None = None, may_ask: bool = True) -> None:
         if not host or host.startswith("-") or any(char.isspace() for char in host):
             raise BoardError(f"{host!r} is not a host; give a name of ~/.ssh/config, USER@HOST or ssh://USER@HOST:PORT")
         self.host, self.config = host, config
+        self.may_ask = may_ask and bool(sys.stdin) and sys.stdin.isatty()
         self._folder: Path | None = None  # of the socket that commands share
 
     def __enter__(self) -> Self:
@@ -132,7 +134,7 @@ class Board:
             "ConnectTimeout": CONNECT_TIMEOUT,
             "ServerAliveInterval": ALIVE_INTERVAL,
             "ServerAliveCountMax": ALIVE_COUNT,
-            "BatchMode": "no" if sys.stdin and sys.stdin.isatty() else "yes",
+            "BatchMode": "no" if self.may_ask else "yes",
             "LogLevel": "ERROR",
         }
         config = ["-F", str(self.config)] if self.config else []

@@ -21,6 +21,7 @@ class SshServer:
     before all others in its sessions."""
 
     def __init__(self, folder: Path) -> None:
+        self.pid = self.port = 0
         self.folder, self.config, self.path = folder, folder / "ssh_config", folder / "path"
         self.host_key, self.user_key, self.known_hosts = (
             folder / "host_key",

@@ -27,7 +27,7 @@ from pocketsight.export.deploy.on_board.switch import LOCK, UNFINISHED, prepare_
 # holds the camera and the port of the page.
 DECISIVE = {"Python", "interpreter", "OpenCV", "models", "settings"}
 CHECK_TIMEOUT = 600  # seconds
-RESTART_DELAY = 5.0  # seconds, as in the unit
+RESTART_DELAY = 2.0  # seconds
 BENCH_FRAMES = 100
 
 
@@ -72,9 +72,12 @@ class Agent:
         missing = self.releases.prepare(name, sums, size)
         return {"missing": missing, "verified": self.releases.is_verified(name)}
 
-    def write(self, name: str, path: str, content: bytes) -> None:
-        """One file of a release."""
-        self.releases.write(name, path, content)
+    def write(self, name: str, sizes: dict[str, int], content: bytes = b"") -> None:
+        """Files of a release, one after another in `content`."""
+        start = 0
+        for path, size in sizes.items():
+            self.releases.write(name, path, content[start : start + size])
+            start += size
 
     def settings(self, path: str, content: bytes) -> bool:
         """The settings of the board, if it has none yet; returns whether it got them."""
@@ -106,6 +109,18 @@ class Agent:
         self.releases.mark_verified(name)
         return {"fps": fps, "warnings": [f"{each['name']}: {each['message']}" for each in wrong]}
 
+    def apt(self, packages: list[str]) -> str:
+        """Install packages of Debian; returns why it failed, or ""."""
+        say(f"apt install {' '.join(packages)}")
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for words in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *packages]):
+            done = subprocess.run(
+                ["apt-get", *words], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+            )
+            if done.returncode:
+                return (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
+        return ""
+
     def install(self, unit: str, udev: str) -> bool:
         """The service. Returns whether it has changed, so that a reload is not enough."""
         rules = Path("/etc/udev/rules.d/60-pocketsight.rules")
@@ -114,9 +129,9 @@ class Agent:
             subprocess.run(["udevadm", "control", "--reload"], capture_output=True)
         return self.service.install(unit, self.archive)
 
-    def switch(self, name: str, models: dict[str, str], watch: float, by_reload: bool) -> str:
-        """Run a release, and watch it."""
-        by_reload = by_reload and bool(read_status(self.service))
+    def switch(self, name: str, models: dict[str, str], watch: float, may_reload: bool) -> str:
+        """Run a release, and watch it. A reload is enough where only models differ from what runs."""
+        by_reload = may_reload and bool(read_status(self.service)) and self.releases.differ_in_models(name)
         return switch(self.releases, self.service, name, models, watch, by_reload, say)
 
     def rollback(self, watch: float) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -118,12 +117,22 @@ class Releases:
         os.sync()
         write_file(self.folder / name / VERIFIED, b"")
 
+    def unmark(self, name: str) -> None:
+        """Note that a release must pass its checks again."""
+        (self.folder / name / VERIFIED).unlink(missing_ok=True)
+
+    def differ_in_models(self, name: str) -> bool:
+        """Whether a release has the same files as the current one, except that models have other contents."""
+        old, new = self._sums(self.current, SUMS), self._sums(name, SUMS)
+        return old.keys() == new.keys() and all(
+            old[path] == new[path] for path in new if not path.startswith("models/")
+        )
+
     def prune(self, keep: set[str]) -> None:
         """Delete all releases but `keep`, the current and the previous one."""
         for name in self.names():
             if name not in keep | {self.current, self.previous}:
-                with suppress(OSError):  # first: it must not look complete while it vanishes
-                    (self.folder / name / VERIFIED).unlink()
+                self.unmark(name)  # first: it must not look complete while it vanishes
                 shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def compile(self, name: str) -> None:

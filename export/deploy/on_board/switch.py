@@ -51,6 +51,8 @@ def switch(
             f"{error}{_last_message(service)}" if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
         )
         say("going back")
+        if old != new:
+            releases.unmark(new)
         _go_back(releases, service, old)
         raise Refused(f"{new} failed: {reason}; {f'{old} runs again' if old else 'nothing runs now'}") from error
     if old != new:
