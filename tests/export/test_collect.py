@@ -34,7 +34,7 @@ def test_a_board_is_collected_by_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyP
     kept = tmp_path / "on the board" / "collected"
     keep(kept, 1, scene(1), BOX)
     with ssh_server(tmp_path / "sshd") as server:
-        monkeypatch.setattr(ssh.Board.__init__, "__defaults__", (server.config,))
+        monkeypatch.setattr(ssh.Board.__init__, "__defaults__", (server.config, False))
         done = run("board", "--folder", kept, "-o", tmp_path / "out")
         missing = run("board", "--folder", kept / "no", "-o", tmp_path / "out")
         with ssh.Board("board") as board:

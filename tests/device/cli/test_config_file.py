@@ -213,7 +213,7 @@ def test_every_setting_can_be_written_to_a_file_and_read_back(tmp_path: Path) ->
         name: not getattr(RunConfig, name)
         if spec.kind == "flag"
         else spec.choices[1]
-        if spec.kind == "choice"
+        if spec.choices and spec.kind != "choices"
         else ("a = [b]", "c") * (spec.kind == "text" and spec.multiple) or OTHER_VALUES[spec.kind]
         for name, spec in OPTIONS.items()
     }
