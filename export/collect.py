@@ -13,22 +13,26 @@ from typing import TYPE_CHECKING
 import click
 
 from pocketsight.device.cli.options import StrictCommand
+from pocketsight.device.errors import BoardError
 from pocketsight.train.cli.options import PATH
 
 if TYPE_CHECKING:
+    from pocketsight.export.deploy.ssh import Board
     from pocketsight.train.curation.collected import CollectSummary
     from pocketsight.train.curation.image_hash import Fingerprint
 
-SERVICE_FOLDER = "/var/lib/pocketsight/collected"
+# Of a run or a service of the user (before systemd 254 in .config), and of a service of the system.
+BOARD_FOLDERS = (
+    '"${XDG_STATE_HOME:-$HOME/.local/state}/pocketsight/collected" "$HOME/.config/pocketsight/collected" '
+    "/var/lib/pocketsight/collected"
+)
 
 
 @click.command(cls=StrictCommand)
 @click.argument("source", metavar="HOST_OR_FOLDER")
 @click.option(
     "--folder",
-    default=SERVICE_FOLDER,
-    show_default=True,
-    help="Folder of the frames on the board: [collect] folder in its settings.",
+    help="Folder of the frames on the board, as its --collect-folder.  [default: that of the service]",
 )
 @click.option(
     "--known",
@@ -38,7 +42,7 @@ SERVICE_FOLDER = "/var/lib/pocketsight/collected"
 )
 @click.option("-o", "--out", type=PATH, default=Path("collected"), show_default=True, help="Folder for the data sets.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
-def collect(source: str, folder: str, known: tuple[Path, ...], out: Path, as_json: bool) -> None:
+def collect(source: str, folder: str | None, known: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Bring home the frames that `pocketsight run --collect` kept, and write labels to correct.
 
     HOST_OR_FOLDER is a board as ssh reaches it, or a folder of such frames on this machine. OUT gets a data set for
@@ -57,9 +61,20 @@ def collect(source: str, folder: str, known: tuple[Path, ...], out: Path, as_jso
         if not frames.is_dir():
             frames = Path(temporary)
             with Board(source) as board:
-                board.get(folder, frames)
+                board.get(folder or find_folder(board), frames)
         summary = collect_frames(frames, out, known, progress)
     click.echo(json.dumps(asdict(summary), indent=2, default=str) if as_json else describe(summary))
+
+
+def find_folder(board: Board) -> str:
+    """The default folder of kept frames on a board. Raises BoardError where there is none that may be read."""
+    found = board.run(f'for folder in {BOARD_FOLDERS}; do if [ -r "$folder" ]; then echo "$folder"; exit; fi; done')
+    if not found:
+        raise BoardError(
+            f"{board.host} has no kept frames that you may read. Those of a system service belong to it: try "
+            f"pocketsight collect root@{board.host.rpartition('@')[2]}. Another folder: --folder"
+        )
+    return found.splitlines()[0]
 
 
 def describe(summary: CollectSummary) -> str:

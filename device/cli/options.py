@@ -132,13 +132,13 @@ class DelegateParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 class ChoicesParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """WORD,WORD on the command line, a tuple of some of the `choices` in the code."""
+    """WORD,WORD on the command line, a tuple of some of the `choices` in the code; '' is none."""
 
     def __init__(self, choices: tuple[str, ...]) -> None:
         self.choices, self.name = choices, ",".join(choices)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        words = value if isinstance(value, tuple) else tuple(dict.fromkeys(value.split(",")))
+        words = value if isinstance(value, tuple) else tuple(dict.fromkeys(filter(None, value.split(","))))
         if unknown := [word for word in words if word not in self.choices]:
             self.fail(f"{unknown[0]!r} is not one of {', '.join(self.choices)}", param, ctx)
         return words

@@ -83,8 +83,8 @@ def package_network(path: Path) -> Path:
             )
             data = (output / RPK_NAME).read_bytes()
         except (OSError, subprocess.TimeoutExpired) as error:
-            told = error if isinstance(error, subprocess.TimeoutExpired) else (done.stderr + done.stdout).strip()
-            reason = (str(told).splitlines() or ["no reason given"])[-1]
+            output_text = error if isinstance(error, subprocess.TimeoutExpired) else (done.stderr + done.stdout).strip()
+            reason = (str(output_text).splitlines() or ["no reason given"])[-1]
             raise ModelError(f"{os.path.basename(program)} could not prepare {path}: {reason}") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(target, data)

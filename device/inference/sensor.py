@@ -31,7 +31,7 @@ class SensorOutputs:
     spec: ModelSpec
     scale: tuple[float, float]  # pixels of the frame for one pixel of the input, in x and y
     offset: tuple[float, float]  # x and y of the input's corner in the frame
-    network_ms: float | None = None  # time of the network in the sensor, where it tells
+    network_ms: float | None = None  # time of the network in the sensor, where the camera reports it
 
 
 def detect_in_sensor(
@@ -39,7 +39,8 @@ def detect_in_sensor(
 ) -> list[Detection]:
     """The detections of the camera's network in a frame of `frame_size` (height, width), best score first."""
     boxes, scores, labels = find_objects(sensor.outputs, sensor.spec)
-    placed: Boxes = boxes * np.tile(np.float32(sensor.scale), 2) + np.tile(np.float32(sensor.offset), 2)
+    scale, offset = (np.array(pair * 2, np.float32) for pair in (sensor.scale, sensor.offset))
+    placed: Boxes = boxes * scale + offset
     found = place_in_frame(placed, scores, labels, frame_size)
     end_stage("postprocess")
     return found

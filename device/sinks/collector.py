@@ -25,7 +25,6 @@ from pocketsight.device.vision.pixels import Content, reduced_image
 
 MAX_PENDING = 8  # frames that wait for the disk
 JPEG_QUALITY = 95
-# Named by the hour: the frames of one hour stay in one split.
 FILE_NAME_PATTERN = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4}_\d{4,}_kept\.(jpg|json)")
 COLLECT_FAILING = "collecting failing"
 
@@ -80,13 +79,21 @@ class Collector:
         if not reasons:
             return
         self.count += 1
-        hour = datetime.fromtimestamp(result.captured_at, UTC)
-        name = f"{hour:%Y%m%dT%H}0000Z-{self.status.run_id[-8:][:4]}_{self.count:04}_kept"
         is_file = result.source is not None or result.position is not None
         try:
-            self.queue.put(KeptFrame(name, content, result, reasons), block=is_file, timeout=10)
+            self.queue.put(KeptFrame(self._make_name(result), content, result, reasons), block=is_file, timeout=10)
         except queue.Full:
             self.lost += 1
+
+    def _make_name(self, result: FrameResult) -> str:
+        """The name of a session, and a number: a run has a session for each hour, as those frames are alike.
+
+        Image files are unrelated to each other: each is a session.
+        """
+        captured = datetime.fromtimestamp(result.captured_at, UTC)
+        if result.source is not None:
+            return f"{captured:%Y%m%dT%H%M%SZ}-{self.count & 0xFFFF:04x}_{self.count:04}_kept"
+        return f"{captured:%Y%m%dT%H0000Z}-{self.status.run_id[-8:][:4]}_{self.count:04}_kept"
 
     def close(self) -> None:
         """Write the frames that wait, and end the thread."""

@@ -91,8 +91,8 @@ def _run_script(python: Path, folder: Path, on_step: Callable[[str], None]) -> N
                 on_step(line.removeprefix(STEP).strip())
     if process.returncode:
         text = (folder / "errors").read_text() + "".join(lines)
-        told = [line.strip() for line in text.splitlines() if "Error" in line or "ERROR" in line]
-        reason = (told or text.splitlines() or [f"exit status {process.returncode}"])[-1]
+        errors_found = [line.strip() for line in text.splitlines() if "Error" in line or "ERROR" in line]
+        reason = (errors_found or text.splitlines() or [f"exit status {process.returncode}"])[-1]
         raise ModelError(f"Sony's tools failed: {reason}; nothing was written")
 
 

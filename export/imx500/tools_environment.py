@@ -94,7 +94,7 @@ def _lock(folder: Path) -> Iterator[None]:
 def _make(folder: Path, python: str) -> None:
     try:
         subprocess.run([python, "-m", "venv", folder], check=True, capture_output=True, text=True)
-        pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, "--no-deps", "-r", REQUIREMENTS], check=True, capture_output=True, text=True)
         (folder / MARKER).touch()
     except subprocess.CalledProcessError as error:

@@ -115,8 +115,9 @@ import zipfile
 def build_editable(folder, config_settings=None, metadata_directory=None):
     name = "kit-1-py3-none-any.whl"
     with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
-        wheel.writestr("kit-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: kit\\nVersion: 1\\nProvides-Extra: dev\\n"
-                       "Requires-Dist: slow; extra == 'dev'\\n")
+        metadata = "Metadata-Version: 2.1\\nName: kit\\nVersion: 1\\n"
+        metadata += "Provides-Extra: dev\\nRequires-Dist: slow; extra == 'dev'\\n"
+        wheel.writestr("kit-1.dist-info/METADATA", metadata)
         wheel.writestr("kit-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr("kit-1.dist-info/RECORD", "kit-1.dist-info/RECORD,,\\n")
     return name

@@ -140,8 +140,11 @@ def _in_steps(name: str, values: Any) -> Any:
     return np.clip(np.round(values / scale), 0, 255).astype(np.float32) * np.float32(scale)
 
 
-def write_camera_file(path: Path, model: Path = DETECTOR) -> Path:
-    """A file for the camera with the manifest of a model file, and a packed network that only its checksum knows."""
+def write_camera_file(path: Path, model: Path = DETECTOR, facts: dict[str, Any] | None = None) -> Path:
+    """A file for the camera with the manifest of a model file, and a packed network that only its checksum knows.
+
+    `facts` are those of the network; None: in the steps of `sensor_network`.
+    """
     spec = read_model_file(model)[1]
     height, width = spec.input_size
     outputs = {
@@ -155,7 +158,9 @@ def write_camera_file(path: Path, model: Path = DETECTOR) -> Path:
         for kind, channels in (("score", len(spec.labels)), ("box", 4))
     }
     packed = b"packed"
-    spec = replace(spec, sha256=compute_checksum(packed), imx500={"memory": "1 MB of 8 MB", "outputs": outputs})
+    spec = replace(
+        spec, sha256=compute_checksum(packed), imx500=facts or {"memory": "1 MB of 8 MB", "outputs": outputs}
+    )
     path.write_bytes(pack_model_file(b"", spec, {PACKED_NETWORK: packed}))
     return path
 

@@ -80,7 +80,11 @@ def collect_frames(source: Path, out: Path, known: Sequence[Path], progress: Pro
     fingerprints = list(progress(read_fingerprints(paths), len(paths)))
     boxes = [[note.box for note in image.objects] for image in [*images, *(frame.image for frame in frames)]]
     candidates = [_Candidate(print_, _as_shares(own, print_)) for print_, own in zip(fingerprints, boxes, strict=True)]
-    for frame, is_new in zip(frames, find_new(candidates, len(images)), strict=True):
+    new = zip(frames, candidates[len(images) :], find_new(candidates, len(images)), strict=True)
+    for frame, candidate, is_new in new:
+        if error := candidate.fingerprint.error:
+            summary.skipped.append(f"{frame.image.path.name}: {error}")
+            continue
         if not is_new:
             summary.duplicates += 1
             continue

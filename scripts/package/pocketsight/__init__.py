@@ -94,7 +94,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     """Import a public name, or read the version, on its first use (PEP 562)."""
     if name == "__version__":
-        value: Any = import_module("importlib.metadata").version(__name__)
+        value: Any = import_module(f"{__name__}.device.system.install_hint").installed_version()
     elif name in _MODULES:
         value = getattr(import_module(f"{__name__}.device.{_MODULES[name]}"), name)
     else:

@@ -35,11 +35,16 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def frames(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, count: int = 5, size: tuple[int, int] = WHOLE_INPUT, **state: Any
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int = 5,
+    size: tuple[int, int] = WHOLE_INPUT,
+    facts: dict[str, Any] | None = None,
+    **state: Any,
 ) -> tuple[list[Frame], FaultRecorder, Any]:
     """Frames of the stand-in for an AI Camera, the faults, and the module picamera2."""
     module = stand_in_for_ai_camera(folder, monkeypatch, **state)
-    path, faults = write_camera_file(folder / "detector.imx500.zip"), FaultRecorder()
+    path, faults = write_camera_file(folder / "detector.imx500.zip", facts=facts), FaultRecorder()
     network = SensorNetwork(package_network(path), read_imx500_file(path)[1], faults)
     seen = []
     options = CameraOptions(sensor_network=network)
