@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from pocketsight.device.inference.shipped import MODEL_NAMES, NO_CLASSIFIER
+from pocketsight.device.inference.shipped import MODEL_NAMES, NO_MODEL
 from pocketsight.device.runtime.config import MAX_THREADS, OPTIONS, RunConfig
 from pocketsight.device.runtime.option_spec import Kind, OptionSpec
 
@@ -65,13 +65,15 @@ class PathParam(click.Path):
 
 
 class DetectorParam(PathParam):
-    """A model file, or `tiny` or `large` for the other shipped detectors."""
+    """A model file, `tiny` or `large` for the other shipped detectors, or `none`."""
 
-    name = "FILE|tiny|large"
+    name = "FILE|tiny|large|none"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in ("tiny", "large") and not Path(value).exists():
             return MODEL_NAMES[value]
+        if str(value) == "none":
+            return NO_MODEL
         return super().convert(value, param, ctx)
 
 
@@ -81,7 +83,7 @@ class ClassifierParam(PathParam):
     name = "FILE|none"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return NO_CLASSIFIER if str(value) == "none" else super().convert(value, param, ctx)
+        return NO_MODEL if str(value) == "none" else super().convert(value, param, ctx)
 
 
 class LogTargetParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]

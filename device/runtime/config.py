@@ -42,8 +42,8 @@ class RunConfig(CameraConfig):
         DETECTOR,
         "detector",
         "models.detector",
-        "Detector model file; tiny and large name the other shipped ones.",
-        metavar="FILE|tiny|large",
+        "Detector model file; tiny and large name the other shipped ones; none: classify whole frames.",
+        metavar="FILE|tiny|large|none",
         default_text="the shipped one of medium size",
         reloadable=True,
     )
