@@ -14,6 +14,7 @@ import click
 from pocketsight.device.cli.options import PathParam, StrictGroup
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.inference.checksum import compute_checksum
+from pocketsight.export.imx500.command import imx500
 
 if TYPE_CHECKING:
     from pocketsight.device.inference.interpreter import Model
@@ -33,6 +34,9 @@ TARGET_HELP = "Classifier: the target of its threshold.  [default: reject_label_
 @click.group(cls=StrictGroup)
 def export() -> None:
     """Turn a trained model into a file for the board or for other programs."""
+
+
+export.add_command(imx500)
 
 
 @export.command()

@@ -78,6 +78,7 @@ def _subcommand(name: str) -> click.Command:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the input of compare and plot.")
 @config_options(name for name in (*MODEL_FIELDS, *CAMERA_FIELDS) if name not in ("threads", "resolution"))
 @click_option("resolution")
+@click_option("accelerator")
 @click_option("threads", ThreadCountsParam(), "Threads for each model; several numbers, such as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...],

@@ -131,6 +131,31 @@ class DelegateParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return str(value)
 
 
+class ChoicesParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """WORD,WORD on the command line, a tuple of some of the `choices` in the code; '' is none."""
+
+    def __init__(self, choices: tuple[str, ...]) -> None:
+        self.choices, self.name = choices, ",".join(choices)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        words = value if isinstance(value, tuple) else tuple(dict.fromkeys(filter(None, value.split(","))))
+        if unknown := [word for word in words if word not in self.choices]:
+            self.fail(f"{unknown[0]!r} is not one of {', '.join(self.choices)}", param, ctx)
+        return words
+
+
+class AcceleratorParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """imx500, with a file where it is not that of the detector."""
+
+    name = "imx500[:FILE]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, colon, path = str(value).partition(":")
+        if kind != "imx500" or (colon and not path):
+            self.fail(f"{value!r} is not imx500 or imx500:FILE", param, ctx)
+        return str(value)
+
+
 class RotationParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A quarter turn, in degrees."""
 
@@ -214,8 +239,10 @@ class AliasedOption(click.Option):
 
 THREAD_COUNT = click.IntRange(1, MAX_THREADS)
 PARAM_TYPES: dict[Kind, Callable[[OptionSpec], click.ParamType]] = {  # type: ignore[type-arg,unused-ignore]
+    "accelerator": lambda spec: AcceleratorParam(),
     "bytes": lambda spec: ByteSizeParam(),
     "choice": lambda spec: click.Choice(spec.choices),
+    "choices": lambda spec: ChoicesParam(spec.choices),
     "control": lambda spec: ControlParam(),
     "delegate": lambda spec: DelegateParam(),
     "classifier": lambda spec: ClassifierParam(),
@@ -287,6 +314,8 @@ def format_items(field: str, values: Iterable[Any]) -> list[str]:
 def _format_one(kind: Kind, value: Any) -> str:
     if kind == "flag":
         return "true" if value else "false"
+    if kind == "choices":
+        return ",".join(value)
     if kind == "bytes":
         unit = next((unit for unit, power in reversed(BYTE_UNITS.items()) if value >= 10**power), "kB")
         return f"{Decimal(value).scaleb(-BYTE_UNITS[unit]).normalize():f}{unit}"

@@ -74,6 +74,14 @@ class RunConfig(CameraConfig):
         "Hardware that runs the models; auto: a Coral if there is one and a model file compiled for it.",
         metavar="auto|cpu|edgetpu[:usb|:pci][:N]",
     )
+    accelerator: str | None = option(
+        None,
+        "accelerator",
+        "models.accelerator",
+        "Let the AI Camera run the detector, with a file of export imx500; the CPU takes over where it cannot.",
+        metavar="imx500[:FILE]",
+        default_text="",
+    )
     verify: bool = option(
         True,
         "flag",
@@ -271,6 +279,38 @@ class RunConfig(CameraConfig):
         "snapshots.max_bytes",
         "Delete the oldest snapshots above this total size.",
     )
+    collect: tuple[str, ...] = option(
+        (),
+        "choices",
+        "collect.reasons",
+        "Keep frames worth labeling; some of unsure, flapping, low-score and new-place.",
+        choices=("unsure", "flapping", "low-score", "new-place"),
+        metavar="REASON,...",
+        default_text="keep none",
+    )
+    collect_folder: Path | None = option(
+        None,
+        "path",
+        "collect.folder",
+        "Keep these frames in this folder.",
+        metavar="FOLDER",
+        default_text="collected, in the folder of the outbox",
+    )
+    collect_retain_days: float = option(
+        30.0,
+        "number",
+        "collect.retain_days",
+        "Delete kept frames after this many days.",
+        minimum=0,
+        min_open=True,
+        metavar="DAYS",
+    )
+    collect_max_bytes: int = option(
+        500_000_000,
+        "bytes",
+        "collect.max_bytes",
+        "Delete the oldest kept frames above this total size.",
+    )
     mqtt_password_file: Path | None = option(
         None,
         "path",
@@ -316,8 +356,23 @@ class RunConfig(CameraConfig):
             )
         if not self.camera:
             raise SettingsError("--camera must not be empty; see: pocketsight run --help")
+        if self.accelerator and self.camera.partition(":")[0] != "pi":
+            raise SettingsError("--accelerator imx500 needs the AI Camera: give --camera pi")
+        if self.accelerator and (self.rotate or self.mirror):
+            raise SettingsError(
+                "--rotate and --mirror do not turn what the network in the AI Camera sees: mount the camera upright"
+            )
         if not all(self.log):
             raise SettingsError("--log must not be empty; see: pocketsight run --help")
+
+    def accelerator_file(self) -> Path | None:
+        """The file for the AI Camera: the given one, or that of the detector; None without an accelerator."""
+        from pocketsight.device.inference.imx500_file import camera_file
+
+        if not self.accelerator:
+            return None
+        given = self.accelerator.partition(":")[2]
+        return Path(given).expanduser() if given else camera_file(self.detector)
 
     def rotation_config(self, is_live: bool) -> RotationConfig:
         """Limits of the log. Without settings the log of a camera is limited and that of files is not."""
