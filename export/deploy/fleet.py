@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.errors import BoardError
+from pocketsight.export.deploy.ssh import HERE
 
 FLEET_FILE = Path("boards.toml")
 ALL = "all"
@@ -106,6 +108,11 @@ def _expected(key: str) -> str:
     return kinds.get(key, "a string")
 
 
+def _short_name(host: str) -> str:
+    """The name of a board that is in no fleet file."""
+    return socket.gethostname() if host == HERE else host.removeprefix("ssh://").rpartition("@")[2]
+
+
 def choose(names: Sequence[str], fleet: Mapping[str, Target], **given: Any) -> list[Target]:
     """The boards that names, groups, `all` or hosts stand for, each once, in the order of the names.
 
@@ -117,6 +124,6 @@ def choose(names: Sequence[str], fleet: Mapping[str, Target], **given: Any) -> l
         found = [target for target in fleet.values() if name in (target.name, *target.groups, ALL)]
         if name == ALL and not fleet:
             raise BoardError(f"there is no fleet: all stands for the boards of {FLEET_FILE}, or of --fleet FILE")
-        for target in found or [Target(name.rpartition("@")[2].removeprefix("ssh://"), name)]:
+        for target in found or [Target(_short_name(name), name)]:
             chosen[target.name] = replace(target, **given)
     return list(chosen.values())

@@ -14,20 +14,19 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pocketsight.export.deploy.on_board.releases import SETTINGS, Refused, Releases, write_file
-from pocketsight.export.deploy.on_board.service import NAME, lock_file, note_process, open_service, read_status
+from pocketsight.export.deploy.on_board.service import NAME, lock_file, open_service, read_status
+from pocketsight.export.deploy.on_board.supervisor import Supervisor
 from pocketsight.export.deploy.on_board.switch import LOCK, UNFINISHED, prepare_start, recover, switch
 
 # Findings of `pocketsight doctor` that stop a deployment. The others may come from the run that is to be replaced: it
 # holds the camera and the port of the page.
 DECISIVE = {"Python", "interpreter", "OpenCV", "models", "settings"}
 CHECK_TIMEOUT = 600  # seconds
-RESTART_DELAY = 2.0  # seconds
 BENCH_FRAMES = 100
 
 
@@ -185,39 +184,11 @@ def serve(archive: Path) -> None:
             answer({"error": str(error) or type(error).__name__})
 
 
-def supervise(prefix: Path) -> None:
-    """Start the current release, and again when it ends, until SIGTERM."""
-    releases, folder = Releases(prefix), prefix / "run"
-    note_process(lock_file(folder / "supervisor.pid"), os.getpid())
-    child: subprocess.Popen[bytes] | None = None
-
-    def stop(*_: Any) -> None:
-        if child:
-            child.terminate()
-        os._exit(0)
-
-    signal.signal(signal.SIGTERM, stop)
-    while True:
-        try:
-            prepare_start(releases)
-            number = lock_file(folder / "main.pid")
-            note_process(number, 0)
-            environment = os.environ | {"RUNTIME_DIRECTORY": str(folder)}
-            program = prefix / "current" / "bin" / "service"
-            child = subprocess.Popen([program], env=environment, pass_fds=[number], cwd="/")
-            note_process(number, child.pid)
-            os.close(number)
-            child.wait()
-        except (Refused, OSError) as error:
-            print(error, flush=True)
-        time.sleep(RESTART_DELAY)
-
-
 def main() -> None:
     """`agent.pyz supervise PREFIX`, `agent.pyz start PREFIX` before each start of a unit; else a deployment."""
     words = sys.argv[1:]
     if words[:1] == ["supervise"]:
-        supervise(Path(words[1]))
+        Supervisor(Path(words[1])).run()
     elif words[:1] == ["start"]:
         try:
             prepare_start(Releases(Path(words[1])))

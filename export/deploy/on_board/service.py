@@ -30,7 +30,10 @@ class Service(Protocol):
         """Make it start the current release, also after a reboot where it can. Returns whether that has changed."""
 
     def restart(self) -> None:
-        """Stop it, and start the current release."""
+        """Replace the process of the run by one of the current release, and do not wait for it.
+
+        It is one step, so that a deployment that is killed never leaves the board without a run.
+        """
 
     def reload(self) -> None:
         """Let it read its models and settings again."""
@@ -79,8 +82,7 @@ class SystemdService:
         return changed
 
     def restart(self) -> None:
-        self.stop()
-        self._control("start", "--no-block", NAME)
+        self._control("restart", "--no-block", NAME)
 
     def reload(self) -> None:
         os.kill(self.process(), signal.SIGHUP)
@@ -117,13 +119,12 @@ class ProcessService:
         return False
 
     def restart(self) -> None:
-        self.stop()
-        (self.run_folder / STATUS).unlink(missing_ok=True)
+        if is_locked(self.supervisor):
+            os.kill(_read_process(self.supervisor), signal.SIGUSR1)
+            return
         words = [sys.executable, str(self.prefix / "agent.pyz"), "supervise", str(self.prefix)]
         with open(self.run_folder / "messages.txt", "wb") as messages:
-            subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages, start_new_session=True, cwd="/"
-            )
+            subprocess.run(words, stdin=subprocess.DEVNULL, stdout=messages, stderr=messages)
         self._wait(lambda: is_locked(self.supervisor), "the supervisor does not start")
 
     def reload(self) -> None:

@@ -38,13 +38,13 @@ def switch(
     if not releases.is_verified(new):
         raise Refused(f"release {new} has not passed its checks")
     releases.verify(new)
-    old, before = releases.current, read_status(service)
+    old, before, process = releases.current, read_status(service), service.process()
     write_file(releases.prefix / UNFINISHED, json.dumps({"old": old, "new": new}).encode())
     try:
         releases.point("current", new)
         say("reloading" if by_reload else "restarting")
         service.reload() if by_reload else service.restart()
-        status = _wait_until_ready(service, models, before if by_reload else {})
+        status = _wait_until_ready(service, models, 0 if by_reload else process, before if by_reload else {})
         _watch(service, status, watch, _sees(before), say)
     except BaseException as error:
         reason = (
@@ -112,9 +112,10 @@ def _go_back(releases: Releases, service: Service, old: str) -> None:
     if not old:
         service.stop()
         return
+    process = service.process()
     service.restart()
     with suppress(Refused):  # then it did not run before either
-        _wait_until_ready(service, {}, {})
+        _wait_until_ready(service, {}, process, {})
 
 
 def _point_back(releases: Releases, old: str) -> None:
@@ -122,12 +123,21 @@ def _point_back(releases: Releases, old: str) -> None:
     (releases.prefix / UNFINISHED).unlink(missing_ok=True)
 
 
-def _wait_until_ready(service: Service, models: Mapping[str, str], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The first status with the models that were asked for. `before` is that before a reload, or {}."""
+def _wait_until_ready(
+    service: Service, models: Mapping[str, str], replaced: int, before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The first status with the models that were asked for.
+
+    `replaced` is the process that a restart ends, `before` the status before a reload; 0 and {} without them. Raises
+    Refused if the new process ends, refuses the models or is not ready in time.
+    """
     end, seen = time.monotonic() + START_TIMEOUT, 0
     refusals = before.get("counters", {}).get("fault settings refused", 0)
     while time.monotonic() < end:
         process = service.process()
+        if process == replaced != 0:
+            time.sleep(POLL)
+            continue
         if seen and process != seen:
             raise Refused("the run ended")
         seen = process

@@ -32,8 +32,9 @@ def test_one_login_serves_all_commands(server: SshServer) -> None:
 
 
 def test_the_login_ends_with_the_block(server: SshServer) -> None:
-    with Board("board", server.config):
-        folder = Path(f"/tmp/{next(Path('/tmp').glob('pocketsight-*/socket')).parent.name}")
+    with Board("board", server.config) as board:
+        folder = board._folder
+        assert folder and (folder / "socket").exists()
     assert not folder.exists()
 
 
