@@ -188,13 +188,13 @@ WRONG = [
         "--pixels 0..1 is wrong: its quanti",
     ),
     ("classifier", {"rescaling": True}, {"task": "classifier", "pixels": "-1..1"}, "its first operators make -1..1"),
-    ("classifier", {}, {"task": "classifier"}, "nothing in the file tells .* give --pixels"),
+    ("classifier", {}, {"task": "classifier"}, "nothing in the file shows .* give --pixels"),
     ("classifier", {}, {"task": "detector"}, "is no detector, its last operator is SOFTMAX: give --task classifier"),
     ("classifier", {}, {"task": "classifier", "pixels": "-1..1", "output": "logits"}, "it gives probabilities"),
     ("yolo", {}, {"task": "classifier"}, "is no classifier, its output is .*: give --task detector"),
     ("yolo", {}, {"task": "detector", "family": "ssd"}, "is not of the family ssd, .* that is the family yolo"),
     ("ssd", {}, {"task": "detector", "family": "yolo"}, "it has the operator TFLite_Detection_PostProcess"),
-    ("blazeface", {}, {"task": "detector"}, "labels.txt has 3 labels, but the network tells 1 apart"),
+    ("blazeface", {}, {"task": "detector"}, "labels.txt has 3 labels, but the network has 1"),
 ]
 
 
@@ -210,7 +210,7 @@ def test_a_wrong_declaration_is_refused_with_its_reason(
 @pytest.mark.parametrize("text", ["go\nstop\n", "go\nstop\nyield\nslow\n", "1 go\n2 stop\n3 yield"])
 def test_a_wrong_number_of_labels_is_refused(tmp_path: Path, name: str, task: str, text: str) -> None:
     (tmp_path / "labels.txt").write_text(text)
-    with pytest.raises(DataError, match=r"labels.txt has \d labels, but the network tells 3 apart"):
+    with pytest.raises(DataError, match=r"labels.txt has \d labels, but the network has 3"):
         adopt(write(tmp_path, made(name)), AdoptOptions(task, tmp_path / "labels.txt", pixels="0..1"))
 
 
