@@ -12,6 +12,8 @@ GST = "gstreamer1.0-tools gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plu
 PACKAGES = {
     "Xvfb": "xvfb",
     "nginx": "nginx-light",
+    "ssh": "openssh-client",
+    "sshd": "openssh-server",
     "promtool": "prometheus",
     "unshare": "util-linux",
     "systemd-analyze": "systemd",

@@ -97,7 +97,7 @@ def bench(
 ) -> None:
     """Measure the latency of each stage of a run on this machine.
 
-    With MODELS, measure only these, interleaved, each on its own stage.
+    With MODELS, measure only these, interleaved, each on its own stage. They may be .tflite files of other programs.
     """
     _check_options(models, frames, duration, per_op, threads or ())
     config = RunConfig(

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from pocketsight.device.inference.shipped import MODEL_NAMES, NO_CLASSIFIER
+from pocketsight.device.inference.shipped import MODEL_NAMES, NO_MODEL
 from pocketsight.device.runtime.config import MAX_THREADS, OPTIONS, RunConfig
 from pocketsight.device.runtime.option_spec import Kind, OptionSpec
 
@@ -65,13 +65,15 @@ class PathParam(click.Path):
 
 
 class DetectorParam(PathParam):
-    """A model file, or `tiny` or `large` for the other shipped detectors."""
+    """A model file, `tiny` or `large` for the other shipped detectors, or `none`."""
 
-    name = "FILE|tiny|large"
+    name = "FILE|tiny|large|none"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in ("tiny", "large") and not Path(value).exists():
             return MODEL_NAMES[value]
+        if str(value) == "none":
+            return NO_MODEL
         return super().convert(value, param, ctx)
 
 
@@ -81,7 +83,7 @@ class ClassifierParam(PathParam):
     name = "FILE|none"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return NO_CLASSIFIER if str(value) == "none" else super().convert(value, param, ctx)
+        return NO_MODEL if str(value) == "none" else super().convert(value, param, ctx)
 
 
 class LogTargetParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -129,6 +131,19 @@ class DelegateParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
                 f"{value!r} is not one of auto, cpu, edgetpu, edgetpu:usb, edgetpu:pci, edgetpu:usb:1", param, ctx
             )
         return str(value)
+
+
+class ChoicesParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """WORD,WORD on the command line, a tuple of some of the `choices` in the code; '' is none."""
+
+    def __init__(self, choices: tuple[str, ...]) -> None:
+        self.choices, self.name = choices, ",".join(choices)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        words = value if isinstance(value, tuple) else tuple(dict.fromkeys(filter(None, value.split(","))))
+        if unknown := [word for word in words if word not in self.choices]:
+            self.fail(f"{unknown[0]!r} is not one of {', '.join(self.choices)}", param, ctx)
+        return words
 
 
 class AcceleratorParam(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -229,6 +244,7 @@ PARAM_TYPES: dict[Kind, Callable[[OptionSpec], click.ParamType]] = {  # type: ig
     "accelerator": lambda spec: AcceleratorParam(),
     "bytes": lambda spec: ByteSizeParam(),
     "choice": lambda spec: click.Choice(spec.choices),
+    "choices": lambda spec: ChoicesParam(spec.choices),
     "control": lambda spec: ControlParam(),
     "delegate": lambda spec: DelegateParam(),
     "classifier": lambda spec: ClassifierParam(),
@@ -300,6 +316,8 @@ def format_items(field: str, values: Iterable[Any]) -> list[str]:
 def _format_one(kind: Kind, value: Any) -> str:
     if kind == "flag":
         return "true" if value else "false"
+    if kind == "choices":
+        return ",".join(value)
     if kind == "bytes":
         unit = next((unit for unit, power in reversed(BYTE_UNITS.items()) if value >= 10**power), "kB")
         return f"{Decimal(value).scaleb(-BYTE_UNITS[unit]).normalize():f}{unit}"

@@ -42,8 +42,8 @@ class RunConfig(CameraConfig):
         DETECTOR,
         "detector",
         "models.detector",
-        "Detector model file; tiny and large name the other shipped ones.",
-        metavar="FILE|tiny|large",
+        "Detector model file; tiny and large name the other shipped ones; none: classify whole frames.",
+        metavar="FILE|tiny|large|none",
         default_text="the shipped one of medium size",
         reloadable=True,
     )
@@ -146,6 +146,14 @@ class RunConfig(CameraConfig):
         choices=PRESETS,
         default_text="that of the model",
         reloadable=True,
+    )
+    board: str = option(
+        "",
+        "text",
+        "run.board",
+        "Name of this board in its state and metrics.",
+        metavar="NAME",
+        default_text="the host name",
     )
     max_temperature: float | None = option(
         None,
@@ -270,6 +278,38 @@ class RunConfig(CameraConfig):
         "bytes",
         "snapshots.max_bytes",
         "Delete the oldest snapshots above this total size.",
+    )
+    collect: tuple[str, ...] = option(
+        (),
+        "choices",
+        "collect.reasons",
+        "Keep frames worth labeling; some of unsure, flapping, low-score and new-place.",
+        choices=("unsure", "flapping", "low-score", "new-place"),
+        metavar="REASON,...",
+        default_text="keep none",
+    )
+    collect_folder: Path | None = option(
+        None,
+        "path",
+        "collect.folder",
+        "Keep these frames in this folder.",
+        metavar="FOLDER",
+        default_text="collected, in the folder of the outbox",
+    )
+    collect_retain_days: float = option(
+        30.0,
+        "number",
+        "collect.retain_days",
+        "Delete kept frames after this many days.",
+        minimum=0,
+        min_open=True,
+        metavar="DAYS",
+    )
+    collect_max_bytes: int = option(
+        500_000_000,
+        "bytes",
+        "collect.max_bytes",
+        "Delete the oldest kept frames above this total size.",
     )
     mqtt_password_file: Path | None = option(
         None,

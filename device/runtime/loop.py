@@ -128,6 +128,8 @@ class Run:
         self.entry_factory = EntryFactory(make_run_id(), clock_synced)
         self.pipeline = Pipeline(*models, config.zones, config.detect_interval, labels_to_classify(config, models))
         self.status = RunStatus(self.entry_factory.run_id, self.pipeline.labels)
+        if config.board:
+            self.status.info["board"] = config.board
         self._describe_models()
         self.faults = Faults(self.entry_factory, self.publish)
         self.sinks = SinkGroup(())  # for faults that are reported while the camera is opened
@@ -142,7 +144,9 @@ class Run:
         rotation = config.rotation_config(self.camera.live)
         self.sinks = open_sinks(config.log, rotation, config.mqtt_config(), self.status, self.faults.report)
         stack.callback(self.sinks.close)
-        self.outputs: FrameOutputs = stack.enter_context(open_outputs(config, self.status, self.faults.report))
+        self.outputs: FrameOutputs = stack.enter_context(
+            open_outputs(config, self.status, self.faults.report, self._thresholds)
+        )
         fps = min(config.fps or self.camera.fps, self.camera.fps)
         self.display = stack.enter_context(open_display(config, fps, self.camera.live, self.status))
         self.camera.choose_reduction = self.pipeline.choose_reduction
@@ -162,6 +166,11 @@ class Run:
         self.status.info["models"] = self.entry_factory.models = models
         self.summary.objects = self.pipeline.detector.spec.labels
         self.status.labels, self.status.object_label = self.pipeline.labels, self.pipeline.object_label
+
+    def _thresholds(self) -> dict[str, float]:
+        """Those of the detector by label."""
+        spec = self.pipeline.detector.spec
+        return dict(zip(spec.labels, spec.label_thresholds, strict=True))
 
     def _set_rates(self) -> None:
         config, live = self.config, self.camera.live

@@ -9,6 +9,7 @@ Kind = Literal[
     "accelerator",
     "bytes",
     "choice",
+    "choices",
     "classifier",
     "control",
     "delegate",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import ROOT
 
-UNIT = ROOT / "scripts" / "pocketsight.service"
+UNIT = ROOT / "export/deploy/pocketsight.service"
 EXPOSED = 2.5  # of 10; what systemd-analyze calls OK
 
 
