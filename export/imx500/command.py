@@ -82,7 +82,10 @@ def load_detector(source: Path) -> tuple[Any, ModelSpec]:
         net = build_network(spec)
         net.load_weights(model.with_name(model.stem + WEIGHTS_ENDING))
     else:
-        raise DataError(f"{source} is not a run folder; give one, or one of {', '.join(SHIPPED)}")
+        raise DataError(
+            f"{source} is not a run folder; give one, or one of {', '.join(SHIPPED)}. Sony's tools need the trained "
+            "network: they take no .tflite"
+        )
     if spec.task != "detector" or not spec.strides:
         raise ModelError(
             f"{source} is a {spec.architecture}: the AI Camera runs one network on its whole picture, which must be a "
