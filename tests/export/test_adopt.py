@@ -91,7 +91,7 @@ def assert_same(model: Model, picture: Any, expected: Sequence[tuple[Any, ...]],
     found = detect(picture, model)
     assert len(found) == len(expected) >= least
     for one, (score, label, *sides) in zip(found, expected, strict=True):
-        assert (one.label, one.score) == (label, pytest.approx(score, abs=1e-5))
+        assert one.label == label and one.score == pytest.approx(score, abs=1e-5)
         assert one.box == pytest.approx(Box(*sides).clip(width, height), abs=1e-3)
 
 
