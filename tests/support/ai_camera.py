@@ -26,7 +26,7 @@ CAMERA = (
     PICAMERA2.replace("(3280, 2464)", "(4056, 3040)").replace('"Model": "imx219"', '"Model": "imx500"')
     + '''
 import cv2, struct
-state |= {"scenes": [], "network": None, "input_size": (320, 256), "sent": lambda number, metadata: metadata}
+state |= {"scenes": [], "network": None, "input_size": (384, 288), "sent": lambda number, metadata: metadata}
 def resized(scene, crop, size):
     left, top, width, height = (round(side / 4) for side in crop)
     return cv2.resize(scene[top : top + height, left : left + width], size, interpolation=cv2.INTER_AREA)
