@@ -110,7 +110,9 @@ def ssd() -> bytes:
         for name, value in values.items()
     ]
 
-    @tf.function(experimental_implements=" ".join(['name: "TFLite_Detection_PostProcess"', *attributes]))
+    @tf.function(  # type: ignore[untyped-decorator,unused-ignore]
+        experimental_implements=" ".join(['name: "TFLite_Detection_PostProcess"', *attributes])
+    )
     def post_process(boxes: Any, scores: Any, anchors: Any) -> Any:
         return tuple(tf.constant(0.0) for _ in range(4))
 
