@@ -8,6 +8,7 @@ PocketsightError
   ServeError    a web page cannot be served, or a broker cannot be reached
   DataError     an image or a dataset is missing or malformed, or cannot be written
   ParityError   an exported model differs from the trained one (raised by export)
+  BoardError    a board cannot be reached, or refuses what it should run (raised by export)
 """
 
 
@@ -45,3 +46,7 @@ class DataError(PocketsightError):
 
 class ParityError(PocketsightError):
     """An exported model differs too much from the trained one, or has operators that are not int8."""
+
+
+class BoardError(PocketsightError):
+    """A board cannot be reached, or something cannot run on it. The message begins with its name."""

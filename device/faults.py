@@ -19,6 +19,7 @@ FAULT_NAMES = (
     "edgetpu lost",
     "events denied",
     "hot",
+    "imx500 lost",
     "log corrupt",
     "log failing",
     "messages denied",

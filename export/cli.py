@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import PathParam, StrictGroup
+from pocketsight.device.cli.options import StrictGroup
+from pocketsight.device.cli.param_types import PathParam
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.inference.checksum import compute_checksum
 from pocketsight.export.adopt_cli import adopt
+from pocketsight.export.imx500.command import imx500
 
 if TYPE_CHECKING:
     from pocketsight.device.inference.interpreter import Model
@@ -37,6 +39,7 @@ def export() -> None:
 
 
 export.add_command(adopt)
+export.add_command(imx500)
 
 
 @export.command()

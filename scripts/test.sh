@@ -13,4 +13,4 @@ fi
 ruff check .
 ruff format --check .
 mypy
-python -m pytest "$@"
+python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"

@@ -58,6 +58,20 @@ if [ "$newest" ] || [ -e "$unfinished" ] || [ "$(cat "$stamp" 2>/dev/null)" != "
   fi
   echo "installing pocketsight[$extras] into $folder (TensorFlow is large: a minute or more)"
   rm -f "$stamp"
+  if [ -e "$unfinished" ]; then
+    # pip takes a package for installed as soon as it has its name, but writes RECORD, the list of its files, last.
+    python - <<'REPAIR'
+import shutil, sysconfig
+from importlib.metadata import PathDistribution
+from pathlib import Path
+for folder in Path(sysconfig.get_path("purelib")).glob("*.dist-info"):
+    files = PathDistribution(folder).files or []
+    missing = [name for name in files if name.suffix != ".pyc" and not folder.parent.joinpath(name).exists()]
+    if missing or not files:
+        print(f"an installation was interrupted; installing again: {folder.name.removesuffix('.dist-info')}")
+        shutil.rmtree(folder)
+REPAIR
+  fi
   touch "$unfinished"
   python -m pip install --quiet --disable-pip-version-check "${options[@]}" --editable ".[$extras]" || exit 1
   echo "$wanted" >"$stamp"

@@ -12,6 +12,8 @@ GST = "gstreamer1.0-tools gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plu
 PACKAGES = {
     "Xvfb": "xvfb",
     "nginx": "nginx-light",
+    "ssh": "openssh-client",
+    "sshd": "openssh-server",
     "promtool": "prometheus",
     "unshare": "util-linux",
     "systemd-analyze": "systemd",
@@ -22,7 +24,9 @@ PACKAGES = {
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Act on `@pytest.mark.debian("Xvfb", "xdotool")`."""
+    """Act on `@pytest.mark.debian("Xvfb", "xdotool")` and on `@pytest.mark.imx500`."""
+    if item.get_closest_marker("imx500") and os.environ.get("POCKETSIGHT_IMX500") != "yes":
+        pytest.skip("runs Sony's tools for the AI Camera, 3 GB: POCKETSIGHT_IMX500=yes")
     programs = {str(program) for mark in item.iter_markers("debian") for program in mark.args}
     if missing := sorted(program for program in programs if shutil.which(program, path=PATH) is None):
         packages = " ".join(dict.fromkeys(PACKAGES.get(program, program) for program in missing))

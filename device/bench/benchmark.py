@@ -94,6 +94,7 @@ def run_benchmark(config: RunConfig, warmup: int | None, seconds: float | None =
             record_session(run, samples, frames, seconds or inf, telemetry)
             memory.append({"peak": peak_memory_mb(), "final": resident_memory_mb()})
             name, models = run.camera.name, run.pipeline.models
+            sensor = run.sensor_monitor.facts() if run.sensor_monitor else None
             if run.stop.is_set():  # after a signal, report the frames so far
                 break
     return {
@@ -111,6 +112,7 @@ def run_benchmark(config: RunConfig, warmup: int | None, seconds: float | None =
         "memory_mb": memory[0],  # `pocketsight run` opens everything once, too
         "telemetry": telemetry.rows if telemetry else [],
         "operators": [],
+        "accelerator": sensor,
         "samples_ms": {stage: subsample(ms) for stage, ms in samples.stage_ms.items() if any(ms)},
     }
 

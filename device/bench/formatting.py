@@ -24,6 +24,7 @@ from pocketsight.device.bench.reports import (
 )
 from pocketsight.device.bench.statistics import CONFIDENCE_LEVEL
 from pocketsight.device.bench.sustained import sustained_verdict
+from pocketsight.device.runtime.sensor_monitor import describe_sensor
 
 COLUMNS = "n", "min", "p50", "p90", "p95", "p99", "max"
 MAX_TELEMETRY_ROWS = 12  # of a sustained run; the JSON has all
@@ -113,6 +114,7 @@ def _format_run(report: RunReport) -> list[str]:
         "",
         f"{report['fps']} frames per second, {report['cpu_ms_per_frame']} ms of CPU time per frame, "
         f"{memory['peak']} MB at most, {memory['final']} MB at the end",
+        *([describe_sensor(report["accelerator"])] if report["accelerator"] else []),
         *(["", *_format_telemetry(rows)] if rows else []),
     ]
 

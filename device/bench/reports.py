@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from pocketsight.device.runtime.sensor_monitor import SensorFacts
+
 SCHEMA_VERSION = 2
 
 
@@ -170,6 +172,7 @@ class RunReport(Header, FrameStats):
     telemetry: list[TelemetryRow]  # empty without --duration
     operators: list[OperatorProfile]  # empty without --per-op
     samples_ms: dict[str, list[list[float]]]
+    accelerator: SensorFacts | None  # with --accelerator
 
 
 class ModelsReport(Header):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from pocketsight.device.inference.sensor import SensorOutputs
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.pixels import Content, Pixels, frame_size, reduced_image
 from pocketsight.device.vision.turn import UPRIGHT, Turn
@@ -24,6 +25,7 @@ class Frame:
     # Monotonic seconds of the exposure, or of the arrival where the camera has no timestamps.
     captured_monotonic: float = field(default_factory=time.monotonic)
     position: float | None = None  # seconds from the beginning of the recording, for sources that are videos
+    sensor: SensorOutputs | None = None  # of a camera that runs the detector itself; never together with a turn
 
     @property
     def image(self) -> Image:

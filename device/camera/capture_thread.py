@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pocketsight.device.inference.sensor import SensorOutputs
 from pocketsight.device.vision.pixels import Content
 from pocketsight.device.vision.turn import UPRIGHT, Turn
 
@@ -25,6 +26,7 @@ class RawFrame(NamedTuple):
 
     content: Content  # not shared with the device
     captured_monotonic: float | None = None  # monotonic seconds of the exposure; None where the device has none
+    sensor: SensorOutputs | None = None  # of a camera that runs the detector itself
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class CameraSource:
     # True for sensors of this machine: noise makes each of their images different, unless there is no light.
     has_sensor_noise: bool = True
     turn: Turn = UPRIGHT  # of each frame, where the camera does not turn it itself
+    open_timeout: float = 0.0  # seconds, where opening may take longer than that of ReconnectConfig
 
 
 class CaptureThread(threading.Thread):

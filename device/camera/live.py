@@ -62,6 +62,7 @@ class LiveCamera(Camera):
         super().__init__(iter(()), source.name)
         self.source, self.stop, self.report_fault, self.reconnect = source, stop, report_fault, reconnect
         self.config = config or DEFAULT_RECONNECT_CONFIG
+        self.open_timeout = max(self.config.open_timeout, source.open_timeout)
         self.condition = threading.Condition()
         self.latest_frame: Frame | None = None
         self.frames_received, self.frame_shape = 0, (0, 0)
@@ -147,7 +148,9 @@ class LiveCamera(Camera):
                 self.has_timestamps = raw.captured_monotonic is not None
                 self.dropped += self.latest_frame is not None and self.counts_drops
                 captured_at = time.time() - (now - captured)
-                self.latest_frame = Frame(raw.content, self.frames_received, captured_at, captured_monotonic=captured)
+                self.latest_frame = Frame(
+                    raw.content, self.frames_received, captured_at, captured_monotonic=captured, sensor=raw.sensor
+                )
                 self.frames_received += 1
                 self.condition.notify_all()
         return repeated
@@ -165,11 +168,11 @@ class LiveCamera(Camera):
         return thread
 
     def _wait_until_open(self, thread: CaptureThread) -> None:
-        end = time.monotonic() + self.config.open_timeout
+        end = time.monotonic() + self.open_timeout
         while not (thread.device or thread.finished or self.stop.is_set()):
             if time.monotonic() > end:
                 thread.stop.set()
-                timeout = f"{self.config.open_timeout:.0f} s"
+                timeout = f"{self.open_timeout:.0f} s"
                 raise CameraError(f"{self.name} did not open in {timeout}; does it work in another program?")
             with self.condition:
                 self.condition.wait_for(lambda: thread.device or thread.finished, POLL_INTERVAL)
@@ -190,7 +193,7 @@ class LiveCamera(Camera):
                 reason = f" ({thread.failure})" if thread.failure else ""
                 line = f"{name} stopped giving frames after {self.frames_received}{reason}"
                 return LOST, f"{line}; is it still connected?"
-            if thread.device is None and silence > self.config.open_timeout:
+            if thread.device is None and silence > self.open_timeout:
                 return LOST, f"{name} does not open; is it still connected?"
             if thread.device is not None and silence > self.config.frame_timeout:
                 timeout = f"{self.config.frame_timeout:.0f} s"

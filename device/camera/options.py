@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pocketsight.device.camera.imx500 import SensorNetwork
 from pocketsight.device.vision.turn import UPRIGHT, Turn
 
 
@@ -22,6 +23,8 @@ class CameraOptions:
     """libcamera's tuning of a Pi camera: a name such as imx219_noir.json, or a path."""
     poll_rate: float = 1.0
     """Requests per second to an address that gives single images."""
+    sensor_network: SensorNetwork | None = None
+    """The network that an AI Camera runs itself."""
 
 
 DEFAULT_OPTIONS = CameraOptions()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from pocketsight.device.camera.capture_thread import CameraSource, CaptureDevice, RawFrame
 from pocketsight.device.camera.devices import describe_holders
 from pocketsight.device.camera.freeze_detector import FREEZE_TIMEOUT
+from pocketsight.device.camera.imx500 import UPLOAD_TIMEOUT, SensorNetwork
 from pocketsight.device.camera.options import DEFAULT_OPTIONS, CameraOptions
 from pocketsight.device.camera.picamera2_controls import make_controls
 from pocketsight.device.errors import CameraError
@@ -38,14 +39,20 @@ def pi_camera_source(source: str, size: tuple[int, int], options: CameraOptions 
         raise CameraError(f"no camera {source!r}; Pi cameras are pi and pi:1")
     name = "the Pi camera" if number == "0" else f"the Pi camera {number}"
     turn = options.turn if options.turn.swaps_sides else UPRIGHT
-    return CameraSource(name, lambda: _open(int(number), size, options), freeze_timeout=FREEZE_TIMEOUT, turn=turn)
+    return CameraSource(
+        name,
+        lambda: _open(int(number), size, options),
+        freeze_timeout=FREEZE_TIMEOUT,
+        turn=turn,
+        open_timeout=UPLOAD_TIMEOUT if options.sensor_network else 0.0,
+    )
 
 
 @contextmanager
 def _open(number: int, size: tuple[int, int], options: CameraOptions) -> Iterator[CaptureDevice]:
     device = _start_device(number, size, options)
     try:
-        yield CaptureDevice(lambda: _read_frame(device), options.frame_rate or VIDEO_FPS)
+        yield CaptureDevice(lambda: _read_frame(device, options.sensor_network), options.frame_rate or VIDEO_FPS)
     finally:
         _close(device)
 
@@ -59,14 +66,18 @@ def _start_device(number: int, size: tuple[int, int], options: CameraOptions) ->
             "and create the virtual environment with --system-site-packages"
         ) from error
     device: Any = None
+    network = options.sensor_network
     try:
+        if network:
+            network.load(number)
         device = Picamera2(number, **_load_tuning(Picamera2, options.tuning_file))
         controls = make_controls(device.camera_controls, options.controls)
         if options.frame_rate:
             controls["FrameRate"] = options.frame_rate
         device.configure(_create_configuration(device, size, options.turn))
         device.set_controls(controls)
-        device.start()
+        with network.show_progress() if network else nullcontext():
+            device.start()
         return device
     except Exception as error:
         if device is not None:
@@ -110,18 +121,26 @@ def _create_configuration(device: Any, size: tuple[int, int], turn: Turn) -> Any
     return device.create_video_configuration(**options)
 
 
-def _read_frame(device: Any) -> RawFrame:
-    """The newest frame and the start of its exposure; picamera2 drops older frames."""
+def _read_frame(device: Any, network: SensorNetwork | None) -> RawFrame:
+    """The newest frame, the start of its exposure, and the outputs of `network` for it.
+
+    picamera2 drops older frames. Frames that came before their outputs could be computed are left out.
+    """
     request = device.capture_request(wait=FRAME_TIMEOUT)
+    while network and network.awaits(request.get_metadata()):
+        request.release()
+        request = device.capture_request(wait=FRAME_TIMEOUT)
     try:
         image = np.asarray(request.make_array("main"), dtype=np.uint8)  # a copy: the buffer returns to the camera
-        timestamp = request.get_metadata().get("SensorTimestamp")  # ns of CLOCK_BOOTTIME
+        metadata = request.get_metadata()
     finally:
         request.release()
+    sensor = network.read(metadata, image.shape[:2]) if network else None
+    timestamp = metadata.get("SensorTimestamp")  # ns of CLOCK_BOOTTIME
     if timestamp is None:
-        return RawFrame(image)
+        return RawFrame(image, sensor=sensor)
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - timestamp / 1e9
-    return RawFrame(image, time.monotonic() - max(0.0, age))
+    return RawFrame(image, time.monotonic() - max(0.0, age), sensor)
 
 
 def _close(device: Any) -> None:

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import (
-    CAMERA_FIELDS,
-    MODEL_FIELDS,
-    DurationParam,
-    StrictCommand,
-    ThreadCountsParam,
-    click_option,
-    config_options,
-)
+from pocketsight.device.cli.options import CAMERA_FIELDS, MODEL_FIELDS, StrictCommand, click_option, config_options
+from pocketsight.device.cli.param_types import DurationParam, ThreadCountsParam
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 from pocketsight.device.runtime.config import RunConfig
@@ -78,6 +71,7 @@ def _subcommand(name: str) -> click.Command:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, the input of compare and plot.")
 @config_options(name for name in (*MODEL_FIELDS, *CAMERA_FIELDS) if name not in ("threads", "resolution"))
 @click_option("resolution")
+@click_option("accelerator")
 @click_option("threads", ThreadCountsParam(), "Threads for each model; several numbers, such as 1,2,4, are compared.")
 def bench(
     models: tuple[Path, ...],

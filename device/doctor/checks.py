@@ -8,6 +8,7 @@ from pathlib import Path
 from pocketsight.device.doctor import hardware, packages, system
 from pocketsight.device.doctor.report import Check
 from pocketsight.device.doctor.view import check_view
+from pocketsight.device.inference.imx500_file import camera_file
 from pocketsight.device.inference.shipped import CLASSIFIER
 from pocketsight.device.system.clock import clock_synced
 from pocketsight.device.system.sensors import read_board_info, read_sensors
@@ -44,6 +45,7 @@ def make_checks(
         ("permissions", hardware.check_permissions),
         ("view", check_view_of_run),
         ("Coral", lambda: hardware.check_coral(compiled=compiled)),
+        ("AI Camera", lambda: hardware.check_ai_camera(files=[camera_file(detector)])),
         ("temperature", lambda: hardware.check_temperature(reading)),
         ("power", lambda: hardware.check_power(reading)),
         ("disk", lambda: system.check_disk(reading, folder)),

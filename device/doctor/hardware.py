@@ -22,6 +22,7 @@ from pocketsight.device.inference.coral_devices import (
     find_corals,
     is_libedgetpu_installed,
 )
+from pocketsight.device.inference.imx500_file import INSTALL_COMMAND, PACKAGERS, find_packager
 from pocketsight.device.system.paths import ROOT
 from pocketsight.device.system.sensors import (
     HOT_CELSIUS,
@@ -29,6 +30,7 @@ from pocketsight.device.system.sensors import (
     BoardInfo,
     SensorReading,
     decode_throttled,
+    read_kernel_file,
 )
 
 VCGENCMD_TIMEOUT = 5  # seconds
@@ -95,6 +97,23 @@ def check_coral(
         if problem := find_access_problem(coral, root, can_access):
             return Finding("Coral", "warn", f"Coral on {coral.bus}, but {problem[0]}", problem[1])
     return Finding("Coral", "ok", f"{where}, libedgetpu installed, this user may use it")
+
+
+def check_ai_camera(
+    root: Path = ROOT, files: Iterable[Path] = (), find_packager: Callable[[], str | None] = find_packager
+) -> Finding | None:
+    """If there is an AI Camera, or one of `files` is for one: are firmware and packager installed?"""
+    names = (read_kernel_file(folder / "name") for folder in root.glob("sys/class/video4linux/v4l-subdev*"))
+    if not any(name.startswith("imx500") for name in names):
+        evidence = [path.name for path in files if path.exists()]
+        message = f"no AI Camera is connected, although {evidence[0]} exists; the CPU is used" if evidence else ""
+        return Finding("AI Camera", "warn", message, RIBBON_FIX) if evidence else None
+    missing = [] if any(root.glob("lib/firmware/imx500*")) else ["its firmware"]
+    missing += [] if find_packager() else [PACKAGERS[0]]
+    if missing:
+        message = f"connected, but without {' and '.join(missing)}; the CPU is used"
+        return Finding("AI Camera", "warn", message, INSTALL_COMMAND)
+    return Finding("AI Camera", "ok", f"connected, firmware and {PACKAGERS[0]} installed; run --accelerator imx500")
 
 
 def check_board(board: BoardInfo) -> Finding:

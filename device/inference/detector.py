@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pocketsight.device.inference.families import FAMILIES
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.manifest import WHOLE_FRAME
+from pocketsight.device.inference.manifest import WHOLE_FRAME, ModelSpec
 from pocketsight.device.inference.nms import nms, nms_by_kind
 from pocketsight.device.inference.placement import place
 from pocketsight.device.inference.postprocess import decode, decode_kinds, decode_single
+from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.system.stage_timer import StageHook, no_timing
-from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.boxes import Box, Boxes
 from pocketsight.device.vision.image import Image
 
 
@@ -48,6 +50,23 @@ def detect(
     end_stage("preprocess")
     outputs = detector.infer(canvas)
     end_stage("detect")
+    boxes, scores, labels = find_objects(outputs, spec, score_threshold)
+    height, width = frame_size or image.shape[:2]
+    scale /= round(width / image.shape[1])
+    if spec.fit == "center":
+        boxes -= offset
+    detections = place_in_frame(boxes / np.float32(scale), scores, labels, (height, width))
+    end_stage("postprocess")
+    return detections
+
+
+def find_objects(
+    outputs: Mapping[str, QuantizedTensor], spec: ModelSpec, score_threshold: float | None = None
+) -> tuple[Boxes, list[float], list[str]]:
+    """Boxes (N, 4) in pixels of the input, scores and labels from the outputs of a detector, best score first.
+
+    `score_threshold` (0..1) replaces those of `spec`.
+    """
     threshold = spec.score_threshold if score_threshold is None else score_threshold
     if spec.family or len(spec.labels) > 1:
         thresholds = spec.label_thresholds if score_threshold is None else (score_threshold,) * len(spec.labels)
@@ -66,14 +85,17 @@ def detect(
         )
         keep = nms(boxes, scores, spec.nms_iou_threshold)
         labels = [spec.labels[0]] * len(keep)
-    height, width = frame_size or image.shape[:2]
-    scale /= round(width / image.shape[1])
+    return boxes[keep], scores[keep].tolist(), labels
+
+
+def place_in_frame(
+    boxes: Boxes, scores: Sequence[float], labels: Sequence[str], frame_size: tuple[int, int]
+) -> list[Detection]:
+    """The detections inside a frame of `frame_size` (height, width); `boxes` (N, 4) are in its pixels."""
+    height, width = frame_size
     detections = []
-    sides = boxes[keep] - offset if spec.fit == "center" else boxes[keep]
-    sides_in_frame = (sides / np.float32(scale)).tolist()
-    for edges, score, label in zip(sides_in_frame, scores[keep].tolist(), labels, strict=True):
-        box = Box(*edges).clip(width, height)
+    for sides, score, label in zip(boxes.tolist(), scores, labels, strict=True):
+        box = Box(*sides).clip(width, height)
         if box.left < box.right and box.top < box.bottom:  # not entirely in the padding
             detections.append(Detection(box, score, label))
-    end_stage("postprocess")
     return detections

@@ -21,7 +21,7 @@ TASKS = "detector", "classifier"
 FACE_ONLY = ("face",)
 # Fields that are left out of a manifest where they have their default value: few models have them.
 ADOPTED_FIELDS = "family", "pixel_range", "fit", "padding", "box_unit", "outputs"
-OPTIONAL_FIELDS = "thresholds", "presets", *ADOPTED_FIELDS
+OPTIONAL_FIELDS = "thresholds", "presets", "imx500", *ADOPTED_FIELDS
 CLASSIFIER_FIELDS = "smoothing", "classifies"
 FAMILIES = "ssd", "yolo", "blazeface"
 FITS = "", "center", "stretch"
@@ -100,8 +100,10 @@ class ModelSpec:
     """Differences between the exported and the trained model."""
     edgetpu: dict[str, Any] = field(default_factory=dict)
     """For a file compiled for an Edge TPU: the compiler and the source file; empty for the CPU."""
+    imx500: dict[str, Any] = field(default_factory=dict)
+    """For a file for the AI Camera: its memory, operators and outputs with their scales; empty for others."""
     sha256: str = ""
-    """Checksum of the flatbuffer."""
+    """Checksum of the flatbuffer, or of the packed network of an AI Camera."""
     min_runtime_version: str = ""
     """Oldest version of TFLite that has all its operators."""
     format: int = FORMAT_VERSION

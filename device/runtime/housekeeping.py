@@ -13,6 +13,7 @@ from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.events import Faults
 from pocketsight.device.runtime.frame_rate import FrameThrottle
 from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.runtime.status_file import StatusFile
 from pocketsight.device.sinks.group import SinkGroup
 from pocketsight.device.system.clock import ClockStepDetector
 from pocketsight.device.system.sensors import Sensors
@@ -29,6 +30,7 @@ class Housekeeping:
         self.status, self.faults = status, faults
         folders = [Path(target).parent for target in config.log if target != "-" and "://" not in target]
         self.board_monitor = BoardMonitor(faults.report, status.info, Sensors(next(iter(folders), Path())).read)
+        self.status_file = StatusFile(status)
         self.clock_steps = ClockStepDetector()
         self.edgetpu_monitor = EdgeTpuMonitor(faults.report)
         self.thermal: ThermalController | None = None
@@ -57,6 +59,7 @@ class Housekeeping:
         throttle.duty = self.thermal.update(temperature, now) if self.thermal else 1.0
         sinks.raise_failure()
         self._update_status(throttle, camera, sinks)
+        self.status_file.update(now)
 
     def _update_status(self, throttle: FrameThrottle, camera: Camera, sinks: SinkGroup) -> None:
         info = self.status.info

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 import cv2
 
 from pocketsight.device.camera import Camera, Frame, open_camera
+from pocketsight.device.camera.imx500 import UPLOAD_TIMEOUT
 from pocketsight.device.errors import LogError, PocketsightError
 from pocketsight.device.results import DEFAULT_STALE_AFTER, FrameResult, LogEntry, frame_entry
 from pocketsight.device.runtime.config import OPTIONS, RELOADABLE, RunConfig
@@ -36,6 +37,7 @@ from pocketsight.device.runtime.reload import (
     labels_to_classify,
     load_models,
 )
+from pocketsight.device.runtime.sensor_monitor import describe_sensor, open_sensor_monitor
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.runtime.terminal import FrameProgress
 from pocketsight.device.sinks.factory import open_sinks
@@ -45,7 +47,7 @@ from pocketsight.device.system.logging_setup import flush_logging
 from pocketsight.device.system.sd_notify import notify_ready, notify_reloading, notify_stopping
 from pocketsight.device.system.signals import signal_events
 from pocketsight.device.system.stage_timer import StageTimer
-from pocketsight.device.system.watchdog import Watchdog
+from pocketsight.device.system.watchdog import LOADING_TIMEOUT, Watchdog
 from pocketsight.device.vision.image import Image
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,9 @@ def run(config: RunConfig, read_config: ConfigReader | None = None) -> RunSummar
     """
     reload_requested = threading.Event()
     reloader = ConfigReloader(config, read_config) if read_config else None
-    with Watchdog(config.watchdog) as watchdog, open_run(config, reload_requested=reload_requested) as loop:
+    loading_timeout = LOADING_TIMEOUT + (UPLOAD_TIMEOUT if config.accelerator else 0)
+    watchdog = Watchdog(config.watchdog, loading_timeout)
+    with watchdog, open_run(config, reload_requested=reload_requested) as loop:
         watchdog.flush = loop.sinks.close
         notify_ready(f"watching {loop.camera.name}")
         try:
@@ -124,19 +128,25 @@ class Run:
         self.entry_factory = EntryFactory(make_run_id(), clock_synced)
         self.pipeline = Pipeline(*models, config.zones, config.detect_interval, labels_to_classify(config, models))
         self.status = RunStatus(self.entry_factory.run_id, self.pipeline.labels)
+        if config.board:
+            self.status.info["board"] = config.board
         self._describe_models()
         self.faults = Faults(self.entry_factory, self.publish)
         self.sinks = SinkGroup(())  # for faults that are reported while the camera is opened
+        options = config.camera_options(config.fps)
+        self.sensor_monitor = open_sensor_monitor(config, self.pipeline, self.status, self.faults.report)
+        if self.sensor_monitor:
+            options = replace(options, sensor_network=self.sensor_monitor.network)
         self.camera: Camera = camera or stack.enter_context(
-            open_camera(
-                config.camera, config.resolution, stop, self.faults.report, True, config.camera_options(config.fps)
-            )
+            open_camera(config.camera, config.resolution, stop, self.faults.report, True, options)
         )
         logger.debug("run %s: %s at %g fps", self.entry_factory.run_id, self.camera.name, self.camera.fps)
         rotation = config.rotation_config(self.camera.live)
         self.sinks = open_sinks(config.log, rotation, config.mqtt_config(), self.status, self.faults.report)
         stack.callback(self.sinks.close)
-        self.outputs: FrameOutputs = stack.enter_context(open_outputs(config, self.status, self.faults.report))
+        self.outputs: FrameOutputs = stack.enter_context(
+            open_outputs(config, self.status, self.faults.report, self._thresholds)
+        )
         fps = min(config.fps or self.camera.fps, self.camera.fps)
         self.display = stack.enter_context(open_display(config, fps, self.camera.live, self.status))
         self.camera.choose_reduction = self.pipeline.choose_reduction
@@ -156,6 +166,11 @@ class Run:
         self.status.info["models"] = self.entry_factory.models = models
         self.summary.objects = self.pipeline.detector.spec.labels
         self.status.labels, self.status.object_label = self.pipeline.labels, self.pipeline.object_label
+
+    def _thresholds(self) -> dict[str, float]:
+        """Those of the detector by label."""
+        spec = self.pipeline.detector.spec
+        return dict(zip(spec.labels, spec.label_thresholds, strict=True))
 
     def _set_rates(self) -> None:
         config, live = self.config, self.camera.live
@@ -217,6 +232,8 @@ class Run:
         self.stage_timer("emit")
         result.stages_ms["total"] += result.stages_ms["emit"]
         self.status.add_frame(result, latency)
+        if self.sensor_monitor:
+            self.sensor_monitor.add_frame(frame, latency)
         self._count(result)
         keep_running = self.display(frame, result) and self.summary.frames != self.config.max_frames
         self.stage_timer = StageTimer()
@@ -257,6 +274,8 @@ class Run:
         self.pipeline.detector, self.pipeline.classifier = models
         self.pipeline.classify = labels_to_classify(self.config, models)
         self.housekeeping.edgetpu_monitor.watch(self.pipeline.models)
+        if self.sensor_monitor:
+            self.sensor_monitor.use_threshold(self.config)
         self._describe_models()
         for track in self.pipeline.tracker.tracks:
             track.smoother = None  # it holds the classes of the old model
@@ -271,6 +290,8 @@ class Run:
         self.summary.lost = self.sinks.finish()
         self.summary.dropped = self.camera.dropped
         self.summary.duration = time.monotonic() - self.started_at
+        if self.sensor_monitor:
+            logger.info("%s", describe_sensor(self.sensor_monitor.facts()))
         flush_logging()
         if self.summary.lost:
             raise LogError(f"{self.summary.lost} entries could not be written; {self.sinks.failure_reason}")

@@ -6,8 +6,10 @@ from dataclasses import Field, dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal[
+    "accelerator",
     "bytes",
     "choice",
+    "choices",
     "classifier",
     "control",
     "delegate",

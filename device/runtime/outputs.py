@@ -1,8 +1,8 @@
-"""Image outputs of a run that do not delay it: the web page, and snapshots of new faces."""
+"""Image outputs of a run that do not delay it: the web page, snapshots of new faces, and frames to label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from pocketsight.device.faults import FaultReporter
 from pocketsight.device.results import FrameResult, LogEntry
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.status import RunStatus
+from pocketsight.device.system.paths import state_dir
 from pocketsight.device.vision.pixels import Content
 
 
@@ -22,10 +23,18 @@ class FrameOutputs(NamedTuple):
 
 
 @contextmanager
-def open_outputs(config: RunConfig, status: RunStatus, report_fault: FaultReporter) -> Iterator[FrameOutputs]:
-    """Open the outputs that `config` asks for. Raises ServeError or LogError if one cannot be opened."""
+def open_outputs(
+    config: RunConfig,
+    status: RunStatus,
+    report_fault: FaultReporter,
+    thresholds: Callable[[], Mapping[str, float]],
+) -> Iterator[FrameOutputs]:
+    """Open the outputs that `config` asks for. Raises ServeError or LogError if one cannot be opened.
+
+    `thresholds` returns those of the detector by label.
+    """
     consumers: list[Callable[[Content, FrameResult], None]] = []
-    on_event: Callable[[LogEntry, Content, FrameResult], None] = _ignore
+    event_consumers: list[Callable[[LogEntry, Content, FrameResult], None]] = []
     with ExitStack() as stack:
         if config.preview_url and not config.preview_url.startswith(("http://", "https://")):
             raise ServeError(f"--preview-url {config.preview_url} must begin with http:// or https://")
@@ -51,14 +60,23 @@ def open_outputs(config: RunConfig, status: RunStatus, report_fault: FaultReport
             )
             stack.callback(snapshots.close)
             consumers.append(snapshots.add_frame)
-            on_event = snapshots.add_event
+            event_consumers.append(snapshots.add_event)
+        if config.collect:
+            from pocketsight.device.sinks.collector import Collector
+
+            limits = config.collect_retain_days, config.collect_max_bytes
+            folder = config.collect_folder or state_dir() / "collected"
+            collector = Collector(folder, config.collect, limits, config.blur, status, thresholds, report_fault)
+            stack.callback(collector.close)
+            consumers.append(collector.add_frame)
+            event_consumers.append(collector.add_event)
 
         def on_frame(content: Content, result: FrameResult) -> None:
             for consume in consumers:
                 consume(content, result)
 
+        def on_event(entry: LogEntry, content: Content, result: FrameResult) -> None:
+            for consume in event_consumers:
+                consume(entry, content, result)
+
         yield FrameOutputs(on_frame, on_event)
-
-
-def _ignore(*_: object) -> None:
-    """There are no snapshots."""

@@ -18,6 +18,7 @@ from pocketsight.device.inference.detector import Detection, detect
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import WHOLE_FRAME
 from pocketsight.device.inference.placement import frame_scale
+from pocketsight.device.inference.sensor import detect_in_sensor
 from pocketsight.device.results import FaceResult, FrameResult
 from pocketsight.device.system.stage_timer import StageTimer
 from pocketsight.device.tracking.smoother import LabelSmoother
@@ -38,7 +39,7 @@ class Pipeline:
     The classifier is for detections with a label in `classify`; () means all. Other detections, and all without a
     classifier, have the label and the score of the detector as their classification. Objects outside all `zones` are
     ignored; without zones all count. The detector processes every `detect_interval`-th frame; between, tracks are
-    predicted.
+    predicted. A frame whose camera ran a detector itself has its outputs; then `detector` does not run.
     """
 
     def __init__(
@@ -156,8 +157,11 @@ class Pipeline:
 
     def _detect_in_zones(self, frame: Frame, timer: StageTimer) -> tuple[list[Detection], list[Box]]:
         """Detections inside the zones, and the boxes of the others."""
-        image = frame.reduced(self.choose_reduction(frame.size))
-        found = detect(image, self.detector, timer, frame_size=frame.size)
+        if frame.sensor:
+            found = detect_in_sensor(frame.sensor, frame.size, timer)
+        else:
+            image = frame.reduced(self.choose_reduction(frame.size))
+            found = detect(image, self.detector, timer, frame_size=frame.size)
         if not self.zones:
             return found, []
         inside = [in_zones(each.box, frame.size, self.zones) for each in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import statistics
 import threading
 import time
@@ -9,6 +10,7 @@ from collections import defaultdict, deque
 from typing import Any
 
 from pocketsight.device.results import DEFAULT_STALE_AFTER, FaceResult, FrameResult, LogEntry, face_entry
+from pocketsight.device.system.install_hint import installed_version
 
 # Entries that the page can ask for.
 MAX_ENTRIES = 500
@@ -31,7 +33,7 @@ class RunStatus:
         # Totals since the start, for example "face appeared", "fault hot", "seconds happy".
         self.counters: defaultdict[str, float] = defaultdict(float)
         # Values of other parts of the run: temperature, throttled, sinks and others.
-        self.info: dict[str, Any] = {}
+        self.info: dict[str, Any] = {"board": socket.gethostname(), "version": installed_version()}
         # Time of processing (monotonic), latency in seconds, milliseconds by stage.
         self._timings: deque[tuple[float, float, dict[str, float]]] = deque(maxlen=RECENT_FRAMES)
         self._entries: deque[tuple[int, LogEntry]] = deque(maxlen=MAX_ENTRIES)

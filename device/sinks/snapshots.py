@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from pocketsight.device.annotators.blur import FaceBlurrer
 from pocketsight.device.errors import DataError, LogError
 from pocketsight.device.faults import FaultReporter, ignore_fault
 from pocketsight.device.results import FrameResult, LogEntry
-from pocketsight.device.system.atomic_files import atomic_write, part_path
+from pocketsight.device.sinks.private_folder import PrivateFolder
 from pocketsight.device.system.priority import lower_thread_priority
 from pocketsight.device.vision.image import encode_jpeg
 from pocketsight.device.vision.pixels import Content, reduced_image
@@ -23,7 +21,6 @@ BEST_FRAME_WINDOW = 1.0  # seconds after a face appears, of which the best frame
 MAX_PENDING = 16  # snapshots that wait for the disk; each keeps a frame in memory
 CLEANUP_INTERVAL = 3600.0  # seconds: longest time between two searches for old snapshots
 JPEG_QUALITY = 90
-# Other files in the folder are never deleted.
 FILE_NAME_PATTERN = re.compile(r"\d{8}T\d{6}\.\d{3}Z_[\w-]+\.jpg")
 SNAPSHOTS_FAILING = "snapshots failing"
 
@@ -38,15 +35,6 @@ class PendingSnapshot:
     content: Content
     result: FrameResult
     score: float  # of the detector
-
-
-@dataclass(frozen=True)
-class StoredSnapshot:
-    """A snapshot on the disk."""
-
-    path: Path
-    modified_at: float  # seconds since the epoch
-    size: int  # bytes
 
 
 class Snapshots:
@@ -65,15 +53,14 @@ class Snapshots:
         blur: bool,
         report_fault: FaultReporter = ignore_fault,
     ) -> None:
-        self.folder, self.retain_days, self.max_bytes, self.report_fault = folder, retain_days, max_bytes, report_fault
+        self.report_fault = report_fault
         self.blur = FaceBlurrer() if blur else None
         self.pending: list[PendingSnapshot] = []
         self.lost = 0
         self.closing = False
         self.condition = threading.Condition()
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.stored = deque(sorted(self._list_stored(), key=lambda snapshot: snapshot.path.name))
+            self.folder = PrivateFolder(folder, FILE_NAME_PATTERN, retain_days, max_bytes)
         except OSError as error:
             raise LogError(f"snapshots cannot be kept in {folder}: {error.strerror}") from error
         self.thread = threading.Thread(target=self._run, name="snapshots", daemon=True)
@@ -116,7 +103,7 @@ class Snapshots:
     def _run(self) -> None:
         lower_thread_priority()
         while True:
-            self._delete_old()
+            self.folder.delete_old()
             with self.condition:
                 if not self.closing:
                     until = min(
@@ -136,41 +123,13 @@ class Snapshots:
         if self.blur:
             image = self.blur.blur(image, snapshot.result)
         data = encode_jpeg(image, JPEG_QUALITY)
-        path = self.folder / snapshot.name
         try:
-            if not self.folder.is_dir():  # atomic_write would make one that everybody can read
-                raise DataError(f"{self.folder} does not exist")
-            atomic_write(path, data, mode=0o600)
+            self.folder.write(snapshot.name, data)
         except DataError as error:
             self.lost += 1
             self.report_fault(SNAPSHOTS_FAILING, True, f"{error}; {self.lost} snapshots lost so far")
             return
-        self.stored.append(StoredSnapshot(path, time.time(), len(data)))
-        self.report_fault(SNAPSHOTS_FAILING, False, f"{self.folder} is written again")
-
-    def _delete_old(self) -> None:
-        """Delete snapshots that are too old, and the oldest while all are too large."""
-        total = sum(snapshot.size for snapshot in self.stored)
-        oldest_allowed = time.time() - 86400 * self.retain_days
-        while self.stored and (total > self.max_bytes or self.stored[0].modified_at < oldest_allowed):
-            oldest = self.stored.popleft()
-            total -= oldest.size
-            with suppress(OSError):
-                oldest.path.unlink()
-
-    def _list_stored(self) -> list[StoredSnapshot]:
-        """The snapshots of earlier runs. Removes their incomplete files."""
-        stored = []
-        for path in self.folder.iterdir():
-            final_path = path.with_name(path.name.removeprefix(".").removesuffix(".part"))
-            if not FILE_NAME_PATTERN.fullmatch(final_path.name):
-                continue
-            if path == final_path:
-                status = path.stat()
-                stored.append(StoredSnapshot(path, status.st_mtime, status.st_size))
-            elif path == part_path(final_path):
-                path.unlink()
-        return stored
+        self.report_fault(SNAPSHOTS_FAILING, False, f"{self.folder.folder} is written again")
 
 
 def _file_name(entry: LogEntry) -> str:

@@ -9,12 +9,20 @@ import json
 import os
 import shutil
 import sys
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
 
 DISTRIBUTION = "pocketsight"
+
+
+def installed_version() -> str:
+    """The version of pocketsight; "unknown" if it is imported from a folder that is only on the path."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def install_command(*extras: str, options: str = "") -> str:

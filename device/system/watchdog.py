@@ -3,7 +3,7 @@
 A camera driver or an inference can hang in C code forever. The loop announces each step with a beat, and a thread
 checks that beats arrive. While they do, the thread notifies systemd. If they stop, it prints where the loop hangs and
 ends the process. Code that hangs while it holds Python's lock stops this thread too: then systemd gets no message and
-ends the process itself (WatchdogSec in scripts/pocketsight.service).
+ends the process itself (WatchdogSec in export/deploy/pocketsight.service).
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -67,8 +66,11 @@ class MetricsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
         snapshot = self.status.snapshot()
-        build = {"version": _version(), "python": platform.python_version()}
-        yield InfoMetricFamily("pocketsight_build", "Version of the program.", build)
+        build = {
+            "python": platform.python_version(),
+            **{key: str(snapshot.get(key, "")) for key in ("version", "board")},
+        }
+        yield InfoMetricFamily("pocketsight_build", "Version of the program, and the name of its board.", build)
         yield InfoMetricFamily("pocketsight_models", "Name and checksum by task.", snapshot.get("models", {}))
         healthy = check_health(snapshot)["ok"]
         yield GaugeMetricFamily("pocketsight_healthy", "1 while frames arrive or the run is idle.", healthy)
@@ -119,10 +121,3 @@ def _labeled(family: Any, name: str, text: str, label: str, values: dict[str, fl
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float)
-
-
-def _version() -> str:
-    try:
-        return version("pocketsight")
-    except PackageNotFoundError:
-        return "unknown"

@@ -1,6 +1,6 @@
-"""The chart of README.md: accuracy against latency of our detectors and others, from the result of a benchmark.
+"""The chart of README.md: accuracy against latency of our detectors and others, from two results of a benchmark.
 
-python scripts/benchmarks/detector_comparison_chart.py RESULT.json scripts/images/detector_comparison.png
+python scripts/benchmarks/detector_comparison_chart.py HOME.json AWAY.json scripts/images/detector_comparison.png
 """
 
 from __future__ import annotations
@@ -27,58 +27,61 @@ NAMES = {
     "dlib_hog": "dlib HOG",
     "dlib_hog_up1": "dlib HOG, doubled",
 }
-# Offsets of names that would overlap, in points from their mark.
+# Offsets of names that would overlap, in points from their mark: at home, away.
 LABEL_OFFSETS = {
-    "pocketsight-tiny": (-20, -20),
-    "pocketsight": (-66, 6),
-    "pocketsight-large": (-62, 12),
-    "yunet_ort": (-40, -4),
-    "yunet_n_ort": (-44, 8),
-    "ultralight_slim320_litert": (-30, -22),
-    "ultralight_rfb320_litert": (9, -6),
-    "haar_default": (8, -8),
-    "dlib_hog_up1": (-96, 8),
-    "yunet_opencv": (8, -12),
+    "pocketsight-tiny": ((-20, -20), (-20, -20)),
+    "pocketsight": ((-66, 6), (-30, -22)),
+    "pocketsight-large": ((-62, 12), (-70, 8)),
+    "yunet_ort": ((-40, -4), (-40, -14)),
+    "yunet_n_ort": ((-44, 8), (-30, 8)),
+    "ultralight_slim320_litert": ((-30, -22), (-34, -16)),
+    "ultralight_rfb320_litert": ((9, -6), (9, -8)),
+    "haar_default": ((-20, -22), (-58, -18)),
+    "haar_alt2": ((-40, 12), (-40, 12)),
+    "dlib_hog_up1": ((-60, 18), (-74, 8)),
+    "yunet_opencv": ((8, -12), (9, -4)),
 }
 OUR_COLOR, OTHER_COLOR = "#c2410c", "#475569"
 
 
 @click.command()
-@click.argument("result", type=PATH)
+@click.argument("home", type=PATH)
+@click.argument("away", type=PATH)
 @click.argument("target", type=PATH)
 @click.option("--resolution", default="320x240", show_default=True, help="Frame size to plot.")
 @click.option("--reference", default="yunet_ort", show_default=True, help="Detector whose time is 1.")
-def main(result: Path, target: Path, resolution: str, reference: str) -> None:
-    """Draw the chart, and print its numbers as a table."""
-    peers: dict[str, Any] = json.loads(result.read_text())["peers"]
-    unit = _network_ms(peers[reference]["sizes"][resolution])
+def main(home: Path, away: Path, target: Path, resolution: str, reference: str) -> None:
+    """Draw both panels, and print their numbers as a table. The times are those of HOME."""
+    results: list[dict[str, Any]] = [json.loads(path.read_text())["peers"] for path in (home, away)]
+    times = {peer: _network_ms(facts["sizes"][resolution]) for peer, facts in results[0].items()}
+    unit = times[reference]
     plt = pyplot()
-    figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
-    for peer, facts in sorted(peers.items(), key=lambda item: _network_ms(item[1]["sizes"][resolution])):
-        measured = facts["sizes"][resolution]
-        time, accuracy = _network_ms(measured) / unit, measured["accuracy"]["16"]
-        low, high = accuracy["ap_ci"]
-        name = NAMES.get(peer, peer)
-        _draw_detector(axes, peer, time, accuracy)
-        kb = f"{facts['bytes'] / 1000:,.0f} kB" if facts["bytes"] else "-"
-        span = f"AP50 {accuracy['ap']:.3f} [{low:.3f}, {high:.3f}]"
-        click.echo(f"{name:18} {_network_ms(measured):7.3f} ms  x{time:6.2f}  {span}  {kb}")
-    axes.set(
-        xscale="log",
-        xlim=(0.1, 90),
-        ylim=(0, 1),
-        ylabel=f"AP50, faces of 16 px and more in {resolution}",
-        xlabel=f"network time on one core, relative to {NAMES.get(reference, reference)} ({unit:.2f} ms here)",
-        title="up and to the left is better; bars: 95 % bootstrap interval",
-    )
-    ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.minorticks_off()
-    axes.grid(alpha=0.25)
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    titles = "home: sources that our detectors were trained on", "away: a source that none was trained on"
+    for side, (axes, peers, title) in enumerate(zip(panels, results, titles, strict=True)):
+        for peer, time in times.items():
+            accuracy = peers[peer]["sizes"][resolution]["accuracy"]["16"]
+            _draw_detector(axes, peer, time / unit, accuracy, LABEL_OFFSETS.get(peer, ((8, 4), (8, 4)))[side])
+        axes.set(xscale="log", xlim=(0.1, 90), ylim=(0, 1), title=title)
+        ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+        axes.grid(alpha=0.25)
+    panels[0].set_ylabel(f"AP50, faces of 16 px and more in {resolution}")
+    figure.supxlabel(f"network time on one core, relative to {NAMES[reference]} ({unit:.2f} ms here)", fontsize=10)
     figure.savefig(target, dpi=110)
+    for peer in sorted(times, key=times.__getitem__):
+        scores = "  ".join(_score(peers[peer]["sizes"][resolution]["accuracy"]["16"]) for peers in results)
+        kb = f"{results[0][peer]['bytes'] / 1000:,.0f} kB" if results[0][peer]["bytes"] else "-"
+        click.echo(f"{NAMES.get(peer, peer):18} {times[peer]:7.3f} ms  x{times[peer] / unit:6.2f}  {scores}  {kb}")
 
 
-def _draw_detector(axes: Any, peer: str, time: float, accuracy: dict[str, Any]) -> None:
+def _score(accuracy: dict[str, Any]) -> str:
+    low, high = accuracy["ap_ci"]
+    return f"{accuracy['ap']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _draw_detector(axes: Any, peer: str, time: float, accuracy: dict[str, Any], offset: tuple[int, int]) -> None:
     """The mark of a detector with its interval, and its name."""
     is_ours = peer.startswith("pocketsight")
     color = OUR_COLOR if is_ours else OTHER_COLOR
@@ -95,7 +98,7 @@ def _draw_detector(axes: Any, peer: str, time: float, accuracy: dict[str, Any]) 
     axes.annotate(
         NAMES.get(peer, peer),
         (time, accuracy["ap"]),
-        xytext=LABEL_OFFSETS.get(peer, (8, 4)),
+        xytext=offset,
         textcoords="offset points",
         color=color,
         fontweight="bold" if is_ours else "normal",

@@ -127,6 +127,7 @@ def compare_backends(task: str, backends: list[str], data: Path, rounds: int) ->
             if "error" in done:
                 return f"{task}: {backend} failed: {done['error']}"
             times[backend].append(done["cpu_ms"][str(size)])
+            click.echo(f"{task}, {backend}: {times[backend][-1]} ms", err=True)
     lines = [f"{task}, batches of {size}: CPU time of an image"]
     for backend, values in times.items():
         lines.append(f"{backend:11} {median(values):.2f} ms ({min(values):.2f} to {max(values):.2f})")

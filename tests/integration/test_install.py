@@ -73,15 +73,17 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of this checkout: a build writes into the folder it builds from."""
+    """A copy of this checkout."""
     folder = tmp_path_factory.mktemp("install") / "kit"
     shutil.copytree(ROOT, folder, symlinks=True, ignore=NOT_COPIED)
     return folder
 
 
 @pytest.fixture(scope="module")
-def wheel(checkout: Path, environment: Environment) -> Path:
-    environment.shell(f"pip wheel --quiet --no-deps --wheel-dir {checkout.parent}/wheels {checkout}")
+def wheel(checkout: Path) -> Path:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "../wheels"], cwd=checkout, check=True
+    )
     (path,) = (checkout.parent / "wheels").glob("pocketsight-*.whl")
     return path
 

@@ -110,7 +110,7 @@ def find_command(words: list[str]) -> tuple[click.Command, click.Context, list[s
     """The command that the words name, and the words after it."""
     command: click.Command = main
     context = click.Context(command, info_name="pocketsight")
-    while isinstance(command, click.Group) and words and re.fullmatch(r"-[a-z]+|[a-z][a-z-]*", words[0]):
+    while isinstance(command, click.Group) and words and re.fullmatch(r"-[a-z]+|[a-z][a-z0-9-]*", words[0]):
         if words[0].startswith("-"):
             words = words[1:]
             continue

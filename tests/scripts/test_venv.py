@@ -3,7 +3,10 @@
 import os
 import platform
 import shutil
+import signal
 import subprocess
+import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -105,3 +108,52 @@ def test_without_a_driver_only_a_yes_brings_them(checkout: Path) -> None:
     assert calls(checkout, "demo", gpu="auto")[-1].endswith("--editable .[demo]")
     assert calls(checkout, "demo", gpu="yes")[-1].endswith("--editable .[demo,gpu]")
     assert calls(checkout, "demo", gpu="maybe") == []
+
+
+BACKEND = """
+import zipfile
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    name = "kit-1-py3-none-any.whl"
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
+        metadata = "Metadata-Version: 2.1\\nName: kit\\nVersion: 1\\n"
+        metadata += "Provides-Extra: dev\\nRequires-Dist: slow; extra == 'dev'\\n"
+        wheel.writestr("kit-1.dist-info/METADATA", metadata)
+        wheel.writestr("kit-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr("kit-1.dist-info/RECORD", "kit-1.dist-info/RECORD,,\\n")
+    return name
+"""
+FILE_COUNT = 1000
+
+
+def write_slow_wheel(folder: Path) -> None:
+    """A package of many files, whose metadata come first."""
+    names = [f"slow/m{n}.py" for n in range(FILE_COUNT)]
+    with zipfile.ZipFile(folder / "slow-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("slow-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: slow\nVersion: 1\n")
+        wheel.writestr("slow-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        for name in names:
+            wheel.writestr(name, "")
+        wheel.writestr("slow-1.dist-info/RECORD", "".join(f"{name},,\n" for name in names))
+
+
+def test_a_package_that_pip_had_half_installed_when_it_was_killed_is_mended(tmp_path: Path) -> None:
+    """With the real pip, which takes such a package for a complete one."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "venv.sh", tmp_path / "scripts")
+    (tmp_path / "backend.py").write_text(BACKEND)
+    (tmp_path / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    write_slow_wheel(tmp_path)
+    command = ["bash", "-c", "set -euo pipefail; . scripts/venv.sh dev"]
+    variables = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_COMPILE": "no", "POCKETSIGHT_GPU": "no"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")} | variables
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as process:
+        while process.poll() is None and not list(tmp_path.glob(".venv/lib/python3*/site-packages/slow/m9.py")):
+            time.sleep(0.001)
+        os.killpg(process.pid, signal.SIGKILL)
+    (site,) = tmp_path.glob(".venv/lib/python3*/site-packages")
+    assert (site / "slow-1.dist-info" / "METADATA").exists() and len(list((site / "slow").glob("*.py"))) < FILE_COUNT
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "installing again: slow-1\n" in done.stdout, done.stdout + done.stderr
+    assert len(list((site / "slow").glob("*.py"))) == FILE_COUNT

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import SizeParam, StrictCommand
+from pocketsight.device.cli.options import StrictCommand
+from pocketsight.device.cli.param_types import SizeParam
 from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR
 from pocketsight.train.cli.options import PATH
 
@@ -71,6 +72,12 @@ class OptionWithAlias(click.Option):
     type=PATH,
     help="Classifier of the pipeline.  [default: the shipped one]",
 )
+@click.option(
+    "--against",
+    type=PATH,
+    metavar="OLD",
+    help="Say instead whether RUN_OR_MODEL is better than this run folder or model, on each source of the images.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON.")
 def evaluate(
     model: Path,
@@ -82,6 +89,7 @@ def evaluate(
     threshold_for: str | None,
     detector: Path | None,
     classifier: Path | None,
+    against: Path | None,
     as_json: bool,
 ) -> None:
     """Score a run folder or a .tflite file on labeled images, with the board's own code.
@@ -92,6 +100,17 @@ def evaluate(
     from pocketsight.train.evaluation.formatting import format_scores
     from pocketsight.train.evaluation.threshold_choice import write_threshold
 
+    if against:
+        if str(model) == "pipeline" or plots or threshold_for or classifier:
+            raise click.UsageError(
+                "--against compares two detectors or classifiers; leave out the pipeline, "
+                "--classifier, --plots and --threshold-for"
+            )
+        from pocketsight.train.evaluation.comparison import compare_models, format_comparison
+
+        comparison = compare_models(model, against, data, frame_size, min_face_size, soft_labels, detector)
+        click.echo(json.dumps(comparison, indent=2) if as_json else format_comparison(comparison))
+        return
     scores: Scores
     if str(model) == "pipeline":
         if threshold_for or soft_labels:

@@ -34,10 +34,16 @@ def train() -> None:
 
 
 @train.command("detector")
-@click.option("--data", type=PATH, required=True, help="COCO .json, folders of labelme, or shards.")
+@click.option(
+    "--data",
+    type=PATH,
+    required=True,
+    multiple=True,
+    help="COCO .json, folders of labelme, or shards. May be repeated.",
+)
 @click.option("--labels", help="Comma-separated labels to detect, in this order.  [default: all of the data]")
 @training_options("detector")
-def train_detector(data: Path, labels: str | None, **options: Any) -> None:
+def train_detector(data: tuple[Path, ...], labels: str | None, **options: Any) -> None:
     """Train a detector for one or several kinds of objects (vgg16: at most one object per image)."""
     from pocketsight.train.datasets import detection, detection_batches
     from pocketsight.train.datasets.holdout import hold_out_detection
@@ -45,7 +51,7 @@ def train_detector(data: Path, labels: str | None, **options: Any) -> None:
     from pocketsight.train.datasets.sample_table import SampleTable, count_boxes
 
     # Before the slow imports: it may fail.
-    dataset = detection.read_detection_dataset(data, parse_comma_list(labels) or ())
+    dataset = detection.read_detection_datasets(data, parse_comma_list(labels) or ())
 
     from pocketsight.train.console import log_message
     from pocketsight.train.evaluation import plots
@@ -73,7 +79,7 @@ def train_detector(data: Path, labels: str | None, **options: Any) -> None:
         score_threshold=0.5,
         strides=architecture.strides,
         nms_iou_threshold=0.45,
-        training=prepare.training_provenance([data], recipe, train, val),
+        training=prepare.training_provenance(data, recipe, train, val),
     )
     batches = detection_batches.DetectionBatches(
         train, spec, recipe, cache=make_image_cache(SampleTable.from_samples(train).number_count)

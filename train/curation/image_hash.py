@@ -171,6 +171,13 @@ def first_earlier_match(bits: HashBits, max_bits: int = NEAR_DUPLICATE_BITS) -> 
     return [int(n) for n in matches]
 
 
+def near_pairs(bits: HashBits, candidates: HashBits, max_bits: int = NEAR_DUPLICATE_BITS) -> Iterator[tuple[int, int]]:
+    """The index of each hash with those of the candidates that differ in at most `max_bits` bits, in order of both."""
+    for low, high, near in _near_blocks(bits, candidates, max_bits):
+        rows, columns = np.nonzero(near)
+        yield from zip((low + rows).tolist(), (high + columns).tolist(), strict=True)
+
+
 def unpack_hashes(hashes: Sequence[bytes]) -> HashBits:
     """The bits of N hashes as an array (N, HASH_SIDE * HASH_SIDE) of 0 and 1."""
     return np.unpackbits(

@@ -45,6 +45,23 @@ def read_detection_dataset(data: Path, labels: Sequence[str] = ()) -> DetectionD
     return choose_labels(dataset, labels, data) if labels else dataset
 
 
+def read_detection_datasets(data: Sequence[Path], labels: Sequence[str] = ()) -> DetectionDataset:
+    """Several data sets as one, each as `read_detection_dataset` reads it: the labels of all, split by split."""
+    if len(data) == 1:
+        return read_detection_dataset(data[0], labels)
+    parts = [_read_all_labels(path) for path in data]
+    together = tuple(sorted({label for part in parts for label in part.labels}))
+    splits: dict[str, list[DetectionSample]] = {}
+    for part in parts:
+        for split, samples in _with_labels(part, together).splits.items():
+            splits.setdefault(split, []).extend(samples)
+    tables: dict[str, Sequence[DetectionSample]] = {
+        split: SampleTable.from_samples(samples) for split, samples in splits.items()
+    }
+    dataset = DetectionDataset(tables, together)
+    return choose_labels(dataset, labels, data[0]) if labels else dataset
+
+
 def choose_labels(dataset: DetectionDataset, labels: Sequence[str], origin: Path) -> DetectionDataset:
     """The data set with only these labels, in this order: other boxes are background.
 
@@ -103,7 +120,8 @@ def _read_all_labels(data: Path) -> DetectionDataset:
             f"{data} has no images; expected images/ and labels/, directly or in train/, val/ and test/"
             f"{import_hint(data)}"
         )
-    if not kinds and (hint := import_hint(data)):
+    has_labelme_files = any(True for _, folder in folders for _ in (folder / "labels").rglob("*.json"))
+    if not kinds and not has_labelme_files and (hint := import_hint(data)):
         raise DataError(f"{data} has no labels of labelme{hint}")
     tables: dict[str, Sequence[DetectionSample]] = {
         split: SampleTable.from_samples(samples) for split, samples in splits.items()

@@ -20,6 +20,7 @@ from pocketsight.train.evaluation.metrics import FloatArray, coco_precision, pre
 from pocketsight.train.evaluation.reports import DetectorMetrics
 
 MIN_SCORE = 0.02  # lowest score of a detection that counts for the curve
+MAX_DETECTIONS = 100  # in an image, the best ones, as in COCO's evaluation; in crowds 3 for each labeled object
 DETECTOR_FRAME_SIZE = 240, 320  # height, width that images are letterboxed to: a frame as a board's camera delivers it
 MIN_FACE_SIZE = 16.0  # px of the frame; longer side of the smallest face that counts
 REPORTED_THRESHOLDS = np.arange(2, 100) / 100  # thresholds in "tradeoff"
@@ -71,7 +72,8 @@ def iter_results(
         ignored = np.concatenate([boxes[~counts], ignore])
         mask_states = tuple(m for m, counted in zip(sample.mask_states, counts.tolist(), strict=False) if counted)
         labels = detector.spec.labels
-        detections = FaceArray(detect(image, detector, score_threshold=MIN_SCORE), labels)
+        found = detect(image, detector, score_threshold=MIN_SCORE)
+        detections = FaceArray(found[: max(MAX_DETECTIONS * len(labels), 3 * len(boxes))], labels)
         truth = tuple(labels[kind] for kind in sample.kind_array[counts]) if len(labels) > 1 else ()
         facts = scale, sample.source, mask_states, truth
         yield ImageResult(sample.path, boxes[counts], ignored, detections, *facts), image

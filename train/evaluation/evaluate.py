@@ -87,7 +87,7 @@ def detector_report(
     """Scores of a detector, at the threshold that meets the target if there is one. Writes plots into `plots`."""
     target = threshold_choice.parse_target(target_text, "detector") if target_text else None
     order = THRESHOLD_SPLITS if target else EVALUATION_SPLITS
-    split, samples = _detection_samples(data, order, model.spec.labels)
+    split, samples = detection_samples(data, order, model.spec.labels)
     results = detector.run_detector(model, samples, frame_size, min_face_size, scoring_progress)
     spec = model.spec
     choices = threshold_choice.choose_by_label(target, results, spec) if target else {}
@@ -113,7 +113,7 @@ def threshold_choices(scores: Scores) -> dict[str, ThresholdChoice]:
     return scores.get("threshold_choices", {})
 
 
-def _detection_samples(
+def detection_samples(
     data: Sequence[Path], order: Sequence[str], labels: tuple[str, ...]
 ) -> tuple[str, Sequence[DetectionSample]]:
     """The samples of all data sets for these labels, each with its source, and the split of the last one."""
@@ -121,7 +121,7 @@ def _detection_samples(
     split = order[0]
     for path in data:
         splits = read_samples_for(path, labels).splits
-        split = _first_split(splits, order)
+        split = first_split(splits, order)
         if len(data) == 1:
             return split, splits[split]
         samples += [replace(sample, source=sample.source or path.stem) for sample in splits[split]]
@@ -194,7 +194,7 @@ def classifier_report(
     splits = read_classification_dataset(
         list(data), list(soft_labels), reported, default_split="test", known_rejects=rejects
     ).splits
-    split = _first_split(splits, THRESHOLD_SPLITS if target else EVALUATION_SPLITS)
+    split = first_split(splits, THRESHOLD_SPLITS if target else EVALUATION_SPLITS)
     skipped: list[str] = []
     samples = apply_training_alignment(splits[split], spec, face_detector)
     predictions = list(classifier.iter_predictions(model, scoring_progress(samples), skipped))
@@ -265,7 +265,7 @@ def pipeline_report(
             raise ModelError(f"{path} is a {model.spec.task} model; use a {task} model")
     labels = opened[1].spec.reported_labels
     splits = read_classification_dataset(list(data), [], labels, default_split="test").splits
-    split = _first_split(splits, EVALUATION_SPLITS)
+    split = first_split(splits, EVALUATION_SPLITS)
     skipped: list[str] = []
     samples = scoring_progress(splits[split])
     results = list(pipeline.iter_pipeline_results(opened[0], opened[1], samples, frame_size, skipped))
@@ -281,7 +281,7 @@ def pipeline_report(
     return scores
 
 
-def _first_split(splits: Mapping[str, Sequence[Any]], order: Sequence[str]) -> str:
+def first_split(splits: Mapping[str, Sequence[Any]], order: Sequence[str]) -> str:
     """The first split with images. Raises DataError when all are empty."""
     found = next((name for name in order if splits.get(name)), None)
     if not found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -61,19 +60,25 @@ def coco_precision(results: Sequence[ImageResult]) -> tuple[FloatArray, FloatArr
     if not any(len(result.detections) for result in results):
         return np.zeros((10, 101)), np.zeros(101)
     parts = [_match_as_coco(results[n : n + COCO_IMAGES]) for n in range(0, len(results), COCO_IMAGES)]
-    scores = np.concatenate([part.scores for part in parts])
-    outcomes = [np.concatenate(columns, axis=1) for columns in ([p.matched for p in parts], [p.ignored for p in parts])]
     faces = sum(part.faces for part in parts)
-    lines = [_accumulate(scores, matched, ignored, faces) for matched, ignored in zip(*outcomes, strict=True)]
-    return np.array([precision for precision, _ in lines]), lines[0][1]
+    scores = np.concatenate([part.scores for part in parts])
+    matched, ignored = (
+        np.concatenate(bits, axis=1) for bits in ([p.matched for p in parts], [p.ignored for p in parts])
+    )
+    del parts
+    order = np.argsort(-scores, kind="stable")
+    matched, ignored = matched[:, order], ignored[:, order]
+    lines = [_recall_levels(_bit_row(matched, n), _bit_row(ignored, n), faces) for n in range(10)]
+    reached = np.append(scores[order], np.float32(0))[lines[0][1]]
+    return np.array([precision for precision, _ in lines]), reached.astype(np.float64)
 
 
 class _CocoMatches(NamedTuple):
-    """The D detections of some images, as pycocotools matched them at its 10 IoU limits."""
+    """The D detections of some images, as pycocotools matched them at its 10 IoU limits, which are bits."""
 
-    scores: FloatArray  # (D,)
-    matched: NDArray[np.bool_]  # (10, D)
-    ignored: NDArray[np.bool_]  # (10, D)
+    scores: NDArray[np.float32]  # (D,)
+    matched: NDArray[np.uint8]  # (2, D)
+    ignored: NDArray[np.uint8]  # (2, D)
     faces: int  # labeled ones that count
 
 
@@ -83,25 +88,37 @@ def _match_as_coco(results: Sequence[ImageResult]) -> _CocoMatches:
         run.evaluate()
     images = [image for image in run.evalImgs if image]
     return _CocoMatches(
-        np.concatenate([np.array(image["dtScores"], np.float64) for image in images] or [np.empty(0, np.float64)]),
-        np.concatenate([image["dtMatches"] > 0 for image in images] or [np.empty((10, 0), bool)], axis=1),
-        np.concatenate([image["dtIgnore"] > 0 for image in images] or [np.empty((10, 0), bool)], axis=1),
+        np.concatenate([np.array(image["dtScores"], np.float32) for image in images] or [np.empty(0, np.float32)]),
+        _to_bits([image["dtMatches"] for image in images]),
+        _to_bits([image["dtIgnore"] for image in images]),
         sum(int((np.array(image["gtIgnore"]) == 0).sum()) for image in images),
     )
 
 
-def _accumulate(
-    scores: FloatArray, matched: NDArray[np.bool_], ignored: NDArray[np.bool_], faces: int
-) -> tuple[FloatArray, FloatArray]:
-    """pycocotools' precision and score at 101 recall levels, each (101,), from the matches (D,) at one IoU limit."""
-    run = _coco_run([])
-    detections = {"dtScores": scores, "dtMatches": matched[None], "dtIgnore": ignored[None]}
-    run.evalImgs = [detections | {"gtIgnore": np.zeros(faces)}]
-    run.params.iouThrs, run.params.maxDets, run.params.imgIds = run.params.iouThrs[:1], [len(scores)], [0]
-    run._paramsEval = copy.deepcopy(run.params)
-    with contextlib.redirect_stdout(io.StringIO()):
-        run.accumulate()
-    return run.eval["precision"][0, :, 0, 0, 0], run.eval["scores"][0, :, 0, 0, 0]
+def _to_bits(flags: list[NDArray[Any]]) -> NDArray[np.uint8]:
+    return np.packbits(np.concatenate([each > 0 for each in flags] or [np.empty((10, 0), bool)], axis=1), axis=0)
+
+
+def _bit_row(bits: NDArray[np.uint8], row: int) -> NDArray[np.bool_]:
+    return (bits[row // 8] & (128 >> row % 8)) > 0
+
+
+def _recall_levels(
+    matched: NDArray[np.bool_], ignored: NDArray[np.bool_], faces: int
+) -> tuple[FloatArray, NDArray[np.intp]]:
+    """Precision (101,) at COCO's recall levels, and the detection (101,) that reaches each, of D detections.
+
+    The detections are sorted, best first. D stands for a level that none reaches.
+    """
+    hits = np.flatnonzero(matched & ~ignored)  # recall and the best precision change only there
+    right = np.arange(1, len(hits) + 1)
+    counted = hits + 1 - np.cumsum(ignored, dtype=np.int32)[hits]
+    precision = right / (counted + np.spacing(1))  # as pycocotools avoids a division by 0
+    best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
+    levels = np.searchsorted(right / max(faces, 1), np.linspace(0, 1, 101), side="left")
+    reached = np.append(hits, len(matched))[levels]
+    reached[0] = 0  # recall 0
+    return best[levels], reached
 
 
 def _coco_run(results: Sequence[ImageResult]) -> Any:

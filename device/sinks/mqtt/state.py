@@ -14,6 +14,8 @@ from pocketsight.device.sinks.mqtt.outbox import Outbox
 from pocketsight.device.system.clock import clock_synced
 
 STATUS_KEYS = (
+    "board",
+    "version",
     "run",
     "uptime_s",
     "fps",

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from pocketsight.device.tracking.zones import Zone
     from pocketsight.device.vision.boxes import Box
 
-__version__ = "0.2.0"
-
 __all__ = [
     "Box",
     "Camera",
@@ -94,10 +92,13 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name on its first use (PEP 562)."""
-    if name not in _MODULES:
+    """Import a public name, or read the version, on its first use (PEP 562)."""
+    if name == "__version__":
+        value: Any = import_module(f"{__name__}.device.system.install_hint").installed_version()
+    elif name in _MODULES:
+        value = getattr(import_module(f"{__name__}.device.{_MODULES[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.device.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

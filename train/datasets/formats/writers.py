@@ -75,11 +75,12 @@ def write_labelme(out: Path, images: list[AnnotatedImage]) -> None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             label_file.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(image.path, copy)
-            document = _labelme_document(image, os.path.relpath(copy, label_file.parent))
+            document = labelme_document(image, os.path.relpath(copy, label_file.parent))
             label_file.write_text(json.dumps(document, indent=2), encoding="utf-8")
 
 
-def _labelme_document(image: AnnotatedImage, path: str) -> dict[str, object]:
+def labelme_document(image: AnnotatedImage, path: str) -> dict[str, object]:
+    """The content of a labelme file. `path` is that of the image, from the folder of the file."""
     height, width = image.size or (0, 0)
     shapes: list[dict[str, object]] = [
         {

@@ -1,0 +1,1 @@
+"""Puts pocketsight on boards over ssh, watches it there, and goes back when it fails."""

@@ -1,0 +1,1 @@
+"""What runs on the board: only the standard library, sent as one archive. It needs no pocketsight there."""

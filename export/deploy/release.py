@@ -1,0 +1,135 @@
+"""A release: all files that a board runs, with their sums and a name that stands for them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pocketsight.device.errors import BoardError
+from pocketsight.export.deploy.on_board.releases import SETTINGS, name_digits
+
+LAUNCHER = """#!/bin/sh
+# pocketsight of this release, with its own packages before those of the system.
+here=${{0%/bin/*}}
+export PYTHONPATH="$here/site" PYTHONNOUSERSITE=1 PYTHONDONTWRITEBYTECODE=1
+exec {python} -P -c 'from pocketsight.device.cli.main import main; main(prog_name="pocketsight")' "$@"
+"""
+SERVICE = """#!/bin/sh
+# What the service starts, as PREFIX/current/bin/service: so a reload finds the models of the current release.
+here=${{0%/bin/*}}
+settings=$here/{own}
+[ -e "$settings" ] || settings={settings}
+exec "$here/bin/pocketsight" run --config "$settings" {options}
+"""
+COMPILED_ENDING = "_edgetpu.tflite"
+
+
+@dataclass
+class Release:
+    """Its files by path; `models` are the sums that the run must report, by task."""
+
+    version: str
+    files: dict[str, Path | bytes]
+    models: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        contents = {path: _read(source) for path, source in sorted(self.files.items())}
+        self.sizes = {path: len(data) for path, data in contents.items()}
+        self.sums = "".join(f"{sha256(data).hexdigest()}  {path}\n" for path, data in contents.items())
+        self.name = f"{self.version}-{name_digits(self.sums)}"
+
+    @property
+    def model_paths(self) -> list[str]:
+        """The models that are not those of the package; compiled ones are found next to them."""
+        return [f"models/{task}.tflite" for task in self.models]
+
+    def read(self, path: str) -> bytes:
+        """The content of a file."""
+        return _read(self.files[path])
+
+
+def make_release(
+    version: str,
+    package: Mapping[str, bytes],
+    packages: Path | None,
+    models: Sequence[Path],
+    settings: Mapping[str, Any] | None,
+    board: str,
+    python: str,
+    settings_path: str,
+) -> Release:
+    """Put a release together.
+
+    `package` are the files of pocketsight, `packages` a folder with those that it needs, None if the board has all.
+    `settings` become its settings file; without them the board's own file at `settings_path`, a word of the shell, is
+    used. Raises BoardError, and ModelError for a model that cannot be read.
+    """
+    files: dict[str, Path | bytes] = {f"site/{name}": data for name, data in package.items()}
+    if packages:
+        for path in packages.rglob("*"):
+            if path.is_file():
+                files.setdefault(f"site/{path.relative_to(packages)}", path)
+    sums = _add_models(files, models)
+    if settings is not None:
+        files[SETTINGS] = settings_text(settings).encode()
+    options = ["--board", shlex.quote(board), *(f'--{task} "$here/models/{task}.tflite"' for task in sums)]
+    files["bin/pocketsight"] = LAUNCHER.format(python=shlex.quote(python)).encode()
+    files["bin/service"] = SERVICE.format(own=SETTINGS, settings=settings_path, options=" ".join(options)).encode()
+    return Release(version, files, sums)
+
+
+def _add_models(files: dict[str, Path | bytes], models: Sequence[Path]) -> dict[str, str]:
+    """Add model files by their task, and return the sums that a run reports for them."""
+    from pocketsight.device.inference.model_file import read_model_file
+
+    sums: dict[str, str] = {}
+    for path in models:
+        _, spec = read_model_file(path)
+        if spec.task in sums:
+            raise BoardError(f"{path} is the second {spec.task}; a release has one of each task")
+        sums[spec.task] = spec.short_sum
+        files[f"models/{spec.task}.tflite"] = path
+        compiled = path.with_name(path.stem + COMPILED_ENDING)
+        if compiled.exists():
+            files[f"models/{spec.task}{COMPILED_ENDING}"] = compiled
+    return sums
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Tables of settings as TOML. Raises BoardError for a value that is no setting."""
+    lines = ["# Written by pocketsight deploy; a change here is undone by the next deployment."]
+    for table, content in settings.items():
+        if not isinstance(content, Mapping):
+            raise BoardError(f"settings: {table} must be a table, such as {table} = {{key = value}}")
+        lines.append(f"\n[{table}]")
+        lines += [f"{_key(key)} = {_toml(value)}" for key, value in content.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A value of TOML: numbers, flags, texts and lists are as in JSON."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_key(key)} = {_toml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, bool | int | float | str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    raise BoardError(f"settings: {value!r} is no value of a setting")
+
+
+def _key(key: str) -> str:
+    return json.dumps(key, ensure_ascii=False)
+
+
+def _read(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return source.read_bytes()
+    except OSError as error:
+        raise BoardError(f"{source} cannot be read: {error.strerror}") from error

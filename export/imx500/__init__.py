@@ -1,0 +1,1 @@
+"""A detector for the Raspberry Pi AI Camera, whose sensor, the IMX500, runs the network itself."""

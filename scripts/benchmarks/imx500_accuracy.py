@@ -1,0 +1,67 @@
+"""AP50 of a detector in float, as int8 TFLite and as the AI Camera's network, on the same labeled images.
+
+    python scripts/benchmarks/imx500_accuracy.py tiny --calibration-data faces/train.json faces/test.json
+
+The network is quantized and packed as `pocketsight export imx500` does it. The first use installs Sony's tools.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketsight.device.inference.interpreter import Model, load_on_cpu
+from pocketsight.device.inference.shipped import MODEL_NAMES
+from pocketsight.export.calibration import read_calibration
+from pocketsight.export.imx500 import converter, recorded
+from pocketsight.export.imx500.command import load_detector
+from pocketsight.export.imx500.tools_environment import prepare_environment
+from pocketsight.train.datasets.detection import read_samples_for
+from pocketsight.train.evaluation.detector import evaluate_detector
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("detector", choices=["detector", "tiny", "large"])
+    parser.add_argument("data", type=Path, nargs="+", help="labeled images to score")
+    parser.add_argument("--calibration-data", type=Path, required=True)
+    parser.add_argument("--python", type=Path, help="of an environment that has Sony's tools")
+    options = parser.parse_args()
+    net, spec = load_detector(Path(options.detector))
+    samples = {path.stem: read_samples(path, spec.labels) for path in options.data}
+    inputs = [image for each in samples.values() for image in recorded.evaluation_inputs(spec, each)]
+    calibration = read_calibration(spec, [options.calibration_data])
+    python = options.python or prepare_environment()
+    start = time.monotonic()
+    converted = converter.convert(net, options.detector, python, calibration.samples, inputs, print)
+    seconds = time.monotonic() - start
+    pixels = np.stack(inputs)
+    batches = [
+        net.predict_on_batch(pixels[first : first + 16].astype(np.float32)) for first in range(0, len(pixels), 16)
+    ]
+    floats = {name: np.concatenate([np.asarray(batch[name]) for batch in batches]) for name in batches[0]}
+    models = {
+        "float": Model(recorded.RecordedModel(inputs, floats), spec),
+        "int8 TFLite": load_on_cpu(MODEL_NAMES[options.detector], threads=1),
+        "IMX500": Model(recorded.RecordedModel(inputs, converted.outputs), spec),
+    }
+    scores = {
+        data: {name: round(float(evaluate_detector(model, each)["ap50"]), 4) for name, model in models.items()}
+        for data, each in samples.items()
+    }
+    facts = {key: converted.facts[key] for key in ("memory", "operators", "converter")}
+    print(json.dumps({"detector": options.detector, "ap50": scores, "seconds": round(seconds), **facts}))
+
+
+def read_samples(path: Path, labels: tuple[str, ...]) -> list[Any]:
+    """The images of all splits of a data set."""
+    return [sample for split in read_samples_for(path, labels).splits.values() for sample in split]
+
+
+if __name__ == "__main__":
+    main()

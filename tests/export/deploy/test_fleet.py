@@ -1,0 +1,88 @@
+"""Fleet files, and the files of a release."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pocketsight.device.errors import BoardError
+from pocketsight.export.deploy.fleet import choose, read_fleet
+from pocketsight.export.deploy.on_board.releases import Refused, name_digits, parse_sums
+from pocketsight.export.deploy.release import make_release, settings_text
+
+FLEET = """
+[defaults]
+service = "system"
+models = ["moods.tflite"]
+settings.log = {targets = ["mqtt://broker"], level = "events"}
+
+[boards.door]
+host = "pi@door.local"
+groups = ["house"]
+settings.camera = {source = "pi", rotate = 180}
+settings.log.level = "frames"
+
+[boards.shed]
+groups = ["garden"]
+"""
+
+
+def test_defaults_and_differences(tmp_path: Path) -> None:
+    (tmp_path / "boards.toml").write_text(FLEET)
+    fleet = read_fleet(tmp_path / "boards.toml")
+    door, shed = fleet.values()
+    assert (door.host, shed.host, door.service) == ("pi@door.local", "shed", "system")
+    assert door.models == (tmp_path / "moods.tflite",)
+    assert door.settings == {
+        "log": {"targets": ["mqtt://broker"], "level": "frames"},
+        "camera": {"source": "pi", "rotate": 180},
+    }
+    assert choose(["house", "door"], fleet) == [door]
+    assert choose(["all"], fleet) == [door, shed]
+    (other,) = choose(["ssh://pi@10.0.0.5:22"], fleet, python="python3.12")
+    assert (other.name, other.host, other.python) == ("10.0.0.5:22", "ssh://pi@10.0.0.5:22", "python3.12")
+    with pytest.raises(BoardError, match="there is no fleet"):
+        choose(["all"], {})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("boards", "is not TOML"),
+        ("[board.door]", "there must be no board here"),
+        ("[boards.all]", "another name than all and status"),
+        ("[boards.a]\nhosts = 'x'", "there is no key hosts; possible: host, groups"),
+        ("[boards.a]\nservice = 'docker'", "service = 'docker' must be one of auto, system, user, process"),
+        ("[boards.a]\nsettings.fps = 5", "must be tables of settings"),
+        ("[boards.a]\ngroups = ['b']\n[boards.b]", "b is no name for a group"),
+        ("[defaults]\nhost = 'a'", "must have no host"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "boards.toml"
+    path.write_text(text)
+    with pytest.raises(BoardError, match=problem) as found:
+        read_fleet(path)
+    assert str(found.value).startswith(str(path))
+
+
+def test_settings_are_toml() -> None:
+    settings = {
+        "camera": {"source": 'rtsp://a:"b"@c/ä', "fps": 2.5, "controls": {"AfMode": 2}},
+        "run": {"blur": True},
+        "detect": {"zones": ["0,0 1,1"]},
+    }
+    assert tomllib.loads(settings_text(settings)) == settings
+
+
+def test_a_name_stands_for_one_content() -> None:
+    def made(data: bytes, board: str = "door") -> str:
+        return make_release("1.0", {"a.py": data}, None, (), None, board, "python3", "/etc/x.toml").name
+
+    assert made(b"1") == made(b"1") != made(b"2") != made(b"2", "shed")
+    release = make_release("1.0", {"a.py": b"1"}, None, (), {"run": {}}, "it's", "python3", "/etc/x.toml")
+    assert release.name.endswith(name_digits(release.sums)) and "settings.toml" in parse_sums(release.sums)
+    assert "--board 'it'\"'\"'s'" in release.read("bin/service").decode()
+    for path in "/etc/passwd", "../../x", "a/../../x":
+        with pytest.raises(Refused, match="not a path below"):
+            parse_sums(f"{'0' * 64}  {path}\n")
