@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import PathParam, StrictGroup
+from pocketsight.device.cli.options import StrictGroup
+from pocketsight.device.cli.param_types import PathParam
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.inference.checksum import compute_checksum
+from pocketsight.export.adopt_cli import adopt
 from pocketsight.export.imx500.command import imx500
 
 if TYPE_CHECKING:
@@ -33,9 +35,10 @@ TARGET_HELP = "Classifier: the target of its threshold.  [default: reject_label_
 
 @click.group(cls=StrictGroup)
 def export() -> None:
-    """Turn a trained model into a file for the board or for other programs."""
+    """Turn a trained model, or that of another program, into a file for the board; or one for other programs."""
 
 
+export.add_command(adopt)
 export.add_command(imx500)
 
 
@@ -132,7 +135,7 @@ def _convert(
         calibration=calibration_set.facts,
         min_runtime_version=converter.read_min_runtime_version(flatbuffer),
     )
-    return flatbuffer, Model(TfliteModel(flatbuffer, threads=1, origin=path), spec)
+    return flatbuffer, Model(TfliteModel(flatbuffer, 1, path, spec), spec)
 
 
 def _check_parity(

@@ -76,12 +76,23 @@ def read_graph(flatbuffer: bytes) -> Graph:
         number = max(code.builtinCode, code.deprecatedBuiltinCode)  # the older field ends at 127
         custom = number == schema.BuiltinOperator.CUSTOM
         name = _text(code.customCode) if custom else kinds.get(number, f"operator {number}")
-        options = vars(each.builtinOptions) if each.builtinOptions else {}
+        options = vars(each.builtinOptions) if each.builtinOptions else _custom_options(each.customOptions)
         inputs, outputs = (tuple(tensors[i] for i in side if i >= 0) for side in (each.inputs, each.outputs))
         operators.append(Operator(name, code.version, inputs, outputs, options, custom))
     signature = model.signatureDefs[0].outputs if model.signatureDefs else []
     named = {_text(output.name): tensors[output.tensorIndex] for output in signature}
     return Graph(operators, [tensors[i] for i in graph.outputs], named, len(model.subgraphs))
+
+
+def _custom_options(data: Any) -> dict[str, Any]:
+    """The options of a custom operator, if it has them as a map."""
+    from flatbuffers import flexbuffers
+
+    try:
+        options = flexbuffers.Loads(bytes(bytearray(data))) if data is not None and len(data) else {}
+    except Exception:  # anything may be in there
+        return {}
+    return options if isinstance(options, dict) else {}
 
 
 def _tensor(stored: Any, types: dict[int, str], buffers: list[Any]) -> GraphTensor:

@@ -34,13 +34,13 @@ def compare_models(
         return facts
     metric = "ap50" if exported.spec.task == "detector" else "accuracy"
     try:
-        before, after = (_score(model, parity_samples) for model in (trained, exported))
+        before, after = (score_model(model, parity_samples) for model in (trained, exported))
     except DataError:  # nothing in the samples counts
         return facts
     return facts | {"metric": metric, "trained": before, "exported": after, "loss": round(before - after, 4)}
 
 
-def _score(model: Model, samples: Sequence[Any]) -> float:
+def score_model(model: Model, samples: Sequence[Any]) -> float:
     if model.spec.task == "detector":
         return evaluate_detector(model, samples, progress=scoring_progress)["ap50"]
     return evaluate_classifier(model, samples, progress=scoring_progress)["accuracy"]

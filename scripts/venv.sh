@@ -60,7 +60,7 @@ if [ "$newest" ] || [ -e "$unfinished" ] || [ "$(cat "$stamp" 2>/dev/null)" != "
   rm -f "$stamp"
   if [ -e "$unfinished" ]; then
     # pip takes a package for installed as soon as it has its name, but writes RECORD, the list of its files, last.
-    python - <<'MEND'
+    python - <<'REPAIR'
 import shutil, sysconfig
 from importlib.metadata import PathDistribution
 from pathlib import Path
@@ -70,7 +70,7 @@ for folder in Path(sysconfig.get_path("purelib")).glob("*.dist-info"):
     if missing or not files:
         print(f"an installation was interrupted; installing again: {folder.name.removesuffix('.dist-info')}")
         shutil.rmtree(folder)
-MEND
+REPAIR
   fi
   touch "$unfinished"
   python -m pip install --quiet --disable-pip-version-check "${options[@]}" --editable ".[$extras]" || exit 1

@@ -27,9 +27,9 @@ from pocketsight.device.bench.warmup import Warmup, summarize_warmup
 from pocketsight.device.camera import Camera, Frame
 from pocketsight.device.errors import CameraError, ModelError
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.model_choice import find_classifier
-from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.model_choice import find_classifier, read_detector_spec
 from pocketsight.device.inference.model_loader import count_switches
+from pocketsight.device.inference.shipped import NO_MODEL
 from pocketsight.device.results import FrameResult
 from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.loop import Run, open_run
@@ -80,8 +80,8 @@ def run_benchmark(config: RunConfig, warmup: int | None, seconds: float | None =
     `warmup` is a fixed number of frames per session and replaces the warm-up rule. Raises CameraError, and ModelError
     when a model cannot be used or a Coral appears or disappears meanwhile.
     """
-    classifier = find_classifier(config.classifier, read_model_file(config.detector)[1])
-    paths = (config.detector, classifier) if classifier else (config.detector,)
+    classifier = find_classifier(config.classifier, read_detector_spec(config.detector))
+    paths = [path for path in (config.detector, classifier) if path and path != NO_MODEL]
     imported, startups = measure_startup(paths, config.threads, [config.delegate] * len(paths), config.verify)
     samples, telemetry = Samples(), Telemetry(seconds) if seconds else None
     warmups: list[Warmup] = []

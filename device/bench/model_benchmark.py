@@ -24,9 +24,9 @@ from pocketsight.device.camera import open_camera
 from pocketsight.device.errors import CameraError
 from pocketsight.device.inference.classifier import classify
 from pocketsight.device.inference.detector import detect
+from pocketsight.device.inference.foreign import FOREIGN_TASK, load_any
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.model_file import read_model_file
-from pocketsight.device.inference.model_loader import load_model
+from pocketsight.device.inference.model_file import ForeignModelError, read_model_file
 from pocketsight.device.system.stage_timer import StageTimer
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
@@ -41,7 +41,8 @@ def benchmark_models(
     warmup: int | None,
     delegate: str = "auto",
 ) -> ModelsReport:
-    """Time each model on the first frame of a source; a classifier gets the center of the frame.
+    """Time each model on the first frame of a source; a classifier gets the center of the frame, and a model without
+    a manifest ones.
 
     `size` is (height, width) in pixels. The models are loaded again for each session. Ratios are to the first model.
     With "auto" a compiled file runs on the Coral and another one on the CPU. Raises CameraError and ModelError.
@@ -52,7 +53,7 @@ def benchmark_models(
     times: list[list[list[float]]] = [[] for _ in paths]  # by model, session and round, in ms
     warmups = []
     for session_rounds in frames_per_session(rounds):
-        models = [load_model(path, threads=threads, delegate=on) for on, path in zip(delegates, paths, strict=True)]
+        models = [load_any(path, threads, on) for on, path in zip(delegates, paths, strict=True)]
         with require_stable_delegate(models):
             session_ms, warm = time_models_interleaved(models, image, session_rounds, warmup)
         warmups.append(warm)
@@ -82,7 +83,10 @@ def _verdicts(rows: Sequence[ModelTiming]) -> list[str]:
 
 
 def _native_delegate(path: Path) -> str:
-    return "edgetpu" if read_model_file(path)[1].edgetpu else "cpu"
+    try:
+        return "edgetpu" if read_model_file(path)[1].edgetpu else "cpu"
+    except ForeignModelError:
+        return "cpu"
 
 
 def _model_timing(path: Path, model: Model, startup: Startup, ms: Sessions, baseline: Sessions) -> ModelTiming:
@@ -123,6 +127,10 @@ def _read_first_frame(source: str, size: tuple[int, int]) -> tuple[str, Image]:
 def _time_model(model: Model, image: Image) -> float:
     """Run a model once with the code of the pipeline; the milliseconds of the model's own stage."""
     timer = StageTimer()
+    if model.spec.task == FOREIGN_TASK:
+        model.infer(image)
+        timer("infer")
+        return timer.stages_ms["infer"]
     if model.spec.task == "detector":
         detect(image, model, timer)
         return timer.stages_ms["detect"]

@@ -21,8 +21,8 @@ from pocketsight.device.bench.op_costs import Cost, count_costs
 from pocketsight.device.bench.reports import Attribution, OperatorProfile, OperatorRow
 from pocketsight.device.bench.subgraph import extract_subgraph
 from pocketsight.device.errors import ModelError
-from pocketsight.device.inference.interpreter import TfliteModel, import_runtime
-from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.interpreter import LoadedGraph, import_runtime
+from pocketsight.device.inference.model_file import read_contents
 from pocketsight.device.system.stderr import suppress_stderr
 
 MIN_ROUNDS, MAX_ROUNDS = 15, 200  # per operator
@@ -36,8 +36,8 @@ Call = Callable[[], object]
 
 def profile_operators(path: Path, threads: int) -> OperatorProfile:
     """Microseconds of each operator of a model file. Raises ModelError."""
-    flatbuffer, _ = read_model_file(path)
-    whole = TfliteModel(flatbuffer, threads, path)
+    flatbuffer = read_contents(path).flatbuffer
+    whole = LoadedGraph(flatbuffer, threads, path)
     steps, ends = count_costs(whole.interpreter), [d["index"] for d in whole.interpreter.get_output_details()]
     chain = [step for step in steps if step.inputs]
 

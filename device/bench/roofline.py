@@ -12,7 +12,8 @@ import numpy as np
 from pocketsight.device.bench.op_costs import UNCOUNTED_OPS, count_costs
 from pocketsight.device.bench.op_profile import time_interleaved
 from pocketsight.device.bench.peak_macs import PeakRate, measure_peak_macs
-from pocketsight.device.inference.interpreter import TfliteModel, load_on_cpu
+from pocketsight.device.inference.foreign import load_any
+from pocketsight.device.inference.model_loader import active_interpreter
 
 ROUNDS = 100
 COST_KEYS = "index", "op", "shape", "macs", "weight_bytes", "activation_bytes"
@@ -35,11 +36,10 @@ def roofline(path: Path, threads: int | None) -> Roofline:
 
     `threads` None means the fastest number. Raises ModelError.
     """
-    loaded = load_on_cpu(path, threads=threads)
-    model = loaded.infer
-    assert isinstance(model, TfliteModel)
+    loaded = load_any(path, threads)
+    model = active_interpreter(loaded)
     steps = count_costs(model.interpreter)
-    model(np.zeros((*loaded.spec.input_size, 3), np.uint8))
+    loaded.infer(loaded.input_buffer)
     median_ms = float(np.median(time_interleaved((model.interpreter.invoke,), ROUNDS))) / 1000
     peak = measure_peak_macs(loaded.spec.precision, model.threads)
     totals = {name: sum(getattr(step, name) for step in steps) for name in ("macs", "weight_bytes", "activation_bytes")}

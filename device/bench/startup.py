@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pocketsight.device.bench.reports import Startup
+from pocketsight.device.inference.foreign import load_any
 from pocketsight.device.inference.interpreter import import_runtime
-from pocketsight.device.inference.model_loader import active_delegate, active_interpreter, load_model
+from pocketsight.device.inference.model_loader import active_delegate, active_interpreter
 
 
 def measure_startup(
@@ -28,13 +29,13 @@ def measure_startup(
 
 def _choose(path: Path, threads: int | None, delegate: str, verify: bool) -> tuple[int, str]:
     """The number of threads and the delegate that a run would use."""
-    model = load_model(path, threads=threads, delegate=delegate, verify=verify)
+    model = load_any(path, threads, delegate, verify)
     return active_interpreter(model).threads, delegate if active_delegate(model) == "edgetpu" else "cpu"
 
 
 def _measure_model_startup(path: Path, threads: int, delegate: str) -> Startup:
     start = time.perf_counter()
-    model = load_model(path, threads=threads, delegate=delegate)
+    model = load_any(path, threads, delegate)
     load_ms, start = _ms_since(start), time.perf_counter()
     model.infer(model.input_buffer)
     return {"load_ms": load_ms, "first_inference_ms": _ms_since(start)}

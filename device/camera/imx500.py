@@ -40,6 +40,8 @@ UPLOAD_TIMEOUT = 600.0  # seconds
 UPLOAD_STAGE = 2  # of the firmware: the network, after the loader and the main program
 PROGRESS_INTERVAL = 1.0  # seconds
 MAX_SILENCE = 3.0  # seconds without outputs, after which the board's processor takes over
+# picamera2 before the spring of 2026 must read the progress of the upload there.
+DEBUGFS_HINT = "update python3-picamera2, or let a user in the group sudo run this: it needs /sys/kernel/debug"
 OUTPUTS_KEY, CROP_KEY = "CnnOutputTensor", "ScalerCrop"  # of libcamera's metadata
 
 
@@ -63,7 +65,8 @@ class SensorNetwork:
             device = self._open(number)
             self._require_input(device.config)
         except Exception as error:  # no such module, no such camera, a refused file, ...
-            self._lost(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            self._lost(f"{reason}; {DEBUGFS_HINT}" if isinstance(error, PermissionError) else reason)
             return
         self.device = device
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.option("--threads", type=THREAD_COUNT, metavar="N", help="Threads for --macs.  [default: the fastest, measured]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(model: Path, macs: bool, threads: int | None, as_json: bool) -> None:
-    """Show the manifest, tensors and operators of a model file, and the interpreter that runs it."""
+    """Show the manifest, tensors and operators of a model file, and the interpreter that runs it.
+
+    A .tflite of another program has no manifest; the rest is shown.
+    """
     from pocketsight.device.bench.roofline import roofline
     from pocketsight.device.inference.model_info import describe_model
 
@@ -36,11 +39,11 @@ def info(model: Path, macs: bool, threads: int | None, as_json: bool) -> None:
 
 def _info_text(facts: dict[str, Any]) -> str:
     manifest = facts["manifest"]
+    if manifest is None:
+        return _foreign_text(facts)
     rows = {"runs on": facts["interpreter"]}
-    for name, tensor in {"input": facts["input"], **facts["outputs"]}.items():
-        quantization = f"  scale {tensor['scale']:.6g}, zero {tensor['zero']}" if tensor["scale"] else ""
-        rows[name] = f"{tensor['dtype']} {'x'.join(map(str, tensor['shape']))}{quantization}"
-    rows["operators"] = ", ".join(f"{n} {name}" for name, n in facts["operators"].items())
+    rows |= {name: _tensor_text(tensor) for name, tensor in {"input": facts["input"], **facts["outputs"]}.items()}
+    rows["operators"] = _operators_text(facts)
     fields = {name: value for name, value in manifest.items() if value not in ("", {}, (), [])}
     if fields["temperature"] == 1:
         del fields["temperature"]
@@ -48,6 +51,29 @@ def _info_text(facts: dict[str, Any]) -> str:
     width = max(map(len, [*rows, *fields]))
     lines = [[f"{name:{width}}  {value}" for name, value in table.items()] for table in (rows, fields)]
     return "\n".join([f"{title}, {facts['bytes']:,} bytes", *lines[0], "", *lines[1]])
+
+
+def _foreign_text(facts: dict[str, Any]) -> str:
+    """A file without a manifest: what it is, and no word about what its outputs mean."""
+    rows = [("runs on", facts["interpreter"])]
+    for kind in "inputs", "outputs":
+        rows += [(kind[:-1], f"{_tensor_text(tensor)}  {name}") for name, tensor in facts[kind].items()]
+    rows.append(("operators", _operators_text(facts)))
+    if facts["associated_files"]:
+        rows.append(("contains", ", ".join(facts["associated_files"])))
+    lines = [f"{facts['file']}: no manifest, made by another program, {facts['bytes']:,} bytes"]
+    lines += [f"{name:9}  {value}" for name, value in rows]
+    problem = facts["problem"] or "to run it, add a manifest: pocketsight export adopt FILE --task classifier|detector"
+    return "\n".join([*lines, "", problem])
+
+
+def _tensor_text(tensor: dict[str, Any]) -> str:
+    quantization = f"  scale {tensor['scale']:.6g}, zero {tensor['zero']}" if tensor["scale"] else ""
+    return f"{tensor['dtype']} {'x'.join(map(str, tensor['shape']))}{quantization}"
+
+
+def _operators_text(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in facts["operators"].items())
 
 
 def _costs_text(costs: Roofline) -> str:

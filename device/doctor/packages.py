@@ -14,9 +14,9 @@ from pocketsight.device.doctor import known_errors, probe
 from pocketsight.device.doctor.probe import ProbeResult, run_probe
 from pocketsight.device.doctor.report import Finding, Level
 from pocketsight.device.errors import ModelError
-from pocketsight.device.inference.manifest import TASKS
-from pocketsight.device.inference.model_choice import find_classifier
+from pocketsight.device.inference.model_choice import find_classifier, read_detector_spec, require_pair
 from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.shipped import NO_MODEL
 from pocketsight.device.system.install_hint import install_command
 from pocketsight.device.system.paths import ROOT
 
@@ -91,28 +91,28 @@ def check_picamera2(
 def check_models(detector: Path, classifier: Path | None, run_probe: ProbeFn = run_probe) -> Finding:
     """Are the files undamaged and for their task, and do they run? `classifier` None: the one that `run` would take."""
     info_fix = "pocketsight info MODEL shows details"
-    paths = [detector]
     try:
-        specs = [read_model_file(detector)[1]]
+        specs = [read_detector_spec(detector)]
         if classifier := find_classifier(classifier, specs[0]):
-            paths.append(classifier)
             specs.append(read_model_file(classifier)[1])
+        require_pair(specs[0], specs[1] if classifier else None, classifier)
     except ModelError as error:
         return Finding("models", "fail", str(error), "copy it again, or use the shipped models")
-    for spec, task, path in zip(specs, TASKS, paths, strict=False):
+    named = (("detector", detector), ("classifier", classifier))
+    models = [(*each, spec) for each, spec in zip(named, specs, strict=False) if each[1] not in (None, NO_MODEL)]
+    for task, path, spec in models:
         if spec.task != task:
             return Finding("models", "fail", f"{path} is a {spec.task} model", f"give --{task} a {task} model")
-    result = run_probe(probe.MODELS_PROBE, paths)
+    result = run_probe(probe.MODELS_PROBE, [str(path) for _, path, _ in models])
     if not result.output:
         return _failed_probe("models", result, info_fix)
     if message := result.output["error"]:
         return Finding("models", "fail", message, known_errors.find_fix(message) or info_fix)
-    height, width = specs[0].input_size
-    names = [f"{path.stem} {spec.short_sum}" for path, spec in zip(paths, specs, strict=True)]
-    details = [f"{' or '.join(specs[0].labels)} at {width}x{height}"]
-    details += [" or ".join(spec.reported_labels) for spec in specs[1:]]
-    models = ", ".join(f"{name} ({detail})" for name, detail in zip(names, details, strict=True))
-    return Finding("models", "ok", f"intact and running: {models}")
+    texts = []
+    for task, path, spec in models:
+        size = f" at {spec.input_size[1]}x{spec.input_size[0]}" if task == "detector" else ""
+        texts.append(f"{path and path.stem} {spec.short_sum} ({' or '.join(spec.reported_labels)}{size})")
+    return Finding("models", "ok", f"intact and running: {', '.join(texts)}")
 
 
 def check_extras(is_installed: Callable[[str], bool] = lambda name: find_spec(name) is not None) -> Finding:

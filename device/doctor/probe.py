@@ -39,8 +39,8 @@ import numpy as np
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.interpreter import load_on_cpu
 try:
-    for task, path in zip(("detector", "classifier"), sys.argv[1:]):
-        model = load_on_cpu(Path(path), task)
+    for path in sys.argv[1:]:
+        model = load_on_cpu(Path(path))
         model.infer(np.zeros((*model.spec.input_size, 3), np.uint8))
     print(json.dumps({"error": ""}))
 except ModelError as error:

@@ -15,5 +15,8 @@ def compute_checksum(flatbuffer: bytes) -> str:
 
 def verify_checksum(flatbuffer: bytes, expected: str, path: Path) -> None:
     """Raise ModelError unless the checksum of the flatbuffer is `expected`. `path` is for the message."""
-    if compute_checksum(flatbuffer) != expected:
+    actual = compute_checksum(flatbuffer)
+    if not expected:
+        raise ModelError(f"{path} has no checksum in its manifest; add sha256: {actual}")
+    if actual != expected:
         raise ModelError(f"{path} is damaged: its checksum differs from the one in its manifest; copy it again")

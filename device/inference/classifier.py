@@ -13,7 +13,7 @@ from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.system.stage_timer import StageHook, no_timing
 from pocketsight.device.vision.boxes import Box
-from pocketsight.device.vision.crop import crop_face
+from pocketsight.device.vision.crop import crop_center, crop_face, crop_stretched
 from pocketsight.device.vision.image import Image
 from pocketsight.device.vision.pixels import choose_reduction
 
@@ -28,6 +28,10 @@ FACE_CROP_MARGIN = 0.14
 
 # Half a step of an int8 score. Scores are kept this far from 0 and 1, where the logit is infinite.
 SCORE_EPSILON = 1 / 512
+
+
+CROPS = {"": crop_face, "center": crop_center, "stretch": crop_stretched}
+"""By the `fit` of a manifest."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,14 @@ def classify(image: Image, box: Box, classifier: Model, end_stage: StageHook = n
 
 def crop_reduction(box: Box, spec: ModelSpec) -> int:
     """The largest reduction of a frame that still shows the face inside `box` as large as the classifier sees it."""
-    return choose_reduction(max(spec.input_size) / max(1.0, box.longer_side * (1 + 2 * spec.crop_margin)))
+    side = min(box.width, box.height) if spec.fit else box.longer_side
+    return choose_reduction(max(spec.input_size) / max(1.0, side * (1 + 2 * spec.crop_margin)))
 
 
 def predict_probabilities(image: Image, box: Box, classifier: Model, end_stage: StageHook = no_timing) -> Probabilities:
     """The probability of each class, (classes,), for the face inside `box`, in pixels of the RGB image (H, W, 3)."""
     spec = classifier.spec
-    face = crop_face(image, box, spec.crop_margin, spec.input_size)
+    face = CROPS[spec.fit](image, box, spec.crop_margin, spec.input_size)
     end_stage("crop")
     probabilities = to_probabilities(classifier.infer(face), spec.temperature)
     end_stage("classify")
@@ -75,13 +80,16 @@ def to_classification(class_probabilities: Probabilities, spec: ModelSpec) -> Cl
 
 
 def to_probabilities(outputs: Mapping[str, QuantizedTensor], temperature: float = 1.0) -> Probabilities:
-    """Probabilities (classes,) from the output "logits" (classes,), or from "score" (1,), that of the second of two.
+    """Probabilities (classes,) from the output "logits" (classes,), from "score" (1,), that of the second of two, or
+    from "probabilities", which are those of another program.
 
     Logits are divided by `temperature` first (Guo et al. 2017, arXiv 1706.04599); a score is converted to a logit.
     """
-    if "score" not in outputs:
-        return softmax(outputs["logits"], temperature)
-    score = min(max(float(outputs["score"].dequantize(0)), SCORE_EPSILON), 1 - SCORE_EPSILON)
+    if "logits" in outputs:
+        return softmax(outputs["logits"], temperature).ravel()
+    if "probabilities" in outputs:
+        return outputs["probabilities"].dequantize().ravel()
+    score = min(max(float(outputs["score"].dequantize().ravel()[0]), SCORE_EPSILON), 1 - SCORE_EPSILON)
     first, second = (1 - score) ** (1 / temperature), score ** (1 / temperature)
     return np.array([first / (first + second), second / (first + second)], np.float32)
 

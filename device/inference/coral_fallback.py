@@ -104,7 +104,7 @@ class FallbackModel:
         except ValueError as error:
             raise ModelError(_device_error(self.device)) from error
         try:
-            model = TfliteModel(flatbuffer, 1, self.edgetpu_path, [delegate], spec.edgetpu.get("outputs"))
+            model = TfliteModel(flatbuffer, 1, self.edgetpu_path, spec, [delegate])
             model(np.zeros((*spec.input_size, 3), np.uint8))  # also transfers the weights
         except (ModelError, RuntimeError) as error:
             raise ModelError(_run_error(self.edgetpu_path, error)) from error

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pocketsight.device.inference.families import FAMILIES
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.inference.manifest import WHOLE_FRAME, ModelSpec
 from pocketsight.device.inference.nms import nms, nms_by_kind
+from pocketsight.device.inference.placement import place
 from pocketsight.device.inference.postprocess import decode, decode_kinds, decode_single
 from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.system.stage_timer import StageHook, no_timing
 from pocketsight.device.vision.boxes import Box, Boxes
 from pocketsight.device.vision.image import Image
-from pocketsight.device.vision.letterbox import letterbox
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,19 @@ def detect(
     called with the name of each stage when it ends.
     """
     spec = detector.spec
-    canvas, scale = letterbox(image, spec.input_size, detector.input_buffer)
+    if spec.family == WHOLE_FRAME:
+        height, width = frame_size or image.shape[:2]
+        end_stage("detect")
+        return [Detection(Box(0, 0, width, height), 1.0, WHOLE_FRAME)]
+    canvas, scale, offset = place(image, spec, detector.input_buffer)
     end_stage("preprocess")
     outputs = detector.infer(canvas)
     end_stage("detect")
     boxes, scores, labels = find_objects(outputs, spec, score_threshold)
     height, width = frame_size or image.shape[:2]
     scale /= round(width / image.shape[1])
+    if spec.fit == "center":
+        boxes -= offset
     detections = place_in_frame(boxes / np.float32(scale), scores, labels, (height, width))
     end_stage("postprocess")
     return detections
@@ -61,9 +68,13 @@ def find_objects(
     `score_threshold` (0..1) replaces those of `spec`.
     """
     threshold = spec.score_threshold if score_threshold is None else score_threshold
-    if len(spec.labels) > 1:
+    if spec.family or len(spec.labels) > 1:
         thresholds = spec.label_thresholds if score_threshold is None else (score_threshold,) * len(spec.labels)
-        boxes, scores, kinds = decode_kinds(outputs, spec.strides, thresholds)
+        boxes, scores, kinds = (
+            FAMILIES[spec.family].decode(outputs, spec, thresholds)
+            if spec.family
+            else decode_kinds(outputs, spec.strides, thresholds)
+        )
         keep = nms_by_kind(boxes, scores, kinds, spec.nms_iou_threshold)
         labels = [spec.labels[kind] for kind in kinds[keep].tolist()]
     else:

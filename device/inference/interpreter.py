@@ -1,4 +1,4 @@
-"""Run a model with the TFLite interpreter. Only this module knows its API and how pixels become int8."""
+"""Run a model with the TFLite interpreter. Only this module knows its API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from pocketsight.device.inference.autotune import autotune_threads
 from pocketsight.device.inference.edgetpu_delegate import Delegate
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.model_file import read_model_file
+from pocketsight.device.inference.model_input import make_input_writer
 from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.inference.tensor_check import find_tensor_problem
 from pocketsight.device.system.install_hint import install_command
 from pocketsight.device.system.stderr import suppress_stderr
 from pocketsight.device.vision.image import Image
@@ -70,10 +72,10 @@ def load_on_cpu(path: Path, task: str | None = None, threads: int | None = None)
         raise ModelError(f"{path} was compiled for a Coral, the CPU cannot run it; use the file it was compiled from")
 
     def invoke(count: int) -> Callable[[], object]:
-        model, blank = TfliteModel(flatbuffer, count, path), np.zeros((*spec.input_size, 3), np.uint8)
+        model, blank = TfliteModel(flatbuffer, count, path, spec), np.zeros((*spec.input_size, 3), np.uint8)
         return lambda: model(blank)
 
-    return Model(TfliteModel(flatbuffer, threads or autotune_threads(spec.sha256, invoke), path), spec)
+    return Model(TfliteModel(flatbuffer, threads or autotune_threads(spec.sha256, invoke), path, spec), spec)
 
 
 def _require_runtime(path: Path, spec: ModelSpec) -> None:
@@ -95,12 +97,11 @@ def require_task(spec: ModelSpec, task: str | None, path: Path) -> None:
         raise ModelError(f"{path} is a {spec.task}; use a {task}")
 
 
-class TfliteModel:
-    """An interpreter with a flatbuffer. Call it with an image (H, W, 3) uint8; the outputs have no batch axis.
+class LoadedGraph:
+    """An interpreter with the flatbuffer of any .tflite.
 
-    `output_tensor_names` maps outputs to tensors, for a file that lost its signature when it was compiled. Without
-    `allocate` the model can be inspected but not run, so that a file for a Coral can be inspected anywhere.
-    Raises ModelError when the interpreter cannot load the flatbuffer.
+    Without `allocate` it can be inspected but not run, so that a file for a Coral can be inspected anywhere.
+    Raises ModelError, naming `origin`, when the interpreter cannot load the flatbuffer.
     """
 
     def __init__(
@@ -109,11 +110,10 @@ class TfliteModel:
         threads: int,
         origin: Path,
         delegates: Sequence[Delegate] = (),
-        output_tensor_names: Mapping[str, str] | None = None,
         allocate: bool = True,
     ) -> None:
         module, self.runtime_name = import_runtime()
-        self.threads = threads
+        self.threads, self.origin = threads, origin
         try:
             with suppress_stderr():  # it reports its delegate every time
                 self.interpreter = module.Interpreter(
@@ -121,32 +121,49 @@ class TfliteModel:
                 )
                 if allocate:
                     self.interpreter.allocate_tensors()
-            (self.input_details,) = self.interpreter.get_input_details()
-            self.output_params = {
-                name: (out["index"], *_quantization(out))
-                for name, out in self._output_details(output_tensor_names or {}).items()
-            }
-        except (ValueError, RuntimeError, KeyError) as error:
+        except (ValueError, RuntimeError) as error:
             raise ModelError(f"{origin} does not load in {self.runtime_name}: {str(error).splitlines()[0]}") from error
-        self.is_int8_input = self.input_details["dtype"] == np.int8
-        if self.is_int8_input and self.input_details["quantization"] != (1.0, -128):
-            raise ModelError(f"{origin} does not have input = pixel - 128; export it again with pocketsight")
 
-    def _output_details(self, output_tensor_names: Mapping[str, str]) -> dict[str, Any]:
-        """The details of each output, by name; the interpreter lists them in no fixed order."""
-        if output_tensor_names and not self.interpreter.get_signature_list():
-            tensors = {out["name"]: out for out in self.interpreter.get_output_details()}
-            return {name: tensors[tensor] for name, tensor in output_tensor_names.items()}
-        return dict(self.interpreter.get_signature_runner().get_output_details())
+
+class TfliteModel(LoadedGraph):
+    """A model that `spec` describes. Call it with an image (H, W, 3) uint8; the outputs have no batch axis.
+
+    Raises ModelError when the interpreter cannot load the flatbuffer, or when its tensors are not those of `spec`.
+    """
+
+    def __init__(
+        self,
+        flatbuffer: bytes,
+        threads: int,
+        origin: Path,
+        spec: ModelSpec,
+        delegates: Sequence[Delegate] = (),
+        allocate: bool = True,
+    ) -> None:
+        super().__init__(flatbuffer, threads, origin, delegates, allocate)
+        inputs = self.interpreter.get_input_details()
+        outputs = self._output_details(spec.outputs or spec.edgetpu.get("outputs", {}))
+        if problem := find_tensor_problem(spec, inputs, outputs):
+            raise ModelError(f"{origin} does not fit its manifest: {problem}")
+        (self.input_details,) = inputs
+        self.write_input = make_input_writer(self.input_details, spec.pixel_range)
+        self.output_params = {name: (out["index"], *_quantization(out)) for name, out in outputs.items()}
+
+    def _output_details(self, tensor_names: Mapping[str, str]) -> dict[str, Any]:
+        """The details of each output, by name; the interpreter lists them in no fixed order.
+
+        Names are those of the signature, or, where that is missing, those that `tensor_names` gives to tensors.
+        """
+        tensors = {out["name"]: out for out in self.interpreter.get_output_details()}
+        if tensor_names and set(tensor_names.values()) <= tensors.keys():
+            return {name: tensors[tensor] for name, tensor in tensor_names.items()}
+        if len(self.interpreter.get_signature_list()) == 1:
+            return dict(self.interpreter.get_signature_runner().get_output_details())
+        return tensors
 
     def __call__(self, image: Image) -> dict[str, QuantizedTensor]:
         view = self.interpreter.tensor(self.input_details["index"])()[0]
-        if view.shape != image.shape:
-            raise ValueError(f"the model takes an image of shape {view.shape}, not {image.shape}")
-        if self.is_int8_input:
-            np.bitwise_xor(image, 128, out=view.view(np.uint8))  # pixel - 128 in two's complement: one pass, no copy
-        else:
-            view[:] = image
+        self.write_input(image, view)
         del view  # the interpreter refuses to run while a view of its memory exists
         self.interpreter.invoke()
         read = self.interpreter.get_tensor

@@ -6,8 +6,8 @@ model_file.py stores it in the model file. Nothing here is an option on the boar
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,9 +19,17 @@ FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 TASKS = "detector", "classifier"
 FACE_ONLY = ("face",)
-# Fields that are left out of a manifest where they are empty: few models have them.
-OPTIONAL_FIELDS = "thresholds", "presets", "imx500"
+# Fields that are left out of a manifest where they have their default value: few models have them.
+ADOPTED_FIELDS = "family", "pixel_range", "fit", "padding", "box_unit", "outputs"
+OPTIONAL_FIELDS = "thresholds", "presets", "imx500", *ADOPTED_FIELDS
 CLASSIFIER_FIELDS = "smoothing", "classifies"
+FAMILIES = "ssd", "yolo", "blazeface"
+FITS = "", "center", "stretch"
+BOX_UNITS = "", "pixels", "fractions"
+NOT_PROVED = "not proved against a trained net"
+"""The parity of a model that another program made: nothing here knows what its network should answer."""
+WHOLE_FRAME = "frame"
+"""The label of the whole frame, which a classifier may be for instead of detections."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,20 @@ class ModelSpec:
     """Detector of several labels: the lowest score that counts, 0..1, for each of them."""
     presets: dict[str, dict[str, float]] = field(default_factory=dict)
     """Detector: thresholds of each label by the names in PRESETS, chosen at export."""
+    family: str = ""
+    """Detector of another program: how its outputs are decoded, one of FAMILIES."""
+    pixel_range: tuple[float, float] = (0, 255)
+    """The real numbers that the values 0 and 255 of a pixel become in the input."""
+    fit: str = ""
+    """How an image is fitted into the input. Detector: "" scales it into the top left corner, "center" into the center,
+    "stretch" ignores its aspect ratio. Classifier: "" takes the square around the longer side of a box, "center" the
+    square inside its shorter side, "stretch" the box."""
+    padding: int = 0
+    """Detector: value of the pixels around an image, 0..255, with the fit "center"."""
+    box_unit: str = ""
+    """Detector of the family yolo: the unit of its boxes, "pixels" of the input or "fractions" of its sides."""
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Of another program: the tensor of each output."""
     classifies: tuple[str, ...] = FACE_ONLY
     """Classifier: the labels of detections that it was trained for; (): unknown."""
     crop_margin: float = 0.0
@@ -110,7 +132,7 @@ class ModelSpec:
     def to_dict(self) -> dict[str, Any]:
         """The manifest, ready for JSON. That of a detector has no `smoothing` and no `classifies`."""
         manifest = asdict(self)
-        absent = [name for name in OPTIONAL_FIELDS if not manifest[name]]
+        absent = [each.name for each in fields(self) if each.name in OPTIONAL_FIELDS and _is_default(each, manifest)]
         absent += CLASSIFIER_FIELDS if self.task == "detector" else ()
         if self.classifies == FACE_ONLY and self.task == "classifier":
             absent.append("classifies")
@@ -127,12 +149,14 @@ class ModelSpec:
         """Read a manifest of format 1 or 2. Raises ModelError, naming `origin`, when it is malformed."""
         try:
             manifest = json.loads(text)
+            _require_keys(manifest, ("format",))
             if manifest["format"] == 1:
                 manifest = upgrade(manifest)
             if manifest["format"] != FORMAT_VERSION:
                 raise ModelError(
                     f"{origin} has manifest format {manifest['format']}, this pocketsight reads up to {FORMAT_VERSION}"
                 )
+            _require_keys(manifest, REQUIRED_FIELDS)
             smoothing = manifest.get("smoothing", {})
             if unknown := _unknown_keys(manifest, smoothing):
                 raise ModelError(f"{origin} has unknown keys in its manifest: {', '.join(unknown)}")
@@ -142,6 +166,17 @@ class ModelSpec:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(f"{origin} has a malformed manifest ({error}); export the model again") from error
         return spec
+
+
+REQUIRED_FIELDS = [each.name for each in fields(ModelSpec) if each.default is each.default_factory is MISSING]
+
+
+def _require_keys(manifest: object, names: Sequence[str]) -> None:
+    """Raise ValueError where a manifest lacks one of these keys."""
+    if not isinstance(manifest, dict):
+        raise ValueError("it is not a JSON object")
+    if missing := [name for name in names if name not in manifest]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
 
 
 def _unknown_keys(manifest: dict[str, Any], smoothing: object) -> list[str]:
@@ -171,6 +206,7 @@ def _validate(spec: ModelSpec) -> None:
         number = getattr(spec, name)
         if not isinstance(number, int | float) or not 0 <= number <= 4:
             raise ValueError(f"{name} {number!r} is not a fraction")
+    _validate_adopted(spec)
     for thresholds in (spec.thresholds, *spec.presets.values()):
         if thresholds and set(thresholds) != set(spec.labels):
             raise ValueError(f"thresholds of {', '.join(thresholds)} are not those of the labels")
@@ -190,6 +226,28 @@ def _validate(spec: ModelSpec) -> None:
         number = getattr(spec.smoothing, name)
         if not _is_number(number, 0, highest):
             raise ValueError(f"smoothing {name} {number!r} is not {unit}, 0 to {highest}")
+
+
+def _is_default(each: Field[Any], manifest: Mapping[str, Any]) -> bool:
+    return bool(manifest[each.name] == ({} if each.default is MISSING else each.default))
+
+
+def _validate_adopted(spec: ModelSpec) -> None:
+    """Raise ValueError for a value of ADOPTED_FIELDS that no model can have."""
+    for name, known in (("family", ("", *FAMILIES)), ("fit", FITS), ("box_unit", BOX_UNITS)):
+        if getattr(spec, name) not in known:
+            raise ValueError(f"{name} {getattr(spec, name)!r} is not one of {', '.join(filter(None, known))}")
+    if spec.family and spec.task != "detector":
+        raise ValueError(f"family {spec.family} is for detectors")
+    if (spec.family == "yolo") != bool(spec.box_unit):
+        raise ValueError('box_unit, "pixels" or "fractions", is for the family yolo, which needs it')
+    if not isinstance(spec.padding, int) or not 0 <= spec.padding <= 255:
+        raise ValueError(f"padding {spec.padding!r} is not the value of a pixel, 0 to 255")
+    ends = spec.pixel_range
+    if len(ends) != 2 or not all(_is_number(end, -1e6, 1e6) for end in ends) or ends[0] >= ends[1]:
+        raise ValueError(f"pixel_range {ends!r} is not two numbers, of which the second is larger")
+    if not isinstance(spec.outputs, dict) or not all(isinstance(tensor, str) for tensor in spec.outputs.values()):
+        raise ValueError("outputs are not names of tensors")
 
 
 def _is_number(value: object, lowest: float, highest: float) -> bool:

@@ -1,4 +1,4 @@
-"""The content of a model file, for `pocketsight info`."""
+"""The content of a model file or of any other .tflite, for `pocketsight info`."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pocketsight.device.inference.interpreter import TfliteModel
-from pocketsight.device.inference.model_file import read_model_file
+import numpy as np
+
+from pocketsight.device.errors import ModelError
+from pocketsight.device.inference.interpreter import LoadedGraph, TfliteModel
+from pocketsight.device.inference.model_file import ForeignModelError, read_contents, read_model_file
 
 
 def describe_model(path: Path) -> dict[str, Any]:
     """Manifest, input, outputs, operators, size in bytes and interpreter, ready for JSON. Raises ModelError."""
-    flatbuffer, spec = read_model_file(path)
-    edgetpu = spec.edgetpu
-    model = TfliteModel(flatbuffer, 1, path, output_tensor_names=edgetpu.get("outputs"), allocate=not edgetpu)
+    try:
+        flatbuffer, spec = read_model_file(path)
+    except ForeignModelError:
+        return _describe_foreign(path)
+    model = TfliteModel(flatbuffer, 1, path, spec, allocate=not spec.edgetpu)
     details = {detail["index"]: detail for detail in model.interpreter.get_output_details()}
     return {
         "file": str(path),
         "bytes": path.stat().st_size,
-        "interpreter": model.runtime_name + (" and a Coral" if edgetpu else ""),
+        "interpreter": model.runtime_name + (" and a Coral" if spec.edgetpu else ""),
         "input": _tensor_info(model.input_details),
         "outputs": {name: _tensor_info(details[index]) for name, (index, *_) in sorted(model.output_params.items())},
         "operators": count_operators(model),
@@ -27,7 +32,29 @@ def describe_model(path: Path) -> dict[str, Any]:
     }
 
 
-def count_operators(model: TfliteModel) -> dict[str, int]:
+def _describe_foreign(path: Path) -> dict[str, Any]:
+    """What any .tflite is, with its inputs by name. "problem" says why it does not run here; "" where it does."""
+    flatbuffer, entries = read_contents(path)
+    problem = ""
+    try:
+        graph = LoadedGraph(flatbuffer, 1, path)
+    except ModelError as error:
+        problem, graph = str(error), LoadedGraph(flatbuffer, 1, path, allocate=False)
+    interpreter = graph.interpreter
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "interpreter": graph.runtime_name,
+        "problem": problem,
+        "inputs": {detail["name"]: _tensor_info(detail) for detail in interpreter.get_input_details()},
+        "outputs": {detail["name"]: _tensor_info(detail) for detail in interpreter.get_output_details()},
+        "operators": count_operators(graph),
+        "associated_files": sorted(entries),
+        "manifest": None,
+    }
+
+
+def count_operators(model: LoadedGraph) -> dict[str, int]:
     """The operators of the graph with their number, most frequent first; "delegate" is a part that XNNPACK runs."""
     counts = Counter(op["op_name"].lower() for op in model.interpreter._get_ops_details())
     return dict(counts.most_common())
@@ -35,4 +62,4 @@ def count_operators(model: TfliteModel) -> dict[str, int]:
 
 def _tensor_info(detail: dict[str, Any]) -> dict[str, Any]:
     scale, zero = detail["quantization"]
-    return {"shape": detail["shape"].tolist(), "dtype": detail["dtype"].__name__, "scale": scale, "zero": zero}
+    return {"shape": detail["shape"].tolist(), "dtype": np.dtype(detail["dtype"]).name, "scale": scale, "zero": zero}

@@ -8,7 +8,7 @@ from pathlib import Path
 from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.coral_fallback import FallbackModel, compiled_path, cpu_path
 from pocketsight.device.inference.golden import check_golden
-from pocketsight.device.inference.interpreter import Model, TfliteModel, load_on_cpu
+from pocketsight.device.inference.interpreter import LoadedGraph, Model, load_on_cpu
 from pocketsight.device.inference.model_file import read_model_file
 from pocketsight.device.inference.shipped import MODEL_NAMES
 
@@ -70,10 +70,10 @@ def active_delegate(model: Model) -> str:
     return "edgetpu" if isinstance(model.infer, FallbackModel) and not model.infer.fallback_reason else "cpu"
 
 
-def active_interpreter(model: Model) -> TfliteModel:
+def active_interpreter(model: Model) -> LoadedGraph:
     """The interpreter that runs a model now."""
     infer = model.infer.active_infer if isinstance(model.infer, FallbackModel) else model.infer
-    assert isinstance(infer, TfliteModel)
+    assert isinstance(infer, LoadedGraph)
     return infer
 
 

@@ -12,6 +12,9 @@ from pocketsight.device.inference.quantized import QuantizedTensor
 from pocketsight.device.vision.box_encoding import cell_centers
 from pocketsight.device.vision.boxes import Boxes, Scores
 
+Found = tuple[Boxes, Scores, NDArray[np.intp]]
+"""Boxes (N, 4) in pixels of the input, scores (N,), 0..1, and numbers of labels (N,), from 0."""
+
 
 def decode(outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], threshold: float) -> tuple[Boxes, Scores]:
     """Read boxes from the outputs score_S (rows, columns, 1) and box_S (rows, columns, 4) of each stride S.
@@ -33,14 +36,12 @@ def decode(outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], thres
     return np.concatenate(boxes), np.concatenate(scores)
 
 
-def decode_kinds(
-    outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], thresholds: Sequence[float]
-) -> tuple[Boxes, Scores, NDArray[np.intp]]:
+def decode_kinds(outputs: Mapping[str, QuantizedTensor], strides: Sequence[int], thresholds: Sequence[float]) -> Found:
     """As `decode`, for K kinds of objects: score_S is (rows, columns, K), and there is a threshold for each kind.
 
     Returns boxes (N, 4), scores (N,) and kinds (N,), numbers from 0. The kind of a cell is that of its best score.
     """
-    found: list[tuple[Boxes, Scores, NDArray[np.intp]]] = []
+    found: list[Found] = []
     lowest, count = min(thresholds), len(thresholds)
     for stride in strides:
         score = outputs[f"score_{stride}"]

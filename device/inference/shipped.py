@@ -15,8 +15,8 @@ SHIPPED_MODELS = {"detector": DETECTOR, "classifier": CLASSIFIER}
 PRESETS = "precise", "balanced", "sensitive"
 """Names of the thresholds that export chooses for a detector; see export/detector_presets.py."""
 
-NO_CLASSIFIER = Path("none")
-"""The value of --classifier that means: only detect."""
+NO_MODEL = Path("none")
+"""The value of --classifier that means: only detect, and of --detector that means: classify whole frames."""
 
 MODEL_NAMES = SHIPPED_MODELS | {
     "tiny": MODELS_DIR / "detector-tiny.tflite",

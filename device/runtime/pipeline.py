@@ -16,6 +16,8 @@ from pocketsight.device.inference.classifier import (
 )
 from pocketsight.device.inference.detector import Detection, detect
 from pocketsight.device.inference.interpreter import Model
+from pocketsight.device.inference.manifest import WHOLE_FRAME
+from pocketsight.device.inference.placement import frame_scale
 from pocketsight.device.inference.sensor import detect_in_sensor
 from pocketsight.device.results import FaceResult, FrameResult
 from pocketsight.device.system.stage_timer import StageTimer
@@ -24,7 +26,6 @@ from pocketsight.device.tracking.tracker import Track, Tracker
 from pocketsight.device.tracking.zones import Zone, in_zones
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.image import Image
-from pocketsight.device.vision.letterbox import letterbox_scale
 from pocketsight.device.vision.pixels import REDUCTIONS, choose_reduction
 
 STAGES = "wait", "decode", "preprocess", "detect", "postprocess", "track", "crop", "classify", "emit", "total"
@@ -59,12 +60,13 @@ class Pipeline:
 
     def choose_reduction(self, size: tuple[int, int]) -> int:
         """The reduction at which a frame of `size` (height, width) is decoded."""
-        return min(choose_reduction(letterbox_scale(size, self.detector.spec.input_size)), self.crop_reduction)
+        return min(choose_reduction(frame_scale(size, self.detector.spec)), self.crop_reduction)
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """The detector, and the classifier if there is one."""
-        return (self.detector, self.classifier) if self.classifier else (self.detector,)
+        """The detector and the classifier, as far as there are any."""
+        models = (self.detector, self.classifier) if self.classifier else (self.detector,)
+        return models[1:] if self.detector.spec.family == WHOLE_FRAME else models
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -13,10 +13,12 @@ from typing import NamedTuple
 from pocketsight.device.errors import ModelError, PocketsightError
 from pocketsight.device.inference.coral_fallback import compiled_path
 from pocketsight.device.inference.interpreter import Model
-from pocketsight.device.inference.model_choice import find_classifier, use_preset
+from pocketsight.device.inference.model_choice import FRAME_SPEC, find_classifier, require_pair, use_preset
 from pocketsight.device.inference.model_loader import active_delegate, load_model
-from pocketsight.device.inference.shipped import CLASSIFIER
+from pocketsight.device.inference.quantized import QuantizedTensor
+from pocketsight.device.inference.shipped import CLASSIFIER, NO_MODEL
 from pocketsight.device.runtime.config import RunConfig
+from pocketsight.device.vision.image import Image
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,10 @@ def load_models(config: RunConfig) -> ModelPair:
 
     Raises ModelError if one cannot be loaded, fails its golden test, or lacks the labels or thresholds of `config`.
     """
-    detector = _load_model(config, config.detector, "detector")
+    if config.detector == NO_MODEL:
+        detector = Model(_no_outputs, FRAME_SPEC)
+    else:
+        detector = _load_model(config, config.detector, "detector")
     if config.threshold:
         detector = Model(detector.infer, use_preset(detector.spec, config.threshold, config.detector))
     if missing := [label for label in config.classify if label not in detector.spec.labels]:
@@ -48,7 +53,14 @@ def load_models(config: RunConfig) -> ModelPair:
     path = find_classifier(config.classifier, detector.spec)
     if config.classify and not path:
         raise ModelError("--classify needs a classifier; give one with --classifier FILE")
-    return detector, _load_model(config, path, "classifier") if path else None
+    classifier = _load_model(config, path, "classifier") if path else None
+    require_pair(detector.spec, classifier.spec if classifier else None, path)
+    return detector, classifier
+
+
+def _no_outputs(image: Image) -> dict[str, QuantizedTensor]:
+    """The network of no detector."""
+    return {}
 
 
 def labels_to_classify(config: RunConfig, models: ModelPair) -> tuple[str, ...]:

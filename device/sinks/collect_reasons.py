@@ -15,7 +15,7 @@ from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.pixels import Content, reduced_image
 
 LOW_SCORE_MARGIN = 0.1  # above the threshold of the detector
-FLAP_CHANGES, FLAP_WINDOW = 3, 30.0  # changes of a label in so many seconds
+FLAP_CHANGES, FLAP_WINDOW = 3, 30.0  # changes of a label, seconds
 RETURN_WITHIN, RETURN_IOU = 5.0, 0.3  # seconds, and overlap: an object that the detector lost for a while
 REASON_INTERVAL = 10.0  # seconds of a camera or a video between two frames of one reason
 PLACE_INTERVAL = 10.0  # seconds between two looks at the place; two in a row must find it new

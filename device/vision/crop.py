@@ -32,3 +32,19 @@ def crop_face(image: Image, box: Box, margin: float, size: tuple[int, int]) -> I
     side = max(1, round(box.longer_side * (1 + 2 * margin)))
     left, top = round((box.left + box.right - side) / 2), round((box.top + box.bottom - side) / 2)
     return resize(crop_window(image, left, top, left + side, top + side), size)
+
+
+def crop_stretched(image: Image, box: Box, margin: float, size: tuple[int, int]) -> Image:
+    """Crop `box` from an RGB image (H, W, 3), and resize it to `size` (height, width) without its aspect ratio.
+
+    The crop extends beyond the box by `margin`, a fraction of its longer side.
+    """
+    left, top, right, bottom = map(round, box.expand(margin * box.longer_side))
+    return resize(crop_window(image, left, top, max(right, left + 1), max(bottom, top + 1)), size)
+
+
+def crop_center(image: Image, box: Box, margin: float, size: tuple[int, int]) -> Image:
+    """As `crop_face`, but the square has the shorter side of the box, so that it lies inside without a margin."""
+    side = max(1, round(min(box.width, box.height) * (1 + 2 * margin)))
+    left, top = round((box.left + box.right - side) / 2), round((box.top + box.bottom - side) / 2)
+    return resize(crop_window(image, left, top, left + side, top + side), size)

@@ -1,4 +1,4 @@
-"""Letterboxing: an image of any size on the canvas that the detector takes."""
+"""An image of any size on the canvas that the detector takes: letterboxed, or stretched."""
 
 from __future__ import annotations
 
@@ -27,3 +27,25 @@ def letterbox(image: Image, size: tuple[int, int], canvas: Image | None = None) 
     canvas[h:], canvas[:h, w:] = 0, 0
     resize(image, (h, w), canvas[:h, :w])
     return canvas, scale
+
+
+def letterbox_center(image: Image, padding: int, canvas: Image) -> tuple[Image, float, tuple[int, int]]:
+    """Resize an RGB image (H, W, 3) to fit into the center of a canvas, which is overwritten.
+
+    Returns the canvas, the scale and the left and top edges: canvas pixels = image pixels * scale + edges. The pixels
+    around the image get the value `padding`, 0..255.
+    """
+    height, width = canvas.shape[:2]
+    scale = letterbox_scale(image.shape[:2], (height, width))
+    h, w = max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
+    top, left = (height - h) // 2, (width - w) // 2
+    canvas[:top], canvas[top + h :], canvas[:, :left], canvas[:, left + w :] = (padding,) * 4
+    resize(image, (h, w), canvas[top : top + h, left : left + w])
+    return canvas, scale, (left, top)
+
+
+def stretch(image: Image, canvas: Image) -> tuple[Image, tuple[float, float]]:
+    """Resize an RGB image (H, W, 3) to fill a canvas, which is overwritten. Returns it and the scales of x and y."""
+    height, width = canvas.shape[:2]
+    resize(image, (height, width), canvas)
+    return canvas, (width / image.shape[1], height / image.shape[0])

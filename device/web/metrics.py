@@ -66,7 +66,10 @@ class MetricsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The metrics of this moment."""
         snapshot = self.status.snapshot()
-        build = {"python": platform.python_version(), **{key: str(snapshot.get(key, "")) for key in ("version", "board")}}
+        build = {
+            "python": platform.python_version(),
+            **{key: str(snapshot.get(key, "")) for key in ("version", "board")},
+        }
         yield InfoMetricFamily("pocketsight_build", "Version of the program, and the name of its board.", build)
         yield InfoMetricFamily("pocketsight_models", "Name and checksum by task.", snapshot.get("models", {}))
         healthy = check_health(snapshot)["ok"]

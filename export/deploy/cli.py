@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import PathParam, StrictGroup
+from pocketsight.device.cli.options import StrictGroup
+from pocketsight.device.cli.param_types import PathParam
 from pocketsight.device.errors import BoardError, PocketsightError
 from pocketsight.export.deploy.fleet import FLEET_FILE, SERVICES, Target, choose, read_fleet
 

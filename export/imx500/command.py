@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import PathParam, StrictCommand
+from pocketsight.device.cli.options import StrictCommand
+from pocketsight.device.cli.param_types import PathParam
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.inference.imx500_file import PACKED_NETWORK, SUFFIX
 from pocketsight.device.inference.shipped import MODEL_NAMES
@@ -81,7 +82,10 @@ def load_detector(source: Path) -> tuple[Any, ModelSpec]:
         net = build_network(spec)
         net.load_weights(model.with_name(model.stem + WEIGHTS_ENDING))
     else:
-        raise DataError(f"{source} is not a run folder; give one, or one of {', '.join(SHIPPED)}")
+        raise DataError(
+            f"{source} is not a run folder; give one, or one of {', '.join(SHIPPED)}. Sony's tools need the trained "
+            "network: they take no .tflite"
+        )
     if spec.task != "detector" or not spec.strides:
         raise ModelError(
             f"{source} is a {spec.architecture}: the AI Camera runs one network on its whole picture, which must be a "

@@ -65,7 +65,7 @@ def convert(
         np.save(folder / "calibration.npy", np.stack(calibration))
         np.save(folder / "inputs.npy", np.stack(inputs))
         _run_script(python, folder, on_step)
-        _require_carried(net, inputs[:CHECKED], dict(np.load(folder / "float.npz")))
+        require_carried(net, inputs[:CHECKED], dict(np.load(folder / "float.npz")))
         (report,) = folder.glob("packed/*_MemoryReport.json")
         (layers,) = folder.glob("packed/*.pbtxt")
         packed = (folder / "packed" / PACKED).read_bytes()
@@ -96,7 +96,7 @@ def _run_script(python: Path, folder: Path, on_step: Callable[[str], None]) -> N
         raise ModelError(f"Sony's tools failed: {reason}; nothing was written")
 
 
-def _require_carried(net: keras.Model, inputs: Sequence[Image], found: Outputs) -> None:
+def require_carried(net: keras.Model, inputs: Sequence[Image], found: Outputs) -> None:
     """Raise ParityError when the network in Keras 2 computes something else than that in Keras 3."""
     expected = net.predict_on_batch(np.stack(inputs).astype(np.float32))
     for name, values in expected.items():

@@ -90,7 +90,7 @@ def quantize(net: Any, images: Any, target_version: str) -> Any:
 def run(net: Any, names: list[str], images: Any) -> dict[str, Any]:
     """The outputs by name, (M, ...) float32."""
     batches = [
-        [np.asarray(each) for each in net(images[first : first + BATCH].astype(np.float32), training=False)]
+        [np.asarray(each) for each in tf.nest.flatten(net(images[first : first + BATCH].astype(np.float32)))]
         for first in range(0, len(images), BATCH)
     ]
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*batches, strict=True), strict=True)}

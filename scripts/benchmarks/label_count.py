@@ -32,7 +32,7 @@ def make_detector(count: int) -> Model:
     flatbuffer = convert(grid_detector(size, count, batch=1), "int8", list(images))
     labels = tuple(f"label{number}" for number in range(count))
     spec = ModelSpec("detector", "grid133k", size, labels, 0.5, strides=DETECTOR_STRIDES, nms_iou_threshold=0.45)
-    return Model(TfliteModel(flatbuffer, threads=1, origin=Path(f"{count} labels")), spec)
+    return Model(TfliteModel(flatbuffer, 1, Path(f"{count} labels"), spec), spec)
 
 
 def main() -> None:

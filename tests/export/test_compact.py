@@ -50,7 +50,7 @@ def test_a_slim_file_is_the_same_model(name: str) -> None:
     assert len(thin) < 0.9 * len(fat) and compact(thin) == thin
     assert len(places(thin)) > 20 and all(place % BUFFER_ALIGNMENT == 0 for place in places(thin))
     image = np.random.default_rng(0).integers(0, 256, (*spec.input_size, 3)).astype(np.uint8)
-    a, b = (TfliteModel(data, threads=1, origin=Path(name))(image) for data in (fat, thin))
+    a, b = (TfliteModel(data, 1, Path(name), spec)(image) for data in (fat, thin))
     assert a.keys() == b.keys()  # the signature's names
     assert all((a[key].values == b[key].values).all() and a[key].scale == b[key].scale for key in a)
 

@@ -47,7 +47,7 @@ def test_our_nets_are_int8_throughout_in_one_piece(exported: tuple[ModelSpec, Mo
     require_clean_graph(flatbuffer, "int8")
     names = tensor_names(flatbuffer)
     assert all(names) and len(set(names)) == len(names)
-    model = TfliteModel(flatbuffer, 1, Path("x"))
+    model = TfliteModel(flatbuffer, 1, Path("x"), exported[0])
     assert model.input_details["quantization"] == (1.0, -128)  # a camera's byte is one subtraction away
     for name, out in model(np.zeros((*exported[0].input_size, 3), np.uint8)).items():
         assert out.values.dtype == np.int8
@@ -58,7 +58,7 @@ def test_our_nets_are_int8_throughout_in_one_piece(exported: tuple[ModelSpec, Mo
 def test_int8_says_what_the_net_says(exported: tuple[ModelSpec, Model, bytes]) -> None:
     spec, trained, flatbuffer = exported
     found = parity.output_differences(
-        trained, Model(TfliteModel(flatbuffer, 1, Path("x")), spec), noise(spec.input_size)
+        trained, Model(TfliteModel(flatbuffer, 1, Path("x"), spec), spec), noise(spec.input_size)
     )
     limit = {"score": 0.02, "box": 0.2, "logits": 0.1}
     for name, gap in found.items():
@@ -72,7 +72,7 @@ def test_other_formats_take_and_give_real_numbers(precision: str, share: float) 
     require_clean_graph(flatbuffer, precision)
     assert len(flatbuffer) < share * 4 * net.count_params() + 40_000
     found = parity.output_differences(
-        as_model(net, SENTIMENT), Model(TfliteModel(flatbuffer, 1, Path("x")), SENTIMENT), noise((64, 64))
+        as_model(net, SENTIMENT), Model(TfliteModel(flatbuffer, 1, Path("x"), SENTIMENT), SENTIMENT), noise((64, 64))
     )
     assert found["logits"]["max_abs"] < 0.1
 

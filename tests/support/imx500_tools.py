@@ -1,6 +1,7 @@
 """Sony's tools for a test, run as a script in their place: they quantize nothing, and pack what they are given.
 
-TOOLS_SCRIPT is the path of the real script, whose other code runs; TOO_LARGE makes the network one that does not fit.
+TOOLS_SCRIPT is the path of the real script, whose other code runs; TOO_LARGE makes the network one that does not fit,
+PIXEL_SCALE one that does not take pixels.
 """
 
 import json
@@ -18,7 +19,7 @@ TENSOR = (
 OPERATORS = '  type: "Convolution"\n  type: "Convolution"\n  type: "Sigmoid"\n'
 
 
-def tensor(kind: str, number: int, scale: float, shape: Any) -> str:
+def tensor(kind: str, number: int, scale: object, shape: Any) -> str:
     sides = "".join(f'<dimension size="{side}" ordinal="{axis}"/>' for axis, side in enumerate(shape))
     return TENSOR.format(kind=kind, number=number, scale=scale, sides=sides)
 
@@ -28,7 +29,7 @@ def pack(model: Any, save_model_path: str) -> None:
     folder = Path(save_model_path).parent
     pixels = json.loads((folder / "job.json").read_text())["network"]["input"]
     outputs = [tensor("output", number, 1 / 256, each.shape[1:]) for number, each in enumerate(model.outputs)]
-    inputs = f"<inputTensors>{tensor('input', 0, 1.0, pixels)}</inputTensors>"
+    inputs = f"<inputTensors>{tensor('input', 0, os.environ.get('PIXEL_SCALE', 1.0), pixels)}</inputTensors>"
     network = f"<network>{inputs}<outputTensors>{''.join(outputs[::-1])}</outputTensors></network>"
     (folder / "packed").mkdir()
     with zipfile.ZipFile(folder / "packed" / "packerOut.zip", "w") as archive:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import SizeParam, StrictCommand
+from pocketsight.device.cli.options import StrictCommand
+from pocketsight.device.cli.param_types import SizeParam
 from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR
 from pocketsight.train.cli.options import PATH
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pocketsight.device.errors import DataError
 from pocketsight.device.inference.classifier import FACE_CROP_MARGIN
-from pocketsight.device.inference.manifest import ModelSpec
+from pocketsight.device.inference.manifest import WHOLE_FRAME, ModelSpec
 from pocketsight.device.vision.boxes import Box
 from pocketsight.device.vision.crop import crop_face
 from pocketsight.device.vision.image import Image, list_images, read_image
@@ -155,6 +155,13 @@ def _make_sample(
 def get_face_box(sample: ClassificationSample, image: Image) -> Box:
     """The box of the face in px: the detected one, or the one that makes the whole image a crop."""
     return sample.box or whole_image_box(image, FACE_CROP_MARGIN)
+
+
+def get_input_box(sample: ClassificationSample, image: Image, spec: ModelSpec) -> Box:
+    """As `get_face_box`; for a classifier of whole frames the image is one."""
+    if sample.box is None and WHOLE_FRAME in spec.classifies:
+        return Box(0, 0, image.shape[1], image.shape[0])
+    return get_face_box(sample, image)
 
 
 def whole_image_box(image: Image, margin: float) -> Box:

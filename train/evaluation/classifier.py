@@ -14,7 +14,7 @@ from pocketsight.device.inference.classifier import Classification, classify
 from pocketsight.device.inference.interpreter import Model
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.train.console import ProgressFn
-from pocketsight.train.datasets.classification import ClassificationSample, get_face_box, iter_readable
+from pocketsight.train.datasets.classification import ClassificationSample, get_input_box, iter_readable
 from pocketsight.train.evaluation.metrics import FloatArray, calibration_error, count_at_least
 from pocketsight.train.evaluation.reports import ClassifierMetrics, FolderRate
 
@@ -52,7 +52,7 @@ def iter_predictions(
 ) -> Iterator[Prediction]:
     """Run the classifier on each readable image. The errors of unreadable ones are appended to `skipped`."""
     for sample, image in iter_readable(samples, skipped):
-        yield Prediction(sample, classify(image, get_face_box(sample, image), classifier))
+        yield Prediction(sample, classify(image, get_input_box(sample, image, classifier.spec), classifier))
 
 
 def compare_with_truth(predictions: Sequence[Prediction], class_count: int, use_soft_labels: bool = False) -> Outcomes:

@@ -50,7 +50,7 @@ def open_model(path: Path) -> Model:
 
         return as_model(*load_run(path))
     flatbuffer, spec = read_model_file(path)
-    return Model(TfliteModel(flatbuffer, threads=1, origin=path), spec)
+    return Model(TfliteModel(flatbuffer, 1, path, spec), spec)
 
 
 def evaluate_model(

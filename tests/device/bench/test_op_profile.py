@@ -27,7 +27,8 @@ def opened(flatbuffer: bytes) -> Any:
 
 def shipped(task: str) -> tuple[bytes, TfliteModel]:
     path = SHIPPED_MODELS[task]
-    return read_model_file(path)[0], TfliteModel(read_model_file(path)[0], 1, path)
+    flatbuffer, spec = read_model_file(path)
+    return flatbuffer, TfliteModel(flatbuffer, 1, path, spec)
 
 
 def run(interpreter: Any, values: dict[int, Any]) -> dict[int, Any]:

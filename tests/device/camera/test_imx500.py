@@ -144,7 +144,11 @@ def test_the_cpu_takes_over_with_one_fault(
 
 @pytest.mark.parametrize(
     ("mode", "rpk", "reason"),
-    [("another camera", "rpk", "camera dev-node not found"), ("well", "nonsense", "No matching footer")],
+    [
+        ("another camera", "rpk", "camera dev-node not found"),
+        ("well", "nonsense", "No matching footer"),
+        ("no progress", "rpk", "update python3-picamera2"),
+    ],
 )
 def test_another_camera_or_a_refused_network_leaves_the_pictures(
     mode: str, rpk: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

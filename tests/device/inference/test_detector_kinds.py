@@ -11,7 +11,7 @@ from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.detector import Detection, detect
 from pocketsight.device.inference.manifest import ModelSpec
 from pocketsight.device.inference.model_choice import find_classifier, use_preset
-from pocketsight.device.inference.shipped import CLASSIFIER, NO_CLASSIFIER
+from pocketsight.device.inference.shipped import CLASSIFIER, NO_MODEL
 from pocketsight.device.runtime.pipeline import Pipeline
 from pocketsight.device.tracking.tracker import Tracker
 from pocketsight.device.vision.boxes import Box
@@ -70,7 +70,7 @@ def test_the_shipped_classifier_is_for_faces_only() -> None:
     assert find_classifier(None, DETECTOR) == CLASSIFIER
     assert find_classifier(None, TWO_KINDS) is None
     assert find_classifier(None, replace(TWO_KINDS, labels=("dog", "face"))) == CLASSIFIER
-    assert find_classifier(NO_CLASSIFIER, DETECTOR) is None
+    assert find_classifier(NO_MODEL, DETECTOR) is None
     assert find_classifier(Path("a.tflite"), TWO_KINDS) == Path("a.tflite")
 
 

@@ -11,6 +11,7 @@ from pocketsight.device.errors import ModelError
 from pocketsight.device.inference.interpreter import load_on_cpu
 from pocketsight.device.inference.manifest import MANIFEST_NAME, ModelSpec, SmoothingConfig
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
+from pocketsight.device.inference.shipped import MODELS_DIR
 
 BUFFER = b"\x1c\0\0\0TFL3" + bytes(range(256)) * 8
 SPEC = ModelSpec(
@@ -67,8 +68,9 @@ def test_a_file_cut_anywhere_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_flatbuffer_without_manifest_says_how_to_get_one(tmp_path: Path) -> None:
-    (tmp_path / "bare.tflite").write_bytes(BUFFER)
-    with pytest.raises(ModelError, match=r"no manifest.*pocketsight export tflite"):
+    bare = read_model_file(MODELS_DIR / "sentiment.tflite")[0]
+    (tmp_path / "bare.tflite").write_bytes(bare)
+    with pytest.raises(ModelError, match=r"another program made it.*pocketsight export adopt"):
         read_model_file(tmp_path / "bare.tflite")
 
 
