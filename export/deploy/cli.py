@@ -195,14 +195,17 @@ def _run(
 
     progress = Progress([target.name for target in targets], sys.stderr.isatty() and not as_json)
 
+    def show(target: Target, text: str, color: str | None = None) -> None:
+        if not as_json:
+            progress.show(target.name, text, color)
+
     def one(target: Target) -> dict[str, Any]:
         try:
-            facts = work(target, lambda text: None if as_json else progress.show(target.name, text))
+            facts = work(target, lambda text: show(target, text))
         except PocketsightError as error:
-            progress.show(target.name, f"FAILED: {error}", "red")
+            show(target, f"FAILED: {error}", "red")
             return {"board": target.name, "host": target.host, "ok": False, "reason": str(error)}
-        if not as_json:
-            progress.show(target.name, (describe or _result_text)(facts), "green")
+        show(target, (describe or _result_text)(facts), "green")
         return {"board": target.name, "host": target.host, "ok": True, **facts}
 
     first, rest = targets[: canary or 0], targets[canary or 0 :]
