@@ -22,7 +22,9 @@ from pocketsight.device.inference.manifest import NOT_PROVED
 from pocketsight.device.inference.model_file import read_contents
 from pocketsight.device.inference.model_loader import load_model
 from pocketsight.device.vision.boxes import Box
+from pocketsight.device.vision.image import write_png
 from pocketsight.export.adopt import AdoptOptions, adopt
+from pocketsight.export.adopt_check import check_on_data
 from pocketsight.export.cli import export
 from tests.support import foreign
 
@@ -270,8 +272,6 @@ def test_the_command_writes_a_file_that_info_and_run_take(tmp_path: Path, labels
 
 
 def write_frame(folder: Path) -> Path:
-    from pocketsight.device.vision.image import write_png
-
     write_png(folder / "frame.png", image(32, 64))
     return folder / "frame.png"
 
@@ -308,3 +308,20 @@ def test_a_manifest_that_does_not_fit_is_refused_at_load(tmp_path: Path, labels:
         path.write_bytes(pack_model_file(flatbuffer, each))
         with pytest.raises(ModelError, match=f"does not fit its manifest: .*{reason}"):
             load_model(path, threads=1)
+
+
+def test_labeled_images_show_a_wrong_scale(tmp_path: Path, labels: Path) -> None:
+    """The folders are what the network answers with pixels of -1 to 1."""
+    path = write(tmp_path, made("classifier"))
+    declared: dict[str, Any] = {"labels": labels, "classifies": ("frame",)}
+    right = adopt(path, AdoptOptions("classifier", pixels="-1..1", **declared))
+    for number in range(60):
+        picture = image(32, 32)
+        best = int(predict_probabilities(picture, Box(0, 0, 32, 32), right.model).argmax())
+        folder = tmp_path / "data" / LABELS[best]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_png(folder / f"{number}.png", picture)
+    assert check_on_data(right, [tmp_path / "data"]).startswith("accuracy 1.000 on 60 images")
+    wrong = adopt(path, AdoptOptions("classifier", pixels="0..255", **declared))
+    with pytest.raises(DataError, match=r"with -1..1 it is 1.000: give --pixels -1..1"):
+        check_on_data(wrong, [tmp_path / "data"])
