@@ -38,7 +38,7 @@ MAX_GOLDEN_BYTES = 1 << 20  # of the outputs of an input; a larger model gets on
 
 @dataclass(frozen=True)
 class AdoptOptions:
-    """What the user says about a file; None or empty: the file tells, or the usual of the family."""
+    """What the user says about a file; None or empty: what the file shows, or what is usual for the family."""
 
     task: str
     labels: Path | None = None

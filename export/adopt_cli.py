@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pocketsight.device.cli.options import PathParam
+from pocketsight.device.cli.param_types import PathParam
 from pocketsight.device.inference.manifest import FAMILIES, NOT_PROVED, TASKS, WHOLE_FRAME
 
 PATH = PathParam()

@@ -41,7 +41,7 @@ def choose_labels(
 
 
 def count_outputs(kind: Kind, graph: Graph, size: tuple[int, int]) -> int | None:
-    """How many kinds of things a model tells apart; None: it does not say."""
+    """How many labels a model distinguishes; None: unknown."""
     if kind.family == "ssd":
         operator = next(each for each in graph.operators if each.name == ssd.OPERATOR)
         count = operator.options.get("num_classes")
@@ -60,7 +60,7 @@ def _fit_labels(labels: Mapping[int, str], count: int | None, source: str) -> tu
     total = count if count is not None else max(labels, default=-1) + 1
     if max(labels, default=0) >= total or (len(labels) < total and not has_gaps):
         hint = "; their numbers begin at 0" if has_gaps else ""
-        raise DataError(f"{source} has {len(labels)} labels, but the network tells {total} apart{hint}")
+        raise DataError(f"{source} has {len(labels)} labels, but the network has {total}{hint}")
     names = fill_gaps(labels, total)
     unnamed = sum(name.startswith("unnamed ") for name in names)
     return names, [f"{unnamed} of {total} outputs have no label in {source}"] if unnamed else []

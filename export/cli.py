@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import PathParam, StrictGroup
+from pocketsight.device.cli.options import StrictGroup
+from pocketsight.device.cli.param_types import PathParam
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.inference.checksum import compute_checksum
 from pocketsight.export.adopt_cli import adopt

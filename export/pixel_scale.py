@@ -41,7 +41,7 @@ def choose_pixel_range(
     """The pixel range of an input tensor, of which `detail` is the interpreter's description.
 
     `declared` is a key of PIXEL_RANGES or None, `metadata` that of the flatbuffer, `facts` are Ultralytics'. Raises
-    DataError when something in the file contradicts `declared`, or when nothing tells the range.
+    DataError when something in the file contradicts `declared`, or when nothing shows the range.
     """
     found = _find_evidence(detail, graph, metadata, facts)
     if found:
@@ -55,7 +55,7 @@ def choose_pixel_range(
         return PixelScale(PIXEL_RANGES[declared], f"as declared{note}", False)
     if not usual:
         raise DataError(
-            "nothing in the file tells which numbers it wants for pixels: give --pixels 0..255, 0..1 or -1..1, as in "
+            "nothing in the file shows which numbers it wants for pixels: give --pixels 0..255, 0..1 or -1..1, as in "
             "its training (float files of Teachable Machine: -1..1)"
         )
     return PixelScale(PIXEL_RANGES[usual], f"usual for {family}", False)

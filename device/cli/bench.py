@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import (
-    CAMERA_FIELDS,
-    MODEL_FIELDS,
-    DurationParam,
-    StrictCommand,
-    ThreadCountsParam,
-    click_option,
-    config_options,
-)
+from pocketsight.device.cli.options import CAMERA_FIELDS, MODEL_FIELDS, StrictCommand, click_option, config_options
+from pocketsight.device.cli.param_types import DurationParam, ThreadCountsParam
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.inference.shipped import EXAMPLE_IMAGE
 from pocketsight.device.runtime.config import RunConfig

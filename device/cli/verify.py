@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import THREAD_COUNT, DelegateParam
+from pocketsight.device.cli.options import THREAD_COUNT
+from pocketsight.device.cli.param_types import DelegateParam
 from pocketsight.device.errors import ModelError, PocketsightError
 from pocketsight.device.inference.shipped import MODELS_DIR
 

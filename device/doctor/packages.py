@@ -98,12 +98,12 @@ def check_models(detector: Path, classifier: Path | None, run_probe: ProbeFn = r
         require_pair(specs[0], specs[1] if classifier else None, classifier)
     except ModelError as error:
         return Finding("models", "fail", str(error), "copy it again, or use the shipped models")
-    named = (("detector", detector), ("classifier", classifier))
-    models = [(*each, spec) for each, spec in zip(named, specs, strict=False) if each[1] not in (None, NO_MODEL)]
+    models = [("detector", detector, specs[0])] if detector != NO_MODEL else []
+    models += [("classifier", classifier, specs[1])] if classifier else []
     for task, path, spec in models:
         if spec.task != task:
             return Finding("models", "fail", f"{path} is a {spec.task} model", f"give --{task} a {task} model")
-    result = run_probe(probe.MODELS_PROBE, [str(path) for _, path, _ in models])
+    result = run_probe(probe.MODELS_PROBE, [path for _, path, _ in models])
     if not result.output:
         return _failed_probe("models", result, info_fix)
     if message := result.output["error"]:
@@ -111,7 +111,7 @@ def check_models(detector: Path, classifier: Path | None, run_probe: ProbeFn = r
     texts = []
     for task, path, spec in models:
         size = f" at {spec.input_size[1]}x{spec.input_size[0]}" if task == "detector" else ""
-        texts.append(f"{path and path.stem} {spec.short_sum} ({' or '.join(spec.reported_labels)}{size})")
+        texts.append(f"{path.stem} {spec.short_sum} ({' or '.join(spec.reported_labels)}{size})")
     return Finding("models", "ok", f"intact and running: {', '.join(texts)}")
 
 

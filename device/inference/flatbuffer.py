@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 Buffer = bytes | bytearray
 
 IDENTIFIER = b"TFL3"
-OPERATOR_CODES, SUBGRAPHS, BUFFERS, METADATA = 1, 2, 4, 6  # fields of a model
-TENSORS, OPERATORS = 0, 3  # fields of a subgraph
-# The fields of a tensor, an operator and a buffer that have a value of their own, with the bytes of one element.
-TENSOR_VALUES = {0: 4, 3: 1}  # shape, name
-OPERATOR_VALUES = {1: 4, 2: 4}  # inputs, outputs
-BUFFER_VALUES = {0: 1}
+SUBGRAPHS, BUFFERS, METADATA = 2, 4, 6  # fields of a model
+OPERATORS = 3  # field of a subgraph
+# What a model contains, by field: the bytes of one element of a text or a list of numbers; {...}: a table; [{...}]: a
+# list of tables.
+Fields = dict[int, Any]
+TENSOR: Fields = {0: 4, 3: 1, 4: {2: 4, 3: 8}}  # shape, name, quantization
+OPERATOR: Fields = {1: 4, 2: 4, 4: {}, 5: 1}  # inputs, outputs, options, custom options
+SIGNATURE: Fields = {0: [{0: 1}], 1: [{0: 1}], 2: 1}  # inputs, outputs, name
+GRAPH: Fields = {0: [TENSOR], 1: 4, 2: 4, OPERATORS: [OPERATOR], 4: 1}
+MODEL: Fields = {1: [{1: 1}], SUBGRAPHS: [GRAPH], 3: 1, BUFFERS: [{0: 1}], METADATA: [{0: 1}], 7: [SIGNATURE]}
 
 
 def field_position(data: Buffer, table: int, number: int) -> int:
@@ -65,19 +70,25 @@ def iter_tables(data: Buffer, table: int, number: int) -> Iterator[int]:
 
 
 def is_whole(data: Buffer) -> bool:
-    """Whether all tensors, operators and weights of a .tflite lie within its data, so that nothing was cut off."""
+    """Whether the graph and the weights of a .tflite lie within its data, so that nothing was cut off."""
     try:
         model = follow_offset(data, 0)
-        for graph in iter_tables(data, model, SUBGRAPHS):
-            _read_all(data, graph, TENSORS, TENSOR_VALUES)
-            _read_all(data, graph, OPERATORS, OPERATOR_VALUES)
-        _read_all(data, model, BUFFERS, BUFFER_VALUES)
+        _require_inside(data, model, MODEL)
         return bool(field_position(data, model, SUBGRAPHS))
     except (struct.error, ValueError):
         return False
 
 
-def _read_all(data: Buffer, table: int, number: int, values: dict[int, int]) -> None:
-    for each in iter_tables(data, table, number):
-        for field, element_size in values.items():
-            find_value(data, each, field, element_size)
+def _require_inside(data: Buffer, table: int, fields: Fields) -> None:
+    """Raise ValueError or struct.error when something in a table ends after the data."""
+    vtable = table - struct.unpack_from("<i", data, table)[0]
+    if table + struct.unpack_from("<H", data, vtable + 2)[0] > len(data):
+        raise ValueError("a table ends after the end of the file")
+    for number, content in fields.items():
+        if isinstance(content, int):
+            find_value(data, table, number, content)
+        elif isinstance(content, list):
+            for each in iter_tables(data, table, number):
+                _require_inside(data, each, content[0])
+        elif field := field_position(data, table, number):
+            _require_inside(data, follow_offset(data, field), content)

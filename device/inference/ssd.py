@@ -29,7 +29,7 @@ def decode_ssd(outputs: Mapping[str, QuantizedTensor], spec: ModelSpec, threshol
 
     The classes are numbered from 0. There is a threshold for each label.
     """
-    count = int(outputs["count"].dequantize()[0])
+    count = int(outputs["count"].dequantize())
     kinds = outputs["classes"].dequantize(slice(count)).astype(np.intp)
     scores = outputs["scores"].dequantize(slice(count))
     enough = ((kinds >= 0) & (kinds < len(thresholds))).nonzero()[0]

@@ -84,6 +84,6 @@ def _classifier_problem(spec: ModelSpec, shapes: Mapping[str, tuple[int, ...]]) 
             values = int(np.prod(shapes[name]))
             needed = 1 if name == "score" else count
             if name == "score" and count != 2:
-                return f"its output score tells 2 labels apart, not {count}"
+                return f"its output score is for 2 labels, not {count}"
             return "" if values == needed else f"its output {name} has {values} values, but there are {count} labels"
     return f"it has none of the outputs score, logits, probabilities; its outputs are {', '.join(sorted(shapes))}"

@@ -46,11 +46,18 @@ class AgentSession:
         )
         code = make_archive()
         password = self.password.encode() + b"\n" if self.password else b""
-        self._send(password + str(len(code)).encode() + b"\n" + code)
-        self._request(self.arguments)
+        try:
+            self._send(password + str(len(code)).encode() + b"\n" + code)
+            self._request(self.arguments)
+        except BoardError:
+            self._close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._close()
+
+    def _close(self) -> None:
         for stream in (self.process.stdin, self.process.stdout):
             if stream:
                 try:

@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import PathParam, StrictGroup
+from pocketsight.device.cli.options import StrictGroup
+from pocketsight.device.cli.param_types import PathParam
 from pocketsight.device.errors import BoardError, PocketsightError
 from pocketsight.export.deploy.fleet import FLEET_FILE, SERVICES, Target, choose, read_fleet
 
 DEFAULT_COMMAND = "push"
 PATH = PathParam()
+SHIPPED = (Path("shipped"),)
 WORKERS = 8  # boards at once
 Work = Callable[[Target, Callable[[str], None]], dict[str, Any]]
 
@@ -68,7 +70,13 @@ def deploy() -> None:
 
 @deploy.command()
 @board_options
-@click.option("--models", type=PATH, multiple=True, help="A model file; repeat it for detector and classifier.")
+@click.option(
+    "--models",
+    type=PATH,
+    multiple=True,
+    metavar="FILE|shipped",
+    help="A model file; repeat it for detector and classifier.  [default: those of the board, or the shipped ones]",
+)
 @click.option("--settings", type=PATH, metavar="FILE.toml", help="Settings of the run.  [default: those of the board]")
 @click.option("--wheel", type=PATH, metavar="FILE.whl", help="Wheel of pocketsight.  [default: made of this checkout]")
 @click.option("--no-packages", is_flag=True, help="Bring only pocketsight: the board has the packages that it needs.")
@@ -99,7 +107,8 @@ def push(
     """
     from pocketsight.export.deploy import deployment
 
-    given: dict[str, Any] = {"models": models, "settings": _read_settings(settings), "lacks_packages": not no_packages}
+    chosen = () if models == SHIPPED else models or None
+    given: dict[str, Any] = {"models": chosen, "settings": _read_settings(settings), "lacks_packages": not no_packages}
     targets = _choose(boards, **target_options, **given)
     access = deployment.Access(ssh_config, len(targets) == 1, _ask_once())
     if rollback:
@@ -143,7 +152,7 @@ def _choose(
 ) -> list[Target]:
     """The boards, with what the command line says in place of what the fleet file says."""
     known = read_fleet(fleet or FLEET_FILE) if fleet or FLEET_FILE.exists() else {}
-    changes = {name: value for name, value in given.items() if value}
+    changes = {name: value for name, value in given.items() if value not in ("", None)}
     return choose(boards, known, **changes, **({} if lacks_packages else {"packages": False}))
 
 
@@ -186,14 +195,17 @@ def _run(
 
     progress = Progress([target.name for target in targets], sys.stderr.isatty() and not as_json)
 
+    def show(target: Target, text: str, color: str | None = None) -> None:
+        if not as_json:
+            progress.show(target.name, text, color)
+
     def one(target: Target) -> dict[str, Any]:
         try:
-            facts = work(target, lambda text: None if as_json else progress.show(target.name, text))
+            facts = work(target, lambda text: show(target, text))
         except PocketsightError as error:
-            progress.show(target.name, f"FAILED: {error}", "red")
+            show(target, f"FAILED: {error}", "red")
             return {"board": target.name, "host": target.host, "ok": False, "reason": str(error)}
-        if not as_json:
-            progress.show(target.name, (describe or _result_text)(facts), "green")
+        show(target, (describe or _result_text)(facts), "green")
         return {"board": target.name, "host": target.host, "ok": True, **facts}
 
     first, rest = targets[: canary or 0], targets[canary or 0 :]

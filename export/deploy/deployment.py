@@ -14,7 +14,7 @@ from pocketsight.export.deploy.agent_session import AgentSession
 from pocketsight.export.deploy.facts import BoardFacts, read_facts, require_supported
 from pocketsight.export.deploy.fleet import Target
 from pocketsight.export.deploy.packages import fetch_packages, read_wheel, wheel_version
-from pocketsight.export.deploy.release import Release, make_release
+from pocketsight.export.deploy.release import Kept, Release, make_release
 from pocketsight.export.deploy.ssh import Board
 
 SYSTEM_PREFIX, USER_PREFIX = "/opt/pocketsight", "~/pocketsight"
@@ -181,9 +181,17 @@ def _release(connection: Connection, plan: Plan) -> Release:
     target = connection.target
     package = read_wheel(plan.wheel)
     packages = fetch_packages(connection.facts, plan.wheel) if target.packages else None
-    path = connection.settings_path if connection.kind == "system" else '"${here%/current}/settings.toml"'
+    kept = {path: Kept(*facts) for path, facts in connection.agent.ask("kept").items()}
     return make_release(
-        wheel_version(package), package, packages, target.models, target.settings, target.name, target.python, path
+        wheel_version(package),
+        package,
+        packages,
+        target.models,
+        target.settings,
+        kept,
+        target.name,
+        target.python,
+        connection.settings_path if connection.kind == "system" else '"${here%/current}/settings.toml"',
     )
 
 

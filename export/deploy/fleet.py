@@ -21,14 +21,14 @@ SERVICES = "auto", "system", "user", "process"
 class Target:
     """A board, and what it should run.
 
-    `models` are files here. `settings` are tables of a settings file, None to leave the board's own. `prefix` is the
-    folder of the releases, "" for the usual one of its service.
+    `models` are files here, () those of the package. `settings` are tables of a settings file. None leaves what the
+    board has. `prefix` is the folder of the releases, "" for the usual one of its service.
     """
 
     name: str
     host: str
     groups: tuple[str, ...] = ()
-    models: tuple[Path, ...] = ()
+    models: tuple[Path, ...] | None = None
     settings: Mapping[str, Any] | None = None
     service: str = "auto"
     prefix: str = ""

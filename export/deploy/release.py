@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pocketsight.device.errors import BoardError
 from pocketsight.export.deploy.on_board.releases import SETTINGS, name_digits
@@ -26,7 +26,18 @@ settings=$here/{own}
 [ -e "$settings" ] || settings={settings}
 exec "$here/bin/pocketsight" run --config "$settings" {options}
 """
+MODELS = "models/"
 COMPILED_ENDING = "_edgetpu.tflite"
+
+
+class Kept(NamedTuple):
+    """A file that the board has already, by its SHA-256 and its size in bytes."""
+
+    digest: str
+    size: int
+
+
+Source = Path | bytes | Kept
 
 
 @dataclass
@@ -34,31 +45,35 @@ class Release:
     """Its files by path; `models` are the sums that the run must report, by task."""
 
     version: str
-    files: dict[str, Path | bytes]
+    files: dict[str, Source]
     models: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        contents = {path: _read(source) for path, source in sorted(self.files.items())}
-        self.sizes = {path: len(data) for path, data in contents.items()}
-        self.sums = "".join(f"{sha256(data).hexdigest()}  {path}\n" for path, data in contents.items())
+        facts = {path: _describe(source) for path, source in sorted(self.files.items())}
+        self.sizes = {path: kept.size for path, kept in facts.items()}
+        self.sums = "".join(f"{kept.digest}  {path}\n" for path, kept in facts.items())
         self.name = f"{self.version}-{name_digits(self.sums)}"
 
     @property
     def model_paths(self) -> list[str]:
         """The models that are not those of the package; compiled ones are found next to them."""
-        return [f"models/{task}.tflite" for task in self.models]
+        return _model_paths(self.files)
 
     def read(self, path: str) -> bytes:
-        """The content of a file."""
-        return _read(self.files[path])
+        """The content of a file. Raises BoardError if it cannot be read, or should be on the board."""
+        source = self.files[path]
+        if isinstance(source, Kept):
+            raise BoardError(f"{path} is damaged on the board; give it again, with --models or --settings")
+        return _read(source)
 
 
 def make_release(
     version: str,
     package: Mapping[str, bytes],
     packages: Path | None,
-    models: Sequence[Path],
+    models: Sequence[Path] | None,
     settings: Mapping[str, Any] | None,
+    kept: Mapping[str, Kept],
     board: str,
     python: str,
     settings_path: str,
@@ -66,24 +81,33 @@ def make_release(
     """Put a release together.
 
     `package` are the files of pocketsight, `packages` a folder with those that it needs, None if the board has all.
-    `settings` become its settings file; without them the board's own file at `settings_path`, a word of the shell, is
-    used. Raises BoardError, and ModelError for a model that cannot be read.
+    `settings` become its settings file. Where `models` or `settings` are None, those among `kept`, the files of the
+    current release, stay. Without any settings the run takes the file at `settings_path`, a word of the shell. Raises
+    BoardError, and ModelError for a model that cannot be read.
     """
-    files: dict[str, Path | bytes] = {f"site/{name}": data for name, data in package.items()}
+    files: dict[str, Source] = {f"site/{name}": data for name, data in package.items()}
     if packages:
         for path in packages.rglob("*"):
             if path.is_file():
                 files.setdefault(f"site/{path.relative_to(packages)}", path)
-    sums = _add_models(files, models)
+    sums = _add_models(files, models or ())
+    if models is None:
+        files |= {path: each for path, each in kept.items() if path.startswith(MODELS)}
     if settings is not None:
         files[SETTINGS] = settings_text(settings).encode()
-    options = ["--board", shlex.quote(board), *(f'--{task} "$here/models/{task}.tflite"' for task in sums)]
+    elif SETTINGS in kept:
+        files[SETTINGS] = kept[SETTINGS]
+    options = ["--board", shlex.quote(board), *(f'--{Path(path).stem} "$here/{path}"' for path in _model_paths(files))]
     files["bin/pocketsight"] = LAUNCHER.format(python=shlex.quote(python)).encode()
     files["bin/service"] = SERVICE.format(own=SETTINGS, settings=settings_path, options=" ".join(options)).encode()
     return Release(version, files, sums)
 
 
-def _add_models(files: dict[str, Path | bytes], models: Sequence[Path]) -> dict[str, str]:
+def _model_paths(files: Iterable[str]) -> list[str]:
+    return sorted(path for path in files if path.startswith(MODELS) and not path.endswith(COMPILED_ENDING))
+
+
+def _add_models(files: dict[str, Source], models: Sequence[Path]) -> dict[str, str]:
     """Add model files by their task, and return the sums that a run reports for them."""
     from pocketsight.device.inference.model_file import read_model_file
 
@@ -124,6 +148,13 @@ def _toml(value: Any) -> str:
 
 def _key(key: str) -> str:
     return json.dumps(key, ensure_ascii=False)
+
+
+def _describe(source: Source) -> Kept:
+    if isinstance(source, Kept):
+        return source
+    data = _read(source)
+    return Kept(sha256(data).hexdigest(), len(data))
 
 
 def _read(source: Path | bytes) -> bytes:

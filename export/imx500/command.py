@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import PathParam, StrictCommand
+from pocketsight.device.cli.options import StrictCommand
+from pocketsight.device.cli.param_types import PathParam
 from pocketsight.device.errors import DataError, ModelError
 from pocketsight.device.inference.imx500_file import PACKED_NETWORK, SUFFIX
 from pocketsight.device.inference.shipped import MODEL_NAMES

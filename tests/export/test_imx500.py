@@ -243,7 +243,9 @@ def test_the_tools_pack_a_shipped_detector_and_its_boxes_are_those_of_the_cpu(
 
     net, _ = load_detector(Path("detector"))
     scenes = moving_scenes()
-    inputs = [cv2.resize(scene[:, 32:982], (320, 256), interpolation=cv2.INTER_AREA) for scene in scenes]
+    inputs = [
+        np.asarray(cv2.resize(scene[:, 32:982], (320, 256), interpolation=cv2.INTER_AREA), np.uint8) for scene in scenes
+    ]
     ends = [np.full((256, 320, 3), gray, np.uint8) for gray in (0, 255)]
     converted = converter.convert(net, "detector", prepare_environment(), [*inputs, *ends], inputs, print)
     model = RecordedModel(inputs, converted.outputs)

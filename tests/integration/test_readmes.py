@@ -8,6 +8,7 @@ import click
 import pytest
 
 from pocketsight.device.cli.main import main
+from pocketsight.export.deploy.cli import DEFAULT_COMMAND, DeployGroup
 from tests.support import ROOT
 
 HEADINGS = ["What it does", "Use", "Options", "Files in this folder", "Limits"]
@@ -119,6 +120,8 @@ def find_command(words: list[str]) -> tuple[click.Command, click.Context, list[s
             break
         command, words = inner, words[1:]
         context = click.Context(command, info_name=command.name, parent=context)
+    if isinstance(command, DeployGroup) and (inner := command.get_command(context, DEFAULT_COMMAND)):
+        command, context = inner, click.Context(inner, info_name=inner.name, parent=context)
     return command, context, words
 
 

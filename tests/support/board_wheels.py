@@ -19,6 +19,8 @@ def main(prog_name=""):
     if command == BEHAVIOR:
         time.sleep({delay})
         sys.exit("Error: it was built to fail")
+    if command == "bench" and BEHAVIOR == "slow bench":
+        time.sleep({delay})
     if command in ("doctor", "bench"):
         print(json.dumps({{"findings": [], "fps": 12.5}}))
     if command == "run":
@@ -56,7 +58,7 @@ def real_wheel(folder: Path, version: str = "1.0") -> Path:
 
 def stand_in_wheel(folder: Path, version: str, behavior: str = "", delay: float = 0.0, age: float = 0.1) -> Path:
     """`behavior` names the command that fails after `delay` seconds: doctor, verify or bench, or watch for a run that
-    ends after its start. `age` is that of its newest frame."""
+    ends after its start; or "slow bench". `age` is that of its newest frame."""
     main = STAND_IN.format(behavior=behavior, delay=delay, version=version, age=age)
     files = {"__init__.py": b"", "device/__init__.py": b"", "device/cli/__init__.py": b""}
     return _write_wheel(folder, version, files | {"device/cli/main.py": main.encode()})

@@ -110,13 +110,16 @@ def ssd() -> bytes:
         for name, value in values.items()
     ]
 
-    @tf.function(experimental_implements=" ".join(['name: "TFLite_Detection_PostProcess"', *attributes]))
     def post_process(boxes: Any, scores: Any, anchors: Any) -> Any:
         return tuple(tf.constant(0.0) for _ in range(4))
 
+    composite = tf.function(
+        post_process, experimental_implements=" ".join(['name: "TFLite_Detection_PostProcess"', *attributes])
+    )
+
     def network(image: Any) -> Any:
         values = tf.reshape(inner(image), (1, SSD_ANCHORS, 4 + CLASSES + 1))
-        outputs = post_process(values[..., :4], tf.sigmoid(values[..., 4:]), anchors)
+        outputs = composite(values[..., :4], tf.sigmoid(values[..., 4:]), anchors)
         return dict(zip(("boxes", "classes", "scores", "count"), outputs, strict=True))
 
     return convert(network, (1, 32, 32, 3))

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pocketsight.device.cli.options import SizeParam, StrictCommand
+from pocketsight.device.cli.options import StrictCommand
+from pocketsight.device.cli.param_types import SizeParam
 from pocketsight.device.inference.shipped import CLASSIFIER, DETECTOR
 from pocketsight.train.cli.options import PATH
 
 if TYPE_CHECKING:
     from pocketsight.train.evaluation.reports import Scores
 
+WORSE_STATUS = 3  # exit status of --against when the model is worse on a source
 TARGET_HELP = (
     "Choose the threshold that meets a target, and write it into the model: precision>=0.99, recall>=0.9, "
     "'false_positives_per_hour<=1 at 10 fps'; for a classifier labeled_accuracy>=0.97, label_rate>=0.85, "
@@ -93,6 +95,8 @@ def evaluate(
 ) -> None:
     """Score a run folder or a .tflite file on labeled images, with the board's own code.
 
+    With --against the exit status is 3 if the model is worse on a source.
+
     With `pipeline` in place of a model: detector and classifier together, on whole photographs in class folders.
     """
     from pocketsight.train.evaluation import evaluate as evaluation
@@ -105,11 +109,11 @@ def evaluate(
                 "--against compares two detectors or classifiers; leave out the pipeline, "
                 "--classifier, --plots and --threshold-for"
             )
-        from pocketsight.train.evaluation.comparison import compare_models, format_comparison
+        from pocketsight.train.evaluation.comparison import compare_models, format_comparison, worse_sources
 
         comparison = compare_models(model, against, data, frame_size, min_face_size, soft_labels, detector)
         click.echo(json.dumps(comparison, indent=2) if as_json else format_comparison(comparison))
-        return
+        raise SystemExit(WORSE_STATUS if worse_sources(comparison) else 0)
     scores: Scores
     if str(model) == "pipeline":
         if threshold_for or soft_labels:

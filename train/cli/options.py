@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pocketsight.device.cli.options import PathParam
+from pocketsight.device.cli.param_types import PathParam
 
 PATH = PathParam()
 

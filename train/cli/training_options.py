@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from pocketsight.device.cli.options import DurationParam
+from pocketsight.device.cli.param_types import DurationParam
 from pocketsight.train.cli.options import PATH
 from pocketsight.train.recipe import RECIPES
 

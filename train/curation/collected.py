@@ -147,7 +147,8 @@ def _is_present(frame: KeptFrame, summary: CollectSummary) -> bool:
 
 def _as_shares(boxes: Sequence[tuple[float, ...]], fingerprint: Fingerprint) -> Boxes:
     height, width = fingerprint.size
-    return np.array(boxes, np.float32).reshape(-1, 4) / np.float32([width or 1, height or 1] * 2)
+    sides = np.array(boxes, np.float32).reshape(-1, 4) / np.array([width or 1, height or 1] * 2, np.float32)
+    return sides.astype(np.float32)
 
 
 def _add_frame(frame: KeptFrame, out: Path) -> None:

@@ -100,7 +100,7 @@ def _to_bits(flags: list[NDArray[Any]]) -> NDArray[np.uint8]:
 
 
 def _bit_row(bits: NDArray[np.uint8], row: int) -> NDArray[np.bool_]:
-    return (bits[row // 8] & (128 >> row % 8)) > 0
+    return np.asarray(bits[row // 8] & (128 >> row % 8), bool)
 
 
 def _recall_levels(

@@ -51,6 +51,10 @@ class Agent:
             "disk_free": disk,
         }
 
+    def kept(self) -> dict[str, tuple[str, int]]:
+        """Models and settings of the current release: path, sum and size."""
+        return self.releases.own_files(self.releases.current)
+
     def plan(self, name: str, sums: str) -> dict[str, Any]:
         """What a deployment of a release would copy. Changes nothing."""
         return {"current": self.releases.current, "missing": self.releases.missing(name, sums)}

@@ -60,6 +60,14 @@ class Releases:
         """Whether a release has passed its checks."""
         return bool(name) and (self.folder / name / VERIFIED).exists()
 
+    def own_files(self, name: str) -> dict[str, tuple[str, int]]:
+        """Sum and size of the models and settings of a release, by path."""
+        folder, sums = self.folder / name, self._sums(name, SUMS)
+        own = {path: sums[path] for path in sums if path.startswith("models/") or path == SETTINGS}
+        return {
+            path: (digest, (folder / path).stat().st_size) for path, digest in own.items() if self.is_verified(name)
+        }
+
     def missing(self, name: str, text: str) -> list[str]:
         """Files of a release that are nowhere on this board yet; `text` is its SHA256SUMS. Changes nothing."""
         sums = parse_sums(text)

@@ -31,6 +31,7 @@ class Supervisor:
             os._exit(0)
         os.setsid()
         os.chdir(self.prefix)
+        signal.signal(signal.SIGHUP, lambda *_: None)  # a run that inherits SIG_IGN takes no reload
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, self._end_run)
         note_process(lock_file(self.folder / "supervisor.pid"), os.getpid())

@@ -17,6 +17,7 @@ from pocketsight.export.deploy.on_board.service import Service, is_locked, read_
 
 START_TIMEOUT = 180.0  # seconds until a run must have taken its first steps; TimeoutStartSec of the unit
 FRESH = 10.0  # seconds: the age of a frame that shows a working camera
+FRAME_GRACE = 5.0  # seconds: a run writes its status every two seconds
 POLL = 0.2
 UNFINISHED, LOCK = "unfinished", "deploy.lock"
 
@@ -47,9 +48,7 @@ def switch(
         status = _wait_until_ready(service, models, 0 if by_reload else process, before if by_reload else {})
         _watch(service, status, watch, _sees(before), say)
     except BaseException as error:
-        reason = (
-            f"{error}{_last_message(service)}" if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
-        )
+        reason = str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}"
         say("going back")
         if old != new:
             releases.unmark(new)
@@ -139,15 +138,15 @@ def _wait_until_ready(
             time.sleep(POLL)
             continue
         if seen and process != seen:
-            raise Refused("the run ended")
+            raise Refused("the run ended" + _last_message(service))
         seen = process
         status = read_status(service)
         if status and all(str(status.get("models", {}).get(task)).endswith(sum_) for task, sum_ in models.items()):
             return status
         if before and status.get("counters", {}).get("fault settings refused", 0) > refusals:
-            raise Refused("the run refuses the models or settings")
+            raise Refused("the run refuses the models or settings" + _last_message(service))
         time.sleep(POLL)
-    raise Refused(f"the run is not ready after {START_TIMEOUT:.0f} s")
+    raise Refused(f"the run is not ready after {START_TIMEOUT:.0f} s" + _last_message(service))
 
 
 def _watch(
@@ -159,9 +158,11 @@ def _watch(
         say(f"watching it for {left:.0f} s")
         time.sleep(min(left, 1.0))
         if service.process() != process:
-            raise Refused(f"the run ended {seconds - left:.0f} s after its start")
-    if must_see and not _sees(read_status(service)):
-        raise Refused("it gets no frames from the camera, and the release before did")
+            raise Refused(f"the run ended {seconds - left:.0f} s after its start" + _last_message(service))
+    while must_see and not _sees(read_status(service)):
+        if time.monotonic() > end + FRAME_GRACE:
+            raise Refused("it gets no frames from the camera, and the release before did")
+        time.sleep(POLL)
 
 
 def _sees(status: Mapping[str, Any]) -> bool:

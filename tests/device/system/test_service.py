@@ -13,18 +13,18 @@ UNIT = ROOT / "export/deploy/pocketsight.service"
 EXPOSED = 2.5  # of 10; what systemd-analyze calls OK
 
 
-def planted(folder: Path) -> Path:
-    """The unit with a program that is there, since systemd looks for it."""
+def planted(folder: Path, origin: Path = UNIT) -> Path:
+    """The unit with programs that are there, since systemd looks for them."""
     unit = folder / UNIT.name
-    unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
+    unit.write_text(re.sub(r"(?m)^(ExecStart|ExecStartPre)=\S+", r"\1=/bin/true", origin.read_text()))
     return unit
 
 
 @pytest.mark.debian("systemd-analyze")
-def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(planted(tmp_path))], capture_output=True, text=True, timeout=60
-    )
+@pytest.mark.parametrize("unit", [UNIT, UNIT.with_stem("pocketsight-user")], ids=lambda path: path.stem)
+def test_systemd_finds_no_fault_in_the_unit(unit: Path, tmp_path: Path) -> None:
+    words = ["systemd-analyze", "verify", "--man=no", str(planted(tmp_path, unit))]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     ours = [line for line in done.stderr.splitlines() if "pocketsight" in line]
     assert (done.returncode, ours) == (0, [])
 

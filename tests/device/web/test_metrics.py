@@ -28,6 +28,14 @@ def metrics(loop: Loop) -> dict[tuple[str, ...], float]:
     return {(one.name, *one.labels.values()): one.value for family in families for one in family.samples}
 
 
+def test_the_build_names_the_board() -> None:
+    with looping(faces=0) as loop:
+        loop.state.info["board"] = "door"
+        text = ask(loop.web, "/metrics")[2].decode()
+    (line,) = [line for line in text.splitlines() if line.startswith("pocketsight_build_info{")]
+    assert 'board="door"' in line and 'version="' in line
+
+
 def test_every_counter_exists_from_the_start_at_0() -> None:
     with looping(faces=0) as loop:
         found = metrics(loop)

@@ -8,7 +8,7 @@ import pytest
 from pocketsight.device.errors import BoardError
 from pocketsight.export.deploy.fleet import choose, read_fleet
 from pocketsight.export.deploy.on_board.releases import Refused, name_digits, parse_sums
-from pocketsight.export.deploy.release import make_release, settings_text
+from pocketsight.export.deploy.release import Kept, make_release, settings_text
 
 FLEET = """
 [defaults]
@@ -77,12 +77,23 @@ def test_settings_are_toml() -> None:
 
 def test_a_name_stands_for_one_content() -> None:
     def made(data: bytes, board: str = "door") -> str:
-        return make_release("1.0", {"a.py": data}, None, (), None, board, "python3", "/etc/x.toml").name
+        return make_release("1.0", {"a.py": data}, None, (), None, {}, board, "python3", "/etc/x.toml").name
 
     assert made(b"1") == made(b"1") != made(b"2") != made(b"2", "shed")
-    release = make_release("1.0", {"a.py": b"1"}, None, (), {"run": {}}, "it's", "python3", "/etc/x.toml")
+    release = make_release("1.0", {"a.py": b"1"}, None, (), {"run": {}}, {}, "it's", "python3", "/etc/x.toml")
     assert release.name.endswith(name_digits(release.sums)) and "settings.toml" in parse_sums(release.sums)
     assert "--board 'it'\"'\"'s'" in release.read("bin/service").decode()
     for path in "/etc/passwd", "../../x", "a/../../x":
         with pytest.raises(Refused, match="not a path below"):
             parse_sums(f"{'0' * 64}  {path}\n")
+
+
+def test_models_and_settings_of_the_board_stay() -> None:
+    kept = {"models/detector.tflite": Kept("1" * 64, 5), "settings.toml": Kept("2" * 64, 7)}
+    release = make_release("1.0", {}, None, None, None, kept, "door", "python3", "/etc/x.toml")
+    assert release.model_paths == ["models/detector.tflite"] and release.sizes["settings.toml"] == 7
+    assert '--detector "$here/models/detector.tflite"' in release.read("bin/service").decode()
+    with pytest.raises(BoardError, match="is damaged on the board"):
+        release.read("settings.toml")
+    shipped = make_release("1.0", {}, None, (), {}, kept, "door", "python3", "/etc/x.toml")
+    assert shipped.model_paths == [] and isinstance(shipped.files["settings.toml"], bytes)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from pocketsight.device.cli.main import main
-from pocketsight.device.inference.shipped import MODEL_NAMES, MODELS_DIR
+from pocketsight.device.inference.shipped import EXAMPLE_IMAGE, MODEL_NAMES
+from pocketsight.device.vision.image import read_image
 from pocketsight.train.evaluation.comparison import (
     Comparison,
     ScoredDetections,
@@ -75,30 +77,34 @@ def test_the_interval_is_paired() -> None:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped photograph, many times, with its face; and images without one."""
-    from pocketsight.device.vision.image import read_image
-
+    """The shipped photograph, so small that the face has 10 px, in different places."""
     folder = tmp_path_factory.mktemp("faces")
-    photo = read_image(MODELS_DIR / "example.jpg")
+    photo = read_image(EXAMPLE_IMAGE)
+    small = cv2.resize(photo, (55, 41), interpolation=cv2.INTER_AREA)
+    (folder / "labels").mkdir()
     for number in range(30):
-        part = photo if number % 2 else scene(number, photo.shape[:2])
-        save(folder / "images" / f"{number}.jpg", part)
-        shapes = [{"label": "face", "points": [[200, 60], [330, 240]], "shape_type": "rectangle"}] * (number % 2)
-        note = {"shapes": shapes, "imageWidth": photo.shape[1], "imageHeight": photo.shape[0]}
-        (folder / "labels").mkdir(exist_ok=True)
+        left, top = 8 * number, 5 * number
+        image = np.full((240, 320, 3), 128, np.uint8)
+        image[top : top + 41, left : left + 55] = small
+        save(folder / "images" / f"{number}.png", image)
+        points = [[left + 19, top + 6], [left + 29, top + 19]]
+        shapes = [{"label": "face", "points": points, "shape_type": "rectangle"}]
+        note = {"shapes": shapes, "imageWidth": 320, "imageHeight": 240}
         (folder / "labels" / f"{number}.json").write_text(json.dumps(note))
     return folder
 
 
 def test_the_command_compares_two_files_on_each_source(faces: Path) -> None:
-    tiny = str(MODEL_NAMES["tiny"])
-    words = ["evaluate", tiny, "--data", str(faces), "--against", tiny, "--frame-size", "160x120"]
-    found = json.loads(CliRunner().invoke(main, [*words, "--json"]).output)
+    """The large detector sees small faces, the tiny one does not."""
+    words = ["evaluate", str(MODEL_NAMES["tiny"]), "--data", str(faces), "--against", str(MODEL_NAMES["large"])]
+    done = CliRunner().invoke(main, [*words, "--min-face-size", "8", "--json"])
+    assert done.exit_code == 3, done.output
+    found = json.loads(done.output)
     (row,) = found["sources"]
     assert row["source"] == f"{faces.parent.name}/{faces.name}" and row["images"] == 30
-    assert found["metric"] == "AP50" and row["verdict"] == "no difference"
+    assert found["metric"] == "AP50" and row["verdict"] == "worse" and row["new"] < row["old"] - 0.3
     text = format_comparison(found)
-    assert text.splitlines()[0].endswith("AP50") and text.endswith("(+0.000 to +0.000): no difference")
+    assert text.splitlines()[0].endswith("AP50") and text.endswith("): worse")
 
 
 def test_models_that_cannot_be_compared_are_an_error(faces: Path) -> None:
@@ -115,6 +121,7 @@ def test_classifiers_are_compared_by_accuracy(tmp_path: Path) -> None:
             save(tmp_path / name / f"{number}.png", scene(number + 100 * (name == "sad"), (48, 48)))
     classifier = str(MODEL_NAMES["classifier"])
     words = ["evaluate", classifier, "--data", str(tmp_path), "--against", classifier, "--json"]
-    found = json.loads(CliRunner().invoke(main, words).output)
-    assert found["metric"] == "accuracy" and found["sources"][0]["images"] == 60
+    done = CliRunner().invoke(main, words)
+    found = json.loads(done.output)
+    assert done.exit_code == 0 and found["metric"] == "accuracy" and found["sources"][0]["images"] == 60
     assert found["sources"][0]["difference_95"] == [0, 0] and found["sources"][0]["verdict"] == "no difference"
