@@ -84,6 +84,14 @@ def deploy() -> None:
     "--watch", default=30.0, type=click.FloatRange(0), help="Seconds to watch the new run.", show_default=True
 )
 @click.option("--canary", type=click.IntRange(1), metavar="N", help="Wait for the first N boards before the rest.")
+@click.option(
+    "--check-on",
+    type=PATH,
+    multiple=True,
+    metavar="DATA",
+    help="Refuse models that are worse than those of the board on these labeled images.",
+)
+@click.option("--allow-worse", is_flag=True, help="Deploy them nevertheless.")
 @click.option("--rollback", is_flag=True, help="Run the release before again.")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
 def push(
@@ -94,6 +102,8 @@ def push(
     no_packages: bool,
     watch: float,
     canary: int | None,
+    check_on: tuple[Path, ...],
+    allow_worse: bool,
     rollback: bool,
     dry_run: bool,
     as_json: bool,
@@ -117,7 +127,7 @@ def push(
         _run(targets, lambda each, say: deployment.roll_back(each, watch, access, say), canary, as_json)
         return
     with tempfile.TemporaryDirectory() as folder:
-        plan = deployment.Plan(_find_wheel(wheel, Path(folder)), watch, dry_run)
+        plan = deployment.Plan(_find_wheel(wheel, Path(folder)), watch, dry_run, () if allow_worse else check_on)
         _run(targets, lambda each, say: deployment.deploy(each, plan, access, say), canary, as_json)
 
 

@@ -14,6 +14,7 @@ from pocketsight.export.deploy.agent_session import AgentSession
 from pocketsight.export.deploy.facts import BoardFacts, read_facts, require_supported
 from pocketsight.export.deploy.fleet import Target
 from pocketsight.export.deploy.packages import fetch_packages, read_wheel, wheel_version
+from pocketsight.export.deploy.quality_gate import require_not_worse
 from pocketsight.export.deploy.release import Kept, Release, make_release
 from pocketsight.export.deploy.ssh import Board
 
@@ -93,11 +94,15 @@ def _service_kind(target: Target, facts: BoardFacts) -> str:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to deploy: a wheel of pocketsight, seconds to watch, and whether only to say what would happen."""
+    """What to deploy: a wheel of pocketsight, seconds to watch, and whether only to say what would happen.
+
+    Models that are worse on the images of `check_on` than those of the board are refused.
+    """
 
     wheel: Path
     watch: float = 30.0
     dry_run: bool = False
+    check_on: tuple[Path, ...] = ()
 
 
 def deploy(target: Target, plan: Plan, access: Access, say: Say) -> dict[str, Any]:
@@ -113,7 +118,7 @@ def deploy(target: Target, plan: Plan, access: Access, say: Say) -> dict[str, An
         begun = agent.ask("begin")
         if begun["left"]:
             say(f"a deployment of {begun['left']} was cut off; went back")
-        notes = _install_by_apt(connection)
+        notes = [*_compare_models(connection, plan, begun["current"]), *_install_by_apt(connection)]
         release = _release(connection, plan)
         before = agent.ask("status")
         if release.name == before["release"] and before["running"]:
@@ -141,6 +146,16 @@ def read_board_status(target: Target, access: Access, say: Say) -> dict[str, Any
     with Connection(target, access, say) as connection:
         status: dict[str, Any] = connection.agent.ask("status")
         return status
+
+
+def _compare_models(connection: Connection, plan: Plan, current: str | None) -> list[str]:
+    models = connection.target.models
+    if not (plan.check_on and models and current):
+        return []
+    connection.say("comparing its models with the new ones")
+    kept = {path: Kept(*facts) for path, facts in connection.agent.ask("kept").items()}
+    folder = f"{connection.prefix.removeprefix('~/')}/current"  # ssh begins in the home folder
+    return require_not_worse(connection.board, folder, kept, models, plan.check_on)
 
 
 def _describe_plan(connection: Connection, plan: Plan) -> dict[str, Any]:
