@@ -164,6 +164,10 @@ def load_matching_weights(net: keras.Model, path: Path) -> None:
 
 
 def validation_subset(val: Sequence[Any], spec: ModelSpec) -> list[Any]:
-    """Evenly spaced images of the validation split, as many as fit into MAX_VALIDATION_BYTES."""
+    """Evenly spaced images of the validation split, as many as fit into MAX_VALIDATION_BYTES, in a fixed random order.
+
+    The loss of a detector is by batch, over its objects: it would be huge in a batch whose source has none.
+    """
     limit = max(16, MAX_VALIDATION_BYTES // (3 * spec.input_size[0] * spec.input_size[1]))
-    return list(val[:: -(-len(val) // limit) or 1])
+    chosen = list(val[:: -(-len(val) // limit) or 1])
+    return [chosen[n] for n in np.random.default_rng(0).permutation(len(chosen))]

@@ -64,8 +64,10 @@ def test_weights_of_another_net_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_large_validation_split_is_thinned_evenly() -> None:
-    assert validation_subset(list(range(10)), THREE) == list(range(10))
-    some = validation_subset(list(range(100_000)), THREE)
+    assert sorted(validation_subset(list(range(10)), THREE)) == list(range(10))
+    sources = validation_subset(["street"] * 60 + ["nothing"] * 60, THREE)
+    assert all({*sources[n : n + 16]} == {"street", "nothing"} for n in range(0, 112, 16))
+    some = sorted(validation_subset(list(range(100_000)), THREE))
     assert len(some) * 64 * 64 * 3 <= 64e6 and some[1] - some[0] == some[-1] - some[-2] > 1
     assert validation_subset([], THREE) == []
 
