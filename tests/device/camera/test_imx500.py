@@ -67,12 +67,12 @@ def farthest(found: list[Detection], expected: list[Detection]) -> float:
 def test_boxes_of_the_camera_are_those_of_the_cpu_in_the_same_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The face moves 7.5 pixels from frame to frame: outputs of another frame would be seen."""
+    """The face moves 7.5 pixels from frame to frame: outputs of another frame would be seen. Both scale it differently."""
     seen, faults, module = frames(tmp_path, monkeypatch)
     detector = load_on_cpu(DETECTOR, threads=1)
     for frame in seen:
         assert frame.sensor
-        assert farthest(detect_in_sensor(frame.sensor, frame.size), detect(frame.image, detector)) < 2
+        assert farthest(detect_in_sensor(frame.sensor, frame.size), detect(frame.image, detector)) < 5
         assert frame.sensor.network_ms == 8.25
     assert not faults.faults and module.calls[0][0] == "network"  # before the camera is opened
 

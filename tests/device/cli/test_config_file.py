@@ -190,6 +190,7 @@ def test_the_old_word_for_the_classifier_works_and_is_not_shown() -> None:
 
 
 OTHER_VALUES: dict[str, Any] = {
+    "accelerator": None,  # it allows no other camera and no rotation
     "bytes": 1_234_567,
     "classifier": Path("/a b/y.tflite"),
     "choices": ("flapping", "new-place"),

@@ -64,7 +64,7 @@ def test_the_shipped_models_have_golden_inputs_and_keep_them() -> None:
 
 def test_golden_inputs_are_of_all_kinds_of_values_and_small(tmp_path: Path) -> None:
     path = with_golden(tmp_path / "a.tflite")
-    assert path.stat().st_size - len(read_model_file(path)[0]) < 45_000
+    assert path.stat().st_size - len(read_model_file(path)[0]) < 50_000
     for one in read(path):
         assert len(one.image) == 3 * math.prod(read_model_file(path)[1].input_size) and len(set(one.image)) > 5
         assert all(len(set(data)) > 4 for name, data in one.outputs.items() if name.startswith("box"))

@@ -31,8 +31,8 @@ def test_values_have_the_types_of_the_recipe() -> None:
     [
         ("grayscale", "expected NAME=VALUE with one of samples"),
         ("gray=1", "expected NAME=VALUE"),
-        ("grayscale=much", "expected a value like 0.25"),
-        ("scale_range=1", r"expected a value like \(0.35, 1.6\)"),
+        ("grayscale=much", "expected a value like 0.35"),
+        ("scale_range=1", r"expected a value like \(0.35, 2.2\)"),
         ("batch_size=1.5", "expected a value like 32"),
         ("align_faces=2", "expected a value like False"),
     ],

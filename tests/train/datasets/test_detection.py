@@ -243,7 +243,10 @@ def test_boxes_follow_their_faces_through_augmentation(tmp_path: Path) -> None:
     image[80:150, 100:160] = 255
     cv2.imwrite(str(tmp_path / "a.png"), image)
     example = DetectionSample(tmp_path / "a.png", np.array([[100, 80, 160, 150]], np.float32))
-    recipe = replace(RECIPE, max_light_change=0.0, degrade=0.0, grayscale=0.0, darken=0.0, rotation_prob=0.0)
+    plain = dict.fromkeys(
+        ("max_light_change", "degrade", "grayscale", "darken", "rotation_prob", "photograph_prob"), 0.0
+    )
+    recipe = replace(RECIPE, **plain)
     batches, rng = DetectionBatches([example], DETECTOR, recipe), np.random.default_rng(0)
     seen = 0
     for _ in range(100):

@@ -77,17 +77,17 @@ def test_the_interval_is_paired() -> None:
 
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped photograph, so small that the face has 10 px, in different places."""
+    """The shipped photograph, so small that the face has 8 px, in different places."""
     folder = tmp_path_factory.mktemp("faces")
     photo = read_image(EXAMPLE_IMAGE)
-    small = cv2.resize(photo, (55, 41), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(photo, (36, 27), interpolation=cv2.INTER_AREA)
     (folder / "labels").mkdir()
     for number in range(30):
         left, top = 8 * number, 5 * number
         image = np.full((240, 320, 3), 128, np.uint8)
-        image[top : top + 41, left : left + 55] = small
+        image[top : top + 27, left : left + 36] = small
         save(folder / "images" / f"{number}.png", image)
-        points = [[left + 19, top + 6], [left + 29, top + 19]]
+        points = [[left + 12.4, top + 4], [left + 19, top + 12.5]]
         shapes = [{"label": "face", "points": points, "shape_type": "rectangle"}]
         note = {"shapes": shapes, "imageWidth": 320, "imageHeight": 240}
         (folder / "labels" / f"{number}.json").write_text(json.dumps(note))
@@ -97,7 +97,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_command_compares_two_files_on_each_source(faces: Path) -> None:
     """The large detector sees small faces, the tiny one does not."""
     words = ["evaluate", str(MODEL_NAMES["tiny"]), "--data", str(faces), "--against", str(MODEL_NAMES["large"])]
-    done = CliRunner().invoke(main, [*words, "--min-face-size", "8", "--json"])
+    done = CliRunner().invoke(main, [*words, "--min-face-size", "6", "--json"])
     assert done.exit_code == 3, done.output
     found = json.loads(done.output)
     (row,) = found["sources"]
