@@ -67,7 +67,7 @@ def farthest(found: list[Detection], expected: list[Detection]) -> float:
 def test_boxes_of_the_camera_are_those_of_the_cpu_in_the_same_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The face moves 7.5 pixels from frame to frame: outputs of another frame would be seen. Both scale it differently."""
+    """The face moves 7.5 pixels from frame to frame: outputs of another frame would be seen."""
     seen, faults, module = frames(tmp_path, monkeypatch)
     detector = load_on_cpu(DETECTOR, threads=1)
     for frame in seen:
