@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,7 +244,7 @@ def test_boxes_follow_their_faces_through_augmentation(tmp_path: Path) -> None:
     image[80:150, 100:160] = 255
     cv2.imwrite(str(tmp_path / "a.png"), image)
     example = DetectionSample(tmp_path / "a.png", np.array([[100, 80, 160, 150]], np.float32))
-    plain = dict.fromkeys(
+    plain: dict[str, Any] = dict.fromkeys(
         ("max_light_change", "degrade", "grayscale", "darken", "rotation_prob", "photograph_prob"), 0.0
     )
     recipe = replace(RECIPE, **plain)
