@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pocketsight.device.errors import BoardError
+from pocketsight.device.system.install_hint import install_command
 from pocketsight.export.deploy.release import MODELS, Kept
 from pocketsight.export.deploy.ssh import Board
 
@@ -27,7 +28,7 @@ def require_not_worse(
     try:
         from pocketsight.train.evaluation.comparison import compare_models, worse_sources
     except ImportError as error:
-        raise BoardError("--check-on scores models here; pip install 'pocketsight[train]'") from error
+        raise BoardError(f"--check-on scores models here: {install_command('train')}") from error
     notes = []
     with TemporaryDirectory() as name:
         for new in models:
