@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from pocketsight.device.cli.options import PARAM_TYPES, format_items, format_val
 from pocketsight.device.errors import SettingsError
 from pocketsight.device.runtime.config import OPTIONS
 from pocketsight.device.runtime.option_spec import OptionSpec
+from pocketsight.device.system.toml_file import read_toml
 
 CONFIG_OPTION = "config"
 FIELDS = {spec.setting: field for field, spec in OPTIONS.items()}
@@ -58,12 +58,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
     Raises SettingsError, which names the file, the setting and its possible values.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not TOML: {error}") from error
+    document = read_toml(path, SettingsError)
     try:
         return {FIELDS[name]: _validated(FIELDS[name], value) for name, value in _iter_settings(document)}
     except SettingsError as error:

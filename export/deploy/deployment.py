@@ -154,8 +154,10 @@ def _compare_models(connection: Connection, plan: Plan, current: str | None) -> 
         return []
     connection.say("comparing its models with the new ones")
     kept = {path: Kept(*facts) for path, facts in connection.agent.ask("kept").items()}
-    folder = f"{connection.prefix.removeprefix('~/')}/current"  # ssh begins in the home folder
-    return require_not_worse(connection.board, folder, kept, models, plan.check_on)
+    prefix = connection.prefix
+    if prefix.startswith("~/"):
+        prefix = connection.board.run('printf %s "$HOME"') + prefix[1:]
+    return require_not_worse(connection.board, f"{prefix}/current", kept, models, plan.check_on)
 
 
 def _describe_plan(connection: Connection, plan: Plan) -> dict[str, Any]:

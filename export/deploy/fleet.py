@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pocketsight.device.errors import BoardError
+from pocketsight.device.system.toml_file import read_toml
 from pocketsight.export.deploy.ssh import HERE
 
 FLEET_FILE = Path("boards.toml")
@@ -41,12 +41,7 @@ KEYS = {each.name: each.type for each in fields(Target) if each.name != "name"}
 
 def read_fleet(path: Path) -> dict[str, Target]:
     """The boards of a fleet file by name. Raises BoardError where it cannot be read or has a wrong key or value."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BoardError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BoardError(f"{path} is not TOML: {error}") from error
+    document = read_toml(path, BoardError)
     try:
         return _read_boards(document, path.parent)
     except BoardError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from pocketsight.device.errors import DataError
+from pocketsight.device.system.toml_file import read_toml
 from pocketsight.train.recipe import Recipe
 
 
@@ -29,12 +29,7 @@ def parse_settings(words: tuple[str, ...], recipe: Recipe) -> dict[str, Any]:
 
 def read_recipe_file(path: Path, recipe: Recipe) -> dict[str, Any]:
     """The values of a TOML file, of the types in `recipe`. Raises DataError, naming the file and the field."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not TOML: {error}") from error
+    content = read_toml(path, DataError)
     values: dict[str, Any] = {}
     for name, value in content.items():
         default = getattr(recipe, name, None)
