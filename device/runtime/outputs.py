@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pocketsight.device.errors import ServeError
 from pocketsight.device.faults import FaultReporter
@@ -13,6 +13,11 @@ from pocketsight.device.runtime.config import RunConfig
 from pocketsight.device.runtime.status import RunStatus
 from pocketsight.device.system.paths import state_dir
 from pocketsight.device.vision.pixels import Content
+
+if TYPE_CHECKING:  # each is imported where it is asked for
+    from pocketsight.device.sinks.collector import Collector
+    from pocketsight.device.sinks.snapshots import Snapshots
+    from pocketsight.device.web.server import WebServer
 
 
 class FrameOutputs(NamedTuple):
@@ -39,37 +44,11 @@ def open_outputs(
         if config.preview_url and not config.preview_url.startswith(("http://", "https://")):
             raise ServeError(f"--preview-url {config.preview_url} must begin with http:// or https://")
         if config.preview:
-            from pocketsight.device.web.server import serve
-
-            server = stack.enter_context(
-                serve(
-                    config.preview,
-                    config.token_file,
-                    status,
-                    config.blur,
-                    frame_origins=config.preview_frame_origins,
-                )
-            )
-            status.info["page_url"] = config.preview_url or (None if server.is_local else server.url)
-            consumers.append(server.update)
-        if config.snapshots:
-            from pocketsight.device.sinks.snapshots import Snapshots
-
-            snapshots = Snapshots(
-                config.snapshots, config.snapshots_retain_days, config.snapshots_max_bytes, config.blur, report_fault
-            )
-            stack.callback(snapshots.close)
-            consumers.append(snapshots.add_frame)
-            event_consumers.append(snapshots.add_event)
-        if config.collect:
-            from pocketsight.device.sinks.collector import Collector
-
-            limits = config.collect_retain_days, config.collect_max_bytes
-            folder = config.collect_folder or state_dir() / "collected"
-            collector = Collector(folder, config.collect, limits, config.blur, status, thresholds, report_fault)
-            stack.callback(collector.close)
-            consumers.append(collector.add_frame)
-            event_consumers.append(collector.add_event)
+            consumers.append(_open_page(config, status, stack).update)
+        for keeper in _open_keepers(config, status, report_fault, thresholds):
+            stack.callback(keeper.close)
+            consumers.append(keeper.add_frame)
+            event_consumers.append(keeper.add_event)
 
         def on_frame(content: Content, result: FrameResult) -> None:
             for consume in consumers:
@@ -80,3 +59,34 @@ def open_outputs(
                 consume(entry, content, result)
 
         yield FrameOutputs(on_frame, on_event)
+
+
+def _open_page(config: RunConfig, status: RunStatus, stack: ExitStack) -> WebServer:
+    from pocketsight.device.web.server import serve
+
+    assert config.preview
+    origins = config.preview_frame_origins
+    server = stack.enter_context(serve(config.preview, config.token_file, status, config.blur, frame_origins=origins))
+    status.info["page_url"] = config.preview_url or (None if server.is_local else server.url)
+    return server
+
+
+def _open_keepers(
+    config: RunConfig,
+    status: RunStatus,
+    report_fault: FaultReporter,
+    thresholds: Callable[[], Mapping[str, float]],
+) -> Iterator[Snapshots | Collector]:
+    """What keeps images in a folder."""
+    if config.snapshots:
+        from pocketsight.device.sinks.snapshots import Snapshots
+
+        yield Snapshots(
+            config.snapshots, config.snapshots_retain_days, config.snapshots_max_bytes, config.blur, report_fault
+        )
+    if config.collect:
+        from pocketsight.device.sinks.collector import Collector
+
+        limits = config.collect_retain_days, config.collect_max_bytes
+        folder = config.collect_folder or state_dir() / "collected"
+        yield Collector(folder, config.collect, limits, config.blur, status, thresholds, report_fault)

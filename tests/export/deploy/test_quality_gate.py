@@ -11,16 +11,10 @@ from pocketsight.device.errors import BoardError
 from pocketsight.device.inference.shipped import MODELS_DIR
 from pocketsight.export.deploy.quality_gate import require_not_worse
 from pocketsight.export.deploy.release import Kept
+from pocketsight.export.deploy.ssh import HERE, Board
 from pocketsight.train.evaluation import comparison
 
 TINY = MODELS_DIR / "detector-tiny.tflite"
-
-
-class Folder:
-    """A board whose disk is here."""
-
-    def get(self, folder: str, into: Path) -> None:
-        shutil.copytree(folder, into, dirs_exist_ok=True)
 
 
 @pytest.fixture
@@ -51,7 +45,7 @@ def board(current: Path, own: Path | None) -> dict[str, Kept]:
 def test_a_worse_model_is_refused(tmp_path: Path, compared: list[tuple[bytes, bytes]], own: Path | None) -> None:
     kept = board(tmp_path, own)
     with pytest.raises(BoardError, match=r"detector-tiny.tflite is worse than the detector of the board on door; see"):
-        require_not_worse(Folder(), str(tmp_path), kept, [TINY], [tmp_path])  # type: ignore[arg-type]
+        require_not_worse(Board(HERE), str(tmp_path), kept, [TINY], [tmp_path])
     assert compared == [(TINY.read_bytes(), (own or MODELS_DIR / "detector.tflite").read_bytes())]
 
 
@@ -59,5 +53,5 @@ def test_what_was_found_is_said_and_an_equal_file_is_not_scored(
     tmp_path: Path, compared: list[tuple[bytes, bytes]]
 ) -> None:
     models = [TINY, MODELS_DIR / "sentiment.tflite"]
-    notes = require_not_worse(Folder(), str(tmp_path), board(tmp_path, TINY), models, [tmp_path])  # type: ignore[arg-type]
+    notes = require_not_worse(Board(HERE), str(tmp_path), board(tmp_path, TINY), models, [tmp_path])
     assert notes == ["classifier against that of the board: door: no difference, shed: better"] and len(compared) == 1
