@@ -176,12 +176,11 @@ def test_a_camera_that_is_lost_and_a_run_that_rests_are_told(page: Browser) -> N
         page.until("document.getElementById('status').textContent.startsWith('Idle')")
         loop.state.info["faults"] = {"camera lost": "unplugged"}
         page.until("document.getElementById('status').textContent === 'No image'")
-        assert text(page, "cover") == "camera lost: unplugged"
+        page.until("document.getElementById('cover').textContent.trim() === 'camera lost: unplugged'")
         loop.state.info |= {"faults": {}, "idle": False}
         loop.paused = False
         page.until("document.getElementById('status').textContent === 'Live'")
-        assert page.value("document.getElementById('cover').hidden")
-        assert page.value("document.getElementById('faults').hidden")
+        page.until("document.getElementById('cover').hidden && document.getElementById('faults').hidden")
         leave(page)
     assert page.complaints() == []
 
