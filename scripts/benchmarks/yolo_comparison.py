@@ -6,7 +6,8 @@
 Ultralytics is AGPL-3.0. Its command runs in an environment of its own, and nothing of it is imported here. Both
 networks start from random weights and learn drawn signs (draw_signs.py). `export adopt` takes the int8 file of YOLO, so
 that `evaluate` and `bench` of pocketsight judge both. Where other programs use the cores too, the same minutes are not
-the same work: the processor time of both trainings is measured, and YOLO must have had no less.
+the same work: the processor time of both trainings is measured, and YOLO must have had no less. There --samples and
+--yolo-epochs set the lengths.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,16 +71,16 @@ def write_yolo_data(signs: Path, out: Path) -> Path:
     return target
 
 
-def train_ours(signs: Path, out: Path, minutes: float, arch: str) -> tuple[dict[str, float], Path]:
+def train_ours(signs: Path, out: Path, length: Sequence[object], arch: str) -> tuple[dict[str, float], Path]:
     """Train and export; returns the times of the training, and the model."""
     folder = out / "ours"
     words = "train", "detector", "--data", signs, "--arch", arch, "--out", folder, "--no-tensorboard"
-    times = run_timed(*POCKETSIGHT, *words, "--time", f"{minutes:g}min")
+    times = run_timed(*POCKETSIGHT, *words, *length)
     run(*POCKETSIGHT, "export", "tflite", folder, "--calibration-data", signs)
     return times, folder / "detector.tflite"
 
 
-def train_yolo(yolo: Path, net: str, signs: Path, out: Path, minutes: float) -> tuple[dict[str, float], Path]:
+def train_yolo(yolo: Path, net: str, signs: Path, out: Path, length: str) -> tuple[dict[str, float], Path]:
     """Train and export; returns the times of the training, and the adopted model.
 
     The last weights are taken, and the test images do not choose anything: `val=False`.
@@ -87,8 +89,8 @@ def train_yolo(yolo: Path, net: str, signs: Path, out: Path, minutes: float) -> 
     env |= {"YOLO_CONFIG_DIR": str(out.resolve()), "YOLO_OFFLINE": "true"}
     data = f"data={write_yolo_data(signs, out / 'yolo_data')}"
     settings = f"imgsz={YOLO_SIZE}", "device=cpu", "cache=ram", "val=False", "plots=False", "exist_ok=True"
-    place = f"time={minutes / 60}", f"project={out.resolve()}", "name=yolo"
-    times = run_timed(yolo, "train", f"model={net}.yaml", data, *settings, *place, env=env)
+    place = f"project={out.resolve()}", "name=yolo"
+    times = run_timed(yolo, "train", f"model={net}.yaml", data, length, *settings, *place, env=env)
     weights = out / "yolo" / "weights" / "last.pt"
     run(yolo, "export", f"model={weights}", "format=litert", "quantize=8", f"imgsz={YOLO_SIZE}", data, env=env)
     adopted = out / "yolo.tflite"
@@ -97,34 +99,48 @@ def train_yolo(yolo: Path, net: str, signs: Path, out: Path, minutes: float) -> 
     return times, adopted
 
 
+def score(model: Path, signs: Path) -> dict[str, float]:
+    """AP50, that of each label, and the size of the file."""
+    scores = run(*POCKETSIGHT, "evaluate", model, "--data", signs, "--json", read=True)
+    by_label = {f"ap50 {label}": part["ap50"] for label, part in scores["by_label"].items()}
+    return {"ap50": scores["ap50"]} | by_label | {"bytes": model.stat().st_size}
+
+
 @click.command()
 @click.argument("yolo", type=click.Path(path_type=Path, exists=True))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--minutes", default=8.0, show_default=True, help="Length of each training.")
-@click.option("--yolo-minutes", type=float, help="Another length for YOLO, where the cores are shared.")
+@click.option("--samples", type=int, help="Length of our training instead.")
+@click.option("--yolo-epochs", type=int, help="Length of the training of YOLO instead.")
 @click.option("--images", default=800, show_default=True, help="Images with signs; a fifth of them are for the test.")
 @click.option("--arch", default="grid141k", show_default=True, help="Our network.")
 @click.option("--net", default="yolo26n", show_default=True, help="Network of Ultralytics.")
-def main(yolo: Path, out: Path, minutes: float, yolo_minutes: float | None, images: int, arch: str, net: str) -> None:
+def main(
+    yolo: Path,
+    out: Path,
+    minutes: float,
+    samples: int | None,
+    yolo_epochs: int | None,
+    images: int,
+    arch: str,
+    net: str,
+) -> None:
     """YOLO is the command of Ultralytics, OUT a new folder."""
     out.mkdir(parents=True)
     signs = out / "signs"
     run(sys.executable, EXAMPLE, signs, images)
-    ours, model = train_ours(signs, out, minutes, arch)
-    theirs, adopted = train_yolo(yolo.absolute(), net, signs, out, yolo_minutes or minutes)
-    for row, path in ((ours, model), (theirs, adopted)):
-        scores = run(*POCKETSIGHT, "evaluate", path, "--data", signs, "--json", read=True)
-        row["ap50"] = scores["ap50"]
-        row |= {f"ap50 {label}": part["ap50"] for label, part in scores["by_label"].items()}
-        row["bytes"] = path.stat().st_size
+    ours, model = train_ours(signs, out, ("--samples", samples) if samples else ("--time", f"{minutes:g}min"), arch)
+    length = f"epochs={yolo_epochs}" if yolo_epochs else f"time={minutes / 60}"
+    theirs, adopted = train_yolo(yolo.absolute(), net, signs, out, length)
+    ours |= score(model, signs)
+    theirs |= score(adopted, signs)
     bench = run(*POCKETSIGHT, "bench", adopted, model, "--threads", 1, "--json", read=True)
     theirs["ms"], ours["ms"] = (row["p50"] for row in bench["models"])
     ratio = bench["models"][1]["ratio"]
     fair = theirs["cpu_minutes"] >= ours["cpu_minutes"]
     reached = ours["ap50"] >= theirs["ap50"] and ratio <= MAX_TIME
-    print(
-        json.dumps({"ours": ours, net: theirs, "time_ratio": ratio, "is_fair": fair, "is_reached": reached}, indent=1)
-    )
+    verdict = {"time_ratio": ratio, "is_fair": fair, "is_reached": reached}
+    print(json.dumps({"ours": ours, net: theirs} | verdict, indent=1))
     sys.exit(0 if fair and reached else 1)
 
 
