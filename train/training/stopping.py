@@ -99,13 +99,17 @@ class KeepTime(keras.callbacks.Callback):
     def __init__(self, deadline: float, steps: int) -> None:
         super().__init__()
         self.deadline, self.steps, self.is_shortened = deadline, steps, False
+        self.start = math.inf
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.model.skipped_steps %= self.params["steps"]  # the number of the first epoch has the others
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        now = perf_counter()
         if batch == WARM_STEPS - 1:
-            self.start = perf_counter()
+            self.start = now
+        if now > self.deadline:
+            self.model.stop_training = True  # within the epoch, which counts as a whole one
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         epoch_steps = self.params["steps"]
