@@ -29,6 +29,7 @@ SCRIPT = Path(__file__).with_name("tools_script.py")
 PACKED, PARAMETERS = "packerOut.zip", "dnnParams.xml"
 STEP = "step: "  # begins the lines of the script that say what it does
 MAX_CARRY_ERROR = 1e-3  # of an output, between Keras 3 and Keras 2 before quantization
+NO_OPERATORS = "MemoryReport", "Output", "Placeholder"  # entries of the converter's list for something else
 CHECKED = 2  # inputs whose outputs before quantization are compared
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -147,4 +148,5 @@ def _tensor(element: Element) -> dict[str, Any]:
 
 def count_operators(layers: str) -> dict[str, int]:
     """How often the converted network has each operator, from the text that the converter writes."""
-    return dict(sorted(Counter(re.findall(r'^ *type: "(\w+)"', layers, re.MULTILINE)).items()))
+    counts = Counter(re.findall(r'^ *type: "(\w+)"', layers, re.MULTILINE))
+    return {kind: counts[kind] for kind in sorted(counts) if kind not in NO_OPERATORS}

@@ -26,7 +26,8 @@ CAMERA = (
     PICAMERA2.replace("(3280, 2464)", "(4056, 3040)").replace('"Model": "imx219"', '"Model": "imx500"')
     + '''
 import cv2, struct
-state |= {"scenes": [], "network": None, "input_size": (384, 288), "sent": lambda number, metadata: metadata}
+state |= {"scenes": [], "network": None, "input_size": (384, 288), "sent": lambda number, metadata: metadata,
+          "scaled": None}  # the network's input from a frame; None: from the sensor's own pixels, as a camera does it
 def resized(scene, crop, size):
     left, top, width, height = (round(side / 4) for side in crop)
     return cv2.resize(scene[top : top + height, left : left + width], size, interpolation=cv2.INTER_AREA)
@@ -41,12 +42,13 @@ class AiRequest(Request):
     def get_metadata(self):
         from picamera2.devices.imx500 import chosen
         metadata = {"SensorTimestamp": self.stamp, "ScalerCrop": self.crop}
-        if chosen: metadata |= outputs_of(self.scene, chosen[-1])
+        if chosen: metadata |= pack(state["network"](self.network_input(chosen[-1].config["roi"])))
         return state["sent"](self.number, metadata)
-def outputs_of(scene, device):
+    def network_input(self, roi):
+        if state["scaled"]: return state["scaled"](self.make_array("main"))
+        return resized(self.scene, (roi.x, roi.y, roi.width, roi.height), state["input_size"])
+def pack(tensors):
     """As libcamera packs them: numbers of all tensors in a row, each with its first dimension running fastest."""
-    roi = device.config["roi"]
-    tensors = state["network"](resized(scene, (roi.x, roi.y, roi.width, roi.height), state["input_size"]))
     info = b"network".ljust(64, b"\\0") + struct.pack("<I", len(tensors))
     for tensor in tensors:
         size = (*tensor.shape, *[0] * (16 - tensor.ndim))
