@@ -2,8 +2,8 @@
 
     python scripts/benchmarks/imx500_accuracy.py tiny --calibration-data faces/train.json faces/test.json
 
-All three get the same inputs, so that only the quantization differs. The network is quantized and packed as
-`pocketsight export imx500` does it. The first use installs Sony's tools.
+All three get the same inputs, so that only the quantization differs. The network is quantized as `pocketsight export
+imx500` does it. The first use installs Sony's tools.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
     calibration = read_calibration(spec, [options.calibration_data])
     python = options.python or prepare_environment()
     start = time.monotonic()
-    converted = converter.convert(net, options.detector, python, calibration.samples, inputs, print)
+    outputs = converter.quantize(net, python, calibration.samples, inputs, print)
     seconds = time.monotonic() - start
     pixels = np.stack(inputs)
     batches = [
@@ -55,17 +55,14 @@ def main() -> None:
     models = {
         "float": Model(recorded.RecordedModel(inputs, floats), spec),
         "int8 TFLite": load_on_cpu(MODEL_NAMES[options.detector], threads=1),
-        "IMX500": Model(recorded.RecordedModel(inputs, converted.outputs), spec),
+        "IMX500": Model(recorded.RecordedModel(inputs, outputs), spec),
     }
     scores = {
         data: {name: round(float(evaluate_detector(model, each)["ap50"]), 4) for name, model in models.items()}
         for data, each in samples.items()
     }
     boxes = {data: compare_boxes(models, each) for data, each in samples.items()}
-    facts = {key: converted.facts[key] for key in ("memory", "operators", "converter")}
-    print(
-        json.dumps({"detector": options.detector, "ap50": scores, "boxes": boxes, "seconds": round(seconds), **facts})
-    )
+    print(json.dumps({"detector": options.detector, "ap50": scores, "boxes": boxes, "seconds": round(seconds)}))
 
 
 def read_samples(path: Path, labels: tuple[str, ...]) -> list[DetectionSample]:

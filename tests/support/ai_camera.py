@@ -27,13 +27,16 @@ CAMERA = (
     + '''
 import cv2, struct
 state |= {"scenes": [], "network": None, "input_size": (384, 288), "sent": lambda number, metadata: metadata,
-          "scaled": None}  # the network's input from a frame; None: from the sensor's own pixels, as a camera does it
+          "scaled": None,  # the network's input from a frame; None: from the sensor's own pixels, as a camera does it
+          "exposed": None}  # waits for the exposure of a frame, and returns its time; None: now
 def resized(scene, crop, size):
     left, top, width, height = (round(side / 4) for side in crop)
     return cv2.resize(scene[top : top + height, left : left + width], size, interpolation=cv2.INTER_AREA)
 class AiRequest(Request):
     def __init__(self, size, form, number):
+        exposed = state["exposed"](number) if state["exposed"] else None
         super().__init__(size, form, number)
+        self.stamp = exposed or self.stamp
         self.number, self.scene = number, state["scenes"][number % len(state["scenes"])]
         width = min(4056, round(3040 * size[0] / size[1]))
         height = min(3040, round(4056 * size[1] / size[0]))

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,10 @@ from pocketsight.device.inference.imx500_file import package_network, read_imx50
 from pocketsight.device.inference.interpreter import load_on_cpu
 from pocketsight.device.inference.sensor import detect_in_sensor, name_outputs, require_steps
 from pocketsight.device.inference.shipped import DETECTOR
+from tests.support import imx500_clip
 from tests.support.ai_camera import install_packager, sensor_network, stand_in_for_ai_camera, write_camera_file
 from tests.support.cameras import FaultRecorder
+from tests.support.processes import until
 
 WHOLE_INPUT = 480, 640  # a frame of the shape of the input, which the CPU sees at the same scale as the camera
 
@@ -179,10 +183,16 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     stand_in_for_ai_camera(tmp_path, monkeypatch)
     file, log = write_camera_file(tmp_path / "detector.imx500.zip"), tmp_path / "log.jsonl"
 
-    def invoke(**changed: str) -> Any:
-        options = {"camera": "pi", "accelerator": f"imx500:{file}", "max_frames": "6", "resolution": "640x480"}
+    def invoke(**changed: str | None) -> Any:
+        options: dict[str, str | None] = {
+            "camera": "pi",
+            "accelerator": f"imx500:{file}",
+            "max_frames": "6",
+            "resolution": "640x480",
+        }
         options |= {"log": str(log), "log_level": "frames"} | changed
-        words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+        given = {f"--{name.replace('_', '-')}": value for name, value in options.items() if value is not None}
+        words = [word for option in given.items() for word in option]
         return CliRunner().invoke(main, ["run", *words])
 
     yield invoke
@@ -198,6 +208,39 @@ def test_a_run_logs_faces_that_the_camera_found(run: Callable[..., Any], tmp_pat
     assert all("detect" not in entry["stages_ms"] for entry in logged)  # the processor did not run the network
     assert {face["label"] for entry in logged for face in entry["faces"]} <= {"happy", "sad", "unsure"}
     assert not [entry for entry in entries if entry["kind"] == "fault"]
+
+
+def test_a_run_with_the_tools_quantized_network_logs_the_boxes_of_the_cpu_run(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The metadata are what the network that Sony's tools quantized gave for the frames of a clip."""
+    network, facts = imx500_clip.read_clip()
+    file = write_camera_file(tmp_path / "tiny.imx500.zip", imx500_clip.DETECTOR, facts)
+    log, state = tmp_path / "log.jsonl", sys.modules["picamera2"].state
+    state.update(network=network, input_size=imx500_clip.INPUT_SIZE[::-1], scaled=imx500_clip.network_input)
+
+    def logged_frames() -> list[Any]:
+        entries = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        return [entry for entry in entries if entry["kind"] == "frame"]
+
+    def boxes(accelerator: str | None) -> list[list[float]]:
+        """Of a run that gets each frame of the clip, 25 a second."""
+        log.unlink(missing_ok=True)
+        begun = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - 10**9
+
+        def expose(number: int) -> int:
+            until(lambda: len(logged_frames()) >= number - 1, 60)
+            return begun + number * 40_000_000
+
+        state["exposed"] = expose
+        done = run(detector="tiny", accelerator=accelerator, max_frames="8")
+        assert done.exit_code == 0, done.output
+        assert all(("detect" in entry["stages_ms"]) == (accelerator is None) for entry in logged_frames())
+        return [face["box"] for entry in logged_frames() for face in entry["faces"]]
+
+    found, expected = boxes(f"imx500:{file}"), boxes(None)
+    assert len(found) == len(expected) == 7  # the second detection confirms a face
+    assert 0 < np.abs(np.subtract(found, expected)).max() < 2
 
 
 def test_bench_reports_the_camera(run: Callable[..., Any], tmp_path: Path) -> None:
