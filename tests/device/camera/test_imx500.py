@@ -289,3 +289,11 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / "bad.imx500.zip").write_bytes(content)
         with pytest.raises(ModelError, match=problem):
             read_imx500_file(tmp_path / "bad.imx500.zip")
+
+
+def test_other_commands_say_what_the_file_is(tmp_path: Path) -> None:
+    path = write_camera_file(tmp_path / "detector.imx500.zip")
+    shown = CliRunner().invoke(main, ["info", str(path)])
+    assert shown.exit_code == 0 and "the AI Camera, 1 MB of 8 MB" in shown.output
+    with pytest.raises(ModelError, match="is for the AI Camera: give it as --accelerator"):
+        load_on_cpu(path)
