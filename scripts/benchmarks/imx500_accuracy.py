@@ -23,9 +23,8 @@ from pocketsight.device.vision.boxes import Boxes, iou_matrix
 from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.export.calibration import read_calibration
 from pocketsight.export.imx500 import converter, recorded
-from pocketsight.export.imx500.command import load_detector
+from pocketsight.export.imx500.command import load_detector, read_samples
 from pocketsight.export.imx500.tools_environment import prepare_environment
-from pocketsight.train.datasets.detection import read_samples_for
 from pocketsight.train.datasets.detection_sample import DetectionSample
 from pocketsight.train.evaluation.detector import DETECTOR_FRAME_SIZE, evaluate_detector
 
@@ -63,11 +62,6 @@ def main() -> None:
     }
     boxes = {data: compare_boxes(models, each) for data, each in samples.items()}
     print(json.dumps({"detector": options.detector, "ap50": scores, "boxes": boxes, "seconds": round(seconds)}))
-
-
-def read_samples(path: Path, labels: tuple[str, ...]) -> list[DetectionSample]:
-    """The images of all splits of a data set."""
-    return [sample for split in read_samples_for(path, labels).splits.values() for sample in split]
 
 
 def compare_boxes(models: dict[str, Model], samples: list[DetectionSample]) -> dict[str, dict[str, float]]:

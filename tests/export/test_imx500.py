@@ -176,8 +176,9 @@ def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
 
 
 def test_the_command_writes_one_file_with_all_that_the_board_needs(export: Callable[..., Any], tmp_path: Path) -> None:
-    done = export("--force")
+    done = export("--force", "--test-data", str(tmp_path / "data"))
     assert done.exit_code == 0, done.output
+    assert "ap50 on 4 images: trained 0." in done.output
     path = tmp_path / "run" / "detector.imx500.zip"
     packed, spec = read_imx500_file(path)
     assert packed[:2] == b"PK" and spec.imx500["memory"] == "995KB of 8.00MB"
