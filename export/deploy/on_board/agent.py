@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -115,14 +116,12 @@ class Agent:
     def apt(self, packages: list[str]) -> str:
         """Install packages of Debian; returns why it failed, or ""."""
         say(f"apt install {' '.join(packages)}")
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *packages]):
-            done = subprocess.run(
-                ["apt-get", *words], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
-            )
-            if done.returncode:
-                return (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
-        return ""
+        update = _apt("update", "-q")
+        # Without this, a board without internet would wait for each package.
+        if update.returncode and not re.search("^(Hit|Get):", update.stdout, re.MULTILINE):
+            return _apt_error(update)
+        install = _apt("install", "-qq", "-y", "--no-install-recommends", *packages)
+        return _apt_error(install) if install.returncode else ""
 
     def install(self, unit: str, udev: str) -> bool:
         """The service. Returns whether it has changed, so that a reload is not enough."""
@@ -204,6 +203,21 @@ def main() -> None:
             serve(archive)
         finally:
             shutil.rmtree(archive.parent, ignore_errors=True)
+
+
+def _apt(*words: str) -> subprocess.CompletedProcess[str]:
+    """An index that cannot be fetched is an error too."""
+    options = "-o", "Acquire::Retries=0", "-o", "APT::Update::Error-Mode=any"
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(
+        ["apt-get", *options, *words], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+    )
+
+
+def _apt_error(done: subprocess.CompletedProcess[str]) -> str:
+    """The first error; the others follow from it."""
+    lines = done.stderr.strip().splitlines()
+    return next((line for line in lines if line.startswith("E:")), "apt-get failed")
 
 
 def _disk_free(folder: Path) -> int | None:
