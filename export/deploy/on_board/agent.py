@@ -169,6 +169,7 @@ def answer(message: dict[str, Any]) -> None:
 def serve(archive: Path) -> None:
     """Answer requests until the connection ends."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.umask(0o022)  # the service has another user, who must be able to read the release
     source = sys.stdin.buffer
     agent: Agent | None = None
     while line := source.readline():
