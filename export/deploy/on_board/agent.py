@@ -93,7 +93,9 @@ class Agent:
 
     def check(self, name: str, models: list[str], settings: str) -> dict[str, Any]:
         """Compile a release, and run its doctor, verify and bench. Nothing that runs is touched."""
+        say("comparing its sums")
         self.releases.verify(name)
+        say("compiling")
         self.releases.compile(name)
         folder = self.releases.folder / name
         chosen = [word for path in models for word in (f"--{Path(path).stem}", str(folder / path))]
