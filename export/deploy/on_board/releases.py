@@ -30,6 +30,7 @@ class Releases:
 
     def __init__(self, prefix: Path) -> None:
         self.prefix, self.folder = prefix, prefix / "releases"
+        self._hashed: dict[tuple[int, ...], str] = {}  # sums of files whose other names were read already
 
     @property
     def current(self) -> str:
@@ -92,7 +93,7 @@ class Releases:
         self.prune({name})
         if not self.is_verified(name):
             self._require_space(size, folder, sums)
-        return [path for path, digest in sums.items() if sum_of(folder / path) != digest]
+        return [path for path, digest in sums.items() if self._sum(folder / path) != digest]
 
     def write(self, name: str, path: str, data: bytes) -> None:
         """Write a file of a release that is being prepared. Raises Refused if it is not one of its files."""
@@ -167,7 +168,7 @@ class Releases:
             origin, bytecode = self.folder / release, self._sums(release, COMPILED)
             paths = {digest: path for path, digest in self._sums(release, SUMS).items()}
             for path, digest in sums.items():
-                if digest not in paths or sum_of(folder / path) == digest != sum_of(origin / paths[digest]):
+                if digest not in paths or self._sum(folder / path) == digest != self._sum(origin / paths[digest]):
                     continue
                 link_file(origin / paths[digest], folder / path)
                 cache = importlib.util.cache_from_source(path) if path.endswith(".py") else ""
@@ -189,6 +190,17 @@ class Releases:
             raise Refused(
                 f"the disk is full: {needed / 1e6:.0f} MB are needed in {self.prefix}, {free / 1e6:.0f} are free"
             )
+
+    def _sum(self, path: Path) -> str:
+        """As sum_of, but a file with several names is read once: a slow board needs minutes for all of a release."""
+        try:
+            facts = path.stat()
+        except OSError:
+            return ""
+        key = facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+        if key not in self._hashed:
+            self._hashed[key] = sum_of(path)
+        return self._hashed[key]
 
     def _sums(self, name: str, file: str) -> dict[str, str]:
         try:
