@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PROBE_TIMEOUT = 30.0  # seconds; from a slow SD card the import of OpenCV alone takes 10
+PROBE_TIMEOUT = 120.0  # seconds; a slow board that is busy with a run takes 40, all probes at once
 
 # The last line of each probe's output is JSON.
 OPENCV_PROBE = "import cv2, json; print(json.dumps({'version': cv2.__version__, 'file': cv2.__file__ or ''}))"

@@ -11,7 +11,7 @@ from pocketsight.device.doctor.report import Finding
 from pocketsight.device.inference.shipped import DETECTOR
 from pocketsight.device.system.paths import ROOT
 
-VIEW_TIMEOUT = 40.0  # seconds
+VIEW_TIMEOUT = 120.0  # seconds; as of the other probes
 VIEW_PROBE = """
 import json, sys, time
 from pathlib import Path

@@ -119,7 +119,10 @@ def deploy(target: Target, plan: Plan, access: Access, say: Say) -> dict[str, An
         begun = agent.ask("begin")
         if begun["left"]:
             say(f"a deployment of {begun['left']} was cut off; went back")
-        notes = [*_compare_models(connection, plan, begun["current"]), *_install_by_apt(connection)]
+        notes = [
+            *_compare_models(connection, plan, begun["current"]),
+            *_install_by_apt(connection, not begun["current"]),
+        ]
         release = _release(connection, plan)
         before = agent.ask("status")
         if release.name == before["release"] and before["running"]:
@@ -166,7 +169,7 @@ def _describe_plan(connection: Connection, plan: Plan) -> dict[str, Any]:
     found = connection.agent.ask("plan", name=release.name, sums=release.sums)
     size = sum(release.sizes[path] for path in found["missing"])
     notes = [f"would copy {len(found['missing'])} of {len(release.files)} files, {size / 1e6:.1f} MB"]
-    if packages := _apt_packages(connection):
+    if packages := _apt_packages(connection, not found["current"]):
         notes.insert(0, f"would install by apt: {' '.join(packages)}")
     return {
         "release": release.name,
@@ -177,12 +180,12 @@ def _describe_plan(connection: Connection, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _apt_packages(connection: Connection) -> list[str]:
-    """What only Debian has, or has built for this board."""
+def _apt_packages(connection: Connection, is_fresh: bool) -> list[str]:
+    """What only Debian has, or has built for this board. A board that runs a release keeps the OpenCV that it got."""
     facts = connection.facts
     if not (connection.is_root and facts.apt and connection.target.packages):
         return []
-    missing = [] if facts.cv2 and facts.numpy else ["python3-opencv", "python3-numpy"]
+    missing = ["python3-opencv", "python3-numpy"] if is_fresh and not (facts.cv2 and facts.numpy) else []
     if facts.is_pi and not facts.picamera2:
         missing.append("python3-picamera2")
     if facts.is_pi and not facts.imx500 and find_camera_files(connection.target.models or ()):
@@ -190,8 +193,8 @@ def _apt_packages(connection: Connection) -> list[str]:
     return missing
 
 
-def _install_by_apt(connection: Connection) -> list[str]:
-    if not (packages := _apt_packages(connection)):
+def _install_by_apt(connection: Connection, is_fresh: bool) -> list[str]:
+    if not (packages := _apt_packages(connection, is_fresh)):
         return []
     reason = connection.agent.ask("apt", packages=packages)
     connection.facts = read_facts(connection.board, connection.target.python)

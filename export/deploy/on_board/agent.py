@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -72,7 +73,6 @@ class Agent:
 
     def prepare(self, name: str, sums: str, size: int) -> dict[str, Any]:
         """Make room and a folder for a release; says which files are missing."""
-        self.releases.prune({name})
         missing = self.releases.prepare(name, sums, size)
         return {"missing": missing, "verified": self.releases.is_verified(name)}
 
@@ -93,7 +93,9 @@ class Agent:
 
     def check(self, name: str, models: list[str], settings: str) -> dict[str, Any]:
         """Compile a release, and run its doctor, verify and bench. Nothing that runs is touched."""
+        say("comparing its sums")
         self.releases.verify(name)
+        say("compiling")
         self.releases.compile(name)
         folder = self.releases.folder / name
         chosen = [word for path in models for word in (f"--{Path(path).stem}", str(folder / path))]
@@ -120,14 +122,12 @@ class Agent:
     def apt(self, packages: list[str]) -> str:
         """Install packages of Debian; returns why it failed, or ""."""
         say(f"apt install {' '.join(packages)}")
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for words in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *packages]):
-            done = subprocess.run(
-                ["apt-get", *words], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
-            )
-            if done.returncode:
-                return (done.stderr.strip().splitlines() or ["apt-get failed"])[-1]
-        return ""
+        update = _apt("update", "-q")
+        # Without this, a board without internet would wait for each package.
+        if update.returncode and not re.search("^(Hit|Get):", update.stdout, re.MULTILINE):
+            return _apt_error(update)
+        install = _apt("install", "-qq", "-y", "--no-install-recommends", *packages)
+        return _apt_error(install) if install.returncode else ""
 
     def install(self, unit: str, udev: str) -> bool:
         """The service. Returns whether it has changed, so that a reload is not enough."""
@@ -175,6 +175,7 @@ def answer(message: dict[str, Any]) -> None:
 def serve(archive: Path) -> None:
     """Answer requests until the connection ends."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.umask(0o022)  # the service has another user, who must be able to read the release
     source = sys.stdin.buffer
     agent: Agent | None = None
     while line := source.readline():
@@ -213,6 +214,21 @@ def main() -> None:
 
 def _as_text(finding: dict[str, str]) -> str:
     return "; ".join(filter(None, [f"{finding['name']}: {finding['message']}", finding.get("fix")]))
+
+
+def _apt(*words: str) -> subprocess.CompletedProcess[str]:
+    """An index that cannot be fetched is an error too."""
+    options = "-o", "Acquire::Retries=0", "-o", "APT::Update::Error-Mode=any"
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+    return subprocess.run(
+        ["apt-get", *options, *words], capture_output=True, text=True, env=environment, stdin=subprocess.DEVNULL
+    )
+
+
+def _apt_error(done: subprocess.CompletedProcess[str]) -> str:
+    """The first error; the others follow from it."""
+    lines = done.stderr.strip().splitlines()
+    return next((line for line in lines if line.startswith("E:")), "apt-get failed")
 
 
 def _disk_free(folder: Path) -> int | None:

@@ -10,7 +10,7 @@ import compileall
 import importlib.util
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class Releases:
 
     def __init__(self, prefix: Path) -> None:
         self.prefix, self.folder = prefix, prefix / "releases"
+        self._hashed: dict[tuple[int, ...], str] = {}  # sums of files whose other names were read already
 
     @property
     def current(self) -> str:
@@ -78,19 +79,21 @@ class Releases:
     def prepare(self, name: str, text: str, size: int) -> list[str]:
         """Make the folder of a release, link what is here already, and return the files that are missing.
 
-        `size` is the number of bytes of all its files. Raises Refused when the disk is too small.
+        `size` is the number of bytes of all its files. Releases that are not needed any more are deleted. Raises
+        Refused when the disk is too small.
         """
         sums, folder = parse_sums(text), self.folder / name
         if not name.endswith("-" + name_digits(text)):
             raise Refused(f"the name {name} does not fit its sums")
-        if not self.is_verified(name):
-            self._require_space(size, folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_file(folder / SUMS, text.encode())
         for path in self._unknown_files(folder, sums):
             path.unlink()
         self._link(folder, sums)
-        return [path for path, digest in sums.items() if sum_of(folder / path) != digest]
+        self.prune({name})
+        if not self.is_verified(name):
+            self._require_space(size, folder, sums)
+        return [path for path, digest in sums.items() if self._sum(folder / path) != digest]
 
     def write(self, name: str, path: str, data: bytes) -> None:
         """Write a file of a release that is being prepared. Raises Refused if it is not one of its files."""
@@ -160,15 +163,15 @@ class Releases:
         write_file(folder / COMPILED, "".join(lines).encode())
 
     def _link(self, folder: Path, sums: Mapping[str, str]) -> None:
-        """Give files and bytecode of other releases, which passed their checks, a second name."""
+        """Give files and bytecode of other releases a second name, if they are whole."""
         compiled = []
         for release in self.names():
-            if release == folder.name or not self.is_verified(release):
+            if release == folder.name:
                 continue
             origin, bytecode = self.folder / release, self._sums(release, COMPILED)
             paths = {digest: path for path, digest in self._sums(release, SUMS).items()}
             for path, digest in sums.items():
-                if digest not in paths or sum_of(folder / path) == digest != sum_of(origin / paths[digest]):
+                if digest not in paths or self._sum(folder / path) == digest != self._sum(origin / paths[digest]):
                     continue
                 link_file(origin / paths[digest], folder / path)
                 cache = importlib.util.cache_from_source(path) if path.endswith(".py") else ""
@@ -181,14 +184,26 @@ class Releases:
         known = {folder / path for path in (*sums, SUMS, COMPILED, VERIFIED)}
         return [path for path in folder.rglob("*") if not path.is_dir() and path not in known and path.suffix != ".pyc"]
 
-    def _require_space(self, size: int, folder: Path) -> None:
-        at_hand = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    def _require_space(self, size: int, folder: Path, paths: Iterable[str]) -> None:
+        at_hand = sum((folder / path).stat().st_size for path in paths if (folder / path).exists())
         disk = os.statvfs(self.prefix)
         free, needed = disk.f_bavail * disk.f_frsize, size - at_hand + SPARE_BYTES
         if free < needed:
+            shutil.rmtree(folder, ignore_errors=True)
             raise Refused(
                 f"the disk is full: {needed / 1e6:.0f} MB are needed in {self.prefix}, {free / 1e6:.0f} are free"
             )
+
+    def _sum(self, path: Path) -> str:
+        """As sum_of, but a file with several names is read once: a slow board needs minutes for all of a release."""
+        try:
+            facts = path.stat()
+        except OSError:
+            return ""
+        key = facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+        if key not in self._hashed:
+            self._hashed[key] = sum_of(path)
+        return self._hashed[key]
 
     def _sums(self, name: str, file: str) -> dict[str, str]:
         try:

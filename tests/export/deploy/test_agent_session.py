@@ -8,6 +8,7 @@ import pytest
 
 from pocketsight.device.errors import BoardError
 from pocketsight.export.deploy.agent_session import AgentSession
+from pocketsight.export.deploy.on_board.releases import name_digits
 from pocketsight.export.deploy.ssh import Board
 
 SUDO = """#!/bin/sh
@@ -55,3 +56,17 @@ def test_the_agent_leaves_no_file_and_refuses_what_it_does_not_know(
         with pytest.raises(BoardError, match="does not fit its sums"):
             agent.ask("begin"), agent.ask("prepare", name="1.0-0123456789", sums="", size=0)
     assert [path.name for path in tmp_path.iterdir()] == ["prefix"]
+
+
+def test_the_user_of_the_service_can_read_the_release(tmp_path: Path) -> None:
+    """Whatever umask root has on the board."""
+    sums = f"{'0' * 64}  site/package/file\n"
+    mask = os.umask(0o077)
+    try:
+        with AgentSession(Board("."), sys.executable, str(tmp_path / "prefix"), "process", False, "", print) as agent:
+            agent.ask("begin")
+            agent.ask("prepare", name=f"1.0-{name_digits(sums)}", sums=sums, size=1)
+    finally:
+        os.umask(mask)
+    folders = [path for path in (tmp_path / "prefix").rglob("*") if path.is_dir()]
+    assert folders and all(path.stat().st_mode & 0o777 == 0o755 for path in folders)

@@ -51,6 +51,16 @@ def test_old_releases_are_removed(board: DeployedBoard, wheel: Wheels) -> None:
     assert board.releases.names() == [old, board.releases.current]  # and a third one while it is prepared
 
 
+def test_a_version_after_one_that_failed_copies_only_what_differs(fresh_board: DeployedBoard, wheel: Wheels) -> None:
+    fresh_board.push(wheel("1.0", "doctor"), status=1)
+    said = fresh_board.push(wheel("1.1"), "--dry-run")
+    copied = {path: path.stat().st_ino for path in fresh_board.releases.folder.rglob("bin/pocketsight")}
+    fresh_board.push(wheel("1.1"))
+    (path,) = fresh_board.releases.folder.rglob("bin/pocketsight")
+    assert path.stat().st_ino in copied.values()
+    assert "would copy " in said and fresh_board.version == "1.1"
+
+
 @pytest.mark.parametrize("command", ["doctor", "verify"])
 def test_a_version_that_fails_its_checks_never_runs(board: DeployedBoard, wheel: Wheels, command: str) -> None:
     process = board.service.process()
