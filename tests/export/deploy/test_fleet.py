@@ -128,7 +128,7 @@ def test_apt_brings_what_an_ai_camera_needs(tmp_path: Path) -> None:
     def packages(facts: BoardFacts, *models: Path) -> list[str]:
         target: Any = SimpleNamespace(models=models, packages=True)
         connection: Any = SimpleNamespace(facts=facts, is_root=True, target=target)
-        return _apt_packages(connection)
+        return _apt_packages(connection, is_fresh=False)
 
     file = tmp_path / "detector.imx500.zip"
     assert packages(facts, file) == ["imx500-all", "imx500-tools"]
