@@ -33,7 +33,7 @@ from pocketsight.train.networks.layers import SpaceToWidth, separable_conv
 from pocketsight.train.run_folder import as_model, build_network
 from tests.device.camera.test_imx500 import farthest, frames
 from tests.support import imx500_tools
-from tests.support.ai_camera import moving_scenes
+from tests.support.ai_camera import install_packager, moving_scenes
 from tests.support.images import labelme, picture
 from tests.support.run_folders import NETWORKS, trained_network, write_run_folder
 
@@ -251,6 +251,7 @@ def test_the_tools_pack_a_shipped_detector_and_its_boxes_are_those_of_the_cpu(
     converted = converter.convert(net, "detector", prepare_environment(), [*inputs, *ends], inputs, print)
     model = RecordedModel(inputs, converted.outputs)
     assert converted.facts["operators"]["Convolution"] > 10 and converted.facts["memory"].endswith("8.00MB")
+    install_packager(tmp_path / "bin", monkeypatch)
     seen, faults, _ = frames(
         tmp_path,
         monkeypatch,
