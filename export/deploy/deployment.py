@@ -118,7 +118,10 @@ def deploy(target: Target, plan: Plan, access: Access, say: Say) -> dict[str, An
         begun = agent.ask("begin")
         if begun["left"]:
             say(f"a deployment of {begun['left']} was cut off; went back")
-        notes = [*_compare_models(connection, plan, begun["current"]), *_install_by_apt(connection, not begun["current"])]
+        notes = [
+            *_compare_models(connection, plan, begun["current"]),
+            *_install_by_apt(connection, not begun["current"]),
+        ]
         release = _release(connection, plan)
         before = agent.ask("status")
         if release.name == before["release"] and before["running"]:

@@ -79,8 +79,8 @@ class Releases:
     def prepare(self, name: str, text: str, size: int) -> list[str]:
         """Make the folder of a release, link what is here already, and return the files that are missing.
 
-        `size` is the number of bytes of all its files. Releases that are not needed any more are deleted. Raises Refused
-        when the disk is too small.
+        `size` is the number of bytes of all its files. Releases that are not needed any more are deleted. Raises
+        Refused when the disk is too small.
         """
         sums, folder = parse_sums(text), self.folder / name
         if not name.endswith("-" + name_digits(text)):
