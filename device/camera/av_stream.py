@@ -67,6 +67,7 @@ class AvStream:
         self.aspect = _pixel_aspect(stream)
         self.deinterlacer: Any = None
         self.start_time = stream.start_time or 0
+        self.turn = UPRIGHT
 
     def frames(self) -> Iterator[tuple[Pixels, float | None]]:
         """The frames, each with its time stamp in seconds from the start of the stream, or None without one."""
@@ -128,7 +129,10 @@ class AvStream:
             luma = np.frombuffer(frame.planes[0], np.uint8)
             return luma[:: max(1, luma.size // SAMPLES) | 1].tobytes()
 
-        return Pixels((height, width), decode, fingerprint=fingerprint).turned(_display_turn(frame))
+        # PyAV keeps a frame whose side data were read until the garbage collector finds it, and allocates new memory.
+        if frame.key_frame:
+            self.turn = _display_turn(frame)
+        return Pixels((height, width), decode, fingerprint=fingerprint).turned(self.turn)
 
 
 def _plane(plane: Any) -> NDArray[np.uint8]:

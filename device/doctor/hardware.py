@@ -13,6 +13,7 @@ from pathlib import Path
 from pocketsight.device.camera.devices import find_holders, list_camera_names
 from pocketsight.device.doctor.known_errors import LIBEDGETPU_FIX, RIBBON_FIX
 from pocketsight.device.doctor.report import Finding
+from pocketsight.device.errors import PocketsightError
 from pocketsight.device.inference.coral_devices import (
     LIBEDGETPU,
     PLUG_IN_HINT,
@@ -22,7 +23,7 @@ from pocketsight.device.inference.coral_devices import (
     find_corals,
     is_libedgetpu_installed,
 )
-from pocketsight.device.inference.imx500_file import INSTALL_COMMAND, PACKAGERS, find_packager
+from pocketsight.device.inference.imx500_file import INSTALL_COMMAND, PACKAGERS, find_packager, package_network
 from pocketsight.device.system.paths import ROOT
 from pocketsight.device.system.sensors import (
     HOT_CELSIUS,
@@ -99,19 +100,28 @@ def check_coral(
     return Finding("Coral", "ok", f"{where}, libedgetpu installed, this user may use it")
 
 
-def check_ai_camera(
-    root: Path = ROOT, files: Iterable[Path] = (), find_packager: Callable[[], str | None] = find_packager
-) -> Finding | None:
-    """If there is an AI Camera, or one of `files` is for one: are firmware and packager installed?"""
+def check_ai_camera(root: Path = ROOT, files: Iterable[Path] = ()) -> Finding | None:
+    """If there is an AI Camera, or one of `files` is for one: are firmware and packager installed?
+
+    Where the packager is, it prepares the files, so that the first run need not.
+    """
+    files = [path for path in files if path.exists()]
+    has_packager = bool(find_packager())
+    try:
+        for path in files if has_packager else ():
+            package_network(path)
+    except PocketsightError as error:
+        return Finding("AI Camera", "fail", str(error), "make the file again with: pocketsight export imx500")
     names = (read_kernel_file(folder / "name") for folder in root.glob("sys/class/video4linux/v4l-subdev*"))
     if not any(name.startswith("imx500") for name in names):
-        evidence = [path.name for path in files if path.exists()]
-        message = f"no AI Camera is connected, although {evidence[0]} exists; the CPU is used" if evidence else ""
-        return Finding("AI Camera", "warn", message, RIBBON_FIX) if evidence else None
+        if not files:
+            return None
+        message = f"no AI Camera is connected, although {files[0].name} exists; the CPU is used"
+        return Finding("AI Camera", "warn", message, RIBBON_FIX if has_packager else f"{RIBBON_FIX}; {INSTALL_COMMAND}")
     missing = [] if any(root.glob("lib/firmware/imx500*")) else ["its firmware"]
-    missing += [] if find_packager() else [PACKAGERS[0]]
+    missing += [] if has_packager else [PACKAGERS[0]]
     if missing:
-        message = f"connected, but without {' and '.join(missing)}; the CPU is used"
+        message = f"connected, but run --accelerator imx500 needs {' and '.join(missing)}"
         return Finding("AI Camera", "warn", message, INSTALL_COMMAND)
     return Finding("AI Camera", "ok", f"connected, firmware and {PACKAGERS[0]} installed; run --accelerator imx500")
 

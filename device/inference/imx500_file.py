@@ -60,12 +60,14 @@ def find_packager() -> str | None:
 def package_network(path: Path) -> Path:
     """The .rpk file of a file for the camera, made with Raspberry Pi's packager unless it is there already.
 
-    It is kept in the cache, by the checksum of the network. Raises ModelError when the packager is missing or fails.
+    It is kept next to that file, or in the cache where its folder is read-only; the name has the checksum of the
+    network. Raises ModelError when the packager is missing or fails.
     """
     packed, spec = read_imx500_file(path)
-    target = cache_dir() / f"{path.name.removesuffix(SUFFIX)}-{spec.short_sum}.rpk"
-    if target.exists():
-        return target
+    name = f"{path.name.removesuffix(SUFFIX)}-{spec.short_sum}.rpk"
+    own, cached = path.with_name(name), cache_dir() / name
+    if known := next((each for each in (own, cached) if each.exists()), None):
+        return known
     program = find_packager()
     if program is None:
         raise ModelError(f"{PACKAGERS[0]} is not installed, which prepares {path} for the camera: {INSTALL_COMMAND}")
@@ -86,6 +88,6 @@ def package_network(path: Path) -> Path:
             output_text = error if isinstance(error, subprocess.TimeoutExpired) else (done.stderr + done.stdout).strip()
             reason = (str(output_text).splitlines() or ["no reason given"])[-1]
             raise ModelError(f"{os.path.basename(program)} could not prepare {path}: {reason}") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = own if os.access(path.parent, os.W_OK) else cached
     atomic_write(target, data)
     return target

@@ -74,6 +74,10 @@ def read_model_file(path: Path) -> tuple[bytes, ModelSpec]:
             f"it, add a manifest with: pocketsight export adopt {path} --task classifier|detector"
         ) from error
     spec = ModelSpec.from_json(manifest, path)
+    if spec.imx500:
+        raise ModelError(
+            f"{path} is for the AI Camera: give it as --accelerator imx500:{path} of run or bench, next to the .tflite"
+        )
     flatbuffer = data[:flatbuffer_size]
     verify_checksum(flatbuffer, spec.sha256, path)
     return flatbuffer, spec

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from pocketsight.device.errors import ModelError
+from pocketsight.device.inference.imx500_file import SUFFIX, read_imx500_file
 from pocketsight.device.inference.interpreter import LoadedGraph, TfliteModel
 from pocketsight.device.inference.model_file import ForeignModelError, read_contents, read_model_file
 
 
 def describe_model(path: Path) -> dict[str, Any]:
     """Manifest, input, outputs, operators, size in bytes and interpreter, ready for JSON. Raises ModelError."""
+    if path.name.endswith(SUFFIX):
+        return _describe_camera_file(path)
     try:
         flatbuffer, spec = read_model_file(path)
     except ForeignModelError:
@@ -28,6 +31,23 @@ def describe_model(path: Path) -> dict[str, Any]:
         "input": _tensor_info(model.input_details),
         "outputs": {name: _tensor_info(details[index]) for name, (index, *_) in sorted(model.output_params.items())},
         "operators": count_operators(model),
+        "manifest": spec.to_dict(),
+    }
+
+
+def _describe_camera_file(path: Path) -> dict[str, Any]:
+    """What a file for the AI Camera is, by its manifest; the sensor takes pixels as they are."""
+    spec = read_imx500_file(path)[1]
+    return {
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        "interpreter": f"the AI Camera, {spec.imx500['memory']}",
+        "input": {"shape": [1, *spec.input_size, 3], "dtype": "uint8", "scale": 1.0, "zero": 0},
+        "outputs": {
+            name: {"shape": facts["shape"], "dtype": facts["type"], "scale": facts["scale"], "zero": facts["shift"]}
+            for name, facts in sorted(spec.imx500["outputs"].items())
+        },
+        "operators": spec.imx500.get("operators", {}),
         "manifest": spec.to_dict(),
     }
 

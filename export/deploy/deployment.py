@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pocketsight.device.errors import BoardError
+from pocketsight.device.inference.imx500_file import APT_PACKAGES
 from pocketsight.export.deploy.agent_session import AgentSession
 from pocketsight.export.deploy.facts import BoardFacts, read_facts, require_supported
 from pocketsight.export.deploy.fleet import Target
 from pocketsight.export.deploy.packages import fetch_packages, read_wheel, wheel_version
 from pocketsight.export.deploy.quality_gate import require_not_worse
-from pocketsight.export.deploy.release import Kept, Release, make_release
+from pocketsight.export.deploy.release import Kept, Release, find_camera_files, make_release
 from pocketsight.export.deploy.ssh import Board
 
 SYSTEM_PREFIX, USER_PREFIX = "/opt/pocketsight", "~/pocketsight"
@@ -185,7 +186,11 @@ def _apt_packages(connection: Connection, is_fresh: bool) -> list[str]:
     if not (connection.is_root and facts.apt and connection.target.packages):
         return []
     missing = ["python3-opencv", "python3-numpy"] if is_fresh and not (facts.cv2 and facts.numpy) else []
-    return [*missing, "python3-picamera2"] if facts.is_pi and not facts.picamera2 else missing
+    if facts.is_pi and not facts.picamera2:
+        missing.append("python3-picamera2")
+    if facts.is_pi and not facts.imx500 and find_camera_files(connection.target.models or ()):
+        missing += APT_PACKAGES
+    return missing
 
 
 def _install_by_apt(connection: Connection, is_fresh: bool) -> list[str]:

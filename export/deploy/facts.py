@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass, fields
 
 from pocketsight.device.errors import BoardError
+from pocketsight.device.inference.imx500_file import PACKAGERS
 from pocketsight.export.deploy.ssh import Board
 
 MACHINES = {"aarch64": 64, "x86_64": 64, "armv7l": 32}
@@ -38,6 +39,7 @@ echo glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
 grep -qsE '^(1a6e|18d1)' /sys/bus/usb/devices/*/idVendor && echo coral=yes
 [ -e /dev/apex_0 ] && echo coral=yes
 command -v apt-get >/dev/null && echo apt=yes
+command -v PACKAGER >/dev/null && echo imx500=yes
 if [ "$(id -u)" = 0 ]; then echo rights=root
 elif sudo -n true 2>/dev/null; then echo rights=sudo
 elif command -v sudo >/dev/null; then echo rights=password
@@ -63,6 +65,7 @@ class BoardFacts:
     systemd: str = ""
     camera: str = ""
     coral: str = ""
+    imx500: str = ""  # the packager for the AI Camera is installed
     apt: str = ""
     rights: str = ""  # root, sudo (without a password), password (sudo asks for one) or ""
 
@@ -85,6 +88,7 @@ class BoardFacts:
 def read_facts(board: Board, python: str = "python3") -> BoardFacts:
     """Ask a board. `python` is its Python. Raises BoardError if it cannot be reached."""
     script = PROBE.replace("CODE", shlex.quote(PYTHON_PROBE)).replace("PYTHON", shlex.quote(python))
+    script = script.replace("PACKAGER", PACKAGERS[0])
     known = {field.name for field in fields(BoardFacts)}
     pairs = (line.partition("=") for line in board.run(f"sh -c {shlex.quote(script)}").splitlines())
     return BoardFacts(**{key: value.strip() for key, _, value in pairs if key in known})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pocketsight.device.errors import BoardError
+from pocketsight.device.inference.imx500_file import SUFFIX, camera_file, read_imx500_file
 from pocketsight.export.deploy.on_board.releases import SETTINGS, name_digits
 
 LAUNCHER = """#!/bin/sh
@@ -28,6 +29,7 @@ exec "$here/bin/pocketsight" run --config "$settings" {options}
 """
 MODELS = "models/"
 COMPILED_ENDING = "_edgetpu.tflite"
+CAMERA_FILE = f"models/detector{SUFFIX}"  # that the run finds next to its detector
 
 
 class Kept(NamedTuple):
@@ -104,15 +106,27 @@ def make_release(
 
 
 def _model_paths(files: Iterable[str]) -> list[str]:
-    return sorted(path for path in files if path.startswith(MODELS) and not path.endswith(COMPILED_ENDING))
+    return sorted(path for path in files if path.startswith(MODELS) and not path.endswith((COMPILED_ENDING, SUFFIX)))
+
+
+def find_camera_files(models: Sequence[Path]) -> list[Path]:
+    """The files for the AI Camera among `models`, or else those next to them."""
+    given = [path for path in models if path.name.endswith(SUFFIX)]
+    return given or [path for path in map(camera_file, models) if path.exists()]
 
 
 def _add_models(files: dict[str, Source], models: Sequence[Path]) -> dict[str, str]:
-    """Add model files by their task, and return the sums that a run reports for them."""
+    """Add model files by their task, and return the sums that a run reports for them.
+
+    Raises BoardError for a second model of a task, and for a file for the AI Camera without a detector.
+    """
     from pocketsight.device.inference.model_file import read_model_file
 
     sums: dict[str, str] = {}
+    cameras = find_camera_files(models)
     for path in models:
+        if path in cameras:
+            continue
         _, spec = read_model_file(path)
         if spec.task in sums:
             raise BoardError(f"{path} is the second {spec.task}; a release has one of each task")
@@ -121,6 +135,11 @@ def _add_models(files: dict[str, Source], models: Sequence[Path]) -> dict[str, s
         compiled = path.with_name(path.stem + COMPILED_ENDING)
         if compiled.exists():
             files[f"models/{spec.task}{COMPILED_ENDING}"] = compiled
+    for path in cameras:
+        read_imx500_file(path)
+        if "detector" not in sums or CAMERA_FILE in files:
+            raise BoardError(f"{path}: give one file for the AI Camera, and the detector.tflite of the same training")
+        files[CAMERA_FILE] = path
     return sums
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pocketsight.device.inference.manifest import ModelSpec
     from pocketsight.export.calibration import Calibration
     from pocketsight.export.imx500.converter import ConvertedNetwork
+    from pocketsight.train.datasets.detection_sample import DetectionSample
 
 SHIPPED = {name: path for name, path in MODEL_NAMES.items() if name != "classifier"}
 COMPARED = 50  # images whose outputs are compared
@@ -34,6 +36,12 @@ COMPARED = 50  # images whose outputs are compared
     required=True,
     help="Images that set the int8 ranges and prove the result: data as for training.",
 )
+@click.option(
+    "--test-data",
+    type=PathParam(),
+    multiple=True,
+    help="Labeled images to score both networks on. No other program runs the quantized one.",
+)
 @click.option("--max-loss", type=click.FloatRange(0, 1), help="Largest allowed loss of AP50.  [default: 0.01]")
 @click.option("--force", is_flag=True, help="Write the file although no image could be scored to prove it.")
 @click.option("--license", "license_name", help="License of the weights, for the manifest.")
@@ -41,6 +49,7 @@ COMPARED = 50  # images whose outputs are compared
 def imx500(
     source: Path,
     calibration_data: tuple[Path, ...],
+    test_data: tuple[Path, ...],
     max_loss: float | None,
     force: bool,
     license_name: str | None,
@@ -52,7 +61,9 @@ def imx500(
     """
     from pocketsight.export import calibration
     from pocketsight.export.imx500.tools_environment import is_ready, prepare_environment
+    from pocketsight.export.parity import score_model
     from pocketsight.train.console import console, log_message
+    from pocketsight.train.run_folder import as_model
 
     net, spec = load_detector(source)
     with console.status("looking for Sony's tools" if is_ready() else "installing Sony's tools, once"):
@@ -64,9 +75,14 @@ def imx500(
     name = f"{spec.task}{SUFFIX}" if source.is_dir() else f"{SHIPPED[str(source)].stem}{SUFFIX}"
     path = out or (source / name if source.is_dir() else Path(name))
     spec = replace(spec, license=license_name or spec.license, calibration=calibration_set.facts)
-    converted, exported = _convert(net, spec, calibration_set, python, path.name.removesuffix(SUFFIX))
+    tests = {data: read_samples(data, spec.labels) for data in test_data}
+    samples = [*calibration_set.parity_samples, *(sample for each in tests.values() for sample in each)]
+    converted, exported = _convert(net, spec, calibration_set, samples, python, path.name.removesuffix(SUFFIX))
     spec = _prove(net, exported, calibration_set, max_loss, force)
     _write(path, converted, replace(exported, spec=spec))
+    for data, each in tests.items():
+        before, after = (score_model(model, each) for model in (as_model(net, spec), exported))
+        log_message(f"{data}: ap50 on {len(each)} images: trained {before:.4f}, exported {after:.4f}")
 
 
 def load_detector(source: Path) -> tuple[Any, ModelSpec]:
@@ -94,10 +110,22 @@ def load_detector(source: Path) -> tuple[Any, ModelSpec]:
     return net, spec
 
 
+def read_samples(data: Path, labels: tuple[str, ...]) -> list[DetectionSample]:
+    """The images of all splits of a data set."""
+    from pocketsight.train.datasets.detection import read_samples_for
+
+    return [sample for split in read_samples_for(data, labels).splits.values() for sample in split]
+
+
 def _convert(
-    net: Any, spec: ModelSpec, calibration_set: Calibration, python: Path, name: str
+    net: Any,
+    spec: ModelSpec,
+    calibration_set: Calibration,
+    scored: Sequence[DetectionSample],
+    python: Path,
+    name: str,
 ) -> tuple[ConvertedNetwork, Model]:
-    """The packed network, and the quantized one as a Model that knows the images of the proof."""
+    """The packed network, and the quantized one as a Model that knows the images to be scored."""
     from pocketsight.device.inference.checksum import compute_checksum
     from pocketsight.device.inference.interpreter import Model
     from pocketsight.export.golden_inputs import draw_inputs
@@ -106,7 +134,7 @@ def _convert(
 
     samples = calibration_set.samples
     inputs = [*draw_inputs(spec.input_size), *samples[:COMPARED], *samples[-2:]]
-    inputs += recorded.evaluation_inputs(spec, calibration_set.parity_samples)
+    inputs += recorded.evaluation_inputs(spec, scored)
     with console.status("starting Sony's tools") as status:
         safe_name = re.sub(r"[^A-Za-z0-9_-]", "_", name)
         converted = converter.convert(net, safe_name, python, samples, inputs, status.update)

@@ -7,7 +7,8 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -29,6 +30,7 @@ SCRIPT = Path(__file__).with_name("tools_script.py")
 PACKED, PARAMETERS = "packerOut.zip", "dnnParams.xml"
 STEP = "step: "  # begins the lines of the script that say what it does
 MAX_CARRY_ERROR = 1e-3  # of an output, between Keras 3 and Keras 2 before quantization
+NO_OPERATORS = "MemoryReport", "Output", "Placeholder"  # entries of the converter's list for something else
 CHECKED = 2  # inputs whose outputs before quantization are compared
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -56,22 +58,49 @@ def convert(
     Raises ModelError when a layer cannot be carried over or the tools fail, ParityError when the network does not fit
     the chip or changed on its way.
     """
+    with _quantized(net, name, python, calibration, inputs, on_step, packs=True) as folder:
+        (report,) = folder.glob("packed/*_MemoryReport.json")
+        (layers,) = folder.glob("packed/*.pbtxt")
+        packed = (folder / "packed" / PACKED).read_bytes()
+        facts = read_facts(packed, sorted(net.output), json.loads(report.read_text()))
+        facts["operators"] = count_operators(layers.read_text())
+        return ConvertedNetwork(packed, dict(np.load(folder / "outputs.npz")), facts)
+
+
+def quantize(
+    net: keras.Model,
+    python: Path,
+    calibration: Sequence[Image],
+    inputs: Sequence[Image],
+    on_step: Callable[[str], None],
+) -> Outputs:
+    """The outputs of `convert` alone, in less than half the time. Raises as it does."""
+    with _quantized(net, "network", python, calibration, inputs, on_step, packs=False) as folder:
+        return dict(np.load(folder / "outputs.npz"))
+
+
+@contextmanager
+def _quantized(
+    net: keras.Model,
+    name: str,
+    python: Path,
+    calibration: Sequence[Image],
+    inputs: Sequence[Image],
+    on_step: Callable[[str], None],
+    packs: bool,
+) -> Iterator[Path]:
+    """A folder with what tools_script.py writes."""
     network, weights = describe_network(net)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        job = {"name": name, "network": network, "target_version": TARGET_VERSION}
+        job = {"name": name, "network": network, "target_version": TARGET_VERSION, "packs": packs}
         (folder / "job.json").write_text(json.dumps(job))
         np.savez(folder / "weights.npz", **weights)  # type: ignore[arg-type]
         np.save(folder / "calibration.npy", np.stack(calibration))
         np.save(folder / "inputs.npy", np.stack(inputs))
         _run_script(python, folder, on_step)
         require_carried(net, inputs[:CHECKED], dict(np.load(folder / "float.npz")))
-        (report,) = folder.glob("packed/*_MemoryReport.json")
-        (layers,) = folder.glob("packed/*.pbtxt")
-        packed = (folder / "packed" / PACKED).read_bytes()
-        facts = read_facts(packed, list(network["outputs"]), json.loads(report.read_text()))
-        facts["operators"] = count_operators(layers.read_text())
-        return ConvertedNetwork(packed, dict(np.load(folder / "outputs.npz")), facts)
+        yield folder
 
 
 def _run_script(python: Path, folder: Path, on_step: Callable[[str], None]) -> None:
@@ -147,4 +176,5 @@ def _tensor(element: Element) -> dict[str, Any]:
 
 def count_operators(layers: str) -> dict[str, int]:
     """How often the converted network has each operator, from the text that the converter writes."""
-    return dict(sorted(Counter(re.findall(r'^ *type: "(\w+)"', layers, re.MULTILINE)).items()))
+    counts = Counter(re.findall(r'^ *type: "(\w+)"', layers, re.MULTILINE))
+    return {kind: counts[kind] for kind in sorted(counts) if kind not in NO_OPERATORS}

@@ -2,7 +2,7 @@
 
 Nothing imports it, and it imports nothing of pocketsight. FOLDER has
 
-job.json          network (see network_description.py), name, versions of the targets
+job.json          network (see network_description.py), name, version of the target, whether to convert it
 weights.npz       the weights of each layer by "layer/number"
 calibration.npy   (N, H, W, 3), uint8: images that set the ranges
 inputs.npy        (M, H, W, 3), uint8: images to run
@@ -11,7 +11,7 @@ and gets
 
 float.npz         outputs by name of the first images before quantization
 outputs.npz       outputs by name (M, ...) of the quantized network, float32
-packed/           what Sony's converter writes
+packed/           what Sony's converter writes, if it was asked for
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def main(folder: Path) -> None:
     quantized = quantize(net, np.load(folder / "calibration.npy"), job["target_version"])
     report("running the quantized network")
     np.savez(folder / "outputs.npz", **run(quantized, names, inputs))
+    if not job["packs"]:
+        return
     report("converting")
     model = folder / f"{job['name']}.keras"
     mct.exporter.keras_export_model(model=quantized, save_model_path=str(model))

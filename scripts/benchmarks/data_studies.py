@@ -60,7 +60,7 @@ def train_and_score(
         atomic_write(folder / "train.json", json.dumps(data).encode())
         run = folder / "run"
         resume = ["--resume"] if (run / "manifest.json").exists() else []
-        options = "--data", folder / "train.json", "--arch", arch, "--samples", samples, "--workers", 2, *resume
+        options = "--data", folder / "train.json", "--arch", arch, "--samples", samples, *resume
         pocketsight("train", "detector", *options, *train_options, "--out", run)
         atomic_write(result, pocketsight("evaluate", run, "--data", test, "--json").encode())
     scores: dict[str, Any] = json.loads(result.read_text())

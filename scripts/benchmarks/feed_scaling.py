@@ -4,7 +4,8 @@
 
 1. Worker processes alone: pictures a second, and the CPU time of a batch in a worker and in the training.
 2. A training whose network costs nothing, fed by as many workers as asked for. Each sleeps for as long as a batch costs
-   a core and hands over a ready batch, so that a few cores do for many. Prints the share of waiting.
+   a core and hands over a ready batch, so that a few cores do for many. Prints the share of waiting, here and, from
+   the training's own time for a step, where each worker has a core.
 3. The same network fed by two real workers for all the steps: memory of the training and of its workers.
 """
 
@@ -64,7 +65,7 @@ def worker_seconds() -> float:
 
 
 def train(make: BatchFn, workers: int, steps: int, like: Batch, report: Callable[[int], None]) -> float:
-    """Train a network that costs nothing, and call `report` with each step. Returns the share of waiting."""
+    """Train a network that costs nothing, and call `report` with each step. Returns its seconds a step, not waiting."""
     from pocketsight.train.keras_backend import keras
 
     image = keras.Input(like.images.shape[1:], dtype="uint8")
@@ -87,7 +88,7 @@ def train(make: BatchFn, workers: int, steps: int, like: Batch, report: Callable
     hook = Report()
     net.fit(iter(loader), steps_per_epoch=steps, epochs=1, verbose=0, callbacks=[hook])
     print(f"    {1e3 * hook.step_seconds:.2f} ms a step, {hook.share:.1%} of it waiting", flush=True)
-    return hook.share
+    return hook.step_seconds * (1 - hook.share)
 
 
 def report_memory(steps: int) -> Callable[[int], None]:
@@ -114,9 +115,16 @@ def main() -> None:
         batch = make(0)
         print(name, batch.images.shape)
         seconds = min(measure_workers(make, workers, 100) for workers in (1, 2))
+        own = {}
         for workers in (1, 2, options.workers):
             print(f"  a network that costs nothing, fed by {workers} cores:")
-            train(ReadyBatches(batch, seconds), workers, options.steps, batch, lambda step: None)
+            own[workers] = train(ReadyBatches(batch, seconds), workers, options.steps, batch, lambda step: None)
+        each = seconds / options.workers
+        print(
+            f"  with {options.workers} cores for the workers: a batch every {1e3 * each:.1f} ms; the training takes "
+            f"{1e3 * own[1]:.1f} ms for one, so it waits {max(0.0, 1 - own[1] / each):.0%} of the time",
+            flush=True,
+        )
         print(f"  two real workers, {options.steps} steps:")
         train(make, 2, options.steps, batch, report_memory(options.steps))
 

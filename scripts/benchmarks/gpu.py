@@ -26,6 +26,7 @@ HIDE_GPUS = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 TRAIN = "from pocketsight.train.cli.train import train; train(prog_name='pocketsight train')"
 EPOCH = re.compile(r"epoch (\d+)/\d+ .* ([\d.]+) s, (\d+)% of it waiting")
 COMPARED_BATCH = {"detector": 32, "classifier": 64}  # those of the recipes
+COMPARED_STEPS = 2  # measured, after as many that are not
 BATCHES = 4  # different ones, in turns
 
 
@@ -122,7 +123,7 @@ def compare_backends(task: str, backends: list[str], data: Path, rounds: int) ->
     times: dict[str, list[float]] = {backend: [] for backend in backends}
     for _ in range(rounds):
         for backend in backends:
-            words = "steps", task, str(data), "float32", "5", str(size)
+            words = "steps", task, str(data), "float32", str(COMPARED_STEPS), str(size)
             done = run_child([sys.argv[0], *words], backend, "cpu", time.monotonic() + 600)
             if "error" in done:
                 return f"{task}: {backend} failed: {done['error']}"

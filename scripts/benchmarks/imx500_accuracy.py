@@ -1,8 +1,9 @@
-"""AP50 of a detector in float, as int8 TFLite and as the AI Camera's network, on the same labeled images.
+"""AP50 of a detector in float, as int8 TFLite and as the AI Camera's network, and how far their boxes are apart.
 
     python scripts/benchmarks/imx500_accuracy.py tiny --calibration-data faces/train.json faces/test.json
 
-The network is quantized and packed as `pocketsight export imx500` does it. The first use installs Sony's tools.
+All three get the same inputs, so that only the quantization differs. The network is quantized as `pocketsight export
+imx500` does it. The first use installs Sony's tools.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pocketsight.device.inference.detector import detect
 from pocketsight.device.inference.interpreter import Model, load_on_cpu
 from pocketsight.device.inference.shipped import MODEL_NAMES
+from pocketsight.device.vision.boxes import Boxes, iou_matrix
+from pocketsight.device.vision.letterbox import letterbox
 from pocketsight.export.calibration import read_calibration
 from pocketsight.export.imx500 import converter, recorded
-from pocketsight.export.imx500.command import load_detector
+from pocketsight.export.imx500.command import load_detector, read_samples
 from pocketsight.export.imx500.tools_environment import prepare_environment
-from pocketsight.train.datasets.detection import read_samples_for
-from pocketsight.train.evaluation.detector import evaluate_detector
+from pocketsight.train.datasets.detection_sample import DetectionSample
+from pocketsight.train.evaluation.detector import DETECTOR_FRAME_SIZE, evaluate_detector
+
+SAME_BOX_IOU = 0.5
 
 
 def main() -> None:
@@ -38,7 +44,7 @@ def main() -> None:
     calibration = read_calibration(spec, [options.calibration_data])
     python = options.python or prepare_environment()
     start = time.monotonic()
-    converted = converter.convert(net, options.detector, python, calibration.samples, inputs, print)
+    outputs = converter.quantize(net, python, calibration.samples, inputs, print)
     seconds = time.monotonic() - start
     pixels = np.stack(inputs)
     batches = [
@@ -48,19 +54,37 @@ def main() -> None:
     models = {
         "float": Model(recorded.RecordedModel(inputs, floats), spec),
         "int8 TFLite": load_on_cpu(MODEL_NAMES[options.detector], threads=1),
-        "IMX500": Model(recorded.RecordedModel(inputs, converted.outputs), spec),
+        "IMX500": Model(recorded.RecordedModel(inputs, outputs), spec),
     }
     scores = {
         data: {name: round(float(evaluate_detector(model, each)["ap50"]), 4) for name, model in models.items()}
         for data, each in samples.items()
     }
-    facts = {key: converted.facts[key] for key in ("memory", "operators", "converter")}
-    print(json.dumps({"detector": options.detector, "ap50": scores, "seconds": round(seconds), **facts}))
+    boxes = {data: compare_boxes(models, each) for data, each in samples.items()}
+    print(json.dumps({"detector": options.detector, "ap50": scores, "boxes": boxes, "seconds": round(seconds)}))
 
 
-def read_samples(path: Path, labels: tuple[str, ...]) -> list[Any]:
-    """The images of all splits of a data set."""
-    return [sample for split in read_samples_for(path, labels).splits.values() for sample in split]
+def compare_boxes(models: dict[str, Model], samples: list[DetectionSample]) -> dict[str, dict[str, float]]:
+    """For each pair of models: found by both and by one, and how far the sides of the same box are apart.
+
+    Distances are in pixels of frames of 320x240: the median, the 95th percentile and the maximum of the farthest side.
+    """
+    found: dict[str, list[Boxes]] = {name: [] for name in models}
+    for sample in samples:
+        frame = letterbox(sample.read(), DETECTOR_FRAME_SIZE)[0]
+        for name, model in models.items():
+            boxes = [each.box for each in detect(frame, model)]
+            found[name].append(np.array(boxes, np.float32).reshape(-1, 4))
+    facts = {}
+    for one, other in combinations(models, 2):
+        distances = []
+        for a, b in zip(found[one], found[other], strict=True):
+            rows, columns = np.nonzero(iou_matrix(a, b) > SAME_BOX_IOU)
+            distances += np.abs(a[rows] - b[columns]).max(1).tolist()
+        alone = sum(map(len, found[one])) + sum(map(len, found[other])) - 2 * len(distances)
+        low, high, most = np.quantile(distances, (0.5, 0.95, 1)).round(2).tolist()
+        facts[f"{one} and {other}"] = {"both": len(distances), "one": alone, "median": low, "p95": high, "max": most}
+    return facts
 
 
 if __name__ == "__main__":

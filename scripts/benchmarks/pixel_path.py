@@ -2,7 +2,8 @@
 
 taskset -c 0 python scripts/benchmarks/pixel_path.py --base ../older-checkout
 
-The bytes of a camera come from memory, through the reader for V4L2: a stand-in for cv2.VideoCapture gives an image when
+The networks cost the same in both; how much that is depends on the CPU, so the ratio without them is printed too. The
+bytes of a camera come from memory, through the reader for V4L2: a stand-in for cv2.VideoCapture gives an image when
 the one before was taken, whole or raw, as the driver would; with --fps 5 it gives 30 per second. Each row is run in
 turns, in a process of its own.
 """
@@ -96,6 +97,23 @@ class FakeCapture:
         return self.retrieve(image)
 
 
+class TimedInterpreter:
+    """An interpreter, and the CPU time of its `invoke`."""
+
+    seconds = 0.0  # of all instances
+
+    def __init__(self, interpreter: Any) -> None:
+        self.interpreter = interpreter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.interpreter, name)
+
+    def invoke(self) -> None:
+        start = time.thread_time()
+        self.interpreter.invoke()
+        TimedInterpreter.seconds += time.thread_time() - start
+
+
 def to_yuyv(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """YUYV (H, W, 2) of a BGR image."""
     planes = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8)
@@ -135,8 +153,8 @@ def write_h264(path: Path, images: list[NDArray[np.uint8]]) -> str:
     return str(path)
 
 
-def measure(kind: str, height: int, width: int, fps: float | None) -> float:
-    """CPU milliseconds of this process per frame, or per second with `fps`."""
+def measure(kind: str, height: int, width: int, fps: float | None, detector: Path) -> tuple[float, float]:
+    """CPU milliseconds of this process per frame, or per second with `fps`; and those of the networks in it."""
     from pocketsight.device.runtime.config import RunConfig
     from pocketsight.device.runtime.loop import open_run
 
@@ -145,8 +163,12 @@ def measure(kind: str, height: int, width: int, fps: float | None) -> float:
         (folder / "source").mkdir()
         source = make_source(kind, height, width, folder / "source", is_paced=fps is not None)
         log = (str(folder / "log.jsonl"),)
-        config = RunConfig(source, (height, width), threads=1, idle_fps=0, log=log, log_level="events", fps=fps)
+        config = RunConfig(
+            source, (height, width), detector, threads=1, idle_fps=0, log=log, log_level="events", fps=fps
+        )
         with open_run(config) as run:
+            for model in (run.pipeline.detector, run.pipeline.classifier):
+                model.infer.interpreter = TimedInterpreter(model.infer.interpreter)  # type: ignore[attr-defined,union-attr]
 
             def step() -> bool:
                 before = run.summary.frames
@@ -158,35 +180,49 @@ def measure(kind: str, height: int, width: int, fps: float | None) -> float:
             while run.summary.frames < (3 if fps else WARMUP) and step():
                 pass
             frames, cpu, start = run.summary.frames, time.process_time(), time.monotonic()
+            networks = TimedInterpreter.seconds
             while time.monotonic() - start < SECONDS and step():
                 pass
-            spent = 1000 * (time.process_time() - cpu)
-            return spent / (time.monotonic() - start if fps else run.summary.frames - frames)
+            divisor = time.monotonic() - start if fps else run.summary.frames - frames
+            return tuple(
+                1000 * spent / divisor for spent in (time.process_time() - cpu, TimedInterpreter.seconds - networks)
+            )
 
 
 @click.command()
 @click.option("--base", type=click.Path(path_type=Path, exists=True), help="Checkout to compare with.")
 @click.option("--turns", default=5, show_default=True)
 @click.option("--row", "rows", multiple=True, type=click.Choice([*ROWS]), help="Measure only this row.")
+@click.option(
+    "--detector",
+    type=click.Path(path_type=Path, exists=True),
+    default=ROOT / "models/detector.tflite",
+    help="Model of both builds, if not the shipped one of this build.",
+)
 @click.option("--child", hidden=True)
-def main(base: Path | None, turns: int, rows: tuple[str, ...], child: str | None) -> None:
+def main(base: Path | None, turns: int, rows: tuple[str, ...], detector: Path, child: str | None) -> None:
     """CPU milliseconds per frame, medians over turns, and the ratio to another checkout."""
     if child:
-        print(json.dumps(measure(*ROWS[child])))
+        print(json.dumps(measure(*ROWS[child], detector)))
         return
-    builds = [build for build in (base, ROOT) if build]
-    print(f"{'':38}" + "".join(f"{name:>9}" for name in (["base"] if base else []) + ["this", "ratio", "target"]))
+    builds = {"base": base, "this": ROOT} if base else {"this": ROOT}
+    headings = [*builds, "ratio", "target", "networks", "ratio without"]
+    print(f"{'':38}" + "".join(f"{heading:>{len(heading) + 5}}" for heading in headings))
     for row in rows or ROWS:
-        times: dict[Path, list[float]] = {build: [] for build in builds}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in builds}
         for _ in range(turns):
-            for build in builds:
+            for name, build in builds.items():
                 path = os.pathsep.join((str(build.resolve() / "scripts/package"), str(build.resolve())))
-                command = [sys.executable, __file__, "--child", row]
+                command = [sys.executable, __file__, "--child", row, "--detector", str(detector)]
                 done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, check=True)
-                times[build].append(float(done.stdout.split()[-1]))
-        medians = [statistics.median(times[build]) for build in builds]
-        numbers = "".join(f"{each:9.2f}" for each in (*medians, medians[-1] / medians[0], TARGETS[row]))
-        print(f"{row:38}{numbers}", flush=True)
+                times[name].append(json.loads(done.stdout.split(b"\n")[-2]))
+        whole = [statistics.median(spent for spent, _ in times[name]) for name in builds]
+        rest = [statistics.median(spent - networks for spent, networks in times[name]) for name in builds]
+        networks = statistics.median(networks for _, networks in times["this"])
+        numbers = *whole, whole[-1] / whole[0], TARGETS[row], networks, rest[-1] / rest[0]
+        texts = [f"{number:{len(heading) + 5}.2f}" for number, heading in zip(numbers, headings, strict=True)]
+        spread = ", ".join(f"{name} {min(each)[0]:.2f} to {max(each)[0]:.2f}" for name, each in times.items())
+        print(f"{row:38}{''.join(texts)}   {spread}", flush=True)
 
 
 if __name__ == "__main__":

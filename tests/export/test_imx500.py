@@ -176,8 +176,9 @@ def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
 
 
 def test_the_command_writes_one_file_with_all_that_the_board_needs(export: Callable[..., Any], tmp_path: Path) -> None:
-    done = export("--force")
+    done = export("--force", "--test-data", str(tmp_path / "data"))
     assert done.exit_code == 0, done.output
+    assert "ap50 on 4 images: trained 0." in done.output
     path = tmp_path / "run" / "detector.imx500.zip"
     packed, spec = read_imx500_file(path)
     assert packed[:2] == b"PK" and spec.imx500["memory"] == "995KB of 8.00MB"
@@ -263,3 +264,16 @@ def test_the_tools_pack_a_shipped_detector_and_its_boxes_are_those_of_the_cpu(
     for frame in seen:
         assert frame.sensor
         assert farthest(detect_in_sensor(frame.sensor, frame.size), detect(frame.image, cpu)) < 2
+
+
+@pytest.mark.imx500
+def test_the_tools_pack_a_detector_of_several_labels() -> None:
+    from pocketsight.export.imx500.tools_environment import prepare_environment
+
+    net = trained_network(KINDS)
+    images = list(np.random.default_rng(0).integers(0, 256, (8, *KINDS.input_size, 3)).astype(np.uint8))
+    converted = converter.convert(net, "kinds", prepare_environment(), images, images, print)
+    for name, values in net.predict_on_batch(np.stack(images).astype(np.float32)).items():
+        facts = converted.facts["outputs"][name]
+        assert facts["shape"] == list(values.shape[1:])
+        assert np.abs(converted.outputs[name] - values).mean() < 5 * facts["scale"]

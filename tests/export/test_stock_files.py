@@ -23,7 +23,7 @@ from tests.support.run_folders import NETWORKS, write_run_folder
 pytestmark = pytest.mark.filterwarnings("default")  # TensorFlow's own
 
 # Both kinds of outputs, all kinds of layers; test_stock_network.py has the others.
-NOTEBOOK_NETWORKS = "grid141k", "cnn256"
+NOTEBOOK_NETWORKS = "three labels", "cnn256"
 
 # What a notebook does. One process for both files, since importing TensorFlow takes long.
 NOTEBOOK = """
@@ -51,7 +51,7 @@ def images_for(spec: ModelSpec) -> NDArray[np.uint8]:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
     """Run folders and networks by architecture."""
     folder = tmp_path_factory.mktemp("runs")
-    names = "grid141k", "crop71k", "cnn256"
+    names = "three labels", "crop71k", "cnn256"
     return {name: (folder / name, write_run_folder(folder / name, NETWORKS[name])) for name in names}
 
 
@@ -88,7 +88,7 @@ def test_keras_alone_loads_the_file_on_every_backend(backend: str, runs: dict[st
         assert not list(run.glob(".*"))
 
 
-@pytest.mark.parametrize("name", ["grid141k", "crop71k"])
+@pytest.mark.parametrize("name", ["three labels", "crop71k"])
 def test_onnx_runtime_runs_the_file(name: str, runs: dict[str, tuple[Path, Any]]) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")

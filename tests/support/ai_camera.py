@@ -26,13 +26,17 @@ CAMERA = (
     PICAMERA2.replace("(3280, 2464)", "(4056, 3040)").replace('"Model": "imx219"', '"Model": "imx500"')
     + '''
 import cv2, struct
-state |= {"scenes": [], "network": None, "input_size": (384, 288), "sent": lambda number, metadata: metadata}
+state |= {"scenes": [], "network": None, "input_size": (384, 288), "sent": lambda number, metadata: metadata,
+          "scaled": None,  # the network's input from a frame; None: from the sensor's own pixels, as a camera does it
+          "exposed": None}  # waits for the exposure of a frame, and returns its time; None: now
 def resized(scene, crop, size):
     left, top, width, height = (round(side / 4) for side in crop)
     return cv2.resize(scene[top : top + height, left : left + width], size, interpolation=cv2.INTER_AREA)
 class AiRequest(Request):
     def __init__(self, size, form, number):
+        exposed = state["exposed"](number) if state["exposed"] else None
         super().__init__(size, form, number)
+        self.stamp = exposed or self.stamp
         self.number, self.scene = number, state["scenes"][number % len(state["scenes"])]
         width = min(4056, round(3040 * size[0] / size[1]))
         height = min(3040, round(4056 * size[1] / size[0]))
@@ -41,12 +45,13 @@ class AiRequest(Request):
     def get_metadata(self):
         from picamera2.devices.imx500 import chosen
         metadata = {"SensorTimestamp": self.stamp, "ScalerCrop": self.crop}
-        if chosen: metadata |= outputs_of(self.scene, chosen[-1])
+        if chosen: metadata |= pack(state["network"](self.network_input(chosen[-1].config["roi"])))
         return state["sent"](self.number, metadata)
-def outputs_of(scene, device):
+    def network_input(self, roi):
+        if state["scaled"]: return state["scaled"](self.make_array("main"))
+        return resized(self.scene, (roi.x, roi.y, roi.width, roi.height), state["input_size"])
+def pack(tensors):
     """As libcamera packs them: numbers of all tensors in a row, each with its first dimension running fastest."""
-    roi = device.config["roi"]
-    tensors = state["network"](resized(scene, (roi.x, roi.y, roi.width, roi.height), state["input_size"]))
     info = b"network".ljust(64, b"\\0") + struct.pack("<I", len(tensors))
     for tensor in tensors:
         size = (*tensor.shape, *[0] * (16 - tensor.ndim))

@@ -16,7 +16,7 @@ TENSOR = (
     '<{kind}Tensor ordinal="{number}" bitsPerElement="8" shift="0" scale="{scale}" format="unsigned">'
     "<dimensions>{sides}</dimensions></{kind}Tensor>"
 )
-OPERATORS = '  type: "Convolution"\n  type: "Convolution"\n  type: "Sigmoid"\n'
+OPERATORS = '  type: "Placeholder"\n  type: "Convolution"\n  type: "Convolution"\n  type: "Sigmoid"\n'
 
 
 def tensor(kind: str, number: int, scale: object, shape: Any) -> str:

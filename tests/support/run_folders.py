@@ -14,6 +14,9 @@ NETWORKS = {
     "grid141k": ModelSpec(
         "detector", "grid141k", (96, 128), ("face",), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4
     ),
+    "three labels": ModelSpec(
+        "detector", "grid141k", (96, 128), ("go", "stop", "yield"), 0.5, strides=(8, 16, 32), nms_iou_threshold=0.4
+    ),
     "vgg16": ModelSpec("detector", "vgg16", (32, 32), ("face",), 0.5),
     "crop71k": ModelSpec("classifier", "crop71k", (64, 64), ("happy", "sad", "_neutral"), 0.6, crop_margin=0.1),
     "cnn256": ModelSpec("classifier", "cnn256", (32, 32), ("happy", "sad"), 0.6),

@@ -16,5 +16,9 @@ def script(name: str) -> ModuleType:
     assert spec and spec.loader
     module = module_from_spec(spec)
     sys.modules[path.stem] = module  # dataclasses look up their module there
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(path.parent))  # as when the script is run, for its neighbors
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
     return module

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from math import inf
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
@@ -211,10 +213,12 @@ def _train_network(
     from pocketsight.train.training import prepare
     from pocketsight.train.training.distribution import joined_cluster
     from pocketsight.train.training.options import TrainingOptions
+    from pocketsight.train.training.stopping import FINISH
     from pocketsight.train.training.trainer import fit
     from pocketsight.train.training.watch import SAMPLES_SHEET, watch_training
 
     train, val = splits
+    deadline = perf_counter() + (1 - FINISH) * options["time"] if options["time"] else inf
     recipe, spec, batches = _fit_into_time(spec, batches, recipe, options)
     image_count, folder = recipe.repeats * len(train), Path()
     callbacks: list[Any] = []
@@ -226,6 +230,7 @@ def _train_network(
                 xla=options["xla"],
                 tensorboard=options["tensorboard"],
                 early_stopping=options["early_stopping"] or 0,
+                deadline=deadline,
                 cluster=cluster,
             )
             rows = replace(batches, rows=cluster.rows(recipe.batch_size))

@@ -117,12 +117,16 @@ class FalsePositives:
 
     def scores(self, images_without_boxes: bool = False) -> NDArray[np.float64]:
         """(N,): the scores, on request those in images that have neither labeled boxes nor regions to ignore."""
-        parts = [
-            _detections(image, rows)[:, 4]
+        chosen = [
+            (image, rows)
             for image, rows in self.parts
             if not images_without_boxes or not (len(image.truth_boxes) or len(image.ignore_boxes))
         ]
-        return np.asarray(np.concatenate(parts or [np.empty(0)]), np.float64)
+        scores, start = np.empty(sum(len(rows) for _, rows in chosen)), 0
+        for image, rows in chosen:
+            scores[start : start + len(rows)] = _detections(image, rows)[:, 4]
+            start += len(rows)
+        return scores
 
 
 def _detections(image: ImageResult, rows: FalsePositiveRows) -> NDArray[Any]:

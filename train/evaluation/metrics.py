@@ -43,7 +43,7 @@ def average_precision(true_scores: FloatArray, false_scores: FloatArray, false_p
     A false positive counts as `false_positive_weight`. Detections with equal scores are taken together; COCO takes
     them in their order.
     """
-    levels = np.unique(np.concatenate([true_scores[true_scores > 0], false_scores]))[::-1]
+    levels = np.union1d(np.unique(true_scores[true_scores > 0]), np.unique(false_scores))[::-1]
     right = count_at_least(true_scores, levels)
     wrong = false_positive_weight * count_at_least(false_scores, levels)
     precision = right / np.maximum(right + wrong, 1e-9)
@@ -59,17 +59,23 @@ def coco_precision(results: Sequence[ImageResult]) -> tuple[FloatArray, FloatArr
     """
     if not any(len(result.detections) for result in results):
         return np.zeros((10, 101)), np.zeros(101)
-    parts = [_match_as_coco(results[n : n + COCO_IMAGES]) for n in range(0, len(results), COCO_IMAGES)]
-    faces = sum(part.faces for part in parts)
-    scores = np.concatenate([part.scores for part in parts])
-    matched, ignored = (
-        np.concatenate(bits, axis=1) for bits in ([p.matched for p in parts], [p.ignored for p in parts])
+    total, faces, start = sum(len(result.detections) for result in results), 0, 0
+    scores, matched, ignored = (
+        np.empty(total, np.float32),
+        np.empty((2, total), np.uint8),
+        np.empty((2, total), np.uint8),
     )
-    del parts
+    for n in range(0, len(results), COCO_IMAGES):
+        part = _match_as_coco(results[n : n + COCO_IMAGES])
+        here = slice(start, start + len(part.scores))
+        scores[here], matched[:, here], ignored[:, here] = part.scores, part.matched, part.ignored
+        faces, start = faces + part.faces, here.stop
+    scores, matched, ignored = scores[:start], matched[:, :start], ignored[:, :start]
     order = np.argsort(-scores, kind="stable")
-    matched, ignored = matched[:, order], ignored[:, order]
+    scores, matched, ignored = scores[order], matched[:, order], ignored[:, order]
+    del order
     lines = [_recall_levels(_bit_row(matched, n), _bit_row(ignored, n), faces) for n in range(10)]
-    reached = np.append(scores[order], np.float32(0))[lines[0][1]]
+    reached = np.append(scores, np.float32(0))[lines[0][1]]
     return np.array([precision for precision, _ in lines]), reached.astype(np.float64)
 
 

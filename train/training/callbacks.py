@@ -31,7 +31,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._append_history(epoch, logs or {})
         with not_distributed(), atomic_path(self.folder / CHECKPOINT_FILE, WEIGHTS_ENDING) as part:
             self.model.save_weights(part)
-        state = {"epochs": epoch + 1, "steps": (epoch + 1) * self.params["steps"]}
+        epochs = epoch + 1 + self.model.skipped_steps // self.params["steps"]
+        state = {"epochs": epochs, "steps": epochs * self.params["steps"]}
         atomic_write(self.folder / CHECKPOINT_STATE_FILE, json.dumps(state))
 
     def _append_history(self, epoch: int, logs: dict[str, float]) -> None:

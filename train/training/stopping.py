@@ -1,10 +1,11 @@
-"""When a training ends before its last epoch: it no longer improves, or its loss is not a number."""
+"""When a training ends early: it no longer improves, its time is over, or its loss is not a number."""
 
 from __future__ import annotations
 
 import json
 import math
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from pocketsight.train.console import log_message
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.run_folder import BEST_STATE_FILE, BEST_WEIGHTS_FILE, WEIGHTS_ENDING
 from pocketsight.train.training.distribution import Cluster, not_distributed
+
+WARM_STEPS = 6  # of an epoch, in which the step may be compiled
+FINISH = 0.1  # share of a training's time for scoring and plots, after its last step
 
 
 class ValidateAverages(keras.callbacks.Callback):
@@ -83,6 +87,46 @@ class EarlyStopping(keras.callbacks.Callback):
             net.load_weights(file)
         log_message(f"the weights of epoch {self.best_epoch + 1} are the best: validation {self.best_loss:.4f}")
         return True
+
+
+class KeepTime(keras.callbacks.Callback):
+    """Lets an epoch count for more than one where the rest of the training would not end at the deadline.
+
+    The schedule of the learning rate runs ahead with it, so that it still falls to 0. `deadline` is a time of
+    `perf_counter`, `steps` the length of the whole training. Comes before the callback that writes the checkpoint.
+    """
+
+    def __init__(self, deadline: float, steps: int) -> None:
+        super().__init__()
+        self.deadline, self.steps, self.is_shortened = deadline, steps, False
+        self.start = math.inf
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.model.skipped_steps %= self.params["steps"]  # the number of the first epoch has the others
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        now = perf_counter()
+        if batch == WARM_STEPS - 1:
+            self.start = now
+        if now > self.deadline:
+            self.model.stop_training = True  # within the epoch, which counts as a whole one
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        epoch_steps = self.params["steps"]
+        done = (epoch + 1) * epoch_steps + self.model.skipped_steps
+        now, missing = perf_counter(), self.steps - done
+        possible = max(1.0, (self.deadline - now) / (now - self.start) * (epoch_steps - WARM_STEPS))
+        if missing > possible:
+            skipped = min(missing, round(epoch_steps * (missing / possible - 1)))
+            self.model.skipped_steps += skipped
+            optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+            optimizer.iterations.assign_add(skipped)
+            done += skipped
+            if not self.is_shortened:
+                log_message("the machine is slower than at the start; the training is shortened, to end in time")
+            self.is_shortened = True
+        if done >= self.params["epochs"] * epoch_steps:
+            self.model.stop_training = True
 
 
 class StopAtNaN(keras.callbacks.Callback):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from pocketsight.train.training.distillation import TargetFn
 from pocketsight.train.training.distribution import Cluster, not_distributed
 from pocketsight.train.training.memory import MAX_UNREHEARSED_BATCH, explain_memory_errors, rehearse_step
 from pocketsight.train.training.options import TrainingOptions
-from pocketsight.train.training.stopping import EarlyStopping, StopAtNaN, ValidateAverages
+from pocketsight.train.training.stopping import EarlyStopping, KeepTime, StopAtNaN, ValidateAverages
 
 # Targets, outputs of the network, recipe -> a scalar, or the parts of a sum by name.
 LossFn = Callable[[Any, Any, Recipe], Any]
@@ -50,6 +51,7 @@ class Trainer(keras.Model):
         super().__init__()
         self.net, self.loss_fn, self.recipe, self.target_fn = net, loss_fn, recipe, target_fn
         self.part_losses = [keras.metrics.Mean(f"{name}_loss") for name in loss_parts]
+        self.skipped_steps = 0  # by KeepTime
         self.built = True  # or Keras refuses to load a checkpoint
 
     def call(self, images: Any, training: bool = False) -> Any:
@@ -116,8 +118,9 @@ def fit(
     shard = cluster.shard(validation, recipe.batch_size)
     is_finished = bool(cluster.broadcast(np.array(int((folder / WEIGHTS_FILE).exists()))))
     stopping = EarlyStopping(folder, options.early_stopping, schedule.low_res_epochs, cluster)
+    keep_time = [KeepTime(options.deadline, schedule.steps)] if options.deadline < inf else []
     checkpoint = [Checkpoint(folder)] if cluster.is_writer else []
-    hooks = [StopAtNaN(folder), stopping, *checkpoint, *callbacks, ValidateAverages()]
+    hooks = [StopAtNaN(folder), stopping, *keep_time, *checkpoint, *callbacks, ValidateAverages()]
     if low_res_batch_fn and recipe.batch_size > MAX_UNREHEARSED_BATCH and cluster.processes == 1 and list_gpus():
         rehearse_step(trainer, batch_fn(0), folder)
     for source, end in ((low_res_batch_fn, schedule.low_res_epochs), (batch_fn, schedule.epochs)):

@@ -27,6 +27,7 @@ from pocketsight.export.deploy.on_board.switch import LOCK, UNFINISHED, prepare_
 # Findings of `pocketsight doctor` that stop a deployment. The others may come from the run that is to be replaced: it
 # holds the camera and the port of the page.
 DECISIVE = {"Python", "interpreter", "OpenCV", "models", "settings"}
+REPORTED = {"AI Camera"}  # findings that are reported also when they are warnings
 CHECK_TIMEOUT = 600  # seconds
 BENCH_FRAMES = 100
 
@@ -102,7 +103,11 @@ class Agent:
         own = folder / SETTINGS
         config = ["--config", str(own if own.exists() else Path(os.path.expanduser(settings)))]
         report = json.loads(self._pocketsight(name, "doctor", "--json", *config, *chosen, may_fail=True))
-        wrong = [each for each in report["findings"] if each["level"] == "fail"]
+        wrong = [
+            each
+            for each in report["findings"]
+            if each["level"] == "fail" or (each["level"] == "warn" and each["name"] in REPORTED)
+        ]
         for each in wrong:
             if each["name"] in DECISIVE:
                 raise Refused(f"doctor: {each['name']}: {each['message']}; {each['fix']}")
@@ -112,7 +117,7 @@ class Agent:
         words = "bench", "--frames", str(BENCH_FRAMES), "--warmup", "5", "--threads", "1", "--json"
         fps = json.loads(self._pocketsight(name, *words, *chosen))["fps"]
         self.releases.mark_verified(name)
-        return {"fps": fps, "warnings": [f"{each['name']}: {each['message']}" for each in wrong]}
+        return {"fps": fps, "warnings": [_as_text(each) for each in wrong]}
 
     def apt(self, packages: list[str]) -> str:
         """Install packages of Debian; returns why it failed, or ""."""
@@ -205,6 +210,10 @@ def main() -> None:
             serve(archive)
         finally:
             shutil.rmtree(archive.parent, ignore_errors=True)
+
+
+def _as_text(finding: dict[str, str]) -> str:
+    return "; ".join(filter(None, [f"{finding['name']}: {finding['message']}", finding.get("fix")]))
 
 
 def _apt(*words: str) -> subprocess.CompletedProcess[str]:

@@ -133,10 +133,13 @@ class Releases:
         (self.folder / name / VERIFIED).unlink(missing_ok=True)
 
     def differ_in_models(self, name: str) -> bool:
-        """Whether a release has the same files as the current one, except that models have other contents."""
+        """Whether a release has the same files as the current one, except that models have other contents.
+
+        A file for the AI Camera must be the same: the camera loads it at its start.
+        """
         old, new = self._sums(self.current, SUMS), self._sums(name, SUMS)
         return old.keys() == new.keys() and all(
-            old[path] == new[path] for path in new if not path.startswith("models/")
+            old[path] == new[path] for path in new if not (path.startswith("models/") and path.endswith(".tflite"))
         )
 
     def prune(self, keep: set[str]) -> None:

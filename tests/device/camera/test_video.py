@@ -1,5 +1,6 @@
 """Recordings: which way is up, time, and frames that a decoder left unwritten."""
 
+import gc
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -54,6 +55,21 @@ def log_of(path: Path, tmp_path: Path, *options: str) -> list[dict[str, Any]]:
 
 def labels_of(entries: list[dict[str, Any]]) -> list[str]:
     return [face["label"] for entry in entries for face in entry.get("faces", ())]
+
+
+def test_frames_are_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    import av
+
+    path = write_video(tmp_path / "a.mp4", [corner_scene()] * 12)
+    gc.collect()
+    gc.disable()
+    try:
+        with open_camera(str(path)) as camera:
+            read = [frame.reduced(2).shape for frame in camera]
+            alive = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert len(read) == 12 and alive <= 3  # the decoder takes new memory for each frame that is not freed
 
 
 @pytest.mark.parametrize("seen", MATRICES)

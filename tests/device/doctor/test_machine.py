@@ -16,6 +16,7 @@ from pocketsight.device.doctor.report import Finding
 from pocketsight.device.system.sensors import BoardInfo, SensorReading
 from tests.device.doctor.test_doctor import DOCTOR, found
 from tests.device.system.test_sensors import plant
+from tests.support.ai_camera import install_packager, write_camera_file
 from tests.support.processes import running
 
 # Cameras, Coral, heat and power, on planted machines
@@ -53,20 +54,26 @@ def test_who_holds_the_camera_is_named(tmp_path: Path) -> None:
     assert hardware.check_camera(False, tmp_path).level == "ok"  # it is meant to
 
 
-def test_an_ai_camera_and_what_it_needs(tmp_path: Path) -> None:
-    def check(packager: str | None = "/usr/bin/imx500-package") -> Finding | None:
-        return hardware.check_ai_camera(tmp_path, [tmp_path / "detector.imx500.zip"], lambda: packager)
+def test_an_ai_camera_and_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "detector.imx500.zip"
+
+    def check() -> Finding | None:
+        return hardware.check_ai_camera(tmp_path, [file])
 
     assert check() is None
-    (tmp_path / "detector.imx500.zip").touch()
+    write_camera_file(file)
     assert (without := check()) and without.message.startswith(
         "no AI Camera is connected, although detector.imx500.zip"
     )
+    assert without.fix.endswith("sudo apt install imx500-all imx500-tools")
     plant(tmp_path, **{"sys/class/video4linux/v4l-subdev0/name": "imx500 10-001a"})
-    assert (bare := check(None)) and bare.message.startswith("connected, but without its firmware and imx500-package")
+    assert (bare := check()) and bare.message.endswith("needs its firmware and imx500-package")
     assert bare.fix == "sudo apt install imx500-all imx500-tools"
     plant(tmp_path, **{"lib/firmware/imx500_firmware.fpk": ""})
-    assert (good := check()) and good.level == "ok"
+    install_packager(tmp_path / "bin", monkeypatch, "echo no memory left >&2; exit 1")
+    assert (bad := check()) and bad.level == "fail" and "no memory left" in bad.message
+    install_packager(tmp_path / "bin", monkeypatch)
+    assert (good := check()) and good.level == "ok" and list(tmp_path.glob("detector-*.rpk"))
 
 
 def test_a_real_holder_of_a_real_file_is_found(tmp_path: Path) -> None:

@@ -1,14 +1,22 @@
 """Fleet files, and the files of a release."""
 
+import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pocketsight.device.errors import BoardError
+from pocketsight.device.inference.shipped import MODEL_NAMES
+from pocketsight.export.deploy.deployment import _apt_packages
+from pocketsight.export.deploy.facts import BoardFacts
 from pocketsight.export.deploy.fleet import choose, read_fleet
-from pocketsight.export.deploy.on_board.releases import Refused, name_digits, parse_sums
-from pocketsight.export.deploy.release import Kept, make_release, settings_text
+from pocketsight.export.deploy.on_board.releases import SUMS, Refused, Releases, name_digits, parse_sums, write_file
+from pocketsight.export.deploy.release import CAMERA_FILE, Kept, Release, make_release, settings_text
+from tests.support.ai_camera import write_camera_file
 
 FLEET = """
 [defaults]
@@ -97,3 +105,44 @@ def test_models_and_settings_of_the_board_stay() -> None:
         release.read("settings.toml")
     shipped = make_release("1.0", {}, None, (), {}, kept, "door", "python3", "/etc/x.toml")
     assert shipped.model_paths == [] and isinstance(shipped.files["settings.toml"], bytes)
+
+
+def test_a_file_for_the_ai_camera_comes_with_its_detector(tmp_path: Path) -> None:
+    def made(*models: Path) -> Release:
+        return make_release("1.0", {}, None, models, None, {}, "door", "python3", "/etc/x.toml")
+
+    detector = Path(shutil.copy(MODEL_NAMES["tiny"], tmp_path / "own.tflite"))
+    other = write_camera_file(tmp_path / "other.imx500.zip")
+    assert made(detector, other).files[CAMERA_FILE] == other
+    found = write_camera_file(tmp_path / "own.imx500.zip")
+    release = made(detector)
+    assert release.files[CAMERA_FILE] == found and release.model_paths == ["models/detector.tflite"]
+    for models in ([other], [detector, found, other]):
+        with pytest.raises(BoardError, match="give one file for the AI Camera"):
+            made(*models)
+
+
+def test_apt_brings_what_an_ai_camera_needs(tmp_path: Path) -> None:
+    facts = BoardFacts(board="Raspberry Pi 5", apt="yes", cv2="yes", numpy="1.24.2", picamera2="yes")
+
+    def packages(facts: BoardFacts, *models: Path) -> list[str]:
+        target: Any = SimpleNamespace(models=models, packages=True)
+        connection: Any = SimpleNamespace(facts=facts, is_root=True, target=target)
+        return _apt_packages(connection)
+
+    file = tmp_path / "detector.imx500.zip"
+    assert packages(facts, file) == ["imx500-all", "imx500-tools"]
+    assert packages(facts, tmp_path / "detector.tflite") == packages(replace(facts, imx500="yes"), file) == []
+    file.touch()
+    assert packages(facts, tmp_path / "detector.tflite") == ["imx500-all", "imx500-tools"]
+
+
+def test_a_reload_is_not_enough_for_another_network_in_the_camera(tmp_path: Path) -> None:
+    releases = Releases(tmp_path)
+    for name, detector, camera in (("old", "a", "x"), ("model", "b", "x"), ("network", "b", "y")):
+        write_file(
+            tmp_path / "releases" / name / SUMS,
+            f"{detector}  models/detector.tflite\n{camera}  {CAMERA_FILE}\n".encode(),
+        )
+    releases.point("current", "old")
+    assert releases.differ_in_models("model") and not releases.differ_in_models("network")

@@ -12,6 +12,7 @@ import pytest
 from pocketsight.device.inference import golden
 from pocketsight.device.inference.model_file import pack_model_file, read_model_file
 from pocketsight.device.inference.shipped import MODEL_NAMES
+from tests.support.ai_camera import write_camera_file
 from tests.support.board_wheels import real_wheel
 from tests.support.boards import DeployedBoard
 from tests.support.processes import until
@@ -25,6 +26,8 @@ def board(server: SshServer, tmp_path: Path) -> Iterator[DeployedBoard]:
     board = DeployedBoard(server, tmp_path / "prefix")
     yield board
     board.stop()
+    for program in server.path.iterdir():
+        program.unlink()
 
 
 def unreliable(path: Path) -> Path:
@@ -42,8 +45,13 @@ def test_models_alone_and_back(board: DeployedBoard, tmp_path: Path) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text('[camera]\nsource = "synthetic"\nfps = 5\n[log]\ntargets = ["events.jsonl"]\n')
     wheel = real_wheel(tmp_path)
-    words = "--settings", settings, "--models"
-    board.push(wheel, *words, MODEL_NAMES["detector"])
+    camera_file = write_camera_file(tmp_path / "detector.imx500.zip")
+    board.server.stand_in("imx500-package", 'mkdir -p "$4"; (printf rpk; cat "$2") > "$4/network.rpk"')
+    words = "--settings", settings, "--models", camera_file, "--models"
+    said = board.push(wheel, *words, MODEL_NAMES["detector"])
+    assert "no AI Camera is connected, although detector.imx500.zip exists" in said
+    (prepared,) = (board.prefix / "current/models").glob("detector-*.rpk")
+    assert prepared.read_bytes() == b"rpkpacked"
     state, process = board.state(), board.service.process()
     sums = {name: read_model_file(MODEL_NAMES[name])[1].short_sum for name in ("detector", "tiny")}
     assert state["version"] == "1.0" and state["models"]["detector"] == f"detector {sums['detector']}"

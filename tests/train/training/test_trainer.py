@@ -1,6 +1,9 @@
 """The training loop on a net of one layer. Needs TensorFlow."""
 
+import csv
 from dataclasses import replace
+from itertools import count
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,8 @@ from pocketsight.device.errors import DataError
 from pocketsight.train.datasets.loader import BatchFn
 from pocketsight.train.keras_backend import keras
 from pocketsight.train.recipe import DETECTOR_RECIPE, Recipe
-from pocketsight.train.run_folder import WEIGHTS_FILE
-from pocketsight.train.training import callbacks
+from pocketsight.train.run_folder import WEIGHTS_FILE, read_checkpoint_state
+from pocketsight.train.training import callbacks, stopping
 from pocketsight.train.training.options import TrainingOptions
 from pocketsight.train.training.trainer import fit
 from tests.support.images import broken_batch, other_batch, toy_batch
@@ -27,12 +30,19 @@ def squared(targets: Any, outputs: Any, recipe: Recipe) -> Any:
     return keras.ops.mean(keras.ops.square(targets - outputs))
 
 
-def train(folder: Path, draw: BatchFn = toy_batch, early: BatchFn | None = None, recipe: Recipe = RECIPE) -> Any:
+def train(
+    folder: Path,
+    draw: BatchFn = toy_batch,
+    early: BatchFn | None = None,
+    recipe: Recipe = RECIPE,
+    deadline: float = inf,
+) -> Any:
     keras.utils.set_random_seed(0)
     folder.mkdir(exist_ok=True)
     pixels = keras.Input((4,))
     net = keras.Model(pixels, keras.layers.Dense(1)(pixels))
-    fit(net, squared, draw, 160, toy_batch(1000), recipe, folder, TrainingOptions(workers=1), early)
+    options = TrainingOptions(workers=1, deadline=deadline)
+    fit(net, squared, draw, 160, toy_batch(1000), recipe, folder, options, early)
     return net.get_weights()
 
 
@@ -98,3 +108,19 @@ def test_a_training_that_begins_with_other_batches_can_be_killed_where_they_chan
 def test_the_error_of_the_loader_is_raised_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="almost no image can be read"):
         train(tmp_path / "run", broken_batch)
+
+
+def test_a_training_on_a_machine_that_became_slower_ends_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seconds = count()  # one for each step, and one for each end of an epoch
+    monkeypatch.setattr(stopping, "perf_counter", lambda: next(seconds))
+    recipe = replace(RECIPE, samples=8 * 200, low_res_share=0.4)  # four epochs of ten with other batches
+    train(tmp_path / "run", toy_batch, other_batch, recipe, deadline=100)
+    assert 90 < next(seconds) <= 106
+    rows = list(csv.DictReader((tmp_path / "run" / "history.csv").read_text().splitlines()))
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 4, 5, 6]
+    assert read_checkpoint_state(tmp_path / "run")["epochs"] == 10
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates[-1] < 0.02 * rates[0] and (tmp_path / "run" / WEIGHTS_FILE).exists()
+    assert capfd.readouterr().err.count("the training is shortened") == 1
