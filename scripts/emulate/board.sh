@@ -10,27 +10,19 @@
 # The user `pi` may use sudo without a password, the user `maker` with the password `maker`. INTERNET=yes gives the boards
 # that start a way out. All files are kept in .venv-emulated/board (or EMULATED/board). Status 75: Debian's mirror is not
 # reachable.
-#
-# KVM=yes gives x86-64 boards in .venv-emulated/board-kvm, which are as fast as this machine: they need its /dev/kvm.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/debian.sh"
-work=${EMULATED:-$here/../../.venv-emulated}
-if [ "${KVM:-no}" = yes ]; then
-  architecture=amd64 work=$work/board-kvm first_port=2300 console=ttyS0
-  qemu=(qemu-system-x86_64 -M q35 -cpu host -accel kvm)
-else
-  architecture=arm64 work=$work/board first_port=2200 console=ttyAMA0
-  qemu=(qemu-system-aarch64 -M virt -cpu cortex-a72 -accel "tcg,thread=multi,tb-size=256")
-fi
+work=${EMULATED:-$here/../../.venv-emulated}/board
+first_port=2200
 start_timeout=600
 
 usage() { die "usage: $0 start|stop|remove NUMBER..."; }
 
 require() {
   local missing=() PATH=$PATH:/usr/sbin
-  local pairs=("${qemu[0]}=qemu-system-${architecture/amd64/x86}" qemu-img=qemu-utils qemu-aarch64-static=qemu-user-static mmdebstrap=mmdebstrap
-    arch-test=arch-test mke2fs=e2fsprogs depmod=kmod cpio=cpio newuidmap=uidmap xz=xz-utils)
+  local pairs=(qemu-system-aarch64=qemu-system-arm qemu-img=qemu-utils qemu-aarch64-static=qemu-user-static
+    mmdebstrap=mmdebstrap arch-test=arch-test mke2fs=e2fsprogs depmod=kmod cpio=cpio newuidmap=uidmap xz=xz-utils)
   for pair in "${pairs[@]}"; do
     command -v "${pair%=*}" >/dev/null || missing+=("${pair#*=}")
   done
@@ -42,18 +34,19 @@ require() {
 machine() {
   local disk=$1
   shift
-  "${qemu[@]}" -smp 2 -m 1024 -nographic -no-reboot -kernel vmlinuz -initrd initrd \
+  qemu-system-aarch64 -M virt -cpu cortex-a72 -accel tcg,thread=multi,tb-size=256 -smp 2 -m 1024 -nographic \
+    -no-reboot -kernel vmlinuz -initrd initrd \
     -drive "file=$disk,if=none,id=disk,cache=unsafe" -device virtio-blk-pci,drive=disk "$@"
 }
 
 build() {
   [ -e base.qcow2 ] && return
   echo "building the image of the boards"
-  work=$PWD debian kernel trixie $architecture busybox-static linux-image-$architecture
+  work=$PWD debian kernel trixie arm64 busybox-static linux-image-arm64
   cp kernel/boot/vmlinuz-* vmlinuz
   initrd "$(ls kernel/usr/lib/modules)"
   [ -e key ] || ssh-keygen -q -t ed25519 -N '' -C pocketsight -f key
-  unshare --user --map-root-user --map-auto --mount --pid --fork "$here/board_system" "$PWD" "$architecture" ||
+  unshare --user --map-root-user --map-auto --mount --pid --fork "$here/board_system" "$PWD" ||
     die "the system of the boards cannot be built: see $PWD/mmdebstrap.log" 75
   qemu-img convert -O qcow2 system.img part.qcow2
   mv part.qcow2 base.qcow2
@@ -89,7 +82,7 @@ start() {
   local port=$((first_port + number))
   machine "board$number.qcow2" \
     -netdev "user,id=net,$ways,hostfwd=tcp:127.0.0.1:$port-:22" -device virtio-net-pci,netdev=net,romfile= \
-    -append "console=$console root=/dev/vda systemd.hostname=board$number" \
+    -append "console=ttyAMA0 root=/dev/vda systemd.hostname=board$number" \
     -pidfile "board$number.pid" </dev/null >"board$number.log" 2>&1 &
   grep -qsx "Host board$number" ssh_config || cat >>ssh_config <<END
 Host board$number
