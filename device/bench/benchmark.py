@@ -90,6 +90,8 @@ def run_benchmark(config: RunConfig, warmup: int | None, seconds: float | None =
     for frames in _session_frames(config, seconds):
         with open_endless_run(config) as run, require_stable_delegate(run.pipeline.models):
             warm, first_of_session = warm_up(run, warmup)
+            if run.sensor_monitor:
+                run.sensor_monitor.restart()
             first, warmups = first or first_of_session, [*warmups, warm]
             record_session(run, samples, frames, seconds or inf, telemetry)
             memory.append({"peak": peak_memory_mb(), "final": resident_memory_mb()})

@@ -73,6 +73,12 @@ class SensorMonitor:
     network_ms: float | None = None  # of the newest frame
 
     def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now."""
+        self.frames = self.with_outputs = 0
+        self.latencies.clear()
         self.started, self.cpu_started = self.clock(), time.process_time()
 
     def use_threshold(self, config: RunConfig) -> None:
@@ -82,7 +88,9 @@ class SensorMonitor:
         self.network.spec = use_preset(self.spec, config.threshold, path) if config.threshold else self.spec
 
     def add_frame(self, frame: Frame, latency: float) -> None:
-        """Count a processed frame; `latency` is in seconds."""
+        """Count a processed frame; `latency` is in seconds. Time counts from the first, after the network's upload."""
+        if not self.frames:
+            self.restart()
         self.frames += 1
         if frame.sensor:
             self.with_outputs += 1

@@ -21,8 +21,10 @@ FLUSH_TIMEOUT = 0.2
 
 LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
 
-# INFO is shown without -v for faults and the address of the page, and for progress on a workstation.
+# INFO is shown without -v for faults and the address of the page, for an upload that takes minutes, and for progress on
+# a workstation.
 INFO_BY_DEFAULT = (
+    "pocketsight.device.camera.imx500",
     "pocketsight.device.runtime.loop",
     "pocketsight.device.web.server",
     "pocketsight.train",

@@ -57,7 +57,7 @@ def imx500(
 ) -> None:
     """Convert a detector for the Raspberry Pi AI Camera, and compare it with the trained network.
 
-    The first export installs Sony's tools (Python 3.11, TensorFlow 2.15; 3 GB) in an environment of their own.
+    The first export installs Sony's tools (Python 3.11, TensorFlow 2.15; 2.3 GB) in an environment of their own.
     """
     from pocketsight.export import calibration
     from pocketsight.export.imx500.tools_environment import is_ready, prepare_environment

@@ -30,7 +30,7 @@ PROBE_TIMEOUT = 60  # seconds
 
 
 def prepare_environment() -> Path:
-    """The Python of the environment, which is made if it is missing: some minutes and 3 GB.
+    """The Python of the environment, which is made if it is missing: some minutes and 2.3 GB.
 
     Raises DataError, with a fix, when Python 3.11, Java or the network is missing.
     """
@@ -102,5 +102,5 @@ def _make(folder: Path, python: str) -> None:
         errors = [line for line in str(error.stderr).splitlines() if line.startswith("ERROR")]
         reason = (errors or str(error.stderr).splitlines() or [str(error)])[-1]
         raise DataError(
-            f"Sony's tools could not be installed in {folder} ({reason}); the first export needs a network and 3 GB"
+            f"Sony's tools could not be installed in {folder} ({reason}); the first export needs a network and 2.3 GB"
         ) from error
