@@ -39,7 +39,7 @@ echo glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
 grep -qsE '^(1a6e|18d1)' /sys/bus/usb/devices/*/idVendor && echo coral=yes
 [ -e /dev/apex_0 ] && echo coral=yes
 command -v apt-get >/dev/null && echo apt=yes
-command -v PACKAGER >/dev/null && echo imx500=yes
+for each in PACKAGERS; do command -v $each >/dev/null && echo imx500=yes; done
 if [ "$(id -u)" = 0 ]; then echo rights=root
 elif sudo -n true 2>/dev/null; then echo rights=sudo
 elif command -v sudo >/dev/null; then echo rights=password
@@ -88,7 +88,7 @@ class BoardFacts:
 def read_facts(board: Board, python: str = "python3") -> BoardFacts:
     """Ask a board. `python` is its Python. Raises BoardError if it cannot be reached."""
     script = PROBE.replace("CODE", shlex.quote(PYTHON_PROBE)).replace("PYTHON", shlex.quote(python))
-    script = script.replace("PACKAGER", PACKAGERS[0])
+    script = script.replace("PACKAGERS", " ".join(PACKAGERS))
     known = {field.name for field in fields(BoardFacts)}
     pairs = (line.partition("=") for line in board.run(f"sh -c {shlex.quote(script)}").splitlines())
     return BoardFacts(**{key: value.strip() for key, _, value in pairs if key in known})

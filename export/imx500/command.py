@@ -45,7 +45,7 @@ COMPARED = 50  # images whose outputs are compared
 @click.option("--max-loss", type=click.FloatRange(0, 1), help="Largest allowed loss of AP50.  [default: 0.01]")
 @click.option("--force", is_flag=True, help="Write the file although no image could be scored to prove it.")
 @click.option("--license", "license_name", help="License of the weights, for the manifest.")
-@click.option("--out", type=PathParam(), help=f"File to write.  [default: RUN/detector{SUFFIX}]")
+@click.option("--out", type=PathParam(), help=f"File to write.  [default: RUN/detector{SUFFIX}, or here]")
 def imx500(
     source: Path,
     calibration_data: tuple[Path, ...],
@@ -79,7 +79,8 @@ def imx500(
     samples = [*calibration_set.parity_samples, *(sample for each in tests.values() for sample in each)]
     converted, exported = _convert(net, spec, calibration_set, samples, python, path.name.removesuffix(SUFFIX))
     spec = _prove(net, exported, calibration_set, max_loss, force)
-    _write(path, converted, replace(exported, spec=spec))
+    on_cpu = source / "detector.tflite" if source.is_dir() else source  # what takes over where the camera fails
+    _write(path, converted, replace(exported, spec=spec), on_cpu)
     for data, each in tests.items():
         before, after = (score_model(model, each) for model in (as_model(net, spec), exported))
         log_message(f"{data}: ap50 on {len(each)} images: trained {before:.4f}, exported {after:.4f}")
@@ -161,7 +162,7 @@ def _prove(net: Any, exported: Model, calibration_set: Calibration, max_loss: fl
     return replace(spec, parity=facts)
 
 
-def _write(path: Path, converted: ConvertedNetwork, exported: Model) -> None:
+def _write(path: Path, converted: ConvertedNetwork, exported: Model, on_cpu: Path) -> None:
     from pocketsight.device.inference import golden
     from pocketsight.device.inference.model_file import pack_model_file
     from pocketsight.device.system.atomic_files import atomic_write
@@ -171,4 +172,4 @@ def _write(path: Path, converted: ConvertedNetwork, exported: Model) -> None:
     entries = golden.zip_entries(make_golden_inputs(exported.infer, exported.spec.input_size))
     atomic_write(path, pack_model_file(b"", exported.spec, {PACKED_NETWORK: converted.packed, **entries}))
     log_message(f"wrote {path}, {path.stat().st_size:,} bytes; copy it to the board")
-    suggest_next("run", "--camera", "pi", "--accelerator", f"imx500:{path}")
+    suggest_next("run", "--camera", "pi", "--accelerator", f"imx500:{path}", "--detector", on_cpu)

@@ -1,5 +1,6 @@
 """What a board is, and what cannot be."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pocketsight.device.errors import BoardError
+from pocketsight.device.inference.imx500_file import PACKAGERS
 from pocketsight.export.deploy import packages
 from pocketsight.export.deploy.facts import BoardFacts, read_facts, require_supported, wheel_platforms
 from pocketsight.export.deploy.ssh import Board
@@ -22,6 +24,18 @@ def test_facts_of_this_machine() -> None:
     require_supported(facts, "this machine")
     assert facts.python == "{}.{}".format(*sys.version_info) and facts.numpy and facts.cv2 == "yes"
     assert facts.rights in ("root", "sudo", "password", "")
+
+
+@pytest.mark.parametrize("name", PACKAGERS)
+def test_the_packager_for_the_ai_camera_has_two_names(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).write_text("#!/bin/sh\n")
+    (tmp_path / name).chmod(0o755)
+    with Board(".") as board:
+        assert not read_facts(board, sys.executable).imx500
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        assert read_facts(board, sys.executable).imx500 == "yes"
 
 
 @pytest.mark.parametrize(
