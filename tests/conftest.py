@@ -26,7 +26,7 @@ PACKAGES = {
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Act on `@pytest.mark.debian("Xvfb", "xdotool")` and on `@pytest.mark.imx500`."""
     if item.get_closest_marker("imx500") and os.environ.get("POCKETSIGHT_IMX500") != "yes":
-        pytest.skip("runs Sony's tools for the AI Camera, 3 GB: POCKETSIGHT_IMX500=yes")
+        pytest.skip("runs Sony's tools for the AI Camera, 2.3 GB: POCKETSIGHT_IMX500=yes")
     programs = {str(program) for mark in item.iter_markers("debian") for program in mark.args}
     if missing := sorted(program for program in programs if shutil.which(program, path=PATH) is None):
         packages = " ".join(dict.fromkeys(PACKAGES.get(program, program) for program in missing))

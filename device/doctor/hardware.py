@@ -111,7 +111,12 @@ def check_ai_camera(root: Path = ROOT, files: Iterable[Path] = ()) -> Finding | 
         for path in files if has_packager else ():
             package_network(path)
     except PocketsightError as error:
-        return Finding("AI Camera", "fail", str(error), "make the file again with: pocketsight export imx500")
+        return Finding(
+            "AI Camera",
+            "fail",
+            str(error),
+            "try again; if the file is damaged, make it again with: pocketsight export imx500",
+        )
     names = (read_kernel_file(folder / "name") for folder in root.glob("sys/class/video4linux/v4l-subdev*"))
     if not any(name.startswith("imx500") for name in names):
         if not files:
@@ -121,9 +126,11 @@ def check_ai_camera(root: Path = ROOT, files: Iterable[Path] = ()) -> Finding | 
     missing = [] if any(root.glob("lib/firmware/imx500*")) else ["its firmware"]
     missing += [] if has_packager else [PACKAGERS[0]]
     if missing:
-        message = f"connected, but run --accelerator imx500 needs {' and '.join(missing)}"
+        message = f"connected, but run --camera pi --accelerator imx500 needs {' and '.join(missing)}"
         return Finding("AI Camera", "warn", message, INSTALL_COMMAND)
-    return Finding("AI Camera", "ok", f"connected, firmware and {PACKAGERS[0]} installed; run --accelerator imx500")
+    return Finding(
+        "AI Camera", "ok", f"connected, firmware and {PACKAGERS[0]} installed; run --camera pi --accelerator imx500"
+    )
 
 
 def check_board(board: BoardInfo) -> Finding:

@@ -76,7 +76,7 @@ class RunConfig(CameraConfig, SinkConfig):
         None,
         "accelerator",
         "models.accelerator",
-        "Let the AI Camera run the detector, with a file of export imx500; the CPU takes over where it cannot.",
+        "Let the AI Camera run the detector, with a file of export imx500; the CPU takes over where the camera cannot.",
         metavar="imx500[:FILE]",
         default_text="",
     )

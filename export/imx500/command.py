@@ -42,7 +42,11 @@ COMPARED = 50  # images whose outputs are compared
     multiple=True,
     help="Labeled images to score both networks on. No other program runs the quantized one.",
 )
-@click.option("--max-loss", type=click.FloatRange(0, 1), help="Largest allowed loss of AP50.  [default: 0.01]")
+@click.option(
+    "--max-loss",
+    type=click.FloatRange(0, 1),
+    help="Largest allowed loss of AP50.  [default: 0.01, more with few images]",
+)
 @click.option("--force", is_flag=True, help="Write the file although no image could be scored to prove it.")
 @click.option("--license", "license_name", help="License of the weights, for the manifest.")
 @click.option("--out", type=PathParam(), help=f"File to write.  [default: RUN/detector{SUFFIX}, or here]")
@@ -57,7 +61,8 @@ def imx500(
 ) -> None:
     """Convert a detector for the Raspberry Pi AI Camera, and compare it with the trained network.
 
-    The first export installs Sony's tools (Python 3.11, TensorFlow 2.15; 2.3 GB) in an environment of their own.
+    It needs Python 3.11 and Java. The first export installs Sony's tools (TensorFlow 2.15; 2.3 GB) in an environment of
+    their own.
     """
     from pocketsight.export import calibration
     from pocketsight.export.imx500.tools_environment import is_ready, prepare_environment

@@ -22,7 +22,8 @@ MAIN_PACKAGES = "imx500-converter", "model_compression_toolkit", "edge-mdt-tpc",
 TARGET_VERSION = "1.0"  # of the description of the chip in edge-mdt-tpc
 PYTHON_VERSION = "3.11"
 PYTHON_HINT = (
-    f"Sony's tools need Python {PYTHON_VERSION} with venv: sudo apt install python{PYTHON_VERSION}-venv, or uv"
+    f"Sony's tools need Python {PYTHON_VERSION} with venv: sudo apt install python{PYTHON_VERSION}-venv, or: "
+    f"uv python install {PYTHON_VERSION}, with python{PYTHON_VERSION} on the PATH"
 )
 JAVA_HINT = "Sony's converter needs Java: sudo apt install default-jre-headless"
 MARKER = "complete"  # file that is written last
